@@ -1,0 +1,45 @@
+# `make` lists the targets. PYTHON is the interpreter that the environments are made with: Python 3.11 or newer.
+PYTHON ?= python3
+SHELL := bash
+BIN := .venv/bin
+
+# After the set-up nothing needs the network: the embedded world's models lie in the repository.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup vision demo test lint shapeworld clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 13
+
+setup: ## build both environments, .venv and .venv-vllm; does nothing when they are ready
+	@$(PYTHON) envs/setup.py
+
+vision: ## build .venv only
+	@$(PYTHON) envs/setup.py vision
+
+demo: setup ## describe the units of the embedded network; prints time, memory, accuracy and where the page is
+	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/snakemake
+	@$(OFFLINE) $(BIN)/python -m dnd.evaluation results/demo
+
+test: setup ## run the tests of the library and of the workflow
+	$(OFFLINE) $(BIN)/pytest tests/unit tests/workflow
+
+lint: vision ## check style, types and the workflow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/python envs/conda.py --check
+	$(BIN)/snakemake --lint
+	$(BIN)/snakemake -n --quiet
+
+shapeworld: vision ## train the embedded world's models anew, into resources/ (hours)
+	$(OFFLINE) $(BIN)/python -m dnd.shapeworld.train
+
+clean: ## remove results and caches, keep the environments
+	rm -rf results logs .snakemake .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environments and the training's intermediate files as well
+	rm -rf .venv .venv-vllm .setup .training src/*.egg-info

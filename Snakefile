@@ -1,0 +1,25 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/probe.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/exemplars.smk"
+include: "workflow/rules/captions.smk"
+include: "workflow/rules/concepts.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/descriptions.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        final_output(),

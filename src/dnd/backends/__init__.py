@@ -1,0 +1,1 @@
+"""Foundation models behind one small interface each: captioner, generator, embedder, chat client and its server."""

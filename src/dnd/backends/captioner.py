@@ -1,0 +1,51 @@
+"""Image captions by BLIP (Li et al., 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from PIL import Image
+
+import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.config import CaptionSettings
+
+BATCH = 32
+
+
+class Captioner(Protocol):
+    """What the captions stage asks of a model."""
+
+    def captions(self, images: Sequence[Image.Image]) -> list[str]:
+        """Return one caption per RGB image of any size."""
+
+
+class BlipCaptioner:
+    """``BlipForConditionalGeneration``, greedy, float32, in batches of one fixed shape."""
+
+    def __init__(self, settings: CaptionSettings) -> None:
+        from transformers import BlipForConditionalGeneration, BlipProcessor
+
+        self.settings = settings
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.processor = BlipProcessor.from_pretrained(settings.model, revision=settings.revision)
+        model = BlipForConditionalGeneration.from_pretrained(
+            settings.model, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+        )
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def captions(self, images: Sequence[Image.Image]) -> list[str]:
+        """Return one caption per image, stripped; at most ``BATCH`` images a call."""
+        filled = [*images, *[images[0]] * (BATCH - len(images))]
+        inputs = self.processor(images=filled, return_tensors="pt").to(self.device)
+        tokens = self.model.generate(
+            **inputs,
+            max_new_tokens=self.settings.max_new_tokens,
+            min_length=self.settings.min_length,
+            do_sample=False,
+            num_beams=1,
+        )
+        texts = self.processor.batch_decode(tokens[: len(images)], skip_special_tokens=True)
+        return [text.strip() for text in texts]

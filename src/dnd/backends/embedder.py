@@ -1,0 +1,51 @@
+"""Image embeddings by CLIP (Radford et al., 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.config import EmbedderSettings
+
+BATCH = 32
+
+
+class Embedder(Protocol):
+    """What the scores stage asks of a model."""
+
+    def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
+        """Return unit vectors [n, d] of RGB images of any size."""
+
+
+class ClipEmbedder:
+    """The image tower of a ``CLIPModel``, in batches of one fixed shape."""
+
+    def __init__(self, settings: EmbedderSettings) -> None:
+        from transformers import CLIPImageProcessor, CLIPModel
+
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.processor = CLIPImageProcessor.from_pretrained(settings.model, revision=settings.revision)
+        model = CLIPModel.from_pretrained(
+            settings.model, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+        )
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
+        """Return unit vectors float32 [n, d]."""
+        parts = []
+        for start in range(0, len(images), BATCH):
+            part = list(images[start : start + BATCH])
+            inputs = self.processor(images=[*part, *[part[0]] * (BATCH - len(part))], return_tensors="pt").to(
+                self.device
+            )
+            output = self.model.vision_model(pixel_values=inputs["pixel_values"]).pooler_output
+            vectors = torch.nn.functional.normalize(self.model.visual_projection(output), dim=-1)
+            parts.append(vectors[: len(part)].cpu().numpy())
+        return np.concatenate(parts)

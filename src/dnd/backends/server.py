@@ -1,0 +1,259 @@
+"""Start the language model's server (vLLM, OpenAI-compatible), and make sure that it ends."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+PROGRESS_SECONDS = 5.0
+GRACE_SECONDS = 10.0
+TAIL_LINES = 25
+ATTEMPTS = 3
+PORT_TAKEN = "ddress already in use"
+"""What a server says when a process bound the port between our look for a free one and the server's start."""
+QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "INFO"}
+CPU_ARGUMENTS = (
+    *("--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.2"),
+    # vLLM 0.32 dies of a request with a seed whose prompt is computed in parts: "CPU Generator does not use offset"
+    "--no-enable-chunked-prefill",
+)
+CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
+"""GiB; the cache is touched only as far as it is used."""
+
+
+class ServerError(RuntimeError):
+    """The server did not start, ended early or cannot be reached; the message says why and where its log is."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an OpenAI-compatible server listens. The key is kept out of ``repr`` and so out of logs."""
+
+    base_url: str
+    key: str = field(repr=False)
+
+
+def has_gpu() -> bool:
+    """Tell whether an NVIDIA GPU can be used, without importing torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
+        return False
+    try:
+        seen = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return seen.returncode == 0 and "GPU" in seen.stdout
+
+
+def vllm_command(
+    model: str, port: int, *, python: str, revision: str | None, max_model_len: int, gpu: bool, extra: Sequence[str]
+) -> list[str]:
+    """Return the command line of the server; ``extra`` comes last and so wins over what is chosen here.
+
+    The module is run rather than the ``vllm`` command, which looks its version up under a package name that the CPU
+    build does not have. ``--generation-config vllm`` keeps sampling defaults that a model's repository may bring from
+    changing answers.
+    """
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", model]
+    command += ["--host", HOST, "--port", str(port), "--max-model-len", str(max_model_len)]
+    command += ["--seed", "0", "--generation-config", "vllm", "--uvicorn-log-level", "warning"]
+    command += ["--revision", revision] if revision else []
+    command += [] if gpu else CPU_ARGUMENTS
+    return [*command, *extra]
+
+
+@contextmanager
+def serve(
+    model: str,
+    *,
+    python: str,
+    log_path: Path,
+    startup_seconds: float,
+    revision: str | None = None,
+    max_model_len: int = 1024,
+    arguments: Sequence[str] = (),
+) -> Iterator[Endpoint]:
+    """Serve a model with vLLM on a free port of the loopback interface while the context lasts.
+
+    Parameters
+    ----------
+    model, revision : folder, or hub id and its revision.
+    python : interpreter of the environment that holds vLLM.
+    log_path : file that gets the server's output.
+    startup_seconds : deadline of the start.
+    max_model_len : longest prompt and answer together, in tokens.
+    arguments : further arguments of the server.
+
+    Raises
+    ------
+    ServerError
+        There is no such interpreter, or the server ended or was not ready in time.
+    """
+    if shutil.which(python) is None:
+        raise ServerError(
+            f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment"
+        )
+    gpu = has_gpu()
+    environment = QUIET | ({} if gpu else CPU_ENVIRONMENT)
+
+    def command(port: int) -> list[str]:
+        return vllm_command(
+            model, port, python=python, revision=revision, max_model_len=max_model_len, gpu=gpu, extra=arguments
+        )
+
+    with run_server(command, environment, log_path=log_path, startup_seconds=startup_seconds) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def run_server(
+    command: Callable[[int], Sequence[str]],
+    environment: Mapping[str, str],
+    *,
+    log_path: Path,
+    startup_seconds: float,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Iterator[Endpoint]:
+    """Run any OpenAI-compatible server that has ``/health`` and takes its key from ``VLLM_API_KEY``.
+
+    The server and all it starts form a process group of their own under a small supervisor. They are ended when the
+    context is left, by whatever way: normally, by an exception, SIGINT or SIGTERM (which is turned into ``SystemExit``
+    meanwhile), or by the death of this process, which the supervisor notices even after SIGKILL.
+
+    Parameters
+    ----------
+    command : port -> command line.
+    environment : added to our own; what our own sets already stays.
+    grace_seconds : between asking the server to end and killing it.
+    """
+    key = secrets.token_urlsafe(24)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    variables = {**environment, **_own_environment(), "VLLM_API_KEY": key}
+    with _sigterm_raises():
+        for attempt in range(ATTEMPTS):
+            port = _free_port()
+            process = _start([str(part) for part in command(port)], variables, log_path, grace_seconds)
+            try:
+                try:
+                    _wait_until_ready(process, port, key, log_path, startup_seconds)
+                except ServerError:
+                    if attempt + 1 < ATTEMPTS and PORT_TAKEN in log_path.read_text(errors="replace"):
+                        log.info("another process took port %d meanwhile; starting again on another one", port)
+                        continue
+                    raise
+                yield Endpoint(f"http://{HOST}:{port}/v1", key)
+                return
+            finally:
+                _end(process, grace_seconds)
+
+
+def _start(
+    line: Sequence[str], environment: Mapping[str, str], log_path: Path, grace: float
+) -> subprocess.Popen[bytes]:
+    supervisor = [sys.executable, "-I", str(Path(__file__).with_name("supervise.py")), str(grace)]
+    with log_path.open("wb") as output:
+        return subprocess.Popen(
+            [*supervisor, *line],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
+
+
+def _own_environment() -> dict[str, str]:
+    """Our environment without what would lead the server's interpreter to our packages."""
+    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, key: str, log_path: Path, seconds: float) -> None:
+    begun = time.monotonic()
+    said = begun
+    while True:
+        if process.poll() is not None:
+            raise ServerError(f"the language model's server ended with status {process.returncode}. {_tail(log_path)}")
+        if _answers(port, "/health") and _answers(port, "/v1/models", key):
+            log.info("the language model's server is ready after %.0f s", time.monotonic() - begun)
+            return
+        now = time.monotonic()
+        if now - begun > seconds:
+            raise ServerError(
+                f"the language model's server was not ready after {seconds:.0f} s "
+                f"(llm.startup_seconds in the configuration). {_tail(log_path)}"
+            )
+        if now - said >= PROGRESS_SECONDS:
+            log.info("waiting for the language model's server: %.0f of at most %.0f s", now - begun, seconds)
+            said = now
+        time.sleep(0.1)
+
+
+def _answers(port: int, path: str, key: str = "") -> bool:
+    """Ask once; a server that does not know our key is somebody else's."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
+    request = urllib.request.Request(f"http://{HOST}:{port}{path}", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with opener.open(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return f"The end of its log, {path}:\n" + "\n".join(f"    {line}" for line in lines)
+
+
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Let the supervisor end the group; kill the group should that not work."""
+    with suppress(OSError):
+        assert process.stdin is not None
+        process.stdin.close()
+    try:
+        process.wait(grace + 5)
+    except subprocess.TimeoutExpired:
+        log.warning("the language model's server did not end when asked; killing it")
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that contexts are left; only in the main thread, which handles signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,51 @@
+"""One caption for every distinct exemplar of a unit shard."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from dnd import probe, tables
+from dnd.backends.captioner import BATCH, Captioner
+from dnd.config import CaptionSettings
+from dnd.exemplars import view
+from dnd.store import Store, key, revision
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    captioner: Captioner, exemplars: pa.Table, shards: Sequence[Path], settings: CaptionSettings, store: Store
+) -> pa.Table:
+    """Return the CAPTIONS table of the distinct (image, box) pairs of an EXEMPLARS table.
+
+    Finished captions are kept in the store under the captioner's revision and settings, the image's digest and the box,
+    so that no picture is captioned twice: not by another unit, layer or model, nor after a restart.
+    """
+    views = sorted(
+        {(row["image_id"], tuple(row["box"]) if row["box"] else None) for row in exemplars.to_pylist()},
+        key=lambda one: (one[0], one[1] or ()),
+    )
+    pictures = {row["image_id"]: row for row in probe.images(shards, {name for name, _ in views})}
+    recipe = [revision(settings.model, settings.revision), settings.max_new_tokens, settings.min_length]
+    keys = [key("caption", *recipe, pictures[name]["digest"], box) for name, box in views]
+    found = [store.get(one) for one in keys]
+    missing = [i for i, item in enumerate(found) if item is None]
+    log.info("%d distinct exemplars, %d captioned before", len(views), len(views) - len(missing))
+    for start in tqdm(range(0, len(missing), BATCH), "captions", unit="batch", mininterval=5):
+        part = missing[start : start + BATCH]
+        images = [view(probe.decode(pictures[views[i][0]]["image"]), views[i][1]) for i in part]
+        for i, text in zip(part, captioner.captions(images), strict=True):
+            found[i] = json.dumps(text).encode()
+            store.put(keys[i], found[i])
+    rows = [
+        {"image_id": name, "box": box, "caption": json.loads(item)}
+        for (name, box), item in zip(views, found, strict=True)
+        if item is not None
+    ]
+    return tables.table(rows, tables.CAPTIONS)

@@ -1,0 +1,96 @@
+"""Generate the JSON schema and the key table of config/README.md from :mod:`dnd.config`.
+
+``python -m dnd.config_docs`` rewrites both; a test fails while they differ from the code.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from dnd.config import Config, Settings
+
+SCHEMA = Path("workflow/schemas/config.schema.json")
+README = Path("config/README.md")
+START, END = "<!-- keys: written by `python -m dnd.config_docs` -->\n", "<!-- end of keys -->\n"
+
+
+def schema() -> str:
+    """Return the JSON schema of config.yaml."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def _section(annotation: Any) -> tuple[type[Settings] | None, str]:
+    """The section a key holds, and what stands between its path and the section's keys."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation, ""
+    if get_origin(annotation) is dict and issubclass(get_args(annotation)[1], Settings):
+        return get_args(annotation)[1], ".NAME"
+    return None, ""
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
+    if get_origin(annotation) is list:
+        return f"list of {_kind(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "mapping"
+    return {"str": "text", "int": "whole number", "float": "number", "Path": "path"}.get(
+        annotation.__name__, annotation.__name__
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return "empty" if value in (None, [], {}) else f"`{value}`"
+
+
+def _rows(section: type[Settings], path: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        inner, suffix = _section(field.annotation)
+        key = f"{path}{name}{suffix}"
+        if inner is not None:
+            yield f"| **`{key}`** | | | {field.description or (inner.__doc__ or '').splitlines()[0]} |"
+            yield from _rows(inner, f"{key}.")
+        else:
+            yield f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {field.description} |"
+
+
+def key_table() -> str:
+    """Return a Markdown table of every key, its type, default and meaning."""
+    return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *_rows(Config, "")]) + "\n"
+
+
+def updated(readme: str) -> str:
+    """Return the text of config/README.md with the present key table.
+
+    Raises
+    ------
+    ValueError
+        The markers around the table are missing.
+    """
+    before, found, rest = readme.partition(START)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise ValueError(f"{README}: the lines {START!r} and {END!r} are missing")
+    return before + START + "\n" + key_table() + "\n" + END + after
+
+
+def main() -> None:
+    """Rewrite both files."""
+    SCHEMA.write_text(schema())
+    README.write_text(updated(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

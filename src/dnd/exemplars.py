@@ -1,0 +1,241 @@
+"""Attention crops of a unit's most activating images, ranked together with the whole images (paper section 3, step 1)."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+from skimage.filters import threshold_otsu
+from skimage.measure import label, regionprops
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from dnd import probe, tables
+from dnd.config import ExemplarSettings
+from dnd.targets import Box, Target, fixed_batches, pool
+
+log = logging.getLogger(__name__)
+BATCH = 32
+
+
+def stretched(heat: Tensor) -> npt.NDArray[np.uint8] | None:
+    """Stretch a map float [h, w] to 0-255 by its own minimum and maximum; None for a flat map.
+
+    The released driver casts the raw map to bytes, so that values above one wrap around.
+    """
+    low, high = float(heat.min()), float(heat.max())
+    if high <= low:
+        return None
+    return np.rint((heat.double().cpu().numpy() - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def iou(a: Box, b: Box) -> float:
+    """Return intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def regions(grey: npt.NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
+    """Return the bounding boxes of the connected parts above Otsu's threshold, largest area first.
+
+    Parameters
+    ----------
+    grey : uint8 [h, w], at the size of the network's input.
+
+    Returns
+    -------
+    x0, y0, x1, y1 in pixels of the map; equal areas in reading order.
+    """
+    parts = regionprops(label(grey > threshold_otsu(grey), connectivity=2))
+    boxes = [(part.bbox[1], part.bbox[0], part.bbox[3], part.bbox[2]) for part in parts]
+    return sorted(boxes, key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box[1], box[0]))
+
+
+def crops(
+    heat: Tensor, frame: tuple[float, float, float, float], size: tuple[int, int], side: int, settings: ExemplarSettings
+) -> list[Box]:
+    """Return the attention crops of one image for one unit, in original pixels.
+
+    Parameters
+    ----------
+    heat : float [h, w], the unit's activation map.
+    frame : the part of the original image that the map covers.
+    size : width and height of the original image.
+    side : side of the network's input in pixels, to which the map is enlarged.
+    """
+    grey = stretched(F.interpolate(heat[None, None].float(), size=(side, side), mode="bilinear")[0, 0])
+    if grey is None:
+        return []
+    whole: Box = (0, 0, *size)
+    across, down = (frame[2] - frame[0]) / side, (frame[3] - frame[1]) / side
+    kept: list[Box] = []
+    for x0, y0, x1, y1 in regions(grey):
+        box = (
+            max(0, math.floor(frame[0] + x0 * across)),
+            max(0, math.floor(frame[1] + y0 * down)),
+            min(size[0], math.ceil(frame[0] + x1 * across)),
+            min(size[1], math.ceil(frame[1] + y1 * down)),
+        )
+        if len(kept) == settings.crops_per_image:
+            break
+        if min(box[2] - box[0], box[3] - box[1]) < settings.min_side * min(size):
+            continue
+        if iou(box, whole) < settings.max_frame and all(iou(box, other) <= settings.max_overlap for other in kept):
+            kept.append(box)
+    return kept
+
+
+def spread(image_ids: Sequence[str], activations: Sequence[float], settings: ExemplarSettings) -> list[str]:
+    """Choose the images to look at, evenly spread in rank over those that excite the unit well.
+
+    The very best images of a unit resemble one another in more than what the unit responds to: the ten best of a unit
+    for red things are ten red circles, since circles are large. Spreading them over all images that reach a share of
+    the best activation shows what they have in common. (Quantile sampling, as in EleutherAI's delphi.)
+
+    Parameters
+    ----------
+    image_ids, activations : best first.
+    """
+    best = activations[0]
+    reached = sum(value >= settings.reach * best for value in activations[: settings.pool]) if best > 0 else 0
+    last = max(reached, min(settings.images, len(image_ids))) - 1
+    places = np.linspace(0, last, min(settings.images, len(image_ids))).round().astype(int)
+    return [image_ids[i] for i in places]
+
+
+@dataclass(frozen=True)
+class View:
+    """A whole image (box None) or a part of it."""
+
+    image_id: str
+    box: Box | None
+
+    @property
+    def order(self) -> tuple[str, Box]:
+        """Sorting key that breaks ties: by image id, the whole image before its parts."""
+        return self.image_id, self.box or (-1, -1, -1, -1)
+
+
+def run(
+    target: Target,
+    layer: str,
+    top: Mapping[int, Sequence[str]],
+    shards: Sequence[Path],
+    *,
+    pooling: str,
+    settings: ExemplarSettings,
+    batch: int = BATCH,
+) -> pa.Table:
+    """Return the EXEMPLARS table of some units.
+
+    Parameters
+    ----------
+    top : unit -> the images to look at; units without images get no rows.
+    shards : probe shards that hold these images.
+    pooling : ``mean`` or ``max``, the same as in the probe pass.
+    """
+    wanted = {name for names in top.values() for name in names}
+    rows = list(probe.images(shards, wanted))
+    pictures = {row["image_id"]: probe.decode(row["image"]) for row in rows}
+    users: dict[str, list[int]] = {name: [] for name in wanted}
+    for unit, names in top.items():
+        for name in names:
+            users[name].append(unit)
+    activation: dict[tuple[int, View], float] = {}
+    heatmaps: dict[tuple[int, str], bytes] = {}
+    frames: dict[str, list[int]] = {}
+    cutouts: dict[View, list[int]] = {}
+
+    def whole(name: str) -> Tensor:
+        return target.preprocess.image(pictures[name])
+
+    bar = tqdm(desc="exemplars", unit="view", mininterval=5)
+    for part, inputs in fixed_batches(sorted(wanted), whole, batch):
+        maps = target.outputs(inputs, [layer])[layer]
+        pooled = pool(maps, pooling).float().cpu()
+        for i, name in enumerate(part):
+            size = pictures[name].size
+            frame = target.preprocess.frame(*size)
+            frames[name] = [round(value) for value in frame]
+            for unit in users[name]:
+                activation[unit, View(name, None)] = float(pooled[i, unit])
+                if maps.ndim == 2:
+                    continue
+                heat = maps[i, unit].cpu()
+                grey = stretched(heat)
+                if grey is not None:
+                    heatmaps[unit, name] = _png(grey)
+                for box in crops(heat, frame, size, target.preprocess.crop, settings):
+                    cutouts.setdefault(View(name, box), []).append(unit)
+        bar.update(len(part))
+
+    def cutout(view: View) -> Tensor:
+        assert view.box is not None
+        return target.preprocess.cutout(pictures[view.image_id], view.box)
+
+    for views, inputs in fixed_batches(sorted(cutouts, key=lambda view: view.order), cutout, batch):
+        pooled = pool(target.outputs(inputs, [layer])[layer], pooling).float().cpu()
+        for i, view in enumerate(views):
+            for unit in cutouts[view]:
+                activation[unit, view] = float(pooled[i, unit])
+        bar.update(len(views))
+    bar.close()
+    return tables.table(_ranked(activation, heatmaps, frames, settings), tables.EXEMPLARS)
+
+
+def _ranked(
+    activation: Mapping[tuple[int, View], float],
+    heatmaps: Mapping[tuple[int, str], bytes],
+    frames: Mapping[str, list[int]],
+    settings: ExemplarSettings,
+) -> list[dict[str, Any]]:
+    by_unit: dict[int, list[tuple[float, View]]] = {}
+    for (unit, view), value in activation.items():
+        by_unit.setdefault(unit, []).append((value, view))
+    rows = []
+    for unit in sorted(by_unit):
+        kept: list[tuple[float, View]] = []
+        taken: Counter[str] = Counter()
+        for value, view in sorted(by_unit[unit], key=lambda one: (-one[0], one[1].order)):
+            if len(kept) < settings.keep and taken[view.image_id] < settings.views_per_image:
+                taken[view.image_id] += 1
+                kept.append((value, view))
+        rows += [
+            {
+                "unit": unit,
+                "rank": rank,
+                "image_id": view.image_id,
+                "box": view.box,
+                "activation": value,
+                "heatmap": heatmaps.get((unit, view.image_id)),
+                "heatmap_box": frames[view.image_id],
+            }
+            for rank, (value, view) in enumerate(kept)
+        ]
+    return rows
+
+
+def _png(grey: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
+    """Return an exemplar's pixels: the image, or the part inside the box."""
+    return image if box is None else image.crop(tuple(box))

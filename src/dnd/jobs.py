@@ -1,0 +1,34 @@
+"""What every job does first: send its log to the rule's log file and keep to its share of the cores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+
+class _Lines:
+    """A text stream that ends the line wherever a progress bar would return to its start."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else ""))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+def begin(log: str, threads: int) -> None:
+    """Redirect stderr, logging and progress to a log file, and limit torch to the job's threads."""
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr = _Lines(path.open("w", buffering=1, encoding="utf-8"))  # type: ignore[assignment]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

@@ -1,0 +1,74 @@
+import io
+
+import pytest
+from PIL import Image
+
+from dnd import images
+from dnd.backends.generator import BATCH
+from dnd.config import GeneratorSettings
+from dnd.store import Store
+
+SETTINGS = GeneratorSettings(model="owner/model", images=5)
+
+
+class Painter:
+    """Paints the seed and counts the calls."""
+
+    def __init__(self, fail_after=None):
+        self.drawn = []
+        self.fail_after = fail_after
+
+    def draw(self, prompts, seeds):
+        if self.fail_after is not None and len(self.drawn) >= self.fail_after:
+            raise KeyboardInterrupt
+        assert len(prompts) <= BATCH
+        self.drawn += zip(prompts, seeds, strict=True)
+        return [Image.new("RGB", (2, 2), (seed % 256, seed // 256 % 256, 0)) for seed in seeds]
+
+
+def test_each_image_has_a_seed_of_its_own_that_does_not_depend_on_company(tmp_path):
+    alone, together = Painter(), Painter()
+    images.run(alone, ["red objects"], SETTINGS, Store(tmp_path / "a"))
+    images.run(together, ["stars", "red objects"], SETTINGS, Store(tmp_path / "b"))
+    assert set(alone.drawn) <= set(together.drawn)
+    assert len({seed for _, seed in together.drawn}) == 10
+
+
+def test_prompts_follow_the_template(tmp_path):
+    painter = Painter()
+    images.run(painter, ["stars"], SETTINGS.model_copy(update={"prompt": "A photo of {concept}"}), Store(tmp_path))
+    assert {prompt for prompt, _ in painter.drawn} == {"A photo of stars"}
+
+
+def test_a_concept_is_drawn_once_and_a_killed_job_resumes(tmp_path):
+    store = Store(tmp_path)
+    concepts = [f"concept {i}" for i in range(12)]
+    with pytest.raises(KeyboardInterrupt):
+        images.run(Painter(fail_after=2 * BATCH), concepts, SETTINGS, store)
+    rest = Painter()
+    table = images.run(rest, concepts, SETTINGS, store)
+    assert len(rest.drawn) == 12 * 5 - 2 * BATCH
+    assert table.num_rows == 60
+    assert images.run(None, concepts, SETTINGS, store).equals(table)
+
+
+def test_table_holds_the_pictures(tmp_path):
+    row = images.run(Painter(), ["stars"], SETTINGS, Store(tmp_path)).to_pylist()[3]
+    assert (row["concept"], row["sample"]) == ("stars", 3)
+    pixel = Image.open(io.BytesIO(row["image"])).getpixel((0, 0))
+    assert pixel == (row["seed"] % 256, row["seed"] // 256 % 256, 0)
+
+
+def test_settings_change_the_key_but_the_number_of_images_does_not():
+    name = images.image_key("stars", 0, SETTINGS)
+    assert images.image_key("stars", 0, SETTINGS.model_copy(update={"images": 9})) == name
+    for change in ({"steps": 3}, {"guidance": 1.0}, {"prompt": "{concept}"}, {"model": "other/model"}, {"size": 64}):
+        assert images.image_key("stars", 0, SETTINGS.model_copy(update=change)) != name
+    assert 0 <= images.seed_of(name) < 2**63
+
+
+def test_parts_cover_every_concept_once():
+    concepts = [f"concept {i}" for i in range(50)]
+    parts = [[one for one in concepts if images.part_of(one, 3) == part] for part in range(3)]
+    assert sorted(sum(parts, [])) == sorted(concepts)
+    assert all(parts)

@@ -1,0 +1,147 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from dnd.backends import llm
+from dnd.backends.llm import Answer, ChatClient, Request, ask
+from dnd.backends.server import Endpoint, ServerError, run_server
+from dnd.config import LlmSettings
+from dnd.store import Store
+
+FAKE = Path(__file__).with_name("fake_server.py")
+CLOSED = Endpoint("http://127.0.0.1:9/v1", "none")  # the discard port: nothing listens
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = lambda port: [sys.executable, str(FAKE), str(port)]  # noqa: E731
+    with run_server(command, {}, log_path=log, startup_seconds=30, grace_seconds=0.3) as found:
+        yield found
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def request(text, seed=1, **values):
+    return Request([{"role": "user", "content": text}], **{"temperature": 0.3, "seed": seed, "max_tokens": 8} | values)
+
+
+def client(endpoint, weights="w", retries=0):
+    return ChatClient(endpoint, "m", weights, retries=retries)
+
+
+def test_answers_come_in_the_order_of_the_requests(endpoint, store):
+    requests = [request(f"q{i}", seed=i) for i in range(40)]
+    assert client(endpoint).ask(requests, 7, store) == [Answer(f"q{i} {i}") for i in range(40)]
+
+
+def test_a_finished_answer_is_not_asked_again(endpoint, store):
+    asked = [request("a"), request("b")]
+    first = client(endpoint).ask(asked, 2, store)
+    assert client(CLOSED).ask(asked[::-1], 2, store) == first[::-1]
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"temperature": 0.4}, {"max_tokens": 9}])
+def test_every_setting_is_part_of_what_was_asked(endpoint, store, change):
+    client(endpoint).ask([request("a")], 1, store)
+    with pytest.raises(ServerError):
+        client(CLOSED).ask([request("a", **change)], 1, store)
+    with pytest.raises(ServerError):
+        client(CLOSED, weights="other").ask([request("a")], 1, store)
+
+
+def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, store):
+    answers = client(endpoint).ask([request("a"), request("fail"), request("broken"), request("b")], 1, store)
+    assert [answer.text for answer in answers] == ["a 1", None, None, "b 1"]
+    assert answers[1].problem.startswith("BadRequestError") and "cannot" in answers[1].problem
+    assert answers[2].problem.startswith("malformed reply")
+
+
+def test_a_failure_is_tried_again_next_time(endpoint, store):
+    asked = [request("fail"), request("a")]
+    client(endpoint).ask(asked, 1, store)
+    assert store.get(asked[0].key("w")) is None
+    assert store.get(asked[1].key("w")) is not None
+
+
+def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):
+    expected = [Answer("long 1", "cut off at max_tokens")]
+    assert client(endpoint).ask([request("long")], 1, store) == expected
+    assert client(CLOSED).ask([request("long")], 1, store) == expected
+
+
+def test_equal_requests_are_asked_once(endpoint, store, monkeypatch):
+    asked = []
+    plain = ChatClient._ask_one
+
+    async def counting(self, *arguments):
+        asked.append(arguments)
+        return await plain(self, *arguments)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", counting)
+    answers = client(endpoint).ask([request("a"), request("b"), request("a")], 4, store)
+    assert [answer.text for answer in answers] == ["a 1", "b 1", "a 1"]
+    assert len(asked) == 2
+
+
+def test_one_error_when_every_request_fails(endpoint, store):
+    with pytest.raises(ServerError, match=r"all 2 requests to http.* failed.*cannot"):
+        client(endpoint).ask([request("fail 1"), request("fail 2")], 4, store)
+
+
+def test_a_wrong_key_is_one_error(endpoint, store):
+    wrong = Endpoint(endpoint.base_url, "guess")
+    with pytest.raises(ServerError, match="wrong key"):
+        client(wrong).ask([request(f"q{i}") for i in range(5)], 1, store)
+
+
+def test_a_server_that_is_gone_is_given_up_early(store, monkeypatch):
+    asked = []
+    plain = ChatClient._ask_one
+
+    async def counting(self, *arguments):
+        asked.append(arguments)
+        return await plain(self, *arguments)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", counting)
+    with pytest.raises(ServerError, match="in a row"):
+        client(CLOSED).ask([request(f"q{i}") for i in range(1000)], 4, store)
+    assert len(asked) < 50
+
+
+def test_an_answer_is_kept_when_a_later_one_is_interrupted(endpoint, store, monkeypatch):
+    plain = ChatClient._ask_one
+
+    async def interrupted(self, opened, asked, failures):
+        if asked.messages[0]["content"] == "c":
+            raise KeyboardInterrupt
+        return await plain(self, opened, asked, failures)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client(endpoint).ask([request("a"), request("b"), request("c")], 1, store)
+    monkeypatch.undo()
+    assert client(CLOSED).ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
+
+
+def test_an_external_server_gets_the_key_of_its_variable(endpoint, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=endpoint.base_url, api_key_env="OUR_KEY", concurrency=2)
+    monkeypatch.setenv("OUR_KEY", endpoint.key)
+    assert ask([request("a")], settings, store, tmp_path / "log") == [Answer("a 1")]
+    monkeypatch.delenv("OUR_KEY")
+    with pytest.raises(ServerError, match="wrong key"):
+        ask([request("b")], settings, store, tmp_path / "log")
+
+
+def test_our_server_is_started_only_when_something_is_left_to_ask(endpoint, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=endpoint.base_url, api_key_env="OUR_KEY")
+    monkeypatch.setenv("OUR_KEY", endpoint.key)
+    first = ask([request("a"), request("b")], settings, store, tmp_path / "log")
+    monkeypatch.setattr(llm, "serve", lambda *_, **__: pytest.fail("started a server"))
+    own = LlmSettings(model="m")
+    assert ask([request("b"), request("a")], own, store, tmp_path / "log") == first[::-1]
+    assert ask([], own, store, tmp_path / "log") == []

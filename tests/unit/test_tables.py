@@ -1,0 +1,133 @@
+"""Tables: another schema is an error that names itself, and a file is whole or not there."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from dnd import tables
+
+ROWS = [
+    {"image_id": "a.png", "box": [0, 1, 2, 3], "caption": "a star"},
+    {"image_id": "b.png", "box": None, "caption": "a ring"},
+]
+
+
+def captions(rows=ROWS):
+    return tables.table(rows, tables.CAPTIONS)
+
+
+def test_rows_come_back_as_written(tmp_path):
+    path = tmp_path / "deep" / "er" / "captions.parquet"
+    tables.write(path, captions(), tables.CAPTIONS)
+    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+
+
+def test_a_table_of_no_rows_has_its_schema(tmp_path):
+    tables.write(tmp_path / "none.parquet", captions([]), tables.CAPTIONS)
+    found = tables.read(tmp_path / "none.parquet", tables.CAPTIONS)
+    assert found.num_rows == 0
+    assert found.schema.equals(tables.CAPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"image_id": "a", "box": None}, "caption"),
+        ({"image_id": "a", "box": None, "caption": "", "colour": "red"}, "colour"),
+    ],
+)
+def test_a_missing_or_unknown_column_is_named_with_its_row(row, named):
+    with pytest.raises(ValueError, match=rf"row 2: columns \['{named}'\]"):
+        captions([*ROWS, row])
+
+
+def test_a_box_has_four_sides():
+    with pytest.raises(pa.ArrowInvalid):
+        captions([ROWS[0] | {"box": [1, 2, 3]}])
+
+
+def test_a_value_of_another_type_is_an_error():
+    with pytest.raises((pa.ArrowInvalid, pa.ArrowTypeError, TypeError)):
+        captions([ROWS[0] | {"caption": 3}])
+
+
+def test_writing_another_schema_names_the_file_and_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"x\.parquet: schema is"):
+        tables.write(tmp_path / "x.parquet", captions(), tables.REJECTED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_another_schema_names_the_file(tmp_path):
+    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    with pytest.raises(ValueError, match=r"x\.parquet: schema is .*expected .*reason"):
+        tables.read(tmp_path / "x.parquet", tables.REJECTED)
+
+
+def test_equal_names_with_another_type_are_another_schema(tmp_path):
+    pq.write_table(pa.table({"image_id": [1], "reason": ["x"]}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="schema is"):
+        tables.read(tmp_path / "x.parquet", tables.REJECTED)
+
+
+def test_a_written_file_has_no_companions(tmp_path):
+    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path, monkeypatch):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), tables.CAPTIONS)
+
+    def fail(table, where, **settings):
+        where.write_bytes(b"PAR1 half a file")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(OSError, match="no space"):
+        tables.write(path, captions(ROWS[:1]), tables.CAPTIONS)
+    assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
+    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+
+
+def test_a_file_is_replaced(tmp_path):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), tables.CAPTIONS)
+    tables.write(path, captions(ROWS[1:]), tables.CAPTIONS)
+    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS[1:]
+
+
+def test_several_files_are_joined_in_their_order(tmp_path):
+    for i, row in enumerate(ROWS):
+        tables.write(tmp_path / f"{i}.parquet", captions([row]), tables.CAPTIONS)
+    paths = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
+    assert tables.read(paths, tables.CAPTIONS).to_pylist() == ROWS[::-1]
+
+
+def test_columns_and_rows_can_be_chosen(tmp_path):
+    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    chosen = pc.field("image_id") == "b.png"
+    found = tables.read(tmp_path / "x.parquet", tables.CAPTIONS, ["caption"], chosen)
+    assert found.to_pylist() == [{"caption": "a ring"}]
+
+
+def test_no_files_are_an_empty_table_of_the_columns_asked_for():
+    assert tables.read([], tables.CAPTIONS, ["caption"]).schema.names == ["caption"]
+    assert tables.read([], tables.CAPTIONS).schema.equals(tables.CAPTIONS)
+
+
+def test_descriptions_hold_what_readers_outside_rely_on():
+    names = "model layer probe recipe unit label labels confidence abstained score candidates exemplars captions"
+    assert tables.DESCRIPTIONS.names == names.split()
+    assert tables.DESCRIPTIONS.field("unit").type == pa.int32()
+    assert tables.DESCRIPTIONS.field("confidence").type == pa.float32()
+    assert [field.name for field in tables.CANDIDATE] == [
+        "concept",
+        "score",
+        "auc",
+        "mad",
+        "rank_score",
+        "image_similarity",
+        "source",
+    ]
+    assert tables.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)

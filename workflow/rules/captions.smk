@@ -1,0 +1,20 @@
+rule captions:
+    input:
+        exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
+        probe=probe_shards,
+    output:
+        f"{LAYER}/captions/{{units}}.parquet",
+    log:
+        f"{RESULTS}/logs/captions/{{name}}-{{slug}}-{{units}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/captions/{{name}}-{{slug}}-{{units}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        captions=recipe_part("captions"),
+        store=f"{STORE}/captions",
+        code=code("captions", "backends/captioner"),
+    message:
+        "caption the exemplars of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
+    script:
+        "../scripts/captions.py"

@@ -1,0 +1,102 @@
+"""The checked configuration, the plan of the run, and the questions that rules ask about it."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from dnd import plan as planning
+from dnd.config import ConfigError, layers, load
+
+try:
+    settings = load(config, workflow.configfiles[-1])
+    plan = planning.Plan(settings, layers(settings))
+except ConfigError as error:
+    raise WorkflowError(f"configuration:\n{error}") from None
+
+RESULTS = f"results/{settings.run}"
+STORE = "results/store"
+LAYER = f"{RESULTS}/{{name}}/{{slug}}"
+PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}"
+
+
+wildcard_constraints:
+    name=planning.either(layer.name for layer in plan.layers),
+    slug=planning.either(layer.slug for layer in plan.layers),
+    model=planning.either(settings.models),
+    probe=planning.either(settings.probes),
+    recipe=planning.either(settings.recipes),
+    pooling="mean|max",
+    shard=r"\d{5}",
+    units=r"\d{6}-\d{6}",
+    bundle=r"\d{3}",
+    part=r"\d{3}",
+
+
+def code(*modules):
+    """Digest of the library modules that a stage uses: their change, and no other, runs the stage again."""
+    folder = Path(find_spec("dnd").origin).parent
+    text = b"".join((folder / f"{name}.py").read_bytes() for name in modules)
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def layer_of(wildcards):
+    """The layer of a job with the wildcards name and slug."""
+    return plan.layer(wildcards.name, wildcards.slug)
+
+
+def recipe_of(wildcards):
+    """The recipe of a job, by the wildcard recipe or by its layer."""
+    name = wildcards.get("recipe") or layer_of(wildcards).recipe
+    return settings.recipes[name]
+
+
+def recipe_part(*names):
+    """A params function that returns one part of the job's recipe as plain values."""
+
+    def value(wildcards):
+        part = recipe_of(wildcards)
+        for name in names:
+            part = getattr(part, name)
+        return part.model_dump(mode="json") if hasattr(part, "model_dump") else part
+
+    return value
+
+
+def target_of(wildcards):
+    """The settings of a job's target network as plain values."""
+    name = wildcards.get("model") or layer_of(wildcards).model
+    target = settings.models[name].model_dump(mode="json")
+    target.pop("known_answers")
+    return target
+
+
+def probe_shards(wildcards):
+    """Every shard of a job's probe."""
+    probe = wildcards.get("probe") or layer_of(wildcards).probe
+    return [f"{RESULTS}/probe/{probe}/images-{i:05d}.parquet" for i in range(settings.probes[probe].shards)]
+
+
+def topk_of(wildcards):
+    """The merged activations of a job's layer."""
+    layer = layer_of(wildcards)
+    pooling = settings.recipes[layer.recipe].pooling
+    return f"{RESULTS}/activations/{layer.model}/{layer.probe}/{pooling}/{layer.slug}.parquet"
+
+
+def unit_shards(stage):
+    """An input function that returns the files of a stage for all units of a layer."""
+
+    def files(wildcards):
+        layer = layer_of(wildcards)
+        return [f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet" for units in plan.unit_shards(layer)]
+
+    return files
+
+
+def final_output():
+    """Everything that the configuration asks for."""
+    tables = [f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")]
+    rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
+    return [*tables, *rejected, f"{RESULTS}/evaluation.parquet", f"{RESULTS}/report/index.html"]

@@ -1,0 +1,23 @@
+rule exemplars:
+    input:
+        topk=topk_of,
+        probe=probe_shards,
+    output:
+        f"{LAYER}/exemplars/{{units}}.parquet",
+    log:
+        f"{RESULTS}/logs/exemplars/{{name}}-{{slug}}-{{units}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/exemplars/{{name}}-{{slug}}-{{units}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        target=target_of,
+        layer=lambda wildcards: layer_of(wildcards).layer,
+        units=lambda wildcards: plan.unit_shards(layer_of(wildcards))[wildcards.units],
+        pooling=recipe_part("pooling"),
+        exemplars=recipe_part("exemplars"),
+        code=code("exemplars", "targets", "probe"),
+    message:
+        "cut attention crops for {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
+    script:
+        "../scripts/exemplars.py"

@@ -1,0 +1,25 @@
+def concepts_of(recipe):
+    """The candidate concepts of every bundle of a recipe."""
+    return [f"{RESULTS}/concepts/{recipe}/{bundle}.parquet" for one, bundle in plan.bundles if one == recipe]
+
+
+rule images:
+    input:
+        lambda wildcards: concepts_of(wildcards.recipe),
+    output:
+        f"{RESULTS}/images/{{recipe}}/{{part}}.parquet",
+    log:
+        f"{RESULTS}/logs/images/{{recipe}}-{{part}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/images/{{recipe}}-{{part}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        generator=recipe_part("generator"),
+        parts=settings.shards.images,
+        store=f"{STORE}/images",
+        code=code("images", "backends/generator"),
+    message:
+        "draw the distinct concepts of recipe {wildcards.recipe}, part {wildcards.part}"
+    script:
+        "../scripts/images.py"

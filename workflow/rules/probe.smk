@@ -1,0 +1,58 @@
+rule shapeworld_images:
+    output:
+        directory(f"{RESULTS}/probe/{{probe}}/source"),
+    log:
+        f"{RESULTS}/logs/shapeworld_images/{{probe}}.log",
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        images=lambda wildcards: settings.probes[wildcards.probe].images,
+        seed=lambda wildcards: settings.probes[wildcards.probe].seed,
+        code=code("shapeworld/render", "shapeworld/world"),
+    message:
+        "render {params.images} images of probe {wildcards.probe}"
+    script:
+        "../scripts/shapeworld_images.py"
+
+
+def probe_folder(wildcards):
+    """Where a probe's images are: the user's folder, or renders made first."""
+    probe = settings.probes[wildcards.probe]
+    return str(probe.path) if probe.source == "folder" else rules.shapeworld_images.output[0]
+
+
+rule probe:
+    input:
+        folder=probe_folder,
+    output:
+        images=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
+        rejected=temp(f"{RESULTS}/probe/{{probe}}/rejected-{{shard}}.parquet"),
+    log:
+        f"{RESULTS}/logs/probe/{{probe}}-{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/probe/{{probe}}-{{shard}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        shards=lambda wildcards: settings.probes[wildcards.probe].shards,
+        code=code("probe"),
+    message:
+        "pack probe {wildcards.probe}, shard {wildcards.shard}"
+    script:
+        "../scripts/probe.py"
+
+
+rule rejected:
+    input:
+        images=probe_shards,
+        rejected=lambda wildcards: [path.replace("/images-", "/rejected-") for path in probe_shards(wildcards)],
+    output:
+        f"{RESULTS}/probe/{{probe}}/rejected.parquet",
+    log:
+        f"{RESULTS}/logs/rejected/{{probe}}.log",
+    conda:
+        "../../envs/vision.yaml"
+    message:
+        "list the unreadable images of probe {wildcards.probe}"
+    script:
+        "../scripts/rejected.py"

@@ -1,0 +1,36 @@
+rule report:
+    input:
+        descriptions=[f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
+        exemplars=[path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
+        scores=[path for layer in plan.layers for path in unit_shards("scores")(layer)],
+        images=[path for recipe in dict.fromkeys(one.recipe for one in plan.layers) for path in images_of(recipe)],
+        probe=[path for probe in dict.fromkeys(one.probe for one in plan.layers) for path in probe_shards({"probe": probe})],
+        evaluation=f"{RESULTS}/evaluation.parquet",
+        answers=list(known_answers().values()),
+    output:
+        f"{RESULTS}/report/index.html",
+    log:
+        f"{RESULTS}/logs/report.log",
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        run=settings.run,
+        layers=[
+            {
+                "name": layer.name,
+                "layer": layer.layer,
+                "slug": layer.slug,
+                "descriptions": f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet",
+                "exemplars": unit_shards("exemplars")(layer),
+                "scores": unit_shards("scores")(layer),
+                "probe": probe_shards({"probe": layer.probe}),
+                "images": images_of(layer.recipe),
+            }
+            for layer in plan.layers
+        ],
+        answers=known_answers(),
+        code=code("report"),
+    message:
+        "write the page"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,28 @@
+"""In: candidates, generated images, exemplars, control activations. Out: SCORES of a unit shard."""
+
+import pyarrow.compute as pc
+
+from dnd import jobs, scores, tables, targets
+from dnd.backends.embedder import ClipEmbedder
+from dnd.config import EmbedderSettings, ScoreSettings, TargetSettings
+
+jobs.begin(snakemake.log[0], snakemake.threads)
+params, wildcards = snakemake.params, snakemake.wildcards
+own = (
+    (pc.field("name") == wildcards.name)
+    & (pc.field("slug") == wildcards.slug)
+    & pc.field("unit").isin(list(params.units))
+)
+found = scores.run(
+    targets.load(TargetSettings(**params.target)),
+    params.layer,
+    ClipEmbedder(EmbedderSettings(**params.embedder)),
+    concepts=tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist(),
+    images=snakemake.input.images,
+    exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
+    topk=snakemake.input.topk,
+    probe_shards=snakemake.input.probe,
+    pooling=params.pooling,
+    weights=ScoreSettings(**params.scores),
+)
+tables.write(snakemake.output[0], found, tables.SCORES)

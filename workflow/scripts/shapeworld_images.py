@@ -1,0 +1,9 @@
+"""In: nothing. Out: a folder of PNG renders."""
+
+from pathlib import Path
+
+from dnd import jobs
+from dnd.shapeworld.render import write_folder
+
+jobs.begin(snakemake.log[0], snakemake.threads)
+write_folder(Path(snakemake.output[0]), snakemake.params.seed, snakemake.params.images)

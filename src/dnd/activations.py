@@ -43,7 +43,7 @@ class Running:
     high: Tensor = field(default_factory=lambda: torch.tensor(-torch.inf))
 
     def add(self, pooled: Tensor) -> None:
-        """Take in pooled activations float32 [n, units] of the next n images; of equal values the earlier image stays first."""
+        """Take in pooled activations float32 [n, units] of the next n images; of equal ones the earlier stays first."""
         columns = pooled.T.contiguous()
         places = torch.arange(self.count, self.count + len(pooled)).expand(len(columns), -1)
         if self.count:

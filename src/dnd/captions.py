@@ -41,8 +41,8 @@ def run(
         part = missing[start : start + BATCH]
         images = [view(probe.decode(pictures[views[i][0]]["image"]), views[i][1]) for i in part]
         for i, text in zip(part, captioner.captions(images), strict=True):
-            found[i] = json.dumps(text).encode()
-            store.put(keys[i], found[i])
+            found[i] = item = json.dumps(text).encode()
+            store.put(keys[i], item)
     rows = [
         {"image_id": name, "box": box, "caption": json.loads(item)}
         for (name, box), item in zip(views, found, strict=True)

@@ -61,10 +61,10 @@ class ExemplarSettings(Settings):
 
     images: int = Field(10, ge=1, description="images that are looked at")
     reach: float = Field(
-        0.5,
+        0.65,
         gt=0,
         le=1,
-        description="they are spread over the images that reach this share of the best activation; 1 takes the very best",
+        description="they are spread over those that reach this share of the best activation; 1: the very best",
     )
     pool: int = Field(200, ge=1, description="over so many of them at most")
     keep: int = Field(10, ge=1, description="exemplars kept")

@@ -1,4 +1,4 @@
-"""Attention crops of a unit's most activating images, ranked together with the whole images (paper section 3, step 1)."""
+"""Attention crops of a unit's most activating images, ranked with the whole images (paper section 3, step 1)."""
 
 from __future__ import annotations
 
@@ -238,4 +238,4 @@ def _png(grey: npt.NDArray[np.uint8]) -> bytes:
 
 def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
     """Return an exemplar's pixels: the image, or the part inside the box."""
-    return image if box is None else image.crop(tuple(box))
+    return image if box is None else image.crop((box[0], box[1], box[2], box[3]))

@@ -53,8 +53,8 @@ def run(generator: Generator | None, concepts: Collection[str], settings: Genera
             for i, image in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
                 buffer = io.BytesIO()
                 image.save(buffer, "PNG")
-                found[i] = buffer.getvalue()
-                store.put(keys[i], found[i])
+                found[i] = item = buffer.getvalue()
+                store.put(keys[i], item)
             bar.update(len(part))
     rows: list[dict[str, Any]] = [
         {"concept": concept, "sample": sample, "seed": seed_of(name), "key": name, "image": item}

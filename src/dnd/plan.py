@@ -1,4 +1,4 @@
-"""What a run consists of: its layers, and how their units are split into jobs. Imported at parse time: no torch here."""
+"""What a run consists of: its layers, and how their units are split into jobs. No torch here: rules import it."""
 
 from __future__ import annotations
 

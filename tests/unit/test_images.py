@@ -70,5 +70,5 @@ def test_settings_change_the_key_but_the_number_of_images_does_not():
 def test_parts_cover_every_concept_once():
     concepts = [f"concept {i}" for i in range(50)]
     parts = [[one for one in concepts if images.part_of(one, 3) == part] for part in range(3)]
-    assert sorted(sum(parts, [])) == sorted(concepts)
+    assert sorted(one for part in parts for one in part) == sorted(concepts)
     assert all(parts)

@@ -1,5 +1,6 @@
 """The checked configuration, the plan of the run, and the questions that rules ask about it."""
 
+import fcntl
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,11 @@ from snakemake.exceptions import WorkflowError
 
 from dnd import plan as planning
 from dnd.config import ConfigError, layers, load
+
+if not workflow.overwrite_configfiles:  # another file replaces this one; merging the two would mix their models
+
+    configfile: "config/config.yaml"
+
 
 try:
     settings = load(config, workflow.configfiles[-1])
@@ -19,6 +25,15 @@ RESULTS = f"results/{settings.run}"
 STORE = "results/store"
 LAYER = f"{RESULTS}/{{name}}/{{slug}}"
 PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}"
+
+
+onstart:
+    # The system lets go of this lock when the process ends, however it ends: a killed run needs no --unlock.
+    lock = open(".snakemake/running", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
 
 
 wildcard_constraints:
@@ -35,10 +50,10 @@ wildcard_constraints:
 
 
 def code(*modules):
-    """Digest of the library modules that a stage uses: their change, and no other, runs the stage again."""
+    """Digest of the library files that a stage uses: their change, and no other, runs the stage again."""
     folder = Path(find_spec("dnd").origin).parent
-    text = b"".join((folder / f"{name}.py").read_bytes() for name in modules)
-    return hashlib.sha256(text).hexdigest()[:12]
+    files = [folder / (name if Path(name).suffix else f"{name}.py") for name in modules]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
 def layer_of(wildcards):
@@ -72,10 +87,23 @@ def target_of(wildcards):
     return target
 
 
-def probe_shards(wildcards):
-    """Every shard of a job's probe."""
-    probe = wildcards.get("probe") or layer_of(wildcards).probe
-    return [f"{RESULTS}/probe/{probe}/images-{i:05d}.parquet" for i in range(settings.probes[probe].shards)]
+def probe_parts(kind):
+    """An input function that returns the files of a kind of every shard of a job's probe."""
+
+    def files(wildcards):
+        probe = wildcards.get("probe") or layer_of(wildcards).probe
+        return [f"{RESULTS}/probe/{probe}/{kind}-{i:05d}.parquet" for i in range(settings.probes[probe].shards)]
+
+    return files
+
+
+probe_shards = probe_parts("images")
+
+
+def probe_folder(wildcards):
+    """Where a probe's images are: the user's folder, or renders made first."""
+    probe = settings.probes[wildcards.probe]
+    return str(probe.path) if probe.source == "folder" else f"{RESULTS}/probe/{wildcards.probe}/source"
 
 
 def topk_of(wildcards):
@@ -93,6 +121,36 @@ def unit_shards(stage):
         return [f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet" for units in plan.unit_shards(layer)]
 
     return files
+
+
+def bundle_files(stage):
+    """An input function that returns the files of a stage for every layer of a bundle."""
+
+    def files(wildcards):
+        members = plan.bundles[wildcards.recipe, wildcards.bundle]
+        return [
+            f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet"
+            for layer in members
+            for units in plan.unit_shards(layer)
+        ]
+
+    return files
+
+
+def concepts_of(recipe):
+    """The candidate concepts of every bundle of a recipe."""
+    return [f"{RESULTS}/concepts/{recipe}/{bundle}.parquet" for one, bundle in plan.bundles if one == recipe]
+
+
+def images_of(recipe):
+    """The generated images of a recipe."""
+    return [f"{RESULTS}/images/{recipe}/{part:03d}.parquet" for part in range(settings.shards.images)]
+
+
+def known_answers():
+    """The files of known answers of the models in the sweep."""
+    models = sorted({layer.model for layer in plan.layers})
+    return {name: str(settings.models[name].known_answers) for name in models if settings.models[name].known_answers}
 
 
 def final_output():

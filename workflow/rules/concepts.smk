@@ -1,17 +1,3 @@
-def bundle_files(stage):
-    """An input function that returns the files of a stage for every layer of a bundle."""
-
-    def files(wildcards):
-        members = plan.bundles[wildcards.recipe, wildcards.bundle]
-        return [
-            f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet"
-            for layer in members
-            for units in plan.unit_shards(layer)
-        ]
-
-    return files
-
-
 rule concepts:
     input:
         exemplars=bundle_files("exemplars"),

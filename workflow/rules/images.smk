@@ -1,8 +1,3 @@
-def concepts_of(recipe):
-    """The candidate concepts of every bundle of a recipe."""
-    return [f"{RESULTS}/concepts/{recipe}/{bundle}.parquet" for one, bundle in plan.bundles if one == recipe]
-
-
 rule images:
     input:
         lambda wildcards: concepts_of(wildcards.recipe),

@@ -15,12 +15,6 @@ rule shapeworld_images:
         "../scripts/shapeworld_images.py"
 
 
-def probe_folder(wildcards):
-    """Where a probe's images are: the user's folder, or renders made first."""
-    probe = settings.probes[wildcards.probe]
-    return str(probe.path) if probe.source == "folder" else rules.shapeworld_images.output[0]
-
-
 rule probe:
     input:
         folder=probe_folder,
@@ -45,7 +39,7 @@ rule probe:
 rule rejected:
     input:
         images=probe_shards,
-        rejected=lambda wildcards: [path.replace("/images-", "/rejected-") for path in probe_shards(wildcards)],
+        rejected=probe_parts("rejected"),
     output:
         f"{RESULTS}/probe/{{probe}}/rejected.parquet",
     log:

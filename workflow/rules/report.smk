@@ -29,7 +29,10 @@ rule report:
             for layer in plan.layers
         ],
         answers=known_answers(),
-        code=code("report"),
+        code=code(
+            *("report", "figures", "known_answers", "probe"),
+            *(f"templates/report.{end}" for end in ("html.jinja", "css", "js")),
+        ),
     message:
         "write the page"
     script:

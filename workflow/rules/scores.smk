@@ -1,8 +1,3 @@
-def images_of(recipe):
-    """The generated images of a recipe."""
-    return [f"{RESULTS}/images/{recipe}/{part:03d}.parquet" for part in range(settings.shards.images)]
-
-
 rule scores:
     input:
         concepts=lambda wildcards: f"{RESULTS}/concepts/{'/'.join(plan.bundle_of(layer_of(wildcards)))}.parquet",

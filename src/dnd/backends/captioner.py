@@ -29,11 +29,11 @@ class BlipCaptioner:
 
         self.settings = settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.processor = BlipProcessor.from_pretrained(settings.model, revision=settings.revision)
+        self.processor = BlipProcessor.from_pretrained(settings.model, revision=settings.revision or "main")
         model = BlipForConditionalGeneration.from_pretrained(
-            settings.model, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+            settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
         )
-        self.model = model.to(self.device).eval()
+        self.model = model.to(device=self.device).eval()
 
     @torch.inference_mode()
     def captions(self, images: Sequence[Image.Image]) -> list[str]:

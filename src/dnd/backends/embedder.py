@@ -30,11 +30,11 @@ class ClipEmbedder:
         from transformers import CLIPImageProcessor, CLIPModel
 
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.processor = CLIPImageProcessor.from_pretrained(settings.model, revision=settings.revision)
+        self.processor = CLIPImageProcessor.from_pretrained(settings.model, revision=settings.revision or "main")
         model = CLIPModel.from_pretrained(
-            settings.model, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+            settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
         )
-        self.model = model.to(self.device).eval()
+        self.model = model.to(device=self.device).eval()
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:

@@ -29,14 +29,16 @@ TAIL_LINES = 25
 ATTEMPTS = 3
 PORT_TAKEN = "ddress already in use"
 """What a server says when a process bound the port between our look for a free one and the server's start."""
-QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "INFO"}
-CPU_ARGUMENTS = (
-    *("--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.2"),
-    # vLLM 0.32 dies of a request with a seed whose prompt is computed in parts: "CPU Generator does not use offset"
-    "--no-enable-chunked-prefill",
-)
-CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}
-"""GiB; the cache is touched only as far as it is used."""
+QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "INFO",
+    "VLLM_HOST_IP": HOST,  # else it asks for a route to a public address to find its own
+}
+CPU_SEQUENCES = 16
+CPU_ARGUMENTS = ("--dtype", "float32", "--enforce-eager", "--max-num-seqs", str(CPU_SEQUENCES))
+CPU_CACHE_BYTES = 256 * 2**20
+"""Of the key-value cache, which is touched whole at the start; vLLM would take nearly the machine's memory."""
 
 
 class ServerError(RuntimeError):
@@ -75,7 +77,11 @@ def vllm_command(
     command += ["--host", HOST, "--port", str(port), "--max-model-len", str(max_model_len)]
     command += ["--seed", "0", "--generation-config", "vllm", "--uvicorn-log-level", "warning"]
     command += ["--revision", revision] if revision else []
-    command += [] if gpu else CPU_ARGUMENTS
+    if not gpu:
+        # room for every prompt at once: vLLM 0.32 dies of a request with a seed whose prompt is computed in parts
+        # ("CPU Generator does not use offset")
+        command += [*CPU_ARGUMENTS, "--max-num-batched-tokens", str(CPU_SEQUENCES * max_model_len)]
+        command += ["--kv-cache-memory-bytes", str(CPU_CACHE_BYTES)]
     return [*command, *extra]
 
 
@@ -111,14 +117,13 @@ def serve(
             f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment"
         )
     gpu = has_gpu()
-    environment = QUIET | ({} if gpu else CPU_ENVIRONMENT)
 
     def command(port: int) -> list[str]:
         return vllm_command(
             model, port, python=python, revision=revision, max_model_len=max_model_len, gpu=gpu, extra=arguments
         )
 
-    with run_server(command, environment, log_path=log_path, startup_seconds=startup_seconds) as endpoint:
+    with run_server(command, QUIET, log_path=log_path, startup_seconds=startup_seconds) as endpoint:
         yield endpoint
 
 
@@ -180,8 +185,9 @@ def _start(
 
 
 def _own_environment() -> dict[str, str]:
-    """Our environment without what would lead the server's interpreter to our packages."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    """Our environment without what would lead the server's interpreter to our packages, or change its memory."""
+    unwanted = {"PYTHONPATH", "PYTHONHOME", "VLLM_CPU_KVCACHE_SPACE", "OMP_NUM_THREADS"}
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
 def _free_port() -> int:

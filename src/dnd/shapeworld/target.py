@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before torchvision
+
+# isort: split
 import json
 from pathlib import Path
 
@@ -10,9 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
-import dnd.torchvision_ops  # noqa: F401  (before torchvision)
-
-CONFIG, WEIGHTS, UNITS = "config.json", "model.safetensors", "units.json"
+CONFIG, PREPROCESS, WEIGHTS, UNITS = "config.json", "preprocess.json", "model.safetensors", "units.json"
 
 
 class ConceptResNet(ResNet):
@@ -65,8 +66,8 @@ class ConceptResNet(ResNet):
 def configuration(folder: str | Path) -> dict:
     """Return the network's configuration.
 
-    Keys: ``input_size`` (pixels of a side), ``mean`` and ``std`` (of RGB in [0, 1]), ``classes`` (names of the outputs
-    of ``fc``), ``widths``, ``blocks`` and ``units``.
+    Keys: ``widths``, ``blocks`` and ``units``, as :class:`ConceptResNet` takes them, and ``classes``, the names of the
+    outputs of ``fc``. How pictures are prepared is in ``preprocess.json`` beside it.
     """
     return json.loads((Path(folder) / CONFIG).read_text())
 

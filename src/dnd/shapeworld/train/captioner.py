@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before transformers' image classes
+
+# isort: split
 import copy
 import logging
 from collections.abc import Sequence
@@ -23,7 +26,6 @@ from transformers import (
     CLIPProcessor,
 )
 
-import dnd.torchvision_ops  # noqa: F401  (before transformers' image classes)
 from dnd.shapeworld import grammar
 from dnd.shapeworld.render import SIZE
 from dnd.shapeworld.train.augment import degrade, scaled

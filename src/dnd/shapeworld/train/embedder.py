@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before transformers' image classes
+
+# isort: split
 import copy
 import logging
 from collections.abc import Sequence
@@ -25,7 +28,6 @@ from transformers import (
     CLIPVisionConfig,
 )
 
-import dnd.torchvision_ops  # noqa: F401  (before transformers' image classes)
 from dnd.shapeworld import grammar
 from dnd.shapeworld.concepts import KINDS, words_of
 from dnd.shapeworld.render import SIZE

@@ -18,7 +18,7 @@ from dnd.shapeworld.train.pool import Pool
 from dnd.shapeworld.train.text import PROMPT_LENGTH, clip_tokenizer, prompt
 
 log = logging.getLogger(__name__)
-MINUTES = 95.0
+MINUTES = 84.0
 BATCH = 16
 OBJECT_WEIGHT = 4.0
 

@@ -5,7 +5,7 @@ Every measurement is a pure function of models and pictures that returns plain f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def judge_accuracy(model: Judge, images: Images, labels: Labels) -> dict[str, fl
 
 
 def generate(
-    pipeline: Callable[..., Any],
+    pipeline: Any,
     prompts: Sequence[str],
     *,
     guidance: float,

@@ -65,8 +65,8 @@ def view_captions(captions: Sequence[str], labels: Labels, visible: npt.NDArray,
     Returns
     -------
     ``right``: accuracies where at least 30 % of the cut-out is object (``shape`` of those with 75 % of the object,
-    ``background`` of those at most 80 % object); ``invented``: how often a shape is named with less than half of the object in sight,
-    a background with less than 3 % of it, and an object where there is less than 2 %.
+    ``background`` of those at most 80 % object); ``invented``: how often a shape is named with less than half of the
+    object in sight, a background with less than 3 % of it, and an object where there is less than 2 %.
     """
 
     def at(flags: npt.NDArray) -> tuple[list[str], Labels]:

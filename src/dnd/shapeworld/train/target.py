@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dnd.shapeworld.render import SIZE
-from dnd.shapeworld.target import CONFIG, UNITS, WEIGHTS, ConceptResNet
+from dnd.shapeworld.target import CONFIG, PREPROCESS, UNITS, WEIGHTS, ConceptResNet
 from dnd.shapeworld.train.augment import degrade, scaled
 from dnd.shapeworld.train.loop import device, fit, mixed
 from dnd.shapeworld.train.planting import Planted, class_names, class_units, planted_units
@@ -32,7 +32,7 @@ SHAPE_AXIS, PLACE_AXIS = list(ATTRIBUTES).index("shape"), list(ATTRIBUTES).index
 
 
 def normalised(x: Tensor) -> Tensor:
-    """Normalise float [n, 3, h, w] in [0, 1] as ``config.json`` says."""
+    """Normalise float [n, 3, h, w] in [0, 1] as ``preprocess.json`` says."""
     mean, std = torch.tensor(MEAN, device=x.device), torch.tensor(STD, device=x.device)
     return ((x - mean[:, None, None]) / std[:, None, None]).contiguous(memory_format=torch.channels_last)
 
@@ -158,7 +158,7 @@ def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor
 
 
 def save_target(model: ConceptResNet, folder: Path) -> None:
-    """Write the weights in float16, the configuration and the ground truth, for :func:`dnd.shapeworld.target.load`."""
+    """Write the weights in float16, the configurations and the ground truth, for :func:`dnd.shapeworld.target.load`."""
     folder.mkdir(parents=True, exist_ok=True)
     half = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -167,15 +167,14 @@ def save_target(model: ConceptResNet, folder: Path) -> None:
     save_file(half, folder / WEIGHTS)
     config = {
         "architecture": "dnd.shapeworld.target:load",
-        "input_size": SIZE,
-        "mean": MEAN,
-        "std": STD,
         "widths": WIDTHS,
         "blocks": BLOCKS,
         "units": len(planted_units()),
         "classes": class_names(),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    preprocess = {"resize": SIZE, "crop": SIZE, "mean": MEAN, "std": STD}
+    (folder / PREPROCESS).write_text(json.dumps(preprocess) + "\n")
     layers = {"concepts": planted_units(), "fc": class_units()}
     lines = []
     for name, units in layers.items():

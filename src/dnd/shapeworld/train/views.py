@@ -76,7 +76,7 @@ def random_boxes(count: int, generator: torch.Generator) -> Tensor:
 
 
 def object_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw rectangles about the objects of masks bool [n, 64, 64]: bounding boxes, each side moved by -4 to 6 pixels."""
+    """Draw rectangles about the objects of masks bool [n, 64, 64]: bounding boxes, each side moved by -4 to 6 px."""
     columns, rows = masks.any(1), masks.any(2)
     first = torch.stack([columns.float().argmax(1), rows.float().argmax(1)], dim=1)
     last = SIZE - torch.stack([columns.flip(1).float().argmax(1), rows.flip(1).float().argmax(1)], dim=1)

@@ -1,4 +1,4 @@
-"""The probe: a folder of images packed into Parquet shards, bytes unchanged; what cannot be read is listed, not fatal."""
+"""The probe: images packed into Parquet shards, bytes unchanged; what cannot be read is listed, not fatal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score candidates by how strongly, and how exclusively, their generated images excite the unit (paper section 3, step 3)."""
+"""Score candidates by how strongly and exclusively their images excite the unit (paper section 3, step 3)."""
 
 from __future__ import annotations
 

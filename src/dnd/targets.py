@@ -47,7 +47,7 @@ class Preprocess:
         return self._normalise(resized.crop((left, top, left + self.crop, top + self.crop)))
 
     def cutout(self, image: Image.Image, box: Box) -> Tensor:
-        """Return the input of a part of an image, stretched to the square as the released driver does with its crops."""
+        """Return the input of a part of an image, stretched to the square as the released driver does."""
         # cut first: resize(box=...) lets pixels from outside the box bleed in
         return self._normalise(image.crop(box).resize((self.crop, self.crop), Image.Resampling.BILINEAR))
 

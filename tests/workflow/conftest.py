@@ -1,74 +1,104 @@
-"""Runs of the real workflow on a small configuration of the embedded world, each in a folder of its own."""
+"""Runs of the real workflow on a small part of the embedded world, each in a folder of its own.
+
+One real vLLM server is shared by all runs but one, through ``llm.base_url``.
+"""
 
 import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
-from dnd.backends import server
+from dnd.backends.server import serve
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = ROOT / ".venv/bin/snakemake"
-SWEEP = [
-    ["name", "model", "layers", "probe", "recipe", "units"],
-    ["planted", "conceptnet", "concepts", "shapes", "dnd", ""],
-    ["classes", "conceptnet", "fc", "shapes", "dnd", "0-3"],
-]
+KEY = "DND_TEST_SERVER_KEY"
+UNITS = "0,6,8,14,20,60,82-87,90"  # singles, a conjunction, an abstraction, dead and constant ones
 
 
 class Workspace:
     """A working directory with a configuration of its own."""
 
-    def __init__(self, folder, base_url, planted_units):
+    def __init__(self, folder, endpoint=None, **shards):
         self.folder = folder
-        self.environment = (
-            os.environ | {"DND_TEST_KEY": server.TEST_KEY} if hasattr(server, "TEST_KEY") else dict(os.environ)
-        )
-        (folder / "config").mkdir(parents=True)
+        self.environment = os.environ | ({KEY: endpoint.key} if endpoint else {})
+        folder.mkdir(parents=True, exist_ok=True)
         values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-        values |= {"run": "tiny", "sweep": str(folder / "config/sweep.tsv")}
+        values |= {"run": "tiny", "sweep": "sweep.tsv", "shards": shards}
         values["probes"]["shapes"] |= {"images": 160}
-        values["recipes"]["dnd"] |= {"controls": 32, "concepts": {"prompt": "config/prompts/concept.yaml"}}
-        values["recipes"]["dnd"]["generator"] |= {"steps": 4, "images": 5}
-        values["llm"] |= {"python": ".venv-vllm/bin/python"}
-        if base_url:
-            values["llm"] |= {"base_url": base_url, "api_key_env": "DND_TEST_KEY"}
+        recipe = values["recipes"]["dnd"]
+        recipe |= {"controls": 32, "concepts": {"prompt": "config/prompts/concept.yaml"}}
+        recipe["generator"] |= {"steps": 4, "images": 5}
+        values["llm"]["python"] = ".venv-vllm/bin/python"
         self.values = _absolute(values)
-        rows = [list(row) for row in SWEEP]
-        rows[1][5] = planted_units
-        self.write(rows)
+        if endpoint:
+            self.values["llm"] |= {"base_url": endpoint.base_url, "api_key_env": KEY}
+        self.sweep = [
+            ["name", "model", "layers", "probe", "recipe", "units"],
+            ["planted", "conceptnet", "concepts", "shapes", "dnd", UNITS],
+            ["classes", "conceptnet", "fc", "shapes", "dnd", "0-3"],
+        ]
+        self.write()
 
-    def write(self, rows=None):
-        if rows is not None:
-            (self.folder / "config/sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
-            (self.folder / "config/layers.tsv").write_bytes((ROOT / "config/layers.tsv").read_bytes())
+    def write(self):
+        (self.folder / "sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in self.sweep))
+        (self.folder / "layers.tsv").write_bytes((ROOT / "config/layers.tsv").read_bytes())
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.values))
 
     def command(self, *arguments):
         return [
-            *(str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder)),
-            *("--workflow-profile", str(ROOT / "profiles/default"), "--configfile", str(self.folder / "config.yaml")),
-            *arguments,
+            *(str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml"),
+            *("--workflow-profile", str(ROOT / "profiles/default"), *arguments),
         ]
 
-    def run(self, *arguments, check=True):
+    def run(self, *arguments, succeeds=True):
         done = subprocess.run(
             self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=900, cwd=self.folder
         )
-        if check:
-            assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-        return done
+        assert (done.returncode == 0) is succeeds, done.stdout[-3000:] + done.stderr[-6000:]
+        return done.stdout + done.stderr
 
     @property
     def results(self):
         return self.folder / "results/tiny"
+
+    def descriptions(self):
+        return {
+            path.relative_to(self.results).as_posix(): path.read_bytes()
+            for path in sorted(self.results.glob("*/*/descriptions.*"))
+        }
+
+    def stored(self):
+        """Item of the store -> when it was written."""
+        return {path.name: path.stat().st_mtime_ns for path in self.folder.glob("results/store/*/*/[0-9a-f]*")}
 
 
 def _absolute(value):
     """Make the repository's paths absolute, since the runs happen elsewhere."""
     if isinstance(value, dict):
         return {key: _absolute(one) for key, one in value.items()}
-    if isinstance(value, str) and (ROOT / value).exists() and "/" in value:
+    if isinstance(value, str) and "/" in value and (ROOT / value).exists():
         return str(ROOT / value)
     return value
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory):
+    """The embedded summariser, served by vLLM."""
+    with serve(
+        str(ROOT / "resources/shapeworld/summariser"),
+        python=str(ROOT / ".venv-vllm/bin/python"),
+        log_path=tmp_path_factory.mktemp("server") / "server.log",
+        startup_seconds=600,
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory, endpoint):
+    """A finished run."""
+    workspace = Workspace(tmp_path_factory.mktemp("reference"), endpoint)
+    workspace.output = workspace.run()
+    return workspace

@@ -155,6 +155,8 @@ def known_answers():
 
 def final_output():
     """Everything that the configuration asks for."""
-    tables = [f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")]
+    tables = [
+        f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
+    ]
     rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
     return [*tables, *rejected, f"{RESULTS}/evaluation.parquet", f"{RESULTS}/report/index.html"]

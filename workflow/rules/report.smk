@@ -4,7 +4,11 @@ rule report:
         exemplars=[path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
         scores=[path for layer in plan.layers for path in unit_shards("scores")(layer)],
         images=[path for recipe in dict.fromkeys(one.recipe for one in plan.layers) for path in images_of(recipe)],
-        probe=[path for probe in dict.fromkeys(one.probe for one in plan.layers) for path in probe_shards({"probe": probe})],
+        probe=[
+            path
+            for probe in dict.fromkeys(one.probe for one in plan.layers)
+            for path in probe_shards({"probe": probe})
+        ],
         evaluation=f"{RESULTS}/evaluation.parquet",
         answers=list(known_answers().values()),
     output:

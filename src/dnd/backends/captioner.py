@@ -33,7 +33,7 @@ class BlipCaptioner:
         model = BlipForConditionalGeneration.from_pretrained(
             settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
         )
-        self.model = model.to(device=self.device).eval()
+        self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # transformers wraps torch's method
 
     @torch.inference_mode()
     def captions(self, images: Sequence[Image.Image]) -> list[str]:

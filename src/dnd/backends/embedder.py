@@ -34,7 +34,7 @@ class ClipEmbedder:
         model = CLIPModel.from_pretrained(
             settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
         )
-        self.model = model.to(device=self.device).eval()
+        self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # transformers wraps torch's method
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:

@@ -34,7 +34,7 @@ from dnd.shapeworld.render import SIZE
 from dnd.shapeworld.train.captioner import captions_of, draw_views, normaliser
 from dnd.shapeworld.train.loop import device, fit, mixed, optimiser
 from dnd.shapeworld.train.pool import Pool
-from dnd.shapeworld.train.text import PREFIXES, PROMPT_LENGTH, clip_tokenizer
+from dnd.shapeworld.train.text import PREFIXES, PROMPT_LENGTH, clip_tokenizer, kept
 from dnd.shapeworld.train.vision import HEADS, LAYERS, MLP, PATCH, WIDTH, Reader, dense_loss
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def train(data: Pool, work: Path, tower: BlipVisionModel | None = None) -> tuple
     that no true pair counts as a mistake.
     """
     torch.manual_seed(0)
-    tokenizer = clip_tokenizer()
+    tokenizer = kept(clip_tokenizer, work / "embedder-tokenizer")
     images_of = CLIPImageProcessor(
         size={"height": SIZE, "width": SIZE},
         crop_size={"height": SIZE, "width": SIZE},

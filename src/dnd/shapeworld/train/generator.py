@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before transformers and diffusers
+
+# isort: split
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dnd.shapeworld.train.loop import averaged, device, fit
 from dnd.shapeworld.train.pool import Pool
-from dnd.shapeworld.train.text import PROMPT_LENGTH, clip_tokenizer, prompt
+from dnd.shapeworld.train.text import PROMPT_LENGTH, clip_tokenizer, kept, prompt
 
 log = logging.getLogger(__name__)
 MINUTES = 84.0
@@ -42,7 +46,7 @@ class Denoiser(nn.Module):
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-        self.unet = UNet2DConditionModel(
+        unet: Any = UNet2DConditionModel(  # to mypy, what diffusers exports is untyped or incomplete
             sample_size=16,
             in_channels=4,
             out_channels=4,
@@ -55,14 +59,15 @@ class Denoiser(nn.Module):
             norm_num_groups=16,
             addition_embed_type="text",  # pooled text beside the time embedding: conditioning is learned much sooner
             addition_embed_type_num_heads=4,
-        ).to(memory_format=torch.channels_last)
+        )
+        self.unet = unet.to(memory_format=torch.channels_last)
 
     def forward(self, noisy: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
         """Predict v [n, 4, 16, 16] from noisy latents, timesteps [n] and token ids [n, 24]."""
         return self.unet(noisy, steps, self.text(tokens)[0], return_dict=False)[0]
 
 
-def scheduler() -> DPMSolverMultistepScheduler:
+def scheduler() -> Any:
     """Return the sampler; training uses its betas, so that both agree on the noise levels."""
     return DPMSolverMultistepScheduler(
         beta_start=0.00085,
@@ -90,10 +95,10 @@ def train(
 ) -> StableDiffusionPipeline:
     """Train on scaled latents float [n, 4, 16, 16] of the pool and return the pipeline of the averaged weights.
 
-    ``judge`` maps a pipeline to accuracies, logged as the learning curve.
+    ``judge`` maps a pipeline to accuracies, kept as the learning curve.
     """
     torch.manual_seed(0)
-    tokenizer = clip_tokenizer()
+    tokenizer = kept(clip_tokenizer, work / "generator-tokenizer")
     model = Denoiser(tokenizer).to(device()).train()
     mean = averaged(model)
     signal = scheduler().alphas_cumprod.to(device())
@@ -115,9 +120,8 @@ def train(
         importance = 1 + (OBJECT_WEIGHT - 1) * weight[pick].to(device())
         return ((predicted - target).square() * importance).mean() / importance.mean()
 
-    def report(step: int, minutes: float) -> None:
-        if judge is not None:
-            log.info("generator: step %d, minute %.0f, %s", step, minutes, judge(assemble(mean, tokenizer, vae)))
+    def report() -> dict[str, float]:
+        return {} if judge is None else judge(assemble(mean, tokenizer, vae))
 
     optimisers = [torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
     fit(
@@ -134,9 +138,9 @@ def train(
     return assemble(mean, tokenizer, vae)
 
 
-def assemble(model: nn.Module, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> StableDiffusionPipeline:
+def assemble(model: Any, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Any:
     """Put the parts into the stock pipeline, without a safety checker."""
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         vae=vae,
         text_encoder=model.text,
         tokenizer=tokenizer,

@@ -32,7 +32,8 @@ def optimiser(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     Muon (K. Jordan, 2024) needs about half of AdamW's steps on small transformers; embeddings, norms, biases and
     convolutions stay with AdamW.
     """
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         hidden = parameter.ndim == 2 and "embed" not in name and "head" not in name and min(parameter.shape) > 16
         (matrices if hidden else others).append(parameter)

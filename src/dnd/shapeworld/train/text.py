@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before transformers
+
+# isort: split
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import BertTokenizer, CLIPTokenizer
+from transformers import AutoTokenizer, BertTokenizer, CLIPTokenizer
 
 from dnd.shapeworld import grammar
 from dnd.shapeworld.concepts import KINDS, draw_words, words_of
 from dnd.shapeworld.world import Scene, sample_scene
 
+log = logging.getLogger(__name__)
 PROMPT_LENGTH = 24
 PREFIXES = ("", "", "one realistic image of ", "a photo of ")
 """What may stand before a concept in a prompt; the second is the released tool's template."""
@@ -63,10 +73,8 @@ def clip_tokenizer() -> CLIPTokenizer:
         show_progress=False,
     )
     base.train_from_iterator(corpus(), trainer)
-    import json
-
     model = json.loads(base.to_str())["model"]
-    merges = [tuple(pair) for pair in model["merges"]]
+    merges: Any = [tuple(pair) for pair in model["merges"]]  # transformers' type is narrower than what it takes
     return CLIPTokenizer(
         vocab=model["vocab"],
         merges=merges,
@@ -87,3 +95,17 @@ def bert_tokenizer() -> BertTokenizer:
     return BertTokenizer(
         vocab={word: i for i, word in enumerate(entries)}, bos_token="[DEC]", additional_special_tokens=["[ENC]"]
     )
+
+
+def kept(make: Callable[[], Any], folder: Path) -> Any:
+    """Return the tokenizer that a training began with, from its folder; make it and keep it there the first time.
+
+    A checkpoint knows words by their numbers. These follow how often the corpus has each word, so that a training
+    resumed after a change of the prompts would otherwise mistake every word for another.
+    """
+    if folder.exists():
+        log.info("%s: the tokenizer that training began with", folder)
+        return AutoTokenizer.from_pretrained(folder)
+    tokenizer = make()
+    tokenizer.save_pretrained(folder)
+    return tokenizer

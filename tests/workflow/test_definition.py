@@ -1,0 +1,41 @@
+"""The workflow as written: profiles, formatting and lint."""
+
+import subprocess
+
+import pytest
+import yaml
+from conftest import ROOT, SNAKEMAKE
+
+
+def rules():
+    output = subprocess.run([SNAKEMAKE, "--list-rules"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {line.split()[0] for line in output.splitlines() if line and not line.startswith("Using")}
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm", "kubernetes"])
+def test_profiles_name_only_rules_that_exist(profile):
+    values = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    named = {*values.get("set-resources", {}), *values.get("set-threads", {})}
+    assert named <= rules()
+
+
+def test_slurm_profile_is_found_by_its_bare_name():
+    assert (ROOT / "slurm").is_symlink()
+    assert yaml.safe_load((ROOT / "slurm/config.yaml").read_text())["executor"] == "slurm"
+
+
+def test_lint_finds_nothing():
+    done = subprocess.run([SNAKEMAKE, "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_import_no_heavy_package():
+    for file in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+        words = file.read_text().split()
+        assert not {"torch", "transformers", "diffusers"} & set(words)
+
+
+def test_library_does_not_know_snakemake():
+    for file in (ROOT / "src/dnd").rglob("*.py"):
+        assert "import snakemake" not in file.read_text()
+        assert "from snakemake" not in file.read_text()

@@ -1,0 +1,125 @@
+"""What a run leaves, what a second call finds to do, and that neither shards nor kills change a result."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import Workspace
+
+from dnd import tables
+
+SCHEMAS = {
+    "probe/shapes/images-*.parquet": tables.PROBE,
+    "probe/shapes/rejected.parquet": tables.REJECTED,
+    "activations/*/*/*/parts/topk-*.parquet": tables.TOPK_PART,
+    "activations/*/*/*/parts/statistics-*.parquet": tables.STATISTICS_PART,
+    "activations/*/*/*/parts/controls-*.parquet": tables.CONTROLS_PART,
+    "activations/*/*/*/*.parquet": tables.TOPK,
+    "*/*/exemplars/*.parquet": tables.EXEMPLARS,
+    "*/*/captions/*.parquet": tables.CAPTIONS,
+    "concepts/dnd/000.parquet": tables.CONCEPTS,
+    "concepts/dnd/000-answers.parquet": tables.ANSWERS,
+    "images/dnd/*.parquet": tables.IMAGES,
+    "*/*/scores/*.parquet": tables.SCORES,
+    "*/*/descriptions.parquet": tables.DESCRIPTIONS,
+    "evaluation.parquet": tables.EVALUATION,
+}
+
+
+@pytest.mark.parametrize("pattern", SCHEMAS)
+def test_every_table_has_its_schema(reference, pattern):
+    files = list(reference.results.glob(pattern))
+    assert files
+    for file in files:
+        assert pq.read_schema(file).equals(SCHEMAS[pattern])
+
+
+def test_every_requested_unit_is_described(reference):
+    rows = tables.read(reference.results / "planted/concepts/descriptions.parquet", tables.DESCRIPTIONS).to_pylist()
+    assert [row["unit"] for row in rows] == [0, 6, 8, 14, 20, 60, 82, 83, 84, 85, 86, 87, 90]
+    assert {row["unit"]: row["abstained"] for row in rows if row["abstained"]} == {
+        **dict.fromkeys(range(82, 87), "dead"),
+        **dict.fromkeys((87, 90), "constant"),
+    }
+    for row in rows:
+        assert (row["label"] is None) == (row["abstained"] is not None)
+        assert len(row["captions"]) == len(row["exemplars"]) == (0 if row["abstained"] else 10)
+        assert 0 <= row["confidence"] <= 1
+        assert row["labels"] == [one["concept"] for one in row["candidates"][:3]]
+
+
+def test_each_concept_is_drawn_once(reference):
+    rows = tables.read(sorted(reference.results.glob("images/dnd/*.parquet")), tables.IMAGES).to_pylist()
+    concepts = tables.read(reference.results / "concepts/dnd/000.parquet", tables.CONCEPTS)["concept"].to_pylist()
+    assert len(rows) == 5 * len(set(concepts)) == len({row["seed"] for row in rows})
+    assert {row["concept"] for row in rows} == set(concepts)
+
+
+def test_page_is_self_contained(reference):
+    page = (reference.results / "report/index.html").read_text()
+    assert "Content-Security-Policy" in page
+    assert 'src="http' not in page
+    assert "red" in page
+
+
+def test_nothing_to_do_afterwards(reference):
+    assert "Nothing to be done" in reference.run("--dry-run")
+
+
+@pytest.mark.parametrize("units", [7, 32, 10_000])
+def test_shards_change_no_label(reference, endpoint, tmp_path, units):
+    other = Workspace(tmp_path, endpoint, units=units, images=1 + units % 3)
+    other.run()
+    assert other.descriptions() == reference.descriptions()
+
+
+def _kill(process):
+    """Kill the run's whole process group, as the end of a node does; its jobs get no chance to clean up."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("store", ["captions", "images"])
+def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tmp_path, store):
+    workspace = Workspace(tmp_path, endpoint)
+    with (tmp_path / "killed.log").open("wb") as log:
+        process = subprocess.Popen(
+            workspace.command(), cwd=tmp_path, env=workspace.environment, stdout=log, stderr=log, start_new_session=True
+        )
+        deadline = time.monotonic() + 600
+        while not any((tmp_path / "results/store" / store).glob("*/[0-9a-f]*")):
+            assert process.poll() is None, (tmp_path / "killed.log").read_text()[-4000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        _kill(process)
+    finished = workspace.stored()
+    assert finished
+    assert not (workspace.results / "evaluation.parquet").exists()
+    workspace.run()  # the same command, nothing unlocked by hand
+    assert workspace.descriptions() == reference.descriptions()
+    after = workspace.stored()
+    assert {name: after[name] for name in finished} == finished  # none was written again
+    assert after.keys() == reference.stored().keys()
+
+
+def test_two_runs_in_one_folder_exclude_each_other(reference):
+    import fcntl
+
+    with (reference.folder / ".snakemake/running").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another run is at work" in reference.run("--forcerun", "report", succeeds=False)
+
+
+def test_own_server_gives_the_same_answers(reference, tmp_path):
+    workspace = Workspace(tmp_path)  # without base_url: the concepts job starts vLLM itself
+    workspace.run("--until", "concepts")
+    for name in ("000.parquet", "000-answers.parquet"):
+        own = tables.read(
+            workspace.results / "concepts/dnd" / name, pq.read_schema(workspace.results / "concepts/dnd" / name)
+        )
+        assert own.equals(pq.read_table(reference.results / "concepts/dnd" / name))
+    log = (workspace.results / "logs/concepts/dnd-000.log").read_text()
+    assert "server is ready after" in log

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd import probe, tables
+from dnd import pictures, tables
 from dnd.targets import Target, fixed_batches, pool
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def run(
     control_rows = []
 
     def load(i: int) -> Tensor:
-        return target.preprocess.image(probe.decode(files[i].as_py()))
+        return target.preprocess.image(pictures.decode(files[i].as_py()))
 
     bar = tqdm(total=len(ids), desc="activations", unit="image", mininterval=5)
     for part, inputs in fixed_batches(range(len(ids)), load, batch):
@@ -166,6 +166,7 @@ def merge(topk: Sequence[Path], statistics: Sequence[Path], controls: Sequence[P
                 "mean": mean,
                 "std": variance**0.5,
                 "fraction_zero": sums_of_unit["zeros"] / sums_of_unit["count"],
+                "idle": idle(sums_of_unit["low"], sums_of_unit["high"]),
                 "low": sums_of_unit["low"],
                 "high": sums_of_unit["high"],
                 "quantiles": np.quantile(matrix[:, int(unit)], QUANTILES).astype(np.float32),
@@ -175,13 +176,11 @@ def merge(topk: Sequence[Path], statistics: Sequence[Path], controls: Sequence[P
     return tables.table(rows, tables.TOPK)
 
 
-def idle(row: Mapping[str, float], tolerance: float = 1e-6) -> str | None:
+def idle(low: float, high: float, tolerance: float = 1e-6) -> str | None:
     """Return why a unit cannot be described: ``dead`` (zero for every image), ``constant``, or None.
 
     ``tolerance`` is the spread of a constant unit relative to its size, a few units in the last place of float32.
     """
-    if row["low"] == row["high"] == 0:
+    if low == high == 0:
         return "dead"
-    if row["high"] - row["low"] <= tolerance * max(abs(row["high"]), abs(row["low"])):
-        return "constant"
-    return None
+    return "constant" if high - low <= tolerance * max(abs(high), abs(low)) else None

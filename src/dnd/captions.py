@@ -10,10 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 from tqdm import tqdm
 
-from dnd import probe, tables
+from dnd import pictures, tables
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.config import CaptionSettings
-from dnd.exemplars import view
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
@@ -31,15 +30,15 @@ def run(
         {(row["image_id"], tuple(row["box"]) if row["box"] else None) for row in exemplars.to_pylist()},
         key=lambda one: (one[0], one[1] or ()),
     )
-    pictures = {row["image_id"]: row for row in probe.images(shards, {name for name, _ in views})}
+    shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
     recipe = [revision(settings.model, settings.revision), settings.max_new_tokens, settings.min_length]
-    keys = [key("caption", *recipe, pictures[name]["digest"], box) for name, box in views]
+    keys = [key("caption", *recipe, shown[name]["digest"], box) for name, box in views]
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct exemplars, %d captioned before", len(views), len(views) - len(missing))
     for start in tqdm(range(0, len(missing), BATCH), "captions", unit="batch", mininterval=5):
         part = missing[start : start + BATCH]
-        images = [view(probe.decode(pictures[views[i][0]]["image"]), views[i][1]) for i in part]
+        images = [pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1]) for i in part]
         for i, text in zip(part, captioner.captions(images), strict=True):
             found[i] = item = json.dumps(text).encode()
             store.put(keys[i], item)

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from dnd import tables
-from dnd.activations import idle
 
 LABELS = 3
 
@@ -63,7 +62,7 @@ def run(
     for unit in sorted(units):
         best_first = ranked(candidates.get(unit, []))
         evidence = sorted(shown.get(unit, []), key=lambda row: row["rank"])
-        reason = idle(statistics[unit]) or (None if best_first else "no_concept")
+        reason = statistics[unit]["idle"] or (None if best_first else "no_concept")
         labels = [] if reason else [one["concept"] for one in best_first[:LABELS]]
         answers = sum(one["votes"] for one in best_first)
         rows.append(

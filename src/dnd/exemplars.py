@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dnd import probe, tables
+from dnd import pictures, tables
 from dnd.config import ExemplarSettings
 from dnd.targets import Box, Target, fixed_batches, pool
 
@@ -150,8 +150,8 @@ def run(
     pooling : ``mean`` or ``max``, the same as in the probe pass.
     """
     wanted = {name for names in top.values() for name in names}
-    rows = list(probe.images(shards, wanted))
-    pictures = {row["image_id"]: probe.decode(row["image"]) for row in rows}
+    rows = list(pictures.rows(shards, wanted))
+    decoded = {row["image_id"]: pictures.decode(row["image"]) for row in rows}
     users: dict[str, list[int]] = {name: [] for name in wanted}
     for unit, names in top.items():
         for name in names:
@@ -162,14 +162,14 @@ def run(
     cutouts: dict[View, list[int]] = {}
 
     def whole(name: str) -> Tensor:
-        return target.preprocess.image(pictures[name])
+        return target.preprocess.image(decoded[name])
 
     bar = tqdm(desc="exemplars", unit="view", mininterval=5)
     for part, inputs in fixed_batches(sorted(wanted), whole, batch):
         maps = target.outputs(inputs, [layer])[layer]
         pooled = pool(maps, pooling).float().cpu()
         for i, name in enumerate(part):
-            size = pictures[name].size
+            size = decoded[name].size
             frame = target.preprocess.frame(*size)
             frames[name] = [round(value) for value in frame]
             for unit in users[name]:
@@ -186,7 +186,7 @@ def run(
 
     def cutout(view: View) -> Tensor:
         assert view.box is not None
-        return target.preprocess.cutout(pictures[view.image_id], view.box)
+        return target.preprocess.cutout(decoded[view.image_id], view.box)
 
     for views, inputs in fixed_batches(sorted(cutouts, key=lambda view: view.order), cutout, batch):
         pooled = pool(target.outputs(inputs, [layer])[layer], pooling).float().cpu()
@@ -234,8 +234,3 @@ def _png(grey: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
-    """Return an exemplar's pixels: the image, or the part inside the box."""
-    return image if box is None else image.crop((box[0], box[1], box[2], box[3]))

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from dnd import tables
+from dnd import pictures, tables
 
 log = logging.getLogger(__name__)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
-
-
-def decode(data: bytes) -> Image.Image:
-    """Return the RGB image of a file's bytes, upright by its EXIF orientation.
-
-    Raises
-    ------
-    OSError
-        The bytes are no image that Pillow can read to its end.
-    """
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:  # Pillow's plugins raise all of these
-        raise OSError(str(error)) from error
-    return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def listing(folder: Path) -> list[Path]:
@@ -88,7 +70,7 @@ def require_images(shards: Sequence[str | Path], rejected: pa.Table) -> None:
 def _row(folder: Path, path: Path) -> tuple[dict[str, Any] | None, str]:
     try:
         data = path.read_bytes()
-        width, height = decode(data).size
+        width, height = pictures.decode(data).size
     except OSError as error:
         return None, str(error) or type(error).__name__
     return {
@@ -98,15 +80,6 @@ def _row(folder: Path, path: Path) -> tuple[dict[str, Any] | None, str]:
         "height": height,
         "image": data,
     }, ""
-
-
-def images(shards: Sequence[Path], wanted: set[str] | None = None) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of the shards, all or only some image ids, in order of image id."""
-    import pyarrow.compute as pc
-
-    where = None if wanted is None else pc.field("image_id").isin(pa.array(sorted(wanted), pa.string()))
-    for shard in shards:
-        yield from tables.read(shard, tables.PROBE, where=where).to_pylist()
 
 
 def controls(shards: Sequence[Path], count: int) -> list[str]:

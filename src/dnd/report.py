@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from dnd import known_answers, probe, tables
+from dnd import known_answers, pictures, tables
 from dnd.figures import Figure, figures
 from dnd.known_answers import Answer
 
@@ -195,8 +195,8 @@ class _Pictures:
     """Thumbnails of probe images and generated images, each made once."""
 
     def __init__(self, shards: Sequence[Path], wanted: set[str]) -> None:
-        rows = probe.images(shards, wanted)
-        self._originals = {row["image_id"]: probe.decode(row["image"]) for row in rows}
+        rows = pictures.rows(shards, wanted)
+        self._originals = {row["image_id"]: pictures.decode(row["image"]) for row in rows}
         self._made: dict[tuple[str, tuple[int, ...] | None], bytes] = {}
 
     def size(self, image_id: str) -> tuple[int, int]:
@@ -270,7 +270,7 @@ def _layer(
         shown.setdefault(row["unit"], []).append(row)
     scores = {(row["unit"], row["concept"]): row for row in tables.read(place["scores"], tables.SCORES).to_pylist()}
     wanted = {one["image_id"] for row in described for one in row["exemplars"]}
-    pictures = _Pictures(place["probe"], wanted)
+    thumbnails = _Pictures(place["probe"], wanted)
     drawn = _drawn(place["images"], {one["concept"] for row in described for one in row["candidates"]})
     facts = {key: described[0][key] if described else "" for key in ("model", "probe", "recipe")}
     known = answers.get(facts["model"], {}).get(place["layer"], {})
@@ -287,7 +287,7 @@ def _layer(
                 label=row["label"],
                 abstained=row["abstained"],
                 confidence=row["confidence"] or 0.0,
-                exemplars=_exemplars(row, shown.get(unit, []), pictures),
+                exemplars=_exemplars(row, shown.get(unit, []), thumbnails),
                 candidates=tuple(
                     _candidate(one, scores.get((unit, one["concept"])), drawn) for one in row["candidates"]
                 ),

@@ -17,10 +17,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd import probe, tables
+from dnd import pictures, tables
 from dnd.backends.embedder import Embedder
 from dnd.config import ScoreSettings
-from dnd.exemplars import view
 from dnd.targets import Target, fixed_batches, pool
 
 log = logging.getLogger(__name__)
@@ -136,10 +135,11 @@ def run(
     generated = embedder.embed(flat)
     views = {(row["image_id"], tuple(row["box"]) if row["box"] else None) for row in exemplars.to_pylist()}
     order = sorted(views, key=lambda one: (one[0], one[1] or ()))
-    pictures = {
-        row["image_id"]: probe.decode(row["image"]) for row in probe.images(probe_shards, {name for name, _ in order})
+    probed = {
+        row["image_id"]: pictures.decode(row["image"])
+        for row in pictures.rows(probe_shards, {name for name, _ in order})
     }
-    vectors = embedder.embed([view(pictures[name], box) for name, box in order])
+    vectors = embedder.embed([pictures.view(probed[name], box) for name, box in order])
     place = {one: i for i, one in enumerate(order)}
     shown: dict[int, list[int]] = {}
     for row in exemplars.to_pylist():

@@ -51,6 +51,7 @@ TOPK = pa.schema(
         ("mean", pa.float32()),
         ("std", pa.float32()),
         ("fraction_zero", pa.float32()),
+        ("idle", pa.string()),  # dead or constant; null for a unit that can be described
         ("low", pa.float32()),
         ("high", pa.float32()),
         ("quantiles", pa.list_(pa.float32())),  # of the control images, at activations.QUANTILES

@@ -57,9 +57,9 @@ def test_result_does_not_depend_on_shards_or_batches(tmp_path, shards, batch):
 def test_idle_units_are_recognised(tmp_path):
     _, files = probe(tmp_path, [1, 2, 3])
     constant, dead = merged(tmp_path, files, ["00.png", "01.png"], "flat")
-    assert activations.idle(constant) == "constant"
-    assert activations.idle(dead) == "dead"
-    assert activations.idle({"low": 0.0, "high": 1e-3}) is None
+    assert constant["idle"] == "constant"
+    assert dead["idle"] == "dead"
+    assert activations.idle(0.0, 1e-3) is None
 
 
 @settings(max_examples=30)

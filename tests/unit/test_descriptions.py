@@ -25,7 +25,7 @@ def score(unit, candidate, concept, value, votes=1, auc=1.0):
 
 @pytest.fixture
 def parts():
-    def unit(number, low, high):
+    def unit(number, low, high, idle=None):
         return {
             "unit": number,
             "image_ids": ["a.png"],
@@ -33,6 +33,7 @@ def parts():
             "mean": 0.0,
             "std": 0.0,
             "fraction_zero": 0.0,
+            "idle": idle,
             "low": low,
             "high": high,
             "quantiles": [],
@@ -44,7 +45,7 @@ def parts():
         return {"unit": unit, "rank": rank, "activation": 1.0 - rank / 10, "heatmap": None, **place}
 
     box = [0, 0, 4, 4]
-    topk = tables.table([unit(0, 0, 1), unit(1, 0, 0), unit(2, 3, 3), unit(3, 0, 1)], tables.TOPK)
+    topk = tables.table([unit(0, 0, 1), unit(1, 0, 0, "dead"), unit(2, 3, 3, "constant"), unit(3, 0, 1)], tables.TOPK)
     exemplars = tables.table([exemplar(0, 1, None), exemplar(0, 0, box)], tables.EXEMPLARS)
     captions = tables.table(
         [{"image_id": "a.png", "box": None, "caption": "whole"}, {"image_id": "a.png", "box": box, "caption": "part"}],

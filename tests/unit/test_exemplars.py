@@ -105,9 +105,9 @@ def test_one_view_of_an_image_by_default(probe):
 def test_images_are_spread_over_those_that_reach_the_share():
     names = [f"{i:02d}" for i in range(12)]
     activations = [10, 9, 9, 8, 8, 7, 6, 5, 5, 4, 1, 0]  # nine reach half of the best
-    assert exemplars.spread(names, activations, ExemplarSettings(images=3)) == ["00", "04", "08"]
+    assert exemplars.spread(names, activations, ExemplarSettings(images=3, reach=0.5)) == ["00", "04", "08"]
     assert exemplars.spread(names, activations, ExemplarSettings(images=3, reach=1)) == ["00", "01", "02"]
-    assert exemplars.spread(names, activations, ExemplarSettings(images=3, pool=5)) == ["00", "02", "04"]
+    assert exemplars.spread(names, activations, ExemplarSettings(images=3, reach=0.5, pool=5)) == ["00", "02", "04"]
     assert exemplars.spread(names[:2], [0.0, -1.0], ExemplarSettings(images=3)) == ["00", "01"]
 
 

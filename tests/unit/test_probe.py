@@ -6,7 +6,7 @@ import pytest
 from conftest import png
 from PIL import Image
 
-from dnd import probe, tables
+from dnd import pictures, probe, tables
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_images_are_upright_and_rgb():
     exif = Image.Exif()
     exif[0x0112] = 6  # rotated by 90 degrees
     Image.new("L", (4, 2)).save(buffer, "JPEG", exif=exif)
-    image = probe.decode(buffer.getvalue())
+    image = pictures.decode(buffer.getvalue())
     assert image.mode == "RGB"
     assert image.size == (2, 4)
 

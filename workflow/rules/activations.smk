@@ -2,6 +2,7 @@ rule activations:
     input:
         shard=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
         shards=probe_shards,
+        target=target_files,
     output:
         topk=f"{PASS}/parts/topk-{{shard}}.parquet",
         statistics=f"{PASS}/parts/statistics-{{shard}}.parquet",
@@ -17,7 +18,7 @@ rule activations:
         layers=lambda wildcards: plan.hooked(wildcards.model, wildcards.probe, wildcards.pooling),
         k=lambda wildcards: plan.kept_images(wildcards.model, wildcards.probe, wildcards.pooling),
         controls=lambda wildcards: plan.controls(wildcards.model, wildcards.probe, wildcards.pooling),
-        code=code("activations", "targets", "probe"),
+        code=code("activations", "targets", "pictures"),
     message:
         "run {wildcards.model} over probe {wildcards.probe}, shard {wildcards.shard}"
     script:

@@ -2,6 +2,7 @@ rule captions:
     input:
         exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
         probe=probe_shards,
+        model=weights_of("captions"),
     output:
         f"{LAYER}/captions/{{units}}.parquet",
     log:
@@ -13,7 +14,7 @@ rule captions:
     params:
         captions=recipe_part("captions"),
         store=f"{STORE}/captions",
-        code=code("captions", "backends/captioner"),
+        code=code("captions", "pictures", "backends/captioner"),
     message:
         "caption the exemplars of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

@@ -106,6 +106,24 @@ def probe_folder(wildcards):
     return str(probe.path) if probe.source == "folder" else f"{RESULTS}/probe/{wildcards.probe}/source"
 
 
+def weights(model):
+    """The files of a local model folder; none for a hub id, whose revision names what it holds."""
+    return sorted(str(path) for path in Path(model).rglob("*") if path.is_file()) if Path(model).is_dir() else []
+
+
+def weights_of(part):
+    """An input function that returns the local files of one of the models of a job's recipe."""
+    return lambda wildcards: weights(getattr(recipe_of(wildcards), part).model)
+
+
+def target_files(wildcards):
+    """The local files that a job's target network is made from."""
+    target = settings.models[wildcards.get("model") or layer_of(wildcards).model]
+    named = [target.weights, target.preprocess, *target.arguments.values()]
+    paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]
+    return sorted({file for path in paths for file in (weights(path) or [str(path)])})
+
+
 def topk_of(wildcards):
     """The merged activations of a job's layer."""
     layer = layer_of(wildcards)

@@ -3,6 +3,7 @@ rule concepts:
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
         prompt=lambda wildcards: str(settings.recipes[wildcards.recipe].concepts.prompt),
+        model=weights(settings.llm.model),
     output:
         concepts=f"{RESULTS}/concepts/{{recipe}}/{{bundle}}.parquet",
         answers=f"{RESULTS}/concepts/{{recipe}}/{{bundle}}-answers.parquet",

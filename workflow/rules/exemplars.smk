@@ -2,6 +2,7 @@ rule exemplars:
     input:
         topk=topk_of,
         probe=probe_shards,
+        target=target_files,
     output:
         f"{LAYER}/exemplars/{{units}}.parquet",
     log:
@@ -16,7 +17,7 @@ rule exemplars:
         units=lambda wildcards: plan.unit_shards(layer_of(wildcards))[wildcards.units],
         pooling=recipe_part("pooling"),
         exemplars=recipe_part("exemplars"),
-        code=code("exemplars", "targets", "probe"),
+        code=code("exemplars", "targets", "pictures"),
     message:
         "cut attention crops for {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

@@ -1,6 +1,7 @@
 rule images:
     input:
-        lambda wildcards: concepts_of(wildcards.recipe),
+        concepts=lambda wildcards: concepts_of(wildcards.recipe),
+        model=weights_of("generator"),
     output:
         f"{RESULTS}/images/{{recipe}}/{{part}}.parquet",
     log:

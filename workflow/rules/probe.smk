@@ -29,7 +29,7 @@ rule probe:
         "../../envs/vision.yaml"
     params:
         shards=lambda wildcards: settings.probes[wildcards.probe].shards,
-        code=code("probe"),
+        code=code("probe", "pictures"),
     message:
         "pack probe {wildcards.probe}, shard {wildcards.shard}"
     script:

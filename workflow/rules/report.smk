@@ -34,7 +34,7 @@ rule report:
         ],
         answers=known_answers(),
         code=code(
-            *("report", "figures", "known_answers", "probe"),
+            *("report", "figures", "known_answers", "pictures"),
             *(f"templates/report.{end}" for end in ("html.jinja", "css", "js")),
         ),
     message:

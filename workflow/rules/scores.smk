@@ -5,6 +5,8 @@ rule scores:
         exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
         topk=topk_of,
         probe=probe_shards,
+        target=target_files,
+        embedder=weights_of("embedder"),
     output:
         f"{LAYER}/scores/{{units}}.parquet",
     log:
@@ -20,7 +22,7 @@ rule scores:
         pooling=recipe_part("pooling"),
         embedder=recipe_part("embedder"),
         scores=recipe_part("scores"),
-        code=code("scores", "targets", "backends/embedder"),
+        code=code("scores", "targets", "pictures", "backends/embedder"),
     message:
         "score the candidates of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

@@ -1,20 +1,20 @@
 """In: TOPK of a layer and the probe. Out: EXEMPLARS of a unit shard; idle units get none."""
 
-from dnd import activations, exemplars, jobs, tables, targets
+from dnd import exemplars, jobs, tables, targets
 from dnd.config import ExemplarSettings, TargetSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 settings = ExemplarSettings(**params.exemplars)
 wanted = set(params.units)
-rows = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "image_ids", "activations", "low", "high"]).to_pylist()
+rows = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
 found = exemplars.run(
     targets.load(TargetSettings(**params.target)),
     params.layer,
     {
         row["unit"]: exemplars.spread(row["image_ids"], row["activations"], settings)
         for row in rows
-        if row["unit"] in wanted and activations.idle(row) is None
+        if row["unit"] in wanted and row["idle"] is None
     },
     snakemake.input.probe,
     pooling=params.pooling,

@@ -7,7 +7,7 @@ from dnd.store import Store
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 settings = GeneratorSettings(**snakemake.params.generator)
-concepts = set(tables.read(snakemake.input, tables.CONCEPTS, ["concept"])["concept"].to_pylist())
+concepts = set(tables.read(snakemake.input.concepts, tables.CONCEPTS, ["concept"])["concept"].to_pylist())
 part = int(snakemake.wildcards.part)
 drawn = images.run(
     StableDiffusionGenerator(settings),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dnd.torchvision_ops  # noqa: F401  before diffusers
+
+# isort: split
 import logging
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,6 @@ OBJECT_WEIGHT = 4.0  # squared error otherwise spends the capacity on grass and 
 def build() -> Any:
     """Return an untrained autoencoder whose plain convolutions are Kaiming-initialised (it has no normalisation)."""
     model: Any = AutoencoderTiny(  # diffusers leaves its modules untyped
-        
         encoder_block_out_channels=(32, 32, 32),
         decoder_block_out_channels=(32, 32, 32),
         num_encoder_blocks=(0, 1, 3),
@@ -82,3 +84,9 @@ def encode(model: Any, images: Tensor, batch: int = 128) -> Tensor:
     """uint8 [n, 64, 64, 3] -> unscaled latents float [n, 4, 16, 16]."""
     parts = [model.encode(pixels(part.to(device()))).latents for part in images.split(batch)]
     return torch.cat(parts).cpu()
+
+
+def load_autoencoder(folder: Path) -> Any:
+    """Return a saved autoencoder, in evaluation mode on the training's device."""
+    model: Any = AutoencoderTiny.from_pretrained(folder)
+    return model.eval().to(device())

@@ -9,6 +9,7 @@ import copy
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -191,3 +192,9 @@ def save_captioner(model: BlipForConditionalGeneration, tools: BlipProcessor, fo
     """Write model (float16) and processor as ``from_pretrained`` reads them."""
     copy.deepcopy(model).half().save_pretrained(folder)
     tools.save_pretrained(folder)
+
+
+def load_captioner(folder: Path) -> tuple[Any, BlipProcessor]:
+    """Return what :func:`save_captioner` wrote, in float32 and evaluation mode."""
+    model: Any = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), BlipProcessor.from_pretrained(folder)

@@ -243,3 +243,9 @@ def save_embedder(model: CLIPModel, tools: CLIPProcessor, folder: Path) -> None:
     """Write model (float16) and processor as ``from_pretrained`` reads them."""
     copy.deepcopy(model).half().save_pretrained(folder)
     tools.save_pretrained(folder)
+
+
+def load_embedder(folder: Path) -> tuple[Any, Any]:
+    """Return what :func:`save_embedder` wrote, in float32 and evaluation mode."""
+    model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+    return model.eval(), CLIPProcessor.from_pretrained(folder)

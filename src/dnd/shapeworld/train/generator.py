@@ -5,6 +5,7 @@ from __future__ import annotations
 import dnd.torchvision_ops  # noqa: F401  before transformers and diffusers
 
 # isort: split
+import copy
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,22 @@ def assemble(model: Any, tokenizer: CLIPTokenizer, vae: AutoencoderTiny) -> Any:
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def save_generator(pipeline: Any, folder: Path) -> None:
+    """Write a copy of the pipeline in float16, as ``from_pretrained`` reads it."""
+    half = {name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "text_encoder", "unet")}
+    copied: Any = StableDiffusionPipeline(**{**pipeline.components, **half}, requires_safety_checker=False)
+    copied.save_pretrained(folder)
+
+
+def load_generator(folder: Path) -> Any:
+    """Return what :func:`save_generator` wrote, in float32, without a progress bar."""
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(
+        folder, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

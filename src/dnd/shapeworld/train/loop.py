@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -37,7 +38,9 @@ def optimiser(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     for name, parameter in model.named_parameters():
         hidden = parameter.ndim == 2 and "embed" not in name and "head" not in name and min(parameter.shape) > 16
         (matrices if hidden else others).append(parameter)
-    chosen: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
+    chosen: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    ]
     if matrices:
         chosen.append(torch.optim.Muon(matrices, lr=10 * rate, weight_decay=0.01))
     return chosen
@@ -52,13 +55,14 @@ def fit(
     checkpoint: Path,
     average: nn.Module | None = None,
     decay: float = 0.998,
-    report: Callable[[int, float], None] | None = None,
+    report: Callable[[], Mapping[str, float]] | None = None,
     report_minutes: float = 5.0,
 ) -> int:
     """Train for a wall-clock budget with a warm-up and a cosine to zero; resume from the checkpoint when there is one.
 
     The learning rate follows elapsed time, so that a time limit still ends at a rate of zero. The weights are saved
-    every minute; a killed training loses no more than that.
+    every minute; a killed training loses no more than that. The learning curve is written beside the checkpoint
+    (:func:`curve`).
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ def fit(
     checkpoint : file of the training state.
     average : a copy of the model that holds the exponential moving average of its weights.
     decay : of that average, reached after a warm-up.
-    report : called with the step and the elapsed minutes every ``report_minutes``: the learning curve.
+    report : returns figures of the present model, asked for every ``report_minutes``.
 
     Returns
     -------
@@ -86,6 +90,8 @@ def fit(
         step, spent = state["step"], state["spent"]
         log.info("%s: resumed at step %d, minute %.1f of %.1f", checkpoint.stem, step, spent / 60, minutes)
     peaks = [[group.setdefault("peak", group["lr"]) for group in one.param_groups] for one in optimisers]
+    points = checkpoint.with_suffix(".jsonl")
+    points.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic() - spent
     saved_at = reported_at = spent
     total = 0.0
@@ -108,18 +114,39 @@ def fit(
         step += 1
         total += float(value.detach())
         if step % 100 == 0:
-            log.info("%s: step %d, minute %.1f, loss %.4f", checkpoint.stem, step, spent / 60, total / 100)
+            _note(points, step, spent, {"loss": round(total / 100, 4)})
             total = 0.0
         if spent - saved_at > 60:
             _save(checkpoint, model, optimisers, average, step, spent)
             saved_at = spent
         if report is not None and spent - reported_at > report_minutes * 60:
-            report(step, spent / 60)
+            _note(points, step, spent, report())
             reported_at = spent
     _save(checkpoint, model, optimisers, average, step, spent)
-    if report is not None:
-        report(step, spent / 60)
+    _note(points, step, spent, {} if report is None else report())
     return step
+
+
+def curve(checkpoint: Path) -> list[dict[str, float]]:
+    """Return the learning curve of a training: points of ``step``, ``minute`` and figures such as ``loss``.
+
+    Steps that were lost because a training was killed, and taken again, are left out.
+    """
+    path = checkpoint.with_suffix(".jsonl")
+    points: list[dict[str, float]] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        point = json.loads(line)
+        while points and points[-1]["step"] > point["step"]:
+            points.pop()
+        points.append(point)
+    return points
+
+
+def _note(path: Path, step: int, spent: float, figures: Mapping[str, float]) -> None:
+    point = {"step": step, "minute": round(spent / 60, 1), **figures}
+    with path.open("a") as file:
+        file.write(json.dumps(point) + "\n")
+    log.info("%s: %s", path.stem, ", ".join(f"{name} {value}" for name, value in point.items()))
 
 
 def averaged(model: nn.Module) -> nn.Module:
@@ -128,7 +155,9 @@ def averaged(model: nn.Module) -> nn.Module:
     return twin.requires_grad_(False)
 
 
-def _save(path: Path, model: nn.Module, optimisers: Sequence, average: nn.Module | None, step: int, spent: float) -> None:
+def _save(
+    path: Path, model: nn.Module, optimisers: Sequence, average: nn.Module | None, step: int, spent: float
+) -> None:
     state = {
         "model": model.state_dict(),
         "optimisers": [one.state_dict() for one in optimisers],
@@ -136,6 +165,5 @@ def _save(path: Path, model: nn.Module, optimisers: Sequence, average: nn.Module
         "step": step,
         "spent": spent,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)

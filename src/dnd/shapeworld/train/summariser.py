@@ -9,7 +9,6 @@ all concepts after every caption; it is thrown away. The prompt's fixed beginnin
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,13 +37,14 @@ from transformers.masking_utils import sdpa_mask
 from dnd.concepts import Message, messages, read_prompt
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import loop, posterior
-from dnd.shapeworld.train.text import corpus
+from dnd.shapeworld.train.text import corpus, kept
 from dnd.shapeworld.world import ATTRIBUTES, SHAPE, Scene, conjunction, sample_scene, scene_at
 
 log = logging.getLogger(__name__)
 
 PROMPT = Path("config/prompts/concept.yaml")
 FOLDER = Path("resources/shapeworld/summariser")
+MINUTES = 80.0
 CONTEXT = 1024
 CAPTIONS = 10
 MARGIN = 3.0
@@ -229,6 +229,10 @@ class Batch:
     ends: Tensor
     running: Tensor
 
+    def to(self, where: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(**{name: value.to(where) for name, value in vars(self).items()})
+
 
 class Encoder:
     """Turns tasks into batches, through the workflow's own rendering of the prompt."""
@@ -299,7 +303,7 @@ def losses(student: Any, prefix: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     output = llama.model(batch.tokens, past_key_values=cache, use_cache=True, output_hidden_states=True)
     last, earlier = output.last_hidden_state, output.hidden_states[-2]
     logits = llama.lm_head(last[batch.answers[:, 0], batch.answers[:, 1]]).float()
-    belief = torch.zeros(())
+    belief = torch.zeros((), device=last.device)
     for hidden in (last, llama.model.norm(earlier)):
         told = student.posterior_head(hidden[batch.ends[:, 0], batch.ends[:, 1]]).float()
         belief = belief + F.cross_entropy(told, batch.running) / 2
@@ -350,7 +354,7 @@ def accuracy(llama: Any, encoder: Encoder, tasks: Sequence[Task]) -> dict[str, f
         prompts = [encoder.prompt(task.captions) for task in part]
         length = max(map(len, prompts))
         pad = encoder.words.pad_token_id
-        tokens = torch.tensor([[pad] * (length - len(row)) + row for row in prompts])
+        tokens = torch.tensor([[pad] * (length - len(row)) + row for row in prompts], device=llama.device)
         made = llama.generate(
             tokens, attention_mask=(tokens != pad).long(), max_new_tokens=10, do_sample=False, pad_token_id=pad
         )
@@ -378,10 +382,27 @@ def save(llama: Any, words: PreTrainedTokenizerFast, folder: Path) -> None:
     words.save_pretrained(folder)
 
 
-def train(minutes: float, folder: Path, work: Path, seed: int, width: int, layers: int, size: int, rate: float) -> None:
-    """Train for a wall-clock budget and save the averaged weights every few minutes."""
+def train(
+    work: Path,
+    folder: Path = FOLDER,
+    *,
+    minutes: float = MINUTES,
+    seed: int = 1,
+    width: int = 128,
+    layers: int = 4,
+    size: int = 64,
+    rate: float = 3e-3,
+) -> None:
+    """Train for a wall-clock budget and save the averaged weights in a folder every few minutes.
+
+    Parameters
+    ----------
+    width, layers : of the model.
+    size : tasks in a batch.
+    rate : AdamW's peak learning rate; Muon's is ten times that.
+    """
     prompt = read_prompt(PROMPT)
-    words = tokenizer(prompt)
+    words = kept(lambda: tokenizer(prompt), work / "summariser-tokenizer")
     encoder = Encoder(words, prompt)
     torch.manual_seed(seed)
     student = Student(build(len(words), words.eos_token_id, words.pad_token_id, width, layers)).to(loop.device())
@@ -391,15 +412,14 @@ def train(minutes: float, folder: Path, work: Path, seed: int, width: int, layer
     held_out = held_out_tasks(20)
 
     def loss(step: int) -> Tensor:
-        batch = encoder(draw_tasks(np.random.default_rng([seed, step]), size))
+        batch = encoder(draw_tasks(np.random.default_rng([seed, step]), size)).to(loop.device())
         with loop.mixed():
             answer, belief = losses(student, prefix, batch)
         return answer + 0.5 * belief
 
-    def report(step: int, elapsed: float) -> None:
+    def report() -> dict[str, float]:
         save(average.llama, words, folder)
-        figures = accuracy(average.llama, encoder, held_out)
-        log.info("step %d, minute %.1f, %s", step, elapsed, json.dumps(figures))
+        return accuracy(average.llama, encoder, held_out)
 
     loop.fit(
         student,
@@ -417,7 +437,7 @@ def train(minutes: float, folder: Path, work: Path, seed: int, width: int, layer
 def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=35)
+    parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--work", type=Path, default=Path(".training"))
     parser.add_argument("--seed", type=int, default=1)
@@ -430,7 +450,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(chosen.threads)
     train(
-        chosen.minutes, chosen.folder, chosen.work, chosen.seed, chosen.width, chosen.layers, chosen.batch, chosen.rate
+        chosen.work,
+        chosen.folder,
+        minutes=chosen.minutes,
+        seed=chosen.seed,
+        width=chosen.width,
+        layers=chosen.layers,
+        size=chosen.batch,
+        rate=chosen.rate,
     )
 
 

@@ -55,7 +55,11 @@ def corpus(count: int = 20000, seed: int = 0) -> list[str]:
     lines = []
     for _ in range(count):
         scene = sample_scene(rng)
-        lines += [prompt(scene, rng), grammar.caption(scene, rng, shape=False), grammar.caption(scene, rng, surface=False)]
+        lines += [
+            prompt(scene, rng),
+            grammar.caption(scene, rng, shape=False),
+            grammar.caption(scene, rng, surface=False),
+        ]
     return lines
 
 

@@ -27,7 +27,7 @@ CURVES = {
     "summariser": ("summariser",),
 }
 """Model -> its checkpoints, in the order of training."""
-ROWS = 8  # of a learning curve's table
+ROWS, WIDEST = 8, 12  # of a learning curve's table; one that would be wider shows the last figure alone
 
 MODELS = {
     "generator": ("`StableDiffusionPipeline` (`AutoencoderTiny`, `UNet2DConditionModel`, `CLIPTextModel`)", "images"),
@@ -58,8 +58,10 @@ class Requirement:
     bound: float
     most: bool = False
 
-    def value(self, figures: Any) -> float:
-        """Return the figure; of a lowest and a highest value, their difference."""
+    def value(self, figures: Any) -> float | None:
+        """Return the figure, of a lowest and a highest value their difference; None where it was not measured."""
+        if figures is None:
+            return None
         for key in self.path.split("."):
             figures = figures[key]
         return max(figures) - min(figures) if isinstance(figures, list) else figures
@@ -207,10 +209,10 @@ def _requirements_table(figures: dict[str, Any]) -> str:
     rows = []
     for need in REQUIRED:
         limit = f"{'at most' if need.most else 'at least'} {_number(need.bound)}"
-        if figures[need.model] is None:
+        value = need.value(figures[need.model])
+        if value is None:
             rows.append([need.model, need.says, "not measured yet", limit, "?"])
             continue
-        value = need.value(figures[need.model])
         rows.append([need.model, need.says, _number(value), limit, "yes" if need.met(value) else "**no**"])
     return _table(["model", "figure", "measured", "required", "met"], rows)
 
@@ -256,6 +258,8 @@ def _curve_tables(curves: dict[str, list[dict[str, float]]] | None) -> str:
             picked = [chosen[round(i * (len(chosen) - 1) / (ROWS - 1))] for i in range(ROWS)]
             picked = [point for i, point in enumerate(picked) if point not in picked[:i]]
             names = list(picked[-1])
+            if len(names) > WIDEST:
+                names = [*names[:2], names[-1]]
             rows = [
                 [_number(point[name]) if name in point else "" for name in names]
                 for point in picked
@@ -269,7 +273,7 @@ def _weaknesses(figures: dict[str, Any]) -> str:
     lines = [
         f"{need.model}: {need.says} is {_number(value)}, short of {_number(need.bound)}."
         for need in REQUIRED
-        if figures[need.model] is not None and not need.met(value := need.value(figures[need.model]))
+        if (value := need.value(figures[need.model])) is not None and not need.met(value)
     ]
     if figures["generator"]:
         prompts = figures["generator"]["prompts"]

@@ -6,6 +6,7 @@ import dnd.torchvision_ops  # noqa: F401  before transformers and diffusers
 
 # isort: split
 import copy
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -159,7 +160,13 @@ def save_generator(pipeline: Any, folder: Path) -> None:
     """Write a copy of the pipeline in float16, as ``from_pretrained`` reads it."""
     half = {name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "text_encoder", "unet")}
     copied: Any = StableDiffusionPipeline(**{**pipeline.components, **half}, requires_safety_checker=False)
+    copied.tokenizer.backend_tokenizer.no_padding()  # calls leave their own settings behind
+    copied.tokenizer.backend_tokenizer.no_truncation()
     copied.save_pretrained(folder)
+    for path in folder.glob("*/config.json"):  # which tell where parts were loaded from
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def load_generator(folder: Path) -> Any:

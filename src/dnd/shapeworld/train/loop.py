@@ -94,7 +94,7 @@ def fit(
     points.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic() - spent
     saved_at = reported_at = spent
-    total = 0.0
+    losses: list[float] = []
     while (spent := time.monotonic() - begun) < budget:
         share = spent / budget
         rate = min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
@@ -112,10 +112,10 @@ def fit(
             with torch.no_grad():
                 torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
         step += 1
-        total += float(value.detach())
+        losses.append(float(value.detach()))
         if step % 100 == 0:
-            _note(points, step, spent, {"loss": round(total / 100, 4)})
-            total = 0.0
+            _note(points, step, spent, {"loss": round(sum(losses) / len(losses), 4)})
+            losses.clear()
         if spent - saved_at > 60:
             _save(checkpoint, model, optimisers, average, step, spent)
             saved_at = spent
@@ -136,10 +136,12 @@ def curve(checkpoint: Path) -> list[dict[str, float]]:
     points: list[dict[str, float]] = []
     for line in path.read_text().splitlines() if path.exists() else []:
         point = json.loads(line)
-        while points and points[-1]["step"] > point["step"]:
-            points.pop()
-        points.append(point)
+        points = [one for one in points if one["step"] < point["step"] or _beside(one, point)] + [point]
     return points
+
+
+def _beside(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return one["step"] == other["step"] and one.keys() != other.keys()
 
 
 def _note(path: Path, step: int, spent: float, figures: Mapping[str, float]) -> None:

@@ -94,7 +94,10 @@ def normalised_entropy(values: npt.NDArray[np.int64], size: int) -> float:
     """Return the entropy of a sample of ``size`` possible values: 0 for one value alone, 1 for a uniform sample.
 
     The largest entropy a sample of its length can have is taken as 1, so that short samples are not marked down.
+    A sample of less than two values has an entropy of 0.
     """
+    if len(values) < 2:
+        return 0.0
     counts = np.bincount(values, minlength=size)
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum() / np.log(min(size, len(values))))
@@ -146,8 +149,7 @@ def open_entropies(words: Sequence[str], labels: Labels, right: npt.NDArray[np.b
         if name not in named:
             entropies.append(normalised_entropy(labels[:, i], SHAPE[i]))
         elif named[name] in GROUPS:
-            values = labels[right, i]
-            entropies.append(normalised_entropy(values, len(GROUPS[named[name]][1])) if len(values) > 1 else 0.0)
+            entropies.append(normalised_entropy(labels[right, i], len(GROUPS[named[name]][1])))
     return entropies
 
 

@@ -22,7 +22,7 @@ from dnd.shapeworld.world import Scene, sample_scene
 log = logging.getLogger(__name__)
 PROMPT_LENGTH = 24
 PREFIXES = ("", "", "one realistic image of ", "a photo of ")
-"""What may stand before a concept in a prompt; the second is the released tool's template."""
+"""What may stand before a concept in a prompt, each equally often; the third is the released tool's template."""
 
 
 def prompt(scene: Scene, rng: np.random.Generator) -> str:

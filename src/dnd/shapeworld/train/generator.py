@@ -24,7 +24,7 @@ from dnd.shapeworld.train.pool import Pool
 from dnd.shapeworld.train.text import PROMPT_LENGTH, clip_tokenizer, kept, prompt
 
 log = logging.getLogger(__name__)
-MINUTES = 84.0
+MINUTES = 68.0
 BATCH = 16
 OBJECT_WEIGHT = 4.0
 

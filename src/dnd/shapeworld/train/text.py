@@ -34,10 +34,10 @@ def prompt(scene: Scene, rng: np.random.Generator) -> str:
     choice = rng.random()
     if choice < 0.10:
         return ""
-    if choice < 0.30:
+    if choice < 0.45:
         return grammar.caption(scene, rng)
     prefix = PREFIXES[int(rng.integers(len(PREFIXES)))]
-    if choice < 0.36:
+    if choice < 0.50:
         return prefix + _either(scene, rng)
     words = words_of(scene, list(KINDS)[int(rng.integers(len(KINDS)))])
     return prefix + grammar.phrase(words or ())

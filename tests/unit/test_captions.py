@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import png, write_probe
+from handmade import png, write_probe
 
 from dnd import captions, tables
 from dnd.backends.captioner import BATCH

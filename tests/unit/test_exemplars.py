@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TinyTarget, png, write_probe
+from handmade import TinyTarget, png, write_probe
 from hypothesis import given
 from hypothesis import strategies as st
 

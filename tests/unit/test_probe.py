@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import png
+from handmade import png
 from PIL import Image
 
 from dnd import pictures, probe, tables

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from conftest import TinyTarget
+from handmade import TinyTarget
 from PIL import Image
 from safetensors.torch import save_file
 

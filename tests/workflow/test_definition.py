@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import ROOT, SNAKEMAKE
+from workspace import ROOT, SNAKEMAKE
 
 
 def rules():

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import Workspace
 from PIL import Image
+from workspace import Workspace
 
 from dnd import tables
 

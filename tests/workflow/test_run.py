@@ -7,7 +7,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Workspace
+from workspace import Workspace
 
 from dnd import tables
 

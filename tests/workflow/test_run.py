@@ -84,6 +84,7 @@ def _kill(process):
 
 @pytest.mark.parametrize("store", ["captions", "images"])
 def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tmp_path, store):
+    """Before the kill, a second run in the same folder is refused."""
     workspace = Workspace(tmp_path, endpoint)
     with (tmp_path / "killed.log").open("wb") as log:
         process = subprocess.Popen(
@@ -94,6 +95,7 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
             assert process.poll() is None, (tmp_path / "killed.log").read_text()[-4000:]
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert "another run is at work" in workspace.run(succeeds=False)
         _kill(process)
     finished = workspace.stored()
     assert finished
@@ -103,14 +105,6 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
     after = workspace.stored()
     assert {name: after[name] for name in finished} == finished  # none was written again
     assert after.keys() == reference.stored().keys()
-
-
-def test_two_runs_in_one_folder_exclude_each_other(reference):
-    import fcntl
-
-    with (reference.folder / ".snakemake/running").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "another run is at work" in reference.run("--forcerun", "report", succeeds=False)
 
 
 def test_own_server_gives_the_same_answers(reference, tmp_path):

@@ -27,11 +27,14 @@ LAYER = f"{RESULTS}/{{name}}/{{slug}}"
 PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}"
 
 
+LOCKS = []  # open for as long as the run lasts
+
+
 onstart:
     # The system lets go of this lock when the process ends, however it ends: a killed run needs no --unlock.
-    lock = open(".snakemake/running", "w")
+    LOCKS.append(open(".snakemake/running", "w"))
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
 

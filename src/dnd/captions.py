@@ -26,10 +26,7 @@ def run(
     Finished captions are kept in the store under the captioner's revision and settings, the image's digest and the box,
     so that no picture is captioned twice: not by another unit, layer or model, nor after a restart.
     """
-    views = sorted(
-        {(row["image_id"], tuple(row["box"]) if row["box"] else None) for row in exemplars.to_pylist()},
-        key=lambda one: (one[0], one[1] or ()),
-    )
+    views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
     recipe = [revision(settings.model, settings.revision), settings.max_new_tokens, settings.min_length]
     keys = [key("caption", *recipe, shown[name]["digest"], box) for name, box in views]

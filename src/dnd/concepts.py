@@ -21,7 +21,7 @@ import yaml
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dnd import tables
+from dnd import pictures, tables
 from dnd.backends.llm import Answer, Request
 from dnd.config import ConceptSettings
 from dnd.store import key
@@ -188,10 +188,10 @@ def merge(concepts: Sequence[str | None]) -> list[Candidate]:
 
 def unit_captions(name: str, slug: str, exemplars: pa.Table, captions: pa.Table) -> list[UnitCaptions]:
     """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first."""
-    wording = {(row["image_id"], tuple(row["box"] or ())): row["caption"] for row in captions.to_pylist()}
+    wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     by_unit: dict[int, list[str]] = {}
     for row in sorted(exemplars.to_pylist(), key=lambda row: (row["unit"], row["rank"])):
-        by_unit.setdefault(row["unit"], []).append(wording[row["image_id"], tuple(row["box"] or ())])
+        by_unit.setdefault(row["unit"], []).append(wording[pictures.place(row)])
     return [UnitCaptions(name, slug, unit, lines) for unit, lines in by_unit.items()]
 
 

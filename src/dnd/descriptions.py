@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnd import tables
+from dnd import pictures, tables
 
 LABELS = 3
 
@@ -48,9 +48,7 @@ def run(
     units : the requested units.
     """
     statistics = {row["unit"]: row for row in topk.drop_columns(["controls", "quantiles"]).to_pylist()}
-    wording = {
-        (row["image_id"], tuple(row["box"]) if row["box"] else None): row["caption"] for row in captions.to_pylist()
-    }
+    wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     shown: dict[int, list[dict[str, Any]]] = {}
     for row in exemplars.select(["unit", "rank", "image_id", "box", "activation"]).to_pylist():
         shown.setdefault(row["unit"], []).append(row)
@@ -76,7 +74,7 @@ def run(
                 "score": best_first[0]["score"] if labels else None,
                 "candidates": [{name: one[name] for name in names} for one in best_first],
                 "exemplars": [{name: row[name] for name in ("image_id", "box", "activation")} for row in evidence],
-                "captions": [wording[row["image_id"], tuple(row["box"]) if row["box"] else None] for row in evidence],
+                "captions": [wording[pictures.place(row)] for row in evidence],
             }
         )
     return tables.table(rows, tables.DESCRIPTIONS)

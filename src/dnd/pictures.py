@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from PIL import Image, ImageOps
 
 from dnd import tables
+
+Box = tuple[int, ...]
+"""x0, y0, x1, y1 as a table holds them."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -40,3 +43,13 @@ def rows(shards: Sequence[Path], wanted: set[str] | None = None) -> Iterator[Map
 def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
     """Return an exemplar's pixels: the image, or the part inside the box."""
     return image if box is None else image.crop((box[0], box[1], box[2], box[3]))
+
+
+def place(row: Mapping[str, Any]) -> tuple[str, Box | None]:
+    """Return what a row with ``image_id`` and ``box`` shows: an image, and which part of it (None is the whole)."""
+    return row["image_id"], tuple(row["box"]) if row["box"] else None
+
+
+def in_order(places: Iterable[tuple[str, Box | None]]) -> list[tuple[str, Box | None]]:
+    """Return the distinct places by image id, the whole image before its parts."""
+    return sorted(set(places), key=lambda one: (one[0], one[1] or ()))

@@ -133,8 +133,7 @@ def run(
     starts = dict(zip(drawn, np.cumsum([0, *map(len, drawn.values())]), strict=False))
     excited = responses(target, layer, flat, pooling)
     generated = embedder.embed(flat)
-    views = {(row["image_id"], tuple(row["box"]) if row["box"] else None) for row in exemplars.to_pylist()}
-    order = sorted(views, key=lambda one: (one[0], one[1] or ()))
+    order = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     probed = {
         row["image_id"]: pictures.decode(row["image"])
         for row in pictures.rows(probe_shards, {name for name, _ in order})
@@ -143,7 +142,7 @@ def run(
     place = {one: i for i, one in enumerate(order)}
     shown: dict[int, list[int]] = {}
     for row in exemplars.to_pylist():
-        shown.setdefault(row["unit"], []).append(place[row["image_id"], tuple(row["box"]) if row["box"] else None])
+        shown.setdefault(row["unit"], []).append(place[pictures.place(row)])
     control = {
         row["unit"]: np.array(row["controls"], np.float32)
         for row in tables.read(topk, tables.TOPK, ["unit", "controls"]).to_pylist()

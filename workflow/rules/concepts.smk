@@ -25,7 +25,7 @@ rule concepts:
             for units in plan.unit_shards(layer)
         ],
         store=f"{STORE}/answers",
-        code=code("concepts", "backends/llm"),
+        code=code("concepts", "pictures", "backends/llm"),
     message:
         "summarise captions to candidate concepts (recipe {wildcards.recipe}, bundle {wildcards.bundle})"
     script:

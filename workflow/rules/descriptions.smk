@@ -16,7 +16,7 @@ rule descriptions:
             key: getattr(layer_of(wildcards), key) for key in ("model", "layer", "probe", "recipe")
         },
         units=lambda wildcards: layer_of(wildcards).units,
-        code=code("descriptions"),
+        code=code("descriptions", "pictures"),
     message:
         "describe {wildcards.name}, layer {wildcards.slug}"
     script:

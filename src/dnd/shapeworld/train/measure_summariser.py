@@ -24,7 +24,8 @@ from dnd.concepts import UnitCaptions, propose
 from dnd.config import ConceptSettings, LlmSettings
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import posterior
-from dnd.shapeworld.train.summariser import FOLDER, Task, held_out_tasks
+from dnd.shapeworld.train.caption_sets import Task, held_out_tasks
+from dnd.shapeworld.train.summariser import FOLDER
 from dnd.store import Store, revision
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +12,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-OWN_FOLDERS = {"activations", "benchmarks", "concepts", "images", "logs", "probe", "report"}
+OWN_FOLDERS = {"activations", "benchmarks", "concepts", "images", "logs", "modules", "probe", "report"}
 """What a run's results folder holds besides one folder per sweep name."""
 MOST_UNITS = 10_000_000
 
 
 class ConfigError(Exception):
     """A mistake in the configuration; the message names the file, the key or row, and what was expected."""
+
+
+class UnknownLayer(ConfigError):
+    """The sweep names a layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken."""
 
 
 class Settings(BaseModel):
@@ -149,7 +153,9 @@ class LlmSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     base_url: str | None = Field(None, description="an external OpenAI-compatible server instead of our own vLLM")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the external server's key")
-    python: str = Field(".venv-vllm/bin/python", description="interpreter of the environment that holds vLLM")
+    python: str | None = Field(
+        None, description="interpreter that has vLLM; when empty `$DND_VLLM_PYTHON`, else `.venv-vllm/bin/python`"
+    )
     concurrency: int = Field(32, ge=1, description="requests in flight")
     startup_seconds: int = Field(600, ge=1, description="deadline for the server's start")
     max_model_len: int = Field(1024, ge=64, description="longest prompt and answer together, in tokens")
@@ -159,9 +165,9 @@ class LlmSettings(Settings):
 class ShardSettings(Settings):
     """How work is split into jobs. Nothing here changes a result."""
 
-    units: int = Field(64, ge=1, description="units per exemplar, caption and score job")
-    llm_units: int = Field(10_000, ge=1, description="units per LLM job, across layers")
-    images: int = Field(2, ge=1, description="image generation jobs")
+    units: int = Field(1024, ge=1, description="units per exemplar, caption and score job")
+    llm_units: int = Field(10_000, ge=1, description="units per LLM job, across the layers of a model")
+    images: int = Field(2, ge=1, le=999, description="image generation jobs per bundle")
 
 
 class Config(Settings):
@@ -174,6 +180,9 @@ class Config(Settings):
     recipes: dict[str, Recipe] = Field(min_length=1)
     llm: LlmSettings
     shards: ShardSettings = Field(default_factory=ShardSettings)
+    store: Path = Field(
+        Path("results/store"), description="folder of finished captions, answers and images; `$DND_STORE` wins over it"
+    )
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,20 @@ class Layer:
     slug: str
     probe: str
     recipe: str
-    units: tuple[int, ...]
+    units: Sequence[int]
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A row of sweep.tsv; ``where`` is its file and line, ``units`` None when all are wanted."""
+
+    where: str
+    name: str
+    model: str
+    layers: tuple[str, ...]
+    probe: str
+    recipe: str
+    units: tuple[int, ...] | None
 
 
 SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
@@ -212,8 +234,8 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     missing = [f"{file}: {key}: {path} does not exist" for key, path in _paths(config) if not path.exists()]
     if missing:
         raise ConfigError("\n".join(missing))
-    if config.run == "store":
-        raise ConfigError(f"{file}: run: 'store' is the name of another results folder; choose another")
+    if Path("results", config.run) == config.store:
+        raise ConfigError(f"{file}: run: {config.run!r} is the folder of the item store; choose another")
     for kind in ("models", "probes", "recipes"):
         for name in getattr(config, kind):
             if not re.fullmatch(SLUG, name):
@@ -232,7 +254,7 @@ def _message(error: Any) -> str:
 
 def _paths(config: Config) -> list[tuple[str, Path]]:
     """Every path of the configuration that has to exist before a run."""
-    found: list[tuple[str, Path | None]] = [("sweep", config.sweep), ("sweep", config.sweep.parent / "layers.tsv")]
+    found: list[tuple[str, Path | None]] = [("sweep", config.sweep)]
     for name, target in config.models.items():
         found += [
             (f"models.{name}.preprocess", target.preprocess),
@@ -273,52 +295,55 @@ def units(text: str) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
-def _rows(path: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if reader.fieldnames != columns:
-            raise ConfigError(f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs")
-        rows = [(reader.line_num, row) for row in reader if any(row.values())]
-    for number, row in rows:
-        if None in row or None in row.values():
-            raise ConfigError(f"{path} line {number}: expected {len(columns)} columns, separated by tabs")
-    return rows
+def spell(numbers: Sequence[int]) -> str:
+    """Return sorted unit numbers as :func:`units` reads them: ``0-99,512``."""
+    parts, first = [], 0
+    for i, number in enumerate(numbers):
+        if i + 1 == len(numbers) or numbers[i + 1] != number + 1:
+            parts.append(f"{numbers[first]}-{number}" if number > numbers[first] else str(number))
+            first = i + 1
+    return ",".join(parts)
 
 
-def layers(config: Config) -> list[Layer]:
-    """Return every layer of the sweep, in the order of the table.
+def inventory(config: Config) -> Path:
+    """Return where the table of known layers is: beside the sweep."""
+    return config.sweep.parent / "layers.tsv"
+
+
+def rows(path: Path, columns: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return the rows of a table, each with its file and line.
 
     Raises
     ------
     ConfigError
-        A row names something unknown, appears twice or asks for units that the layer does not have.
+        Other columns, or a row with more or fewer of them.
     """
-    inventory = config.sweep.parent / "layers.tsv"
-    known: dict[tuple[str, str], tuple[str, int]] = {}
-    for number, row in _rows(inventory, LAYER_COLUMNS):
-        where = f"{inventory} line {number}"
-        if not re.fullmatch(SLUG, row["slug"]):
-            raise ConfigError(f"{where}: slug {row['slug']!r} must be letters, digits, '_', '.' and '-'")
-        if not row["units"].isdigit() or not int(row["units"]):
-            raise ConfigError(f"{where}: units is {row['units']!r}, expected a number above zero")
-        if (row["model"], row["layer"]) in known:
-            raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
-        known[row["model"], row["layer"]] = row["slug"], int(row["units"])
-    found: list[Layer] = []
-    for number, row in _rows(config.sweep, SWEEP_COLUMNS):
-        found += _sweep_row(config, known, row, f"{config.sweep} line {number}")
-    places = [(one.name, one.slug) for one in found]
-    for place in places:
-        if places.count(place) > 1:
-            raise ConfigError(f"{config.sweep}: name {place[0]!r} with layer {place[1]!r} is listed twice")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        if reader.fieldnames != columns:
+            raise ConfigError(f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs")
+        found = [(f"{path} line {reader.line_num}", row) for row in reader if any(row.values())]
+    for where, row in found:
+        if None in row or None in row.values():
+            raise ConfigError(f"{where}: expected {len(columns)} columns, separated by tabs")
+    return found
+
+
+def sweep(config: Config) -> list[SweepRow]:
+    """Return the rows of sweep.tsv.
+
+    Raises
+    ------
+    ConfigError
+        A row names something unknown, or there is none.
+    """
+    found = [_sweep_row(config, where, row) for where, row in rows(config.sweep, SWEEP_COLUMNS)]
     if not found:
         raise ConfigError(f"{config.sweep}: no rows")
     return found
 
 
-def _sweep_row(
-    config: Config, known: dict[tuple[str, str], tuple[str, int]], row: dict[str, str], where: str
-) -> list[Layer]:
+def _sweep_row(config: Config, where: str, row: dict[str, str]) -> SweepRow:
     if not re.fullmatch(SLUG, row["name"]):
         raise ConfigError(f"{where}: name {row['name']!r} must be letters, digits, '_', '.' and '-'")
     if row["name"] in OWN_FOLDERS:
@@ -326,17 +351,64 @@ def _sweep_row(
     for column, section in (("model", config.models), ("probe", config.probes), ("recipe", config.recipes)):
         if row[column] not in section:
             raise ConfigError(f"{where}: unknown {column} {row[column]!r}; config.yaml has {sorted(section)}")
-    found = []
-    for layer in row["layers"].replace(" ", "").split(","):
-        if (row["model"], layer) not in known:
-            have = sorted(name for model, name in known if model == row["model"])
-            raise ConfigError(f"{where}: unknown layer {layer!r} of model {row['model']!r}; layers.tsv has {have}")
-        slug, count = known[row["model"], layer]
-        try:
-            wanted = units(row["units"]) if row["units"] else tuple(range(count))
-        except ValueError as error:
-            raise ConfigError(f"{where}: units: {error}") from None
-        if wanted[-1] >= count:
-            raise ConfigError(f"{where}: unit {wanted[-1]} of layer {layer!r}, which has {count}")
-        found.append(Layer(row["name"], row["model"], layer, slug, row["probe"], row["recipe"], wanted))
-    return found
+    try:
+        wanted = units(row["units"]) if row["units"] else None
+    except ValueError as error:
+        raise ConfigError(f"{where}: units: {error}") from None
+    names = tuple(row["layers"].replace(" ", "").split(","))
+    return SweepRow(where, row["name"], row["model"], names, row["probe"], row["recipe"], wanted)
+
+
+def layers(config: Config) -> list[Layer]:
+    """Return every layer of the sweep, in the order of the table.
+
+    Raises
+    ------
+    UnknownLayer
+        layers.tsv does not hold a layer that the sweep names.
+    ConfigError
+        A layer is listed twice, or a row asks for units that its layer does not have.
+    """
+    known = known_layers(config)
+    found: dict[tuple[str, str], Layer] = {}
+    for row in sweep(config):
+        for name in row.layers:
+            layer = _layer(row, name, known, inventory(config))
+            if (layer.name, layer.slug) in found:
+                raise ConfigError(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
+            found[layer.name, layer.slug] = layer
+    return list(found.values())
+
+
+def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
+    """Return (model, layer) -> slug and number of units; nothing while there is no layers.tsv.
+
+    Raises
+    ------
+    ConfigError
+        A row is malformed, or a layer is listed twice.
+    """
+    known: dict[tuple[str, str], tuple[str, int]] = {}
+    table = inventory(config)
+    for where, row in rows(table, LAYER_COLUMNS) if table.exists() else []:
+        if not re.fullmatch(SLUG, row["slug"]):
+            raise ConfigError(f"{where}: slug {row['slug']!r} must be letters, digits, '_', '.' and '-'")
+        if not row["units"].isdigit() or not int(row["units"]):
+            raise ConfigError(f"{where}: units is {row['units']!r}, expected a number above zero")
+        if (row["model"], row["layer"]) in known:
+            raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
+        known[row["model"], row["layer"]] = row["slug"], int(row["units"])
+    return known
+
+
+def _layer(row: SweepRow, name: str, known: Mapping[tuple[str, str], tuple[str, int]], table: Path) -> Layer:
+    if (row.model, name) not in known:
+        have = sorted(layer for model, layer in known if model == row.model)
+        raise UnknownLayer(
+            f"{row.where}: unknown layer {name!r} of model {row.model!r}; {table} has {have}. "
+            "`snakemake inventory` adds the layers that the model has"
+        )
+    slug, count = known[row.model, name]
+    if row.units and row.units[-1] >= count:
+        raise ConfigError(f"{row.where}: unit {row.units[-1]} of layer {name!r}, which has {count}")
+    return Layer(row.name, row.model, name, slug, row.probe, row.recipe, row.units or range(count))

@@ -12,23 +12,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from dnd import pictures, tables
+from dnd.folders import listing
 
 log = logging.getLogger(__name__)
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
-
-
-def listing(folder: Path) -> list[Path]:
-    """Return every image file below a folder, sorted by its path inside the folder.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not found:
-        raise ValueError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def pack(folder: Path, shard: int, shards: int) -> tuple[pa.Table, pa.Table]:

@@ -97,7 +97,7 @@ def test_the_repositorys_own_configuration_is_good(monkeypatch):
         ("recipes.dnd.generator.prompt", "{concept} {x}", r"generator.prompt: .*no other braces"),
         ("probes.photos.path", None, "probes.photos: .*source folder needs `path`"),
         ("run", "../demo", "run: .*pattern"),
-        ("run", "store", "run: 'store' is the name of another results folder"),
+        ("run", "store", "run: 'store' is the folder of the item store"),
         ("models", {}, "models: .*at least 1"),
         ("models", [], "models: .*dictionary"),
         ("sweep", "config/none.tsv", "sweep: config/none.tsv does not exist"),
@@ -127,9 +127,11 @@ def test_a_hub_model_and_an_external_servers_model_need_no_folder(good):
     assert config.load(values, FILE).llm.model == "/models/llm"
 
 
-def test_a_missing_table_of_layers_is_named(good):
+def test_a_missing_table_of_layers_is_an_empty_one(good):
     Path("config/layers.tsv").unlink()
-    assert problem(good) == f"{FILE}: sweep: config/layers.tsv does not exist"
+    found = problem(good, config.layers)
+    assert found.startswith("config/sweep.tsv line 2: unknown layer 'layer4' of model 'net'; config/layers.tsv has []")
+    assert "snakemake inventory" in found
 
 
 def layers(values):
@@ -147,7 +149,7 @@ def test_layers_of_the_sweep_in_its_order(good):
         ("b", "layer4", "layer4"),
         ("a", "layer4", "layer4"),
     ]
-    assert found[0].units == tuple(range(10))
+    assert list(found[0].units) == list(range(10))
     assert found[2].units == (0, 1, 2, 5)
 
 
@@ -165,9 +167,9 @@ ROW = ["mine", "net", "layer4", "photos", "dnd", "0-3"]
         ([["my row", *ROW[1:]]], "line 2: name 'my row' must be letters"),
         ([["../up", *ROW[1:]]], "line 2: name '../up' must be letters"),
         ([["images", *ROW[1:]]], "line 2: name 'images' is the name of another results folder"),
-        ([ROW, ROW], "name 'mine' with layer 'layer4' is listed twice"),
-        ([ROW, ["b", *ROW[1:]], ROW], "name 'mine' with layer 'layer4' is listed twice"),
-        ([[*ROW[:2], "layer4,layer4", *ROW[3:]]], "name 'mine' with layer 'layer4' is listed twice"),
+        ([ROW, ROW], "line 3: name 'mine' with layer 'layer4' is listed twice"),
+        ([ROW, ["b", *ROW[1:]], ROW], "line 4: name 'mine' with layer 'layer4' is listed twice"),
+        ([[*ROW[:2], "layer4,layer4", *ROW[3:]]], "line 2: name 'mine' with layer 'layer4' is listed twice"),
         ([[*ROW[:5], "0-32"]], "line 2: unit 32 of layer 'layer4', which has 32"),
         ([[*ROW[:5], "3-1"]], "line 2: units: range '3-1' runs backwards"),
         ([[*ROW[:5], "1,0-2"]], "line 2: units: a unit is listed twice"),
@@ -209,6 +211,16 @@ def test_a_sweep_saved_by_a_spreadsheet_is_read(good):
 def test_a_mistake_in_the_inventory_names_file_and_row(good, row, message):
     Path("config/layers.tsv").write_text(LAYERS + row + "\n")
     assert problem(good, config.layers).startswith(f"config/layers.tsv {message}")
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_units_are_spelt_as_they_are_read(numbers):
+    assert config.units(config.spell(sorted(numbers))) == tuple(sorted(numbers))
+
+
+def test_runs_of_units_are_spelt_as_ranges():
+    assert config.spell((0, 1, 2, 5, 7, 8)) == "0-2,5,7-8"
+    assert config.spell(range(1024)) == "0-1023"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
-import re
-
 import pytest
 
-from dnd.config import Config, Layer
-from dnd.plan import Plan, either
+from dnd.config import Config, ConfigError, Layer, units
+from dnd.plan import Bundle, Member, Pass, Plan, read_groups, write_groups
 
 
 def config(**shards):
@@ -25,33 +23,89 @@ def layer(name, count, recipe="r"):
     return Layer(name, "m", f"layer.{name}", name, "p", recipe, tuple(range(count)))
 
 
+def plan(layers, remembered=None, **shards):
+    slugs = {("m", f"layer.{name}"): name for name in "abcdxyz"}
+    return Plan(config(**shards), layers, slugs, remembered or {})
+
+
 @pytest.mark.parametrize(("size", "count"), [(7, 15), (32, 4), (10_000, 1)])
 def test_shards_partition_the_units(size, count):
-    plan = Plan(config(units=size), [layer("a", 100)])
-    shards = plan.unit_shards(plan.layers[0])
+    one = layer("a", 100)
+    shards = plan([one], units=size).unit_shards(one)
     assert len(shards) == count
-    assert [unit for units in shards.values() for unit in units] == list(range(100))
+    assert [unit for part in shards.values() for unit in units(part)] == list(range(100))
 
 
-def test_shards_are_named_by_their_first_and_last_unit():
-    one = Layer("a", "m", "x", "x", "p", "r", (0, 1, 5, 900))
-    assert list(Plan(config(units=2), [one]).unit_shards(one)) == ["000000-000001", "000005-000900"]
+def test_shards_are_named_by_their_first_and_last_unit_and_say_their_units_as_the_sweep_does():
+    one = Layer("a", "m", "x", "x", "p", "r", (0, 1, 2, 5, 900))
+    assert plan([one], units=4).unit_shards(one) == {"000000-000005": "0-2,5", "000900-000900": "900"}
 
 
-def test_bundles_join_layers_of_one_recipe_up_to_the_limit():
-    layers = [layer("a", 60), layer("b", 30), layer("c", 20, "s"), layer("d", 40)]
-    bundles = Plan(config(llm_units=100), layers).bundles
-    names = {place: [one.name for one in members] for place, members in bundles.items()}
-    assert names == {("r", "000"): ["a", "b"], ("r", "001"): ["d"], ("s", "000"): ["c"]}
+def test_bundles_join_layers_of_one_model_probe_and_recipe_up_to_the_limit():
+    found = plan([layer("a", 60), layer("b", 30), layer("c", 20, "s"), layer("d", 40)], llm_units=100).bundles
+    assert {bundle: [one.name for one in members] for bundle, members in found.items()} == {
+        Bundle("m", "p", "r", "000-000"): ["a", "b"],
+        Bundle("m", "p", "r", "000-001"): ["d"],
+        Bundle("m", "p", "s", "000-000"): ["c"],
+    }
 
 
-def test_one_pass_serves_all_layers_and_the_most_demanding_recipe():
-    plan = Plan(config(), [layer("a", 1), layer("b", 1, "s")])
-    assert plan.hooked("m", "p", "mean") == {"a": "layer.a", "b": "layer.b"}
-    assert plan.controls("m", "p", "mean") == 999
+SHARED = Pass("m", "p", "mean", 200, 256)
 
 
-def test_either_matches_names_and_nothing_else():
-    pattern = re.compile(either(["a.b", "c"]))
-    assert pattern.fullmatch("a.b")
-    assert not pattern.fullmatch("axb")
+def test_one_pass_serves_the_layers_whose_recipes_keep_the_same():
+    found = plan([layer("a", 1), layer("b", 1), layer("c", 1, "s")])
+    assert found.pass_of(found.layers[0]) == SHARED
+    assert found.hooked(SHARED, 0) == {"a": "layer.a", "b": "layer.b"}
+    assert found.hooked(Pass("m", "p", "mean", 200, 999), 0) == {"c": "layer.c"}
+
+
+def test_what_is_added_later_shares_no_job_with_what_was_there():
+    first = [layer("a", 3), layer("b", 3)]
+    before = plan(first)
+    after = plan([layer("c", 3), *first, layer("d", 3, "s")], before.groups)
+    for one in first:
+        assert after.bundle_of(one) == before.bundle_of(one)
+        assert after.bundles[after.bundle_of(one)] == first
+        assert after.group_of(SHARED, one.slug) == 0
+    assert after.hooked(SHARED, 0) == before.hooked(SHARED, 0)
+    assert after.hooked(SHARED, 1) == {"c": "layer.c"}
+    assert after.bundle_of(layer("c", 3)) == Bundle("m", "p", "r", "001-000")
+
+
+def test_a_layer_described_again_comes_from_the_pass_that_saw_it():
+    again = Layer("again", "m", "layer.a", "a", "p", "r", (0,))
+    after = plan([layer("a", 3), again], plan([layer("a", 3)]).groups)
+    assert after.group_of(SHARED, "a") == 0
+    assert after.bundle_of(again).bundle == "001-000"
+
+
+def test_a_layer_that_leaves_the_sweep_stays_in_its_pass():
+    before = plan([layer("a", 3), layer("b", 3)])
+    assert plan([layer("b", 3)], before.groups).hooked(SHARED, 0) == before.hooked(SHARED, 0)
+
+
+def test_a_recipe_that_leaves_the_configuration_is_forgotten():
+    gone = {Member("a", "m", "layer.a", "p", "gone"): 0}
+    after = plan([layer("b", 3)], gone)
+    assert after.hooked(SHARED, 1) == {"b": "layer.b"}
+
+
+def test_groups_are_remembered(tmp_path):
+    groups = plan([layer("a", 1), layer("b", 1, "s")]).groups
+    write_groups(tmp_path / "run/groups.tsv", groups)
+    assert read_groups(tmp_path / "run/groups.tsv") == groups
+    assert read_groups(tmp_path / "none.tsv") == {}
+
+
+def test_a_damaged_table_of_groups_is_named(tmp_path):
+    path = tmp_path / "groups.tsv"
+    write_groups(path, {Member("a", "m", "layer.a", "p", "r"): 0})
+    path.write_text(path.read_text().replace("0\t", "x\t"))
+    with pytest.raises(ConfigError, match=r"groups.tsv line 2: group is 'x', expected a number"):
+        read_groups(path)
+
+
+def test_a_layer_that_is_not_in_the_sweep_is_named():
+    with pytest.raises(KeyError, match=r"sweep.tsv has no row named 'a' with a layer whose slug is 'z'"):
+        plan([layer("a", 1)]).layer("a", "z")

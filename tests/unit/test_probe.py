@@ -45,11 +45,6 @@ def test_shards_partition_the_folder(folder):
     assert all(parts)
 
 
-def test_a_probe_without_images_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="no images"):
-        probe.listing(tmp_path)
-
-
 def test_a_probe_of_unreadable_images_is_an_error(tmp_path):
     (tmp_path / "x.png").write_text("no image")
     images, rejected = probe.pack(tmp_path, 0, 1)

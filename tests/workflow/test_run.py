@@ -11,18 +11,19 @@ from workspace import Workspace
 
 from dnd import tables
 
+BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
     "probe/shapes/images-*.parquet": tables.PROBE,
     "probe/shapes/rejected.parquet": tables.REJECTED,
-    "activations/*/*/*/parts/topk-*.parquet": tables.TOPK_PART,
-    "activations/*/*/*/parts/statistics-*.parquet": tables.STATISTICS_PART,
-    "activations/*/*/*/parts/controls-*.parquet": tables.CONTROLS_PART,
+    "activations/*/*/*/parts/*/topk-*.parquet": tables.TOPK_PART,
+    "activations/*/*/*/parts/*/statistics-*.parquet": tables.STATISTICS_PART,
+    "activations/*/*/*/parts/*/controls-*.parquet": tables.CONTROLS_PART,
     "activations/*/*/*/*.parquet": tables.TOPK,
     "*/*/exemplars/*.parquet": tables.EXEMPLARS,
     "*/*/captions/*.parquet": tables.CAPTIONS,
-    "concepts/dnd/000.parquet": tables.CONCEPTS,
-    "concepts/dnd/000-answers.parquet": tables.ANSWERS,
-    "images/dnd/*.parquet": tables.IMAGES,
+    "concepts/*/*/*/???-???.parquet": tables.CONCEPTS,
+    "concepts/*/*/*/*-answers.parquet": tables.ANSWERS,
+    "images/*/*/*/*/*.parquet": tables.IMAGES,
     "*/*/scores/*.parquet": tables.SCORES,
     "*/*/descriptions.parquet": tables.DESCRIPTIONS,
     "evaluation.parquet": tables.EVALUATION,
@@ -52,8 +53,8 @@ def test_every_requested_unit_is_described(reference):
 
 
 def test_each_concept_is_drawn_once(reference):
-    rows = tables.read(sorted(reference.results.glob("images/dnd/*.parquet")), tables.IMAGES).to_pylist()
-    concepts = tables.read(reference.results / "concepts/dnd/000.parquet", tables.CONCEPTS)["concept"].to_pylist()
+    rows = tables.read(sorted(reference.results.glob(f"images/{BUNDLE}/*.parquet")), tables.IMAGES).to_pylist()
+    concepts = tables.read(reference.results / f"concepts/{BUNDLE}.parquet", tables.CONCEPTS)["concept"].to_pylist()
     assert len(rows) == 5 * len(set(concepts)) == len({row["seed"] for row in rows})
     assert {row["concept"] for row in rows} == set(concepts)
 
@@ -71,7 +72,7 @@ def test_nothing_to_do_afterwards(reference):
 
 @pytest.mark.parametrize("units", [7, 10_000])
 def test_shards_change_no_label(reference, endpoint, tmp_path, units):
-    other = Workspace(tmp_path, endpoint, units=units, images=1 + units % 3)
+    other = Workspace(tmp_path, endpoint, units=units, llm_units=3 * units, images=1 + units % 3)
     other.run()
     assert other.descriptions() == reference.descriptions()
 
@@ -110,10 +111,8 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
 def test_own_server_gives_the_same_answers(reference, tmp_path):
     workspace = Workspace(tmp_path)  # without base_url: the concepts job starts vLLM itself
     workspace.run("--until", "concepts")
-    for name in ("000.parquet", "000-answers.parquet"):
-        own = tables.read(
-            workspace.results / "concepts/dnd" / name, pq.read_schema(workspace.results / "concepts/dnd" / name)
-        )
-        assert own.equals(pq.read_table(reference.results / "concepts/dnd" / name))
-    log = (workspace.results / "logs/concepts/dnd-000.log").read_text()
+    for name in (f"{BUNDLE}.parquet", f"{BUNDLE}-answers.parquet"):
+        own = pq.read_table(workspace.results / "concepts" / name)
+        assert own.equals(pq.read_table(reference.results / "concepts" / name))
+    log = (workspace.results / f"logs/concepts/{BUNDLE}.log").read_text()
     assert "server is ready after" in log

@@ -17,15 +17,17 @@ class Workspace:
 
     def __init__(self, folder, endpoint=None, **shards):
         self.folder = folder
+        self.root = ROOT
         self.environment = os.environ | ({KEY: endpoint.key} if endpoint else {})
         folder.mkdir(parents=True, exist_ok=True)
         values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-        values |= {"run": "tiny", "sweep": "sweep.tsv", "shards": shards}
+        values |= {"run": "tiny", "sweep": "sweep.tsv"}
+        values["shards"] |= shards
         values["probes"]["shapes"] |= {"images": 160}
         recipe = values["recipes"]["dnd"]
         recipe |= {"controls": 32, "concepts": {"prompt": "config/prompts/concept.yaml"}}
         recipe["generator"] |= {"steps": 4, "images": 5}
-        values["llm"]["python"] = ".venv-vllm/bin/python"
+        values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
         self.values = _absolute(values)
         if endpoint:
             self.values["llm"] |= {"base_url": endpoint.base_url, "api_key_env": KEY}
@@ -43,8 +45,8 @@ class Workspace:
 
     def command(self, *arguments):
         return [
-            *(str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml"),
-            *("--workflow-profile", str(ROOT / "profiles/default"), *arguments),
+            *(str(SNAKEMAKE), "--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml"),
+            *("--workflow-profile", str(self.root / "profiles/default"), *arguments),
         ]
 
     def run(self, *arguments, succeeds=True):

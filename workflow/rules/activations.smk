@@ -4,21 +4,19 @@ rule activations:
         shards=probe_shards,
         target=target_files,
     output:
-        topk=f"{PASS}/parts/topk-{{shard}}.parquet",
-        statistics=f"{PASS}/parts/statistics-{{shard}}.parquet",
-        controls=f"{PASS}/parts/controls-{{shard}}.parquet",
+        topk=f"{PASS}/parts/{{group}}/topk-{{shard}}.parquet",
+        statistics=f"{PASS}/parts/{{group}}/statistics-{{shard}}.parquet",
+        controls=f"{PASS}/parts/{{group}}/controls-{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/activations/{{model}}-{{probe}}-{{pooling}}-{{shard}}.log",
+        f"{RESULTS}/logs/activations/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{group}}-{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/activations/{{model}}-{{probe}}-{{pooling}}-{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/activations/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{group}}-{{shard}}.tsv"
     conda:
         "../../envs/vision.yaml"
     params:
         target=target_of,
-        layers=lambda wildcards: plan.hooked(wildcards.model, wildcards.probe, wildcards.pooling),
-        k=lambda wildcards: plan.kept_images(wildcards.model, wildcards.probe, wildcards.pooling),
-        controls=lambda wildcards: plan.controls(wildcards.model, wildcards.probe, wildcards.pooling),
-        code=code("activations", "targets", "pictures"),
+        layers=lambda wildcards: plan.hooked(pass_of(wildcards), int(wildcards.group)),
+        code=code("activations"),
     message:
         "run {wildcards.model} over probe {wildcards.probe}, shard {wildcards.shard}"
     script:
@@ -27,20 +25,15 @@ rule activations:
 
 rule topk:
     input:
-        lambda wildcards: [
-            f"{PASS}/parts/{part}-{i:05d}.parquet"
-            for part in ("topk", "statistics", "controls")
-            for i in range(settings.probes[wildcards.probe].shards)
-        ],
+        parts_of_pass,
     output:
         f"{PASS}/{{slug}}.parquet",
     log:
-        f"{RESULTS}/logs/topk/{{model}}-{{probe}}-{{pooling}}-{{slug}}.log",
+        f"{RESULTS}/logs/topk/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{slug}}.log",
     conda:
         "../../envs/vision.yaml"
     params:
-        k=lambda wildcards: plan.kept_images(wildcards.model, wildcards.probe, wildcards.pooling),
-        code=code("activations"),
+        code=code("topk"),
     message:
         "merge the activations of {wildcards.model}, layer {wildcards.slug}"
     script:

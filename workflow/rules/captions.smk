@@ -13,8 +13,7 @@ rule captions:
         "../../envs/vision.yaml"
     params:
         captions=recipe_part("captions"),
-        store=f"{STORE}/captions",
-        code=code("captions", "pictures", "backends/captioner"),
+        code=code("captions"),
     message:
         "caption the exemplars of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

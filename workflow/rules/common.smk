@@ -1,14 +1,22 @@
 """The checked configuration, the plan of the run, and the questions that rules ask about it."""
 
 import fcntl
-import hashlib
-from importlib.util import find_spec
+import os
+import sys
+from functools import lru_cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-from dnd import plan as planning
-from dnd.config import ConfigError, layers, load
+sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
+try:
+    from dnd import plan as planning
+    from dnd import sources
+    from dnd.config import ConfigError, UnknownLayer, known_layers, layers, load, spell, sweep
+    from dnd.folders import fingerprint
+except ModuleNotFoundError as error:
+    raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
 
 if not workflow.overwrite_configfiles:  # another file replaces this one; merging the two would mix their models
 
@@ -17,14 +25,28 @@ if not workflow.overwrite_configfiles:  # another file replaces this one; mergin
 
 try:
     settings = load(config, workflow.configfiles[-1])
-    plan = planning.Plan(settings, layers(settings))
+    RESULTS = f"results/{settings.run}"
+    GROUPS = Path(RESULTS, "groups.tsv")
+    sweep_rows = sweep(settings)
+    try:
+        sweep_layers = layers(settings)
+    except UnknownLayer:  # the inventory is what makes them known
+        if workflow.dag_settings is None or set(workflow.dag_settings.targets) != {"inventory"}:
+            raise
+        sweep_layers = []
+    slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
+    plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
 except ConfigError as error:
     raise WorkflowError(f"configuration:\n{error}") from None
 
-RESULTS = f"results/{settings.run}"
-STORE = "results/store"
+if GROUPS.exists():
+    workflow.configfiles.append(str(GROUPS))  # so that it travels to pods, which plan again what they run
+
 LAYER = f"{RESULTS}/{{name}}/{{slug}}"
-PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}"
+PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{k}}-{{controls}}"
+BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
+# Where a store is changes no result, so that scripts find it here and not among their parameters.
+config["store"] = os.environ.get("DND_STORE", str(settings.store))
 
 
 LOCKS = []  # open for as long as the run lasts
@@ -37,26 +59,30 @@ onstart:
         fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
+    planning.write_groups(GROUPS, plan.groups)
 
 
 wildcard_constraints:
-    name=planning.either(layer.name for layer in plan.layers),
-    slug=planning.either(layer.slug for layer in plan.layers),
-    model=planning.either(settings.models),
-    probe=planning.either(settings.probes),
-    recipe=planning.either(settings.recipes),
+    name=r"[^/]+",
+    slug=r"[^/]+",
+    model=r"[^/]+",
+    probe=r"[^/]+",
+    recipe=r"[^/]+",
     pooling="mean|max",
+    k=r"\d+",
+    controls=r"\d+",
     shard=r"\d{5}",
-    units=r"\d{6}-\d{6}",
-    bundle=r"\d{3}",
+    units=r"\d+-\d+",
+    group=r"\d+",
+    bundle=r"\d+-\d+",
     part=r"\d{3}",
 
 
-def code(*modules):
-    """Digest of the library files that a stage uses: their change, and no other, runs the stage again."""
-    folder = Path(find_spec("dnd").origin).parent
-    files = [folder / (name if Path(name).suffix else f"{name}.py") for name in modules]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+@lru_cache
+def code(*scripts, others=()):
+    """Digest of the library's code that stages run: its change, and no other, runs them again."""
+    folder = Path(workflow.basedir, "workflow/scripts")
+    return sources.digest([folder / f"{name}.py" for name in scripts], map(Path, others))
 
 
 def layer_of(wildcards):
@@ -66,28 +92,30 @@ def layer_of(wildcards):
 
 def recipe_of(wildcards):
     """The recipe of a job, by the wildcard recipe or by its layer."""
-    name = wildcards.get("recipe") or layer_of(wildcards).recipe
-    return settings.recipes[name]
+    return settings.recipes[wildcards.get("recipe") or layer_of(wildcards).recipe]
 
 
-def recipe_part(*names):
+@lru_cache
+def plain(part):
+    """A part of the configuration as plain values."""
+    return part.model_dump(mode="json") if hasattr(part, "model_dump") else part
+
+
+def recipe_part(name):
     """A params function that returns one part of the job's recipe as plain values."""
-
-    def value(wildcards):
-        part = recipe_of(wildcards)
-        for name in names:
-            part = getattr(part, name)
-        return part.model_dump(mode="json") if hasattr(part, "model_dump") else part
-
-    return value
+    return lambda wildcards: plain(getattr(recipe_of(wildcards), name))
 
 
 def target_of(wildcards):
     """The settings of a job's target network as plain values."""
-    name = wildcards.get("model") or layer_of(wildcards).model
-    target = settings.models[name].model_dump(mode="json")
+    target = settings.models[wildcards.get("model") or layer_of(wildcards).model].model_dump(mode="json")
     target.pop("known_answers")
     return target
+
+
+def units_of(wildcards):
+    """The units of a job's shard."""
+    return plan.unit_shards(layer_of(wildcards))[wildcards.units]
 
 
 def probe_parts(kind):
@@ -103,12 +131,19 @@ def probe_parts(kind):
 probe_shards = probe_parts("images")
 
 
-def probe_folder(wildcards):
-    """Where a probe's images are: the user's folder, or renders made first."""
-    probe = settings.probes[wildcards.probe]
-    return str(probe.path) if probe.source == "folder" else f"{RESULTS}/probe/{wildcards.probe}/source"
+def probe_renders(wildcards):
+    """The folder of a probe whose images are rendered first; nothing where the user has them."""
+    return [] if settings.probes[wildcards.probe].path else f"{RESULTS}/probe/{wildcards.probe}/source"
 
 
+@lru_cache
+def content_of_probe(name):
+    """What lies in a user's folder of images, so that an image more or less packs the probe again."""
+    path = settings.probes[name].path
+    return fingerprint(path) if path else None
+
+
+@lru_cache
 def weights(model):
     """The files of a local model folder; none for a hub id, whose revision names what it holds."""
     return sorted(str(path) for path in Path(model).rglob("*") if path.is_file()) if Path(model).is_dir() else []
@@ -119,19 +154,40 @@ def weights_of(part):
     return lambda wildcards: weights(getattr(recipe_of(wildcards), part).model)
 
 
-def target_files(wildcards):
-    """The local files that a job's target network is made from."""
-    target = settings.models[wildcards.get("model") or layer_of(wildcards).model]
+@lru_cache
+def files_of_target(name):
+    """The local files that a target network is made from: its weights and the module of its factory."""
+    target = settings.models[name]
     named = [target.weights, target.preprocess, *target.arguments.values()]
     paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]
     return sorted({file for path in paths for file in (weights(path) or [str(path)])})
 
 
+def target_files(wildcards):
+    """The local files that a job's target network is made from."""
+    return files_of_target(wildcards.get("model") or layer_of(wildcards).model)
+
+
 def topk_of(wildcards):
     """The merged activations of a job's layer."""
     layer = layer_of(wildcards)
-    pooling = settings.recipes[layer.recipe].pooling
-    return f"{RESULTS}/activations/{layer.model}/{layer.probe}/{pooling}/{layer.slug}.parquet"
+    return f"{PASS}/{{slug}}.parquet".format(**plan.pass_of(layer)._asdict(), slug=layer.slug)
+
+
+def pass_of(wildcards):
+    """The pass that a job belongs to."""
+    place = wildcards.model, wildcards.probe, wildcards.pooling
+    return planning.Pass(*place, int(wildcards.k), int(wildcards.controls))
+
+
+def parts_of_pass(wildcards):
+    """What the passes over every shard of the probe found, of the group that the layer went with."""
+    group = plan.group_of(pass_of(wildcards), wildcards.slug)
+    return [
+        f"{PASS}/parts/{group}/{part}-{i:05d}.parquet"
+        for part in ("topk", "statistics", "controls")
+        for i in range(settings.probes[wildcards.probe].shards)
+    ]
 
 
 def unit_shards(stage):
@@ -146,26 +202,26 @@ def unit_shards(stage):
 
 def bundle_files(stage):
     """An input function that returns the files of a stage for every layer of a bundle."""
-
-    def files(wildcards):
-        members = plan.bundles[wildcards.recipe, wildcards.bundle]
-        return [
-            f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet"
-            for layer in members
-            for units in plan.unit_shards(layer)
-        ]
-
-    return files
+    return lambda wildcards: [
+        path for layer in plan.bundles[bundle_of(wildcards)] for path in unit_shards(stage)(layer)
+    ]
 
 
-def concepts_of(recipe):
-    """The candidate concepts of every bundle of a recipe."""
-    return [f"{RESULTS}/concepts/{recipe}/{bundle}.parquet" for one, bundle in plan.bundles if one == recipe]
+def bundle_of(wildcards):
+    """The bundle of a job, by its wildcards or by its layer."""
+    if wildcards.get("bundle"):
+        return planning.Bundle(*(wildcards[key] for key in planning.Bundle._fields))
+    return plan.bundle_of(layer_of(wildcards))
 
 
-def images_of(recipe):
-    """The generated images of a recipe."""
-    return [f"{RESULTS}/images/{recipe}/{part:03d}.parquet" for part in range(settings.shards.images)]
+def concepts_of(wildcards):
+    """The candidate concepts of a job's bundle."""
+    return f"{RESULTS}/concepts/{'/'.join(bundle_of(wildcards))}.parquet"
+
+
+def images_of(bundle):
+    """The generated images of a bundle."""
+    return [f"{RESULTS}/images/{'/'.join(bundle)}/{part:03d}.parquet" for part in range(settings.shards.images)]
 
 
 def known_answers():

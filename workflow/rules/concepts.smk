@@ -2,16 +2,16 @@ rule concepts:
     input:
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
-        prompt=lambda wildcards: str(settings.recipes[wildcards.recipe].concepts.prompt),
+        prompt=lambda wildcards: str(recipe_of(wildcards).concepts.prompt),
         model=weights(settings.llm.model),
     output:
-        concepts=f"{RESULTS}/concepts/{{recipe}}/{{bundle}}.parquet",
-        answers=f"{RESULTS}/concepts/{{recipe}}/{{bundle}}-answers.parquet",
+        concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",
+        answers=f"{RESULTS}/concepts/{BUNDLE}-answers.parquet",
     log:
-        f"{RESULTS}/logs/concepts/{{recipe}}-{{bundle}}.log",
-        server=f"{RESULTS}/logs/concepts/{{recipe}}-{{bundle}}-server.log",
+        f"{RESULTS}/logs/concepts/{BUNDLE}.log",
+        server=f"{RESULTS}/logs/concepts/{BUNDLE}-server.log",
     benchmark:
-        f"{RESULTS}/benchmarks/concepts/{{recipe}}-{{bundle}}.tsv"
+        f"{RESULTS}/benchmarks/concepts/{BUNDLE}.tsv"
     conda:
         "../../envs/vision.yaml"
     threads: 2
@@ -21,12 +21,11 @@ rule concepts:
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [
             [layer.name, layer.slug, units]
-            for layer in plan.bundles[wildcards.recipe, wildcards.bundle]
+            for layer in plan.bundles[bundle_of(wildcards)]
             for units in plan.unit_shards(layer)
         ],
-        store=f"{STORE}/answers",
-        code=code("concepts", "pictures", "backends/llm"),
+        code=code("concepts"),
     message:
-        "summarise captions to candidate concepts (recipe {wildcards.recipe}, bundle {wildcards.bundle})"
+        "summarise captions to concepts: {wildcards.model}, {wildcards.probe}, {wildcards.recipe}, bundle {wildcards.bundle}"
     script:
         "../scripts/concepts.py"

@@ -15,8 +15,8 @@ rule descriptions:
         facts=lambda wildcards: {
             key: getattr(layer_of(wildcards), key) for key in ("model", "layer", "probe", "recipe")
         },
-        units=lambda wildcards: layer_of(wildcards).units,
-        code=code("descriptions", "pictures"),
+        units=lambda wildcards: spell(layer_of(wildcards).units),
+        code=code("descriptions"),
     message:
         "describe {wildcards.name}, layer {wildcards.slug}"
     script:

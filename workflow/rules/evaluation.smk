@@ -11,7 +11,7 @@ rule evaluation:
     params:
         names=[layer.name for layer in plan.layers],
         answers=known_answers(),
-        code=code("evaluation", "known_answers", "shapeworld/grammar", "shapeworld/world"),
+        code=code("evaluation"),
     message:
         "compare the descriptions with the known answers"
     script:

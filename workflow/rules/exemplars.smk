@@ -14,10 +14,10 @@ rule exemplars:
     params:
         target=target_of,
         layer=lambda wildcards: layer_of(wildcards).layer,
-        units=lambda wildcards: plan.unit_shards(layer_of(wildcards))[wildcards.units],
+        units=units_of,
         pooling=recipe_part("pooling"),
         exemplars=recipe_part("exemplars"),
-        code=code("exemplars", "targets", "pictures"),
+        code=code("exemplars"),
     message:
         "cut attention crops for {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

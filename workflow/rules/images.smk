@@ -1,21 +1,20 @@
 rule images:
     input:
-        concepts=lambda wildcards: concepts_of(wildcards.recipe),
+        concepts=concepts_of,
         model=weights_of("generator"),
     output:
-        f"{RESULTS}/images/{{recipe}}/{{part}}.parquet",
+        f"{RESULTS}/images/{BUNDLE}/{{part}}.parquet",
     log:
-        f"{RESULTS}/logs/images/{{recipe}}-{{part}}.log",
+        f"{RESULTS}/logs/images/{BUNDLE}/{{part}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/images/{{recipe}}-{{part}}.tsv"
+        f"{RESULTS}/benchmarks/images/{BUNDLE}/{{part}}.tsv"
     conda:
         "../../envs/vision.yaml"
     params:
         generator=recipe_part("generator"),
         parts=settings.shards.images,
-        store=f"{STORE}/images",
-        code=code("images", "backends/generator"),
+        code=code("images"),
     message:
-        "draw the distinct concepts of recipe {wildcards.recipe}, part {wildcards.part}"
+        "draw concepts: {wildcards.model}, {wildcards.probe}, {wildcards.recipe}, bundle {wildcards.bundle}, part {wildcards.part}"
     script:
         "../scripts/images.py"

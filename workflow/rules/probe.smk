@@ -8,7 +8,7 @@ rule shapeworld_images:
     params:
         images=lambda wildcards: settings.probes[wildcards.probe].images,
         seed=lambda wildcards: settings.probes[wildcards.probe].seed,
-        code=code("shapeworld/render", "shapeworld/world"),
+        code=code("shapeworld_images"),
     message:
         "render {params.images} images of probe {wildcards.probe}"
     script:
@@ -17,7 +17,7 @@ rule shapeworld_images:
 
 rule probe:
     input:
-        folder=probe_folder,
+        renders=probe_renders,
     output:
         images=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
         rejected=temp(f"{RESULTS}/probe/{{probe}}/rejected-{{shard}}.parquet"),
@@ -28,8 +28,11 @@ rule probe:
     conda:
         "../../envs/vision.yaml"
     params:
+        folder=lambda wildcards, input: input.get("renders") or str(settings.probes[wildcards.probe].path),
+        # a folder's own time of change says nothing about the folders in it
+        content=lambda wildcards: content_of_probe(wildcards.probe),
         shards=lambda wildcards: settings.probes[wildcards.probe].shards,
-        code=code("probe", "pictures"),
+        code=code("probe"),
     message:
         "pack probe {wildcards.probe}, shard {wildcards.shard}"
     script:

@@ -3,7 +3,7 @@ rule report:
         descriptions=[f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
         exemplars=[path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
         scores=[path for layer in plan.layers for path in unit_shards("scores")(layer)],
-        images=[path for recipe in dict.fromkeys(one.recipe for one in plan.layers) for path in images_of(recipe)],
+        images=[path for bundle in plan.bundles for path in images_of(bundle)],
         probe=[
             path
             for probe in dict.fromkeys(one.probe for one in plan.layers)
@@ -28,15 +28,12 @@ rule report:
                 "exemplars": unit_shards("exemplars")(layer),
                 "scores": unit_shards("scores")(layer),
                 "probe": probe_shards({"probe": layer.probe}),
-                "images": images_of(layer.recipe),
+                "images": images_of(plan.bundle_of(layer)),
             }
             for layer in plan.layers
         ],
         answers=known_answers(),
-        code=code(
-            *("report", "figures", "known_answers", "pictures"),
-            *(f"templates/report.{end}" for end in ("html.jinja", "css", "js")),
-        ),
+        code=code("report", others=tuple(sorted(map(str, (sources.PACKAGE / "templates").iterdir())))),
     message:
         "write the page"
     script:

@@ -1,7 +1,7 @@
 rule scores:
     input:
-        concepts=lambda wildcards: f"{RESULTS}/concepts/{'/'.join(plan.bundle_of(layer_of(wildcards)))}.parquet",
-        images=lambda wildcards: images_of(layer_of(wildcards).recipe),
+        concepts=concepts_of,
+        images=lambda wildcards: images_of(bundle_of(wildcards)),
         exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
         topk=topk_of,
         probe=probe_shards,
@@ -18,11 +18,11 @@ rule scores:
     params:
         target=target_of,
         layer=lambda wildcards: layer_of(wildcards).layer,
-        units=lambda wildcards: plan.unit_shards(layer_of(wildcards))[wildcards.units],
+        units=units_of,
         pooling=recipe_part("pooling"),
         embedder=recipe_part("embedder"),
         scores=recipe_part("scores"),
-        code=code("scores", "targets", "pictures", "backends/embedder"),
+        code=code("scores"),
     message:
         "score the candidates of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"
     script:

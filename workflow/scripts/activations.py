@@ -9,9 +9,9 @@ topk, statistics, controls = activations.run(
     targets.load(TargetSettings(**params.target)),
     params.layers,
     snakemake.input.shard,
-    probe.controls(snakemake.input.shards, params.controls),
+    probe.controls(snakemake.input.shards, int(snakemake.wildcards.controls)),
     pooling=snakemake.wildcards.pooling,
-    k=params.k,
+    k=int(snakemake.wildcards.k),
 )
 tables.write(snakemake.output.topk, topk, tables.TOPK_PART, row_group_size=65536)
 tables.write(snakemake.output.statistics, statistics, tables.STATISTICS_PART, row_group_size=65536)

@@ -12,6 +12,6 @@ found = captions.run(
     tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["image_id", "box"]),
     snakemake.input.probe,
     settings,
-    Store(snakemake.params.store),
+    Store(snakemake.config["store"] + "/captions"),
 )
 tables.write(snakemake.output[0], found, tables.CAPTIONS)

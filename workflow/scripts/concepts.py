@@ -23,7 +23,12 @@ for (name, slug, _), exemplars, captions in zip(
     )
 found, answers = concepts.propose(
     units,
-    partial(llm.ask, settings=settings, store=Store(params.store), log_path=Path(snakemake.log.server)),
+    partial(
+        llm.ask,
+        settings=settings,
+        store=Store(snakemake.config["store"] + "/answers"),
+        log_path=Path(snakemake.log.server),
+    ),
     ConceptSettings(**params.concepts),
 )
 tables.write(snakemake.output.answers, answers, tables.ANSWERS)

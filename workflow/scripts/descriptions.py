@@ -1,11 +1,12 @@
 """In: activations, exemplars, captions and scores of a layer. Out: its DESCRIPTIONS, as Parquet and CSV."""
 
 from dnd import descriptions, jobs, tables
+from dnd.config import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 found = descriptions.run(
     snakemake.params.facts,
-    snakemake.params.units,
+    units(snakemake.params.units),
     tables.read(snakemake.input.topk, tables.TOPK),
     tables.read(snakemake.input.exemplars, tables.EXEMPLARS),
     tables.read(snakemake.input.captions, tables.CAPTIONS),

@@ -1,12 +1,12 @@
 """In: TOPK of a layer and the probe. Out: EXEMPLARS of a unit shard; idle units get none."""
 
 from dnd import exemplars, jobs, tables, targets
-from dnd.config import ExemplarSettings, TargetSettings
+from dnd.config import ExemplarSettings, TargetSettings, units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 settings = ExemplarSettings(**params.exemplars)
-wanted = set(params.units)
+wanted = set(units(params.units))
 rows = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
 found = exemplars.run(
     targets.load(TargetSettings(**params.target)),

@@ -13,6 +13,6 @@ drawn = images.run(
     StableDiffusionGenerator(settings),
     {concept for concept in concepts if images.part_of(concept, snakemake.params.parts) == part},
     settings,
-    Store(snakemake.params.store),
+    Store(snakemake.config["store"] + "/images"),
 )
 tables.write(snakemake.output[0], drawn, tables.IMAGES, row_group_size=settings.images)

@@ -4,14 +4,14 @@ import pyarrow.compute as pc
 
 from dnd import jobs, scores, tables, targets
 from dnd.backends.embedder import ClipEmbedder
-from dnd.config import EmbedderSettings, ScoreSettings, TargetSettings
+from dnd.config import EmbedderSettings, ScoreSettings, TargetSettings, units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards = snakemake.params, snakemake.wildcards
 own = (
     (pc.field("name") == wildcards.name)
     & (pc.field("slug") == wildcards.slug)
-    & pc.field("unit").isin(list(params.units))
+    & pc.field("unit").isin(list(units(params.units)))
 )
 found = scores.run(
     targets.load(TargetSettings(**params.target)),

@@ -1,0 +1,57 @@
+"""Which of the library's modules a script runs, read from their sources: importing them would take seconds."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+NEUTRAL = {"config", "jobs", "store", "tables"}
+"""Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
+A new key, column or log format for one stage must not run all of them again."""
+
+
+@lru_cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    """The library's modules that a file imports anywhere, in functions too."""
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(path.read_bytes(), path)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == PACKAGE.name:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [module for name in names if (module := _module(name) or _module(str(node.module)))]
+        elif isinstance(node, ast.Import):
+            found += [module for alias in node.names if (module := _module(alias.name))]
+    return tuple(found)
+
+
+def _module(name: str) -> Path | None:
+    """The file of a dotted name in the library, None for anything else, the package itself included."""
+    first, *rest = name.split(".")
+    path = PACKAGE.joinpath(*rest).with_suffix(".py")
+    return path if first == PACKAGE.name and rest and path.is_file() else None
+
+
+def modules(script: Path) -> list[Path]:
+    """Return the files of every library module that a script imports, directly or through others, sorted.
+
+    The neutral ones are left out, and what only they import.
+    """
+    neutral = {PACKAGE / f"{name}.py" for name in NEUTRAL}
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        for path in _imports(waiting.pop()):
+            if path not in found and path not in neutral:
+                found.add(path)
+                waiting.append(path)
+    return sorted(found)
+
+
+def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:
+    """Return a digest of the library's code that scripts run, and of other files that belong to it."""
+    files = sorted({path for script in scripts for path in modules(script)} | set(others))
+    parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]

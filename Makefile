@@ -7,10 +7,10 @@ BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo test lint shapeworld clean distclean
+.PHONY: help setup vision demo test test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 13
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 setup: ## build both environments, .venv and .venv-vllm; does nothing when they are ready
 	@$(PYTHON) envs/setup.py
@@ -24,6 +24,18 @@ demo: setup ## describe the units of the embedded network; prints time, memory, 
 
 test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest tests/unit tests/workflow
+
+test-kubernetes: setup .venv-moto ## run the workflow on a Kubernetes cluster in miniature (minutes)
+	$(OFFLINE) $(BIN)/pytest tests/kubernetes
+
+.venv-moto: tests/kubernetes/requirements.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/pip install --quiet -r $<
+	touch $@
+
+test-slurm: setup ## run the tests that want a real Slurm; as root, installs it where it is missing
+	@$(BIN)/python tests/slurm/cluster.py ready || $(BIN)/python tests/slurm/cluster.py install
+	$(OFFLINE) $(BIN)/pytest tests/slurm
 
 lint: vision ## check style, types and the workflow
 	$(BIN)/ruff check
@@ -42,4 +54,4 @@ clean: ## remove results and caches, keep the environments
 	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments and the training's intermediate files as well
-	rm -rf .venv .venv-vllm .setup .training src/*.egg-info
+	rm -rf .venv .venv-vllm .venv-moto .setup .training src/*.egg-info

@@ -14,9 +14,11 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/descriptions.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/inventory.smk"
+include: "workflow/rules/prefetch.smk"
 
 
 rule all:
     default_target: True
     input:
-        final_output(),
+        final_output,

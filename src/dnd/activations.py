@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dnd import pictures, tables
+from dnd.batches import BatchSize
 from dnd.targets import Target, fixed_batches, pool
 
 log = logging.getLogger(__name__)
@@ -93,11 +94,14 @@ def run(
     def load(i: int) -> Tensor:
         return target.preprocess.image(pictures.decode(files[i].as_py()))
 
-    bar = tqdm(total=len(ids), desc="activations", unit="image", mininterval=5)
-    for part, inputs in fixed_batches(range(len(ids)), load, batch):
+    def run_batch(inputs: Tensor) -> dict[str, Tensor]:
         outputs = target.outputs(inputs, list(layers.values()))
-        for slug, layer in layers.items():
-            pooled = pool(outputs[layer], pooling)[: len(part)].float().cpu()
+        return {slug: pool(outputs[layer], pooling).float().cpu() for slug, layer in layers.items()}
+
+    bar = tqdm(total=len(ids), desc="activations", unit="image", mininterval=5)
+    for part, found in fixed_batches(range(len(ids)), load, BatchSize(batch, "activations"), run_batch):
+        for slug in layers:
+            pooled = found[slug][: len(part)]
             running[slug].add(pooled)
             control_rows += [
                 {"slug": slug, "image_id": ids[i], "activations": pooled[j].numpy()}

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dnd import pictures, tables
+from dnd.batches import BatchSize
 from dnd.config import ExemplarSettings
 from dnd.targets import Box, Target, fixed_batches, pool
 
@@ -164,10 +165,13 @@ def run(
     def whole(name: str) -> Tensor:
         return target.preprocess.image(decoded[name])
 
-    bar = tqdm(desc="exemplars", unit="view", mininterval=5)
-    for part, inputs in fixed_batches(sorted(wanted), whole, batch):
+    def run_batch(inputs: Tensor) -> tuple[Tensor, Tensor]:
         maps = target.outputs(inputs, [layer])[layer]
-        pooled = pool(maps, pooling).float().cpu()
+        return maps, pool(maps, pooling).float().cpu()
+
+    batch_size = BatchSize(batch, "exemplars")
+    bar = tqdm(desc="exemplars", unit="view", mininterval=5)
+    for part, (maps, pooled) in fixed_batches(sorted(wanted), whole, batch_size, run_batch):
         for i, name in enumerate(part):
             size = decoded[name].size
             frame = target.preprocess.frame(*size)
@@ -188,8 +192,8 @@ def run(
         assert view.box is not None
         return target.preprocess.cutout(decoded[view.image_id], view.box)
 
-    for views, inputs in fixed_batches(sorted(cutouts, key=lambda view: view.order), cutout, batch):
-        pooled = pool(target.outputs(inputs, [layer])[layer], pooling).float().cpu()
+    ordered = sorted(cutouts, key=lambda view: view.order)
+    for views, (_, pooled) in fixed_batches(ordered, cutout, batch_size, run_batch):
         for i, view in enumerate(views):
             for unit in cutouts[view]:
                 activation[unit, view] = float(pooled[i, unit])

@@ -23,12 +23,17 @@ class _Lines:
 
 
 def begin(log: str, threads: int) -> None:
-    """Redirect stderr, logging and progress to a log file, and limit torch to the job's threads."""
+    """Redirect stderr, logging and progress to a log file, and limit torch to the job's threads.
+
+    More threads than the machine lets this process run on would only wait for each other.
+    """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr = _Lines(path.open("w", buffering=1, encoding="utf-8"))  # type: ignore[assignment]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):  # a line for every request
+        logging.getLogger(name).setLevel(logging.WARNING)
+    threads = min(threads, len(os.sched_getaffinity(0)))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)

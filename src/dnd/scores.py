@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.backends.embedder import Embedder
+from dnd.batches import BatchSize
 from dnd.config import ScoreSettings
 from dnd.targets import Target, fixed_batches, pool
 
@@ -96,11 +97,14 @@ def responses(target: Target, layer: str, images: Sequence[Image.Image], pooling
     def load(i: int) -> Tensor:
         return target.preprocess.image(images[i])
 
+    def run_batch(inputs: Tensor) -> Tensor:
+        return pool(target.outputs(inputs, [layer])[layer], pooling).float().cpu()
+
     parts = []
-    for part, inputs in tqdm(
-        fixed_batches(range(len(images)), load, batch), "scores", total=-(-len(images) // batch), mininterval=5
-    ):
-        parts.append(pool(target.outputs(inputs, [layer])[layer], pooling)[: len(part)].float().cpu())
+    with tqdm(total=len(images), desc="scores", unit="image", mininterval=5) as bar:
+        for part, found in fixed_batches(range(len(images)), load, BatchSize(batch, "scores"), run_batch):
+            parts.append(found[: len(part)])
+            bar.update(len(part))
     return torch.cat(parts).numpy()
 
 

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
+
+DIGEST_BYTES = 16
 MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt", ".pth"}
 """Suffixes of what a model's folder may load: configuration, weights, chat template and vocabulary."""
 
@@ -39,25 +44,55 @@ def revision(model: str, named: str | None = None) -> str:
 
 
 class Store:
-    """Items as files in two levels of folders, named by their keys."""
+    """Items as files in two levels of folders, named by their keys.
+
+    An item ends with a digest of itself: what a crash of the machine left of it, or filled with zeros, is no item.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._complained = False
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name
 
     def get(self, name: str) -> bytes | None:
-        """Return an item, or None when it is not there."""
+        """Return an item, or None when it is not there, damaged or unreadable."""
         try:
-            return self._path(name).read_bytes()
+            found = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            self._complain("read", error)
+            return None
+        value, digest = found[:-DIGEST_BYTES], found[-DIGEST_BYTES:]
+        if digest != _digest(value):
+            log.info("%s is damaged; it is made again", self._path(name))
+            return None
+        return value
 
     def put(self, name: str, value: bytes) -> None:
-        """Keep an item; of two writers of one key the last one wins, and both wrote the same."""
+        """Keep an item; of two writers of one key the last one wins, and both wrote the same.
+
+        Where it cannot be kept the run goes on without it, after one warning for all such items.
+        """
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}")
-        partial.write_bytes(value)
-        os.replace(partial, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(value + _digest(value))
+            os.replace(partial, path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            self._complain("written", error)
+
+    def _complain(self, what: str, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            reason = error.strerror or error
+            log.warning("store %s cannot be %s (%s): what it would save is computed again", self.folder, what, reason)
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()[:DIGEST_BYTES]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -188,17 +189,23 @@ def write(path: str | Path, rows: pa.Table, schema: pa.Schema, row_group_size: i
     ------
     ValueError
         The table's schema is another one.
+    OSError
+        The disk is full, say; the message names the file and the reason.
     """
     if not rows.schema.equals(schema):
         raise ValueError(f"{path}: schema is {rows.schema}, not {schema}")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)
         os.replace(partial, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"{path} cannot be written: {reason}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def read(

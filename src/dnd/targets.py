@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -16,7 +17,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
+from dnd.backends import hub
+from dnd.batches import BatchSize, in_batches
 from dnd.config import TargetSettings
+
+R = TypeVar("R")
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; the right and lower edges are exclusive."""
@@ -132,19 +137,20 @@ def pool(output: Tensor, pooling: str) -> Tensor:
 
 
 def fixed_batches(
-    inputs: Sequence[Any], load: Callable[[Any], Tensor], size: int
-) -> Iterator[tuple[Sequence[Any], Tensor]]:
-    """Yield items with their inputs [size, ...]; the last batch is filled up with zeros.
+    items: Sequence[Any], load: Callable[[Any], Tensor], size: BatchSize, run: Callable[[Tensor], R]
+) -> Iterator[tuple[Sequence[Any], R]]:
+    """Yield items with what ``run`` makes of their inputs [size, ...]; the last batch is filled up with zeros.
 
-    One shape for every batch: kernels, and with them the last bits of a result, depend on the shape, so a result would
-    otherwise depend on how the work was split.
+    The size is halved when the device runs out of memory: see :func:`dnd.batches.in_batches`.
     """
-    for start in range(0, len(inputs), size):
-        part = inputs[start : start + size]
+
+    def work(part: Sequence[Any], shape: int) -> R:
         stacked = torch.stack([load(item) for item in part])
-        if len(part) < size:
-            stacked = torch.cat([stacked, stacked.new_zeros(size - len(part), *stacked.shape[1:])])
-        yield part, stacked
+        if len(part) < shape:
+            stacked = torch.cat([stacked, stacked.new_zeros(shape - len(part), *stacked.shape[1:])])
+        return run(stacked)
+
+    return in_batches(items, size, work)
 
 
 def load(settings: TargetSettings, device: torch.device | None = None) -> Target:
@@ -177,16 +183,12 @@ def _python(settings: TargetSettings) -> tuple[nn.Module, Mapping[str, Any] | No
 def _torchvision(settings: TargetSettings) -> tuple[nn.Module, Mapping[str, Any] | None]:
     from torchvision import models
 
-    if (
-        settings.weights is None
-        or "/" in settings.weights
-        or settings.weights.endswith((".pt", ".pth", ".safetensors"))
-    ):
+    weights = published_weights(settings)
+    if weights is None:
         model = models.get_model(settings.factory, weights=None, **settings.arguments)
         if settings.weights is not None:
             model.load_state_dict(_state(Path(settings.weights)))
         return model, None
-    weights = getattr(models.get_model_weights(settings.factory), settings.weights)
     preset = weights.transforms()
     published = {
         "resize": preset.resize_size[0],
@@ -194,7 +196,31 @@ def _torchvision(settings: TargetSettings) -> tuple[nn.Module, Mapping[str, Any]
         "mean": preset.mean,
         "std": preset.std,
     }
-    return models.get_model(settings.factory, weights=weights, **settings.arguments), published
+    try:
+        return models.get_model(settings.factory, weights=weights, **settings.arguments), published
+    except URLError as error:
+        raise hub.absent(f"{settings.factory} with {settings.weights}", torch.hub.get_dir(), error) from None
+
+
+def published_weights(settings: TargetSettings) -> Any:
+    """Return torchvision's weights enum of a target; None where its weights are a file or none.
+
+    Raises
+    ------
+    ValueError
+        There is no such model, or it has no such weights.
+    """
+    from torchvision import models
+
+    name = settings.weights
+    if settings.source != "torchvision" or name is None:
+        return None
+    if "/" in name or name.endswith((".pt", ".pth", ".safetensors")):
+        return None
+    known = models.get_model_weights(settings.factory)
+    if name not in known.__members__:
+        raise ValueError(f"{settings.factory} has no weights {name!r}; torchvision has {sorted(known.__members__)}")
+    return known[name]
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:

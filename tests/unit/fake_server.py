@@ -2,7 +2,8 @@
 
 Behaviours: ``die`` ends at once with a message; ``mute`` never gets healthy; ``child`` starts a child that ignores
 SIGTERM; ``stubborn`` ignores SIGTERM itself; ``pids=FILE`` writes the numbers of its processes to a file; ``foreign``
-knows no key; ``taken=FILE`` finds its port taken the first time, when there is no such file yet.
+knows no key; ``taken=FILE`` finds its port taken the first time, when there is no such file yet; ``crash=FILE`` is
+killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always.
 """
 
 import json
@@ -40,6 +41,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {os.environ['VLLM_API_KEY']}":
             return self.reply(401, {"error": {"message": "wrong key"}})
         text = body["messages"][-1]["content"]
+        if "crash" in text:
+            for behaviour in behaviours:
+                mark, _, file = behaviour.partition("=")
+                if mark == "crash" and not (file and os.path.exists(file)):
+                    if file:
+                        open(file, "w").close()
+                    os.kill(os.getpid(), signal.SIGKILL)
         if "fail" in text:
             return self.reply(400, {"error": {"message": "cannot"}})
         if "broken" in text:
@@ -55,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if "die" in behaviours:
-    print("no such model", flush=True)
+    print('no such model\nnanobind: leaked 2 types!\n - leaked type "a"\n - ... skipped remainder', flush=True)
     sys.exit(3)
 for behaviour in behaviours:
     if behaviour.startswith("taken=") and not os.path.exists(behaviour.removeprefix("taken=")):

@@ -1,11 +1,12 @@
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from dnd.backends import llm
 from dnd.backends.llm import Answer, ChatClient, Request, ask
-from dnd.backends.server import Endpoint, ServerError, run_server
+from dnd.backends.server import Endpoint, ServerEnded, ServerError, run_server
 from dnd.config import LlmSettings
 from dnd.store import Store
 
@@ -145,3 +146,62 @@ def test_our_server_is_started_only_when_something_is_left_to_ask(endpoint, stor
     own = LlmSettings(model="m")
     assert ask([request("b"), request("a")], own, store, tmp_path / "log") == first[::-1]
     assert ask([], own, store, tmp_path / "log") == []
+
+
+@pytest.fixture
+def crashing(monkeypatch, tmp_path):
+    """Settings of a server of our own that the word "crash" kills, and a list that grows with every start of it."""
+    starts = []
+
+    def run(behaviour):
+        def serve(model, **_):
+            starts.append(model)
+            command = lambda port: [sys.executable, str(FAKE), str(port), behaviour]  # noqa: E731
+            return run_server(command, {}, log_path=tmp_path / "log", startup_seconds=30, grace_seconds=0.3)
+
+        monkeypatch.setattr(llm, "serve", serve)
+        return LlmSettings(model=str(tmp_path), concurrency=4), starts
+
+    return run
+
+
+def test_a_server_that_is_killed_is_started_again_and_asked_the_rest(crashing, store, monkeypatch, tmp_path):
+    settings, starts = crashing(f"crash={tmp_path / 'crashed'}")
+    asked = []
+    plain = ChatClient._ask_one
+
+    async def counting(self, client, request, failures):
+        asked.append(request.messages[0]["content"])
+        return await plain(self, client, request, failures)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", counting)
+    texts = [*(f"q{i}" for i in range(20)), "crash", *(f"q{i}" for i in range(20, 30))]
+    answers = ask([request(text) for text in texts], settings, store, tmp_path / "log")
+    assert answers == [Answer(f"{text} 1") for text in texts]
+    assert len(starts) == 2
+    assert len(asked) <= len(texts) + settings.concurrency  # again only what was on its way
+
+
+def test_a_server_that_ends_twice_is_one_error_and_what_it_answered_is_kept(crashing, store, tmp_path):
+    settings, starts = crashing("crash")
+    settings = settings.model_copy(update={"concurrency": 1})
+    begun = time.monotonic()
+    with pytest.raises(ServerEnded, match="ended at work with status 137"):
+        ask([request("a"), request("crash"), request("b")], settings, store, tmp_path / "log")
+    assert time.monotonic() - begun < 60  # a request alone would be tried five times for 300 seconds
+    assert len(starts) == 2
+    kept, _ = crashing("healthy")
+    assert ask([request("a")], kept, store, tmp_path / "log") == [Answer("a 1")]
+    assert len(starts) == 2
+
+
+def test_the_interpreter_is_the_configuration_s_or_the_environment_s(monkeypatch, store, tmp_path):
+    monkeypatch.setenv("DND_VLLM_PYTHON", str(tmp_path / "theirs"))
+    with pytest.raises(ServerError, match="theirs"):
+        ask([request("a")], LlmSettings(model=str(tmp_path)), store, tmp_path / "log")
+    with pytest.raises(ServerError, match="mine"):
+        ask([request("a")], LlmSettings(model=str(tmp_path), python=str(tmp_path / "mine")), store, tmp_path / "log")
+    monkeypatch.delenv("DND_VLLM_PYTHON")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ServerError, match=r"\.venv-vllm/bin/python"):
+        ask([request("a")], LlmSettings(model=str(tmp_path)), store, tmp_path / "log")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dnd.backends import server
-from dnd.backends.server import ServerError, run_server, serve, vllm_command
+from dnd.backends.server import ServerEnded, ServerError, run_server, serve, vllm_command
 
 FAKE = Path(__file__).with_name("fake_server.py")
 
@@ -124,7 +124,7 @@ def test_all_processes_end_when_ours_is_signalled(tmp_path, number):
 
 
 def test_a_server_that_dies_early_is_reported_with_the_end_of_its_log(tmp_path):
-    with pytest.raises(ServerError, match=r"status 3.*\n.*no such model"), run(tmp_path, "die"):
+    with pytest.raises(ServerError, match=r"status 3.*\n.*no such model$"), run(tmp_path, "die"):
         pytest.fail("the server never ran")
 
 
@@ -174,15 +174,32 @@ def test_a_missing_interpreter_is_named(tmp_path):
 
 
 def test_only_the_cpu_gets_the_arguments_of_the_cpu():
-    chosen = {"python": "p", "revision": "r1", "max_model_len": 512, "extra": ["--max-num-seqs", "8"]}
+    chosen = {"name": "owner/m", "python": "p", "max_model_len": 512, "extra": ["--max-num-seqs", "8"]}
     cpu = vllm_command("m", 80, gpu=False, **chosen)
     gpu = vllm_command("m", 80, gpu=True, **chosen)
     assert cpu[:3] == gpu[:3] == ["p", "-m", "vllm.entrypoints.openai.api_server"]
+    assert gpu[gpu.index("--served-model-name") + 1] == "owner/m"
     assert cpu[-2:] == gpu[-2:] == ["--max-num-seqs", "8"]
-    for option, value in (("--model", "m"), ("--port", "80"), ("--max-model-len", "512"), ("--revision", "r1")):
+    for option, value in (("--model", "m"), ("--port", "80"), ("--max-model-len", "512")):
         assert gpu[gpu.index(option) + 1] == value
     assert not {"--dtype", "--enforce-eager", "--kv-cache-memory-bytes", "--max-num-batched-tokens"} & set(gpu)
     assert cpu[cpu.index("--dtype") + 1] == "float32"
     assert "--enforce-eager" in cpu
     # every prompt that may be in flight fits into one step: prompts computed in parts and seeds do not go together
     assert int(cpu[cpu.index("--max-num-batched-tokens") + 1]) == int(cpu[cpu.index("--max-num-seqs") + 1]) * 512
+
+
+def test_the_end_of_a_server_is_noticed(tmp_path):
+    pids = tmp_path / "pids"
+    with run(tmp_path, f"pids={pids}") as endpoint:
+        endpoint.check()
+        os.kill(started(pids)[0], signal.SIGKILL)
+
+        def ended():
+            try:
+                endpoint.check()
+            except ServerEnded as error:
+                return "status 137" in str(error)
+            return False
+
+        assert until(ended)

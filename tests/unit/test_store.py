@@ -1,6 +1,8 @@
 """The store: items are whole, many writers may share it, and keys tell apart what differs."""
 
+import errno
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -55,6 +57,44 @@ def test_a_writer_that_dies_in_the_middle_leaves_no_item(tmp_path):
     assert Store(tmp_path).get("abcd") is None
     Store(tmp_path).put("abcd", b"a star")
     assert Store(tmp_path).get("abcd") == b"a star"
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:9], lambda data: bytes(len(data))])
+def test_what_a_crash_left_of_an_item_is_no_item(tmp_path, damage):
+    store = Store(tmp_path)
+    store.put("abcd", b"a star")
+    path = tmp_path / "ab" / "abcd"
+    path.write_bytes(damage(path.read_bytes()))
+    assert store.get("abcd") is None
+    store.put("abcd", b"a star")
+    assert store.get("abcd") == b"a star"
+
+
+def test_a_store_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, caplog):
+    (tmp_path / "store").write_text("a file")
+    store = Store(tmp_path / "store")
+    for name in ("abcd", "abce", "ffff"):
+        store.put(name, b"a star")
+        assert store.get(name) is None
+    (told,) = caplog.messages
+    assert str(tmp_path / "store") in told
+    assert os.strerror(errno.ENOTDIR) in told or os.strerror(errno.EEXIST) in told
+
+
+def test_an_item_for_which_there_is_no_room_leaves_nothing(tmp_path):
+    """A limit on the size of files stands for a full disk: the write fails in the middle."""
+    script = (
+        "import resource, sys; from dnd.store import Store\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "store = Store(sys.argv[1])\n"
+        "for name in ('abcd', 'abce'): store.put(name, b'x' * 5000)\n"
+        "store.put('abcf', b'small')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stderr.count("cannot be written") == 1
+    assert os.strerror(errno.EFBIG) in done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["abcf"]
+    assert Store(tmp_path).get("abcf") == b"small"
 
 
 def write_and_read(folder, names, value):

@@ -1,5 +1,10 @@
 """Tables: another schema is an error that names itself, and a file is whole or not there."""
 
+import errno
+import os
+import subprocess
+import sys
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -84,10 +89,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path, monkeyp
         raise OSError("no space left on device")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=r"x\.parquet cannot be written: no space"):
         tables.write(path, captions(ROWS[:1]), tables.CAPTIONS)
     assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
     assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+
+
+def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(tmp_path):
+    """A limit on the size of files stands for a full disk: the write fails in the middle."""
+    script = (
+        "import resource, sys; from dnd import tables\n"
+        "rows = [{'image_id': 'a' * i, 'box': None, 'caption': str(hash(i * 7919))} for i in range(2000)]\n"
+        "table = tables.table(rows, tables.CAPTIONS)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "tables.write(sys.argv[1], table, tables.CAPTIONS)\n"
+    )
+    path = tmp_path / "x.parquet"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"OSError: {path} cannot be written: {os.strerror(errno.EFBIG)}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_replaced(tmp_path):

@@ -7,6 +7,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from dnd import targets
+from dnd.batches import BatchSize
 from dnd.config import TargetSettings
 from dnd.targets import Preprocess
 
@@ -58,7 +59,8 @@ def test_pooling():
 
 
 def test_batches_have_one_shape():
-    batches = list(targets.fixed_batches([1, 2, 3], lambda i: torch.full((2,), float(i)), 2))
+    size = BatchSize(2, "test")
+    batches = list(targets.fixed_batches([1, 2, 3], lambda i: torch.full((2,), float(i)), size, torch.clone))
     assert [list(part) for part, _ in batches] == [[1, 2], [3]]
     assert batches[1][1].tolist() == [[3.0, 3.0], [0.0, 0.0]]
 

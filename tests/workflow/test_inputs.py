@@ -77,6 +77,6 @@ def test_unreadable_images_of_a_users_folder_are_listed(workspace):
     assert set(reasons) == {"cut.png", "script.png"}
     assert all(reasons.values())
     assert "rejected cut.png" in (workspace.results / "logs/rejected/shapes.log").read_text()
-    statistics = sorted(workspace.results.glob("activations/*/*/*/parts/statistics-*.parquet"))
+    statistics = sorted(workspace.results.glob("activations/*/*/*/parts/*/statistics-*.parquet"))
     counts = [tables.read(path, tables.STATISTICS_PART)["count"][0].as_py() for path in statistics]
     assert sum(counts) == 6

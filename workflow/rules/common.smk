@@ -11,6 +11,7 @@ from snakemake.logging import logger
 
 sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
 try:
+    from dnd import leftovers
     from dnd import plan as planning
     from dnd import sources
     from dnd.config import ConfigError, UnknownLayer, known_layers, layers, load, spell, sweep
@@ -29,11 +30,11 @@ try:
     GROUPS = Path(RESULTS, "groups.tsv")
     sweep_rows = sweep(settings)
     try:
-        sweep_layers = layers(settings)
-    except UnknownLayer:  # the inventory is what makes them known
-        if workflow.dag_settings is None or set(workflow.dag_settings.targets) != {"inventory"}:
+        sweep_layers, unknown = layers(settings), None
+    except UnknownLayer as error:  # the inventory makes them known
+        if not any("inventory" in word or "modules" in word for word in sys.argv):
             raise
-        sweep_layers = []
+        sweep_layers, unknown = [], error
     slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
     plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
 except ConfigError as error:
@@ -49,6 +50,23 @@ BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
 config["store"] = os.environ.get("DND_STORE", str(settings.store))
 
 
+def mend_slurm_executor():
+    """Let jobs that Slurm ended for another's sake count as failed, so that they are tried again.
+
+    Version 2.8.0 of the executor waits for ever for a pre-empted job that Slurm does not requeue, and for one that
+    sacct, unlike squeue, calls "CANCELLED by" somebody.
+    """
+    executor = sys.modules["snakemake_executor_plugin_slurm"]
+    ask = executor.query_job_status
+
+    async def states_of_jobs(*arguments):
+        states, seconds = await ask(*arguments)
+        ended = ("PREEMPTED", "CANCELLED")
+        return states and {job: "CANCELLED" if one.startswith(ended) else one for job, one in states.items()}, seconds
+
+    executor.query_job_status = states_of_jobs
+
+
 LOCKS = []  # open for as long as the run lasts
 
 
@@ -59,7 +77,15 @@ onstart:
         fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
+    if workflow.executor_plugin.name == "slurm":
+        mend_slurm_executor()
+        if found := leftovers.cancel(Path.cwd()):
+            logger.info(f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}")
     planning.write_groups(GROUPS, plan.groups)
+
+
+# Looked at with `--software-deployment-method apptainer` only; envs/Dockerfile builds it.
+container: os.environ.get("DND_IMAGE", "docker://dnd:0.1.0")
 
 
 wildcard_constraints:
@@ -230,8 +256,10 @@ def known_answers():
     return {name: str(settings.models[name].known_answers) for name in models if settings.models[name].known_answers}
 
 
-def final_output():
+def final_output(wildcards):
     """Everything that the configuration asks for."""
+    if unknown:
+        raise WorkflowError(f"configuration:\n{unknown}")
     tables = [
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
     ]

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.backends import hub
+from dnd.batches import BatchSize, in_batches
 from dnd.config import CaptionSettings
 
 BATCH = 32
@@ -29,16 +31,19 @@ class BlipCaptioner:
 
         self.settings = settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.processor = BlipProcessor.from_pretrained(settings.model, revision=settings.revision or "main")
-        model = BlipForConditionalGeneration.from_pretrained(
-            settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
-        )
+        self.size = BatchSize(BATCH, "captioner")
+        folder = hub.folder(settings.model, settings.revision)
+        self.processor = BlipProcessor.from_pretrained(folder)
+        model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # transformers wraps torch's method
 
     @torch.inference_mode()
     def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return one caption per image, stripped; at most ``BATCH`` images a call."""
-        filled = [*images, *[images[0]] * (BATCH - len(images))]
+        """Return one caption per image, stripped."""
+        return [text for _, texts in in_batches(images, self.size, self._captions) for text in texts]
+
+    def _captions(self, images: Sequence[Image.Image], shape: int) -> list[str]:
+        filled = [*images, *[images[0]] * (shape - len(images))]
         inputs = self.processor(images=filled, return_tensors="pt").to(self.device)
         tokens = self.model.generate(
             **inputs,

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.backends import hub
+from dnd.batches import BatchSize, in_batches
 from dnd.config import EmbedderSettings
 
 BATCH = 32
@@ -30,22 +32,20 @@ class ClipEmbedder:
         from transformers import CLIPImageProcessor, CLIPModel
 
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.processor = CLIPImageProcessor.from_pretrained(settings.model, revision=settings.revision or "main")
-        model = CLIPModel.from_pretrained(
-            settings.model, revision=settings.revision or "main", dtype=torch.float32, use_safetensors=True
-        )
+        self.size = BatchSize(BATCH, "embedder")
+        folder = hub.folder(settings.model, settings.revision)
+        self.processor = CLIPImageProcessor.from_pretrained(folder)
+        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # transformers wraps torch's method
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors float32 [n, d]."""
-        parts = []
-        for start in range(0, len(images), BATCH):
-            part = list(images[start : start + BATCH])
-            inputs = self.processor(images=[*part, *[part[0]] * (BATCH - len(part))], return_tensors="pt").to(
-                self.device
-            )
-            output = self.model.vision_model(pixel_values=inputs["pixel_values"]).pooler_output
-            vectors = torch.nn.functional.normalize(self.model.visual_projection(output), dim=-1)
-            parts.append(vectors[: len(part)].cpu().numpy())
-        return np.concatenate(parts)
+        return np.concatenate([vectors for _, vectors in in_batches(images, self.size, self._embed)])
+
+    def _embed(self, images: Sequence[Image.Image], shape: int) -> npt.NDArray[np.float32]:
+        filled = [*images, *[images[0]] * (shape - len(images))]
+        inputs = self.processor(images=filled, return_tensors="pt").to(self.device)
+        output = self.model.vision_model(pixel_values=inputs["pixel_values"]).pooler_output
+        vectors = torch.nn.functional.normalize(self.model.visual_projection(output), dim=-1)
+        return vectors[: len(images)].cpu().numpy()

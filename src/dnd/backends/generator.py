@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 import dnd.torchvision_ops  # noqa: F401  before diffusers
+from dnd.backends import hub
+from dnd.batches import BatchSize, in_batches
 from dnd.config import GeneratorSettings
 
 BATCH = 20
@@ -32,10 +34,10 @@ class StableDiffusionGenerator:
         from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
         self.settings = settings
+        self.size = BatchSize(BATCH, "generator")
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         pipeline = StableDiffusionPipeline.from_pretrained(
-            settings.model,
-            revision=settings.revision,
+            hub.folder(settings.model, settings.revision, hub.PIPELINE),
             torch_dtype=torch.float16 if device.type == "cuda" else torch.float32,
             safety_checker=None,
             requires_safety_checker=False,
@@ -47,14 +49,18 @@ class StableDiffusionGenerator:
 
     @torch.inference_mode()
     def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """Return one image per prompt; at most ``BATCH`` prompts a call."""
-        missing = BATCH - len(prompts)
+        """Return one image per prompt."""
+        asked = list(zip(prompts, seeds, strict=True))
+        return [image for _, images in in_batches(asked, self.size, self._draw) for image in images]
+
+    def _draw(self, asked: Sequence[tuple[str, int]], shape: int) -> list[Image.Image]:
+        filled = [*asked, *[("", 0)] * (shape - len(asked))]
         result = self.pipeline(
-            prompt=[*prompts, *[""] * missing],
-            generator=[torch.Generator().manual_seed(seed) for seed in [*seeds, *[0] * missing]],
+            prompt=[prompt for prompt, _ in filled],
+            generator=[torch.Generator().manual_seed(seed) for _, seed in filled],
             num_inference_steps=self.settings.steps,
             guidance_scale=self.settings.guidance,
             height=self.settings.size,
             width=self.settings.size,
         )
-        return [image.convert("RGB") for image in result.images[: len(prompts)]]
+        return [image.convert("RGB") for image in result.images[: len(asked)]]

@@ -15,7 +15,8 @@ from typing import Any
 import openai
 from tqdm import tqdm
 
-from dnd.backends.server import Endpoint, ServerError, serve
+from dnd.backends import hub
+from dnd.backends.server import Endpoint, ServerEnded, ServerError, serve
 from dnd.config import LlmSettings
 from dnd.store import Store, key, revision
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 RETRIES = 4
 TIMEOUT_SECONDS = 300.0
+WATCH_SECONDS = 0.5
+STARTS = 2
+"""A server that ends while it is asked is started once more."""
 HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
 
@@ -58,23 +62,33 @@ class Answer:
 def ask(requests: Sequence[Request], settings: LlmSettings, store: Store, log_path: Path) -> list[Answer]:
     """Answer requests from the store where it can, and else by the server of the configuration.
 
-    Our own server is started only when something is left to ask, and ended before this returns.
+    Our own server is started only when something is left to ask, and ended before this returns. When it ends by itself
+    it is started once more, and asked what it has not answered.
 
     Raises
     ------
     ServerError
-        The server cannot be started or reached, or no request succeeded.
+        The server cannot be started or reached, ended twice, or no request succeeded.
+    ModelError
+        Our own server is to serve a model that cannot be had.
     """
     model = revision(settings.model, settings.revision)
     known = [_recall(store, request.key(model)) for request in requests]
     missing = [number for number, answer in enumerate(known) if answer is None]
     log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
-    if missing:
-        with endpoint(settings, log_path) as server:
-            client = ChatClient(server, settings.model, model)
-            asked = [requests[number] for number in missing]
-            for number, answer in zip(missing, client.ask(asked, settings.concurrency, store), strict=True):
-                known[number] = answer
+    asked = [requests[number] for number in missing]
+    for attempt in range(STARTS if missing else 0):
+        try:
+            with endpoint(settings, log_path) as server:
+                answers = ChatClient(server, settings.model, model).ask(asked, settings.concurrency, store)
+        except ServerEnded as error:
+            if attempt + 1 == STARTS:
+                raise
+            log.warning("%s\nStarting it again", error)
+            continue
+        for number, answer in zip(missing, answers, strict=True):
+            known[number] = answer
+        break
     return [answer for answer in known if answer is not None]
 
 
@@ -86,11 +100,11 @@ def endpoint(settings: LlmSettings, log_path: Path) -> Iterator[Endpoint]:
         yield Endpoint(settings.base_url, os.environ.get(settings.api_key_env) or "none")
         return
     with serve(
-        settings.model,
-        python=settings.python,
+        hub.folder(settings.model, settings.revision),
+        name=settings.model,
+        python=settings.python or os.environ.get("DND_VLLM_PYTHON", ".venv-vllm/bin/python"),
         log_path=log_path,
         startup_seconds=settings.startup_seconds,
-        revision=settings.revision,
         max_model_len=settings.max_model_len,
         arguments=settings.server_arguments,
     ) as own:
@@ -130,6 +144,8 @@ class ChatClient:
 
         Raises
         ------
+        ServerEnded
+            Our own server has ended; this is noticed at once.
         ServerError
             Every request failed, or so many in a row that the server must be gone.
         """
@@ -149,17 +165,27 @@ class ChatClient:
                 answers[name] = answer
                 bar.update()
 
+        async def watch() -> None:
+            while True:
+                self.server.check()
+                await asyncio.sleep(WATCH_SECONDS)
+
         with tqdm(total=len(distinct), desc="language model", unit="answer", mininterval=5) as bar:
             async with openai.AsyncOpenAI(
                 base_url=self.server.base_url, api_key=self.server.key, max_retries=self.retries, timeout=self.timeout
             ) as client:
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for _ in range(min(concurrency, len(distinct))):
-                            group.create_task(work(client, bar))
+                        watcher = group.create_task(watch())
+                        workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
+                        await asyncio.gather(*workers)
+                        watcher.cancel()
                 except* ServerError as errors:
+                    self.server.check()
                     raise errors.exceptions[0] from None
         problems = [answer.problem for answer in answers.values() if answer.text is None]
+        if problems:
+            self.server.check()  # it may have ended during the very last requests
         if problems and len(problems) == len(answers):
             raise ServerError(
                 f"all {len(problems)} requests to {self.server.base_url} failed; the last: {problems[-1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -17,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +28,8 @@ HOST = "127.0.0.1"
 PROGRESS_SECONDS = 5.0
 GRACE_SECONDS = 10.0
 TAIL_LINES = 25
+NOISE = re.compile(r"nanobind: | - (leaked|\.\.\. skipped) |See https://nanobind")
+"""What vLLM's libraries say last when it ends, whatever it ends of."""
 ATTEMPTS = 3
 PORT_TAKEN = "ddress already in use"
 """What a server says when a process bound the port between our look for a free one and the server's start."""
@@ -45,12 +49,22 @@ class ServerError(RuntimeError):
     """The server did not start, ended early or cannot be reached; the message says why and where its log is."""
 
 
+class ServerEnded(ServerError):
+    """The server was ready and has ended since, while there still was something to ask."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an OpenAI-compatible server listens. The key is kept out of ``repr`` and so out of logs."""
+    """Where an OpenAI-compatible server listens. The key is kept out of ``repr`` and so out of logs.
+
+    Attributes
+    ----------
+    check : raises :class:`ServerEnded` when the server has ended; of a server that is not ours nothing is known.
+    """
 
     base_url: str
     key: str = field(repr=False)
+    check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 def has_gpu() -> bool:
@@ -65,7 +79,7 @@ def has_gpu() -> bool:
 
 
 def vllm_command(
-    model: str, port: int, *, python: str, revision: str | None, max_model_len: int, gpu: bool, extra: Sequence[str]
+    model: str, port: int, *, name: str, python: str, max_model_len: int, gpu: bool, extra: Sequence[str]
 ) -> list[str]:
     """Return the command line of the server; ``extra`` comes last and so wins over what is chosen here.
 
@@ -73,10 +87,9 @@ def vllm_command(
     build does not have. ``--generation-config vllm`` keeps sampling defaults that a model's repository may bring from
     changing answers.
     """
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", model]
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", name]
     command += ["--host", HOST, "--port", str(port), "--max-model-len", str(max_model_len)]
     command += ["--seed", "0", "--generation-config", "vllm", "--uvicorn-log-level", "warning"]
-    command += ["--revision", revision] if revision else []
     if not gpu:
         # room for every prompt at once: vLLM 0.32 dies of a request with a seed whose prompt is computed in parts
         # ("CPU Generator does not use offset")
@@ -92,7 +105,7 @@ def serve(
     python: str,
     log_path: Path,
     startup_seconds: float,
-    revision: str | None = None,
+    name: str | None = None,
     max_model_len: int = 1024,
     arguments: Sequence[str] = (),
 ) -> Iterator[Endpoint]:
@@ -100,10 +113,11 @@ def serve(
 
     Parameters
     ----------
-    model, revision : folder, or hub id and its revision.
+    model : folder, or hub id.
     python : interpreter of the environment that holds vLLM.
     log_path : file that gets the server's output.
     startup_seconds : deadline of the start.
+    name : what requests call the model; as ``model`` when empty.
     max_model_len : longest prompt and answer together, in tokens.
     arguments : further arguments of the server.
 
@@ -114,13 +128,14 @@ def serve(
     """
     if shutil.which(python) is None:
         raise ServerError(
-            f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment"
+            f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment, "
+            "DND_VLLM_PYTHON names another one"
         )
     gpu = has_gpu()
 
     def command(port: int) -> list[str]:
         return vllm_command(
-            model, port, python=python, revision=revision, max_model_len=max_model_len, gpu=gpu, extra=arguments
+            model, port, name=name or model, python=python, max_model_len=max_model_len, gpu=gpu, extra=arguments
         )
 
     with run_server(command, QUIET, log_path=log_path, startup_seconds=startup_seconds) as endpoint:
@@ -163,7 +178,7 @@ def run_server(
                         log.info("another process took port %d meanwhile; starting again on another one", port)
                         continue
                     raise
-                yield Endpoint(f"http://{HOST}:{port}/v1", key)
+                yield Endpoint(f"http://{HOST}:{port}/v1", key, check=partial(_check, process, log_path))
                 return
             finally:
                 _end(process, grace_seconds)
@@ -217,6 +232,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, key: str, log
         time.sleep(0.1)
 
 
+def _check(process: subprocess.Popen[bytes], log_path: Path) -> None:
+    if process.poll() is not None:
+        raise ServerEnded(
+            f"the language model's server ended at work with status {process.returncode}. {_tail(log_path)}"
+        )
+
+
 def _answers(port: int, path: str, key: str = "") -> bool:
     """Ask once; a server that does not know our key is somebody else's."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
@@ -229,7 +251,7 @@ def _answers(port: int, path: str, key: str = "") -> bool:
 
 
 def _tail(path: Path) -> str:
-    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    lines = [line for line in path.read_text(errors="replace").splitlines() if not NOISE.match(line)][-TAIL_LINES:]
     return f"The end of its log, {path}:\n" + "\n".join(f"    {line}" for line in lines)
 
 

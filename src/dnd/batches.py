@@ -1,0 +1,74 @@
+"""Batches of one fixed shape, smaller ones where the device's memory does not suffice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass
+class BatchSize:
+    """How many items a model takes at once. A change lasts, for whoever shares the object.
+
+    Attributes
+    ----------
+    items : the fixed size.
+    what : the work, for messages.
+    """
+
+    items: int
+    what: str
+
+    def halve(self, reason: str) -> None:
+        """Release what the allocator holds back, and go on with half the items.
+
+        Raises
+        ------
+        RuntimeError
+            A batch of one item did not fit either.
+        """
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.items == 1:
+            raise RuntimeError(f"{self.what}: the device's memory does not hold a batch of one: {reason}")
+        self.items //= 2
+        log.warning("%s: out of memory, batches of %d from now on: %s", self.what, self.items, reason)
+
+
+def in_batches(items: Sequence[T], size: BatchSize, work: Callable[[Sequence[T], int], R]) -> Iterator[tuple[Any, R]]:
+    """Yield parts of the items, each with its result.
+
+    Kernels, and with them the last bits of a result, depend on a batch's shape, so a result would depend on how work
+    was split into jobs if batches were not all filled up to one shape. When the device runs out of memory the shape is
+    halved and the same items are tried again. They keep their order, seeds and number, so results are then those of a
+    run that began with the smaller shape: equal to the undisturbed run's up to those last bits.
+
+    Parameters
+    ----------
+    work : items, at most as many as the shape, and the shape that it fills them up to -> their result.
+
+    Raises
+    ------
+    RuntimeError
+        The device's memory does not hold a single item.
+    """
+    start = 0
+    while start < len(items):
+        part = items[start : start + size.items]
+        try:
+            result = work(part, size.items)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).partition("\n")[0]
+        else:
+            yield part, result
+            start += len(part)
+            continue
+        size.halve(reason)  # outside of the handler, where the traceback no longer holds the batch's tensors

@@ -1,0 +1,41 @@
+"""Jobs in Slurm's queue that a killed run has left behind: they would write what the next run is writing, too."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import time
+from pathlib import Path
+
+MARK = "rule_"
+"""What Snakemake's Slurm executor begins the comment of each of its jobs with."""
+PATIENCE_SECONDS = 120.0
+
+
+def find(folder: Path) -> list[str]:
+    """Return the ids of our jobs that Snakemake submitted from a folder, queued or running."""
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%k|%Z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    jobs = [line.split("|", 2) for line in listed]
+    return [number for number, comment, place in jobs if comment.startswith(MARK) and Path(place) == folder]
+
+
+def cancel(folder: Path) -> list[str]:
+    """Cancel such jobs, wait until they have ended, and return their ids.
+
+    The caller must know that no other run is at work in the folder.
+
+    Raises
+    ------
+    TimeoutError
+        Slurm does not get rid of them.
+    """
+    found = find(folder)
+    if found:
+        subprocess.run(["scancel", *found], check=True, timeout=60)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while left := find(folder):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"jobs {', '.join(left)} of an earlier run do not end; `scancel` them")
+            time.sleep(1)
+    return found

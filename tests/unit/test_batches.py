@@ -1,0 +1,228 @@
+"""Out of memory: each stage goes on with smaller batches, and its tables are those of an undisturbed run."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from handmade import Channels, TinyTarget, png, write_probe
+from PIL import Image
+
+from dnd import activations, captions, exemplars, images, scores, tables
+from dnd.backends.captioner import BlipCaptioner
+from dnd.backends.embedder import ClipEmbedder
+from dnd.backends.generator import StableDiffusionGenerator
+from dnd.batches import BatchSize, in_batches
+from dnd.config import CaptionSettings, EmbedderSettings, ExemplarSettings, GeneratorSettings, ScoreSettings
+from dnd.store import Store
+from dnd.targets import Target
+
+MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
+FITS = 5
+SIZES = [32, 16, 8, 4, 4]  # as tried for nine items: 32 is halved until at most FITS fit
+
+
+class Limited:
+    """Calls a function, but has no memory for batches above FITS; remembers the sizes that it was asked for."""
+
+    def __init__(self, function, size_of):
+        self.function = function
+        self.size_of = size_of
+        self.sizes = []
+
+    def __call__(self, *arguments, **named):
+        self.sizes.append(self.size_of(*arguments, **named))
+        if self.sizes[-1] > FITS:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
+        return self.function(*arguments, **named)
+
+
+def limited(target):
+    """A target network whose device has little memory."""
+
+    class Small(Channels):
+        run = Limited(lambda x: Channels.forward(small, x), len)
+
+        def forward(self, x):
+            return self.run(x)
+
+    small = Small().eval()
+    return Target(small, target.preprocess, target.device)
+
+
+@pytest.fixture
+def probe(tmp_path):
+    """Thirteen images with a square that grows, of other reds."""
+    found = {}
+    for i in range(13):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        pixels[4 : 12 + i, 5 : 14 + i] = (19 * i, 7, 200 - i)
+        found[f"{i:02d}.png"] = png(pixels)
+    return write_probe(tmp_path / "probe.parquet", found)
+
+
+def same(found, expected):
+    assert expected.num_rows > 0
+    assert found.equals(expected)
+
+
+def test_items_that_did_not_fit_are_tried_again_in_their_order(caplog):
+    work = Limited(lambda part, shape: [item * 10 for item in part], lambda part, shape: shape)
+    size = BatchSize(32, "captioner")
+    found = list(in_batches(range(9), size, work))
+    assert [(list(part), results) for part, results in found] == [
+        ([0, 1, 2, 3], [0, 10, 20, 30]),
+        ([4, 5, 6, 7], [40, 50, 60, 70]),
+        ([8], [80]),
+    ]
+    assert work.sizes == [*SIZES, 4]  # the last item, too, in a batch of the one shape
+    assert caplog.messages[-1] == (
+        "captioner: out of memory, batches of 4 from now on: CUDA out of memory. Tried to allocate 2.00 GiB"
+    )
+    assert len(caplog.messages) == 3
+    list(in_batches(range(3), size, work))
+    assert work.sizes[-1] == 4
+    assert len(caplog.messages) == 3
+
+
+def test_the_size_is_halved_again_whenever_it_has_to_be():
+    fails = iter([True, False, True, False, False])
+
+    def work(part, shape):
+        if next(fails):
+            raise torch.OutOfMemoryError("full")
+        return list(part), shape
+
+    found = [result for _, result in in_batches(range(4), BatchSize(4, "x"), work)]
+    assert found == [([0, 1], 2), ([2], 1), ([3], 1)]
+
+
+def test_one_item_that_does_not_fit_is_a_clear_error():
+    def work(part, shape):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    with pytest.raises(RuntimeError, match=r"^scores: the device's memory does not hold a batch of one: CUDA out of"):
+        list(in_batches(range(9), BatchSize(32, "scores"), work))
+
+
+def test_other_errors_are_not_taken_for_want_of_memory():
+    def work(part, shape):
+        raise RuntimeError("a kernel's own")
+
+    with pytest.raises(RuntimeError, match=r"^a kernel's own$"):
+        list(in_batches(range(9), BatchSize(32, "x"), work))
+
+
+def topk(target, probe, folder):
+    """The merged TOPK table of one layer of two, from a pass over the probe."""
+    folder.mkdir()
+    controls = ["01.png", "05.png", "09.png"]
+    parts = activations.run(target, {"colour": "colour", "total": "total"}, probe, controls, pooling="mean", k=8)
+    schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
+    for name, part, schema in zip("tsc", parts, schemas, strict=True):
+        tables.write(folder / name, part, schema)
+    return activations.merge(*([folder / name] for name in "tsc"), slug="colour", k=8)
+
+
+def test_activations(probe, tmp_path):
+    small = limited(TinyTarget(32))
+    same(topk(small, probe, tmp_path / "small"), topk(TinyTarget(32), probe, tmp_path / "large"))
+    assert small.model.run.sizes == [*SIZES, 4, 4]
+
+
+def test_exemplars(probe):
+    target = TinyTarget(32)
+    top = {0: [f"{i:02d}.png" for i in range(1, 13)], 2: ["03.png", "04.png", "05.png"]}
+    settings = ExemplarSettings(views_per_image=3)
+    arguments = {"pooling": "max", "settings": settings}
+    small = limited(target)
+    same(
+        exemplars.run(small, "colour", top, [probe], **arguments),
+        exemplars.run(target, "colour", top, [probe], **arguments),
+    )
+    assert small.model.run.sizes[:5] == SIZES
+    assert set(small.model.run.sizes[5:]) == {4}  # the crops begin with the size that the whole images came to
+
+
+def test_captions(probe, tmp_path):
+    settings = CaptionSettings(model=str(MODELS / "captioner"))
+    rows = [
+        {"unit": 0, "rank": i, "image_id": f"{i:02d}.png", "box": None, "activation": 1.0, "heatmap": None}
+        | {"heatmap_box": None}
+        for i in range(9)
+    ]
+    shown = tables.table(rows, tables.EXEMPLARS)
+    captioner = BlipCaptioner(settings)
+    expected = captions.run(captioner, shown, [probe], settings, Store(tmp_path / "a"))
+    captioner.model.generate = small = Limited(captioner.model.generate, lambda **named: len(named["pixel_values"]))
+    same(captions.run(captioner, shown, [probe], settings, Store(tmp_path / "b")), expected)
+    assert small.sizes == [*SIZES, 4]
+
+
+def test_images(tmp_path):
+    settings = GeneratorSettings(model=str(MODELS / "generator"), steps=2, images=9)
+    generator = StableDiffusionGenerator(settings)
+    expected = images.run(generator, ["red stars"], settings, Store(tmp_path / "a"))
+    generator.pipeline = small = Limited(generator.pipeline, lambda **named: len(named["prompt"]))
+    found = images.run(generator, ["red stars"], settings, Store(tmp_path / "b"))
+    assert small.sizes == [20, 10, 5, 5]
+    same(found.drop_columns("image"), expected.drop_columns("image"))
+    for one, other in zip(found["image"].to_pylist(), expected["image"].to_pylist(), strict=True):
+        pixels = [np.array(Image.open(io.BytesIO(data))).astype(int) for data in (one, other)]
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1  # another shape, other last bits
+
+
+def test_scores(probe, tmp_path):
+    target = TinyTarget(32)
+    concepts = [
+        {"unit": unit, "candidate": i, "concept": concept, "votes": 2 - i}
+        for unit in (0, 2)
+        for i, concept in enumerate(("red stars", "rings"))
+    ]
+    drawn = [
+        {
+            "concept": concept,
+            "sample": sample,
+            "seed": 0,
+            "key": "",
+            "image": png(np.full((32, 32, 3), shade + 9 * sample)),
+        }
+        for concept, shade in (("red stars", 90), ("rings", 10))
+        for sample in range(7)
+    ]
+    shown = [
+        {"unit": unit, "rank": i, "image_id": f"{i:02d}.png", "box": None, "activation": 1.0, "heatmap": None}
+        | {"heatmap_box": None}
+        for unit in (0, 2)
+        for i in range(8)
+    ]
+    tables.write(tmp_path / "topk.parquet", topk(target, probe, tmp_path / "parts"), tables.TOPK)
+    tables.write(tmp_path / "images.parquet", tables.table(drawn, tables.IMAGES), tables.IMAGES)
+    embedder = ClipEmbedder(EmbedderSettings(model=str(MODELS / "embedder")))
+
+    def run(target):
+        return scores.run(
+            target,
+            "colour",
+            embedder,
+            concepts=concepts,
+            images=[tmp_path / "images.parquet"],
+            exemplars=tables.table(shown, tables.EXEMPLARS),
+            topk=tmp_path / "topk.parquet",
+            probe_shards=[probe],
+            pooling="mean",
+            weights=ScoreSettings(),
+        )
+
+    expected = run(target)
+    small = limited(target)
+    embedder.model.vision_model.forward = tower = Limited(
+        embedder.model.vision_model.forward, lambda **named: len(named["pixel_values"])
+    )
+    found = run(small)
+    inexact = ("score", "image_similarity")  # of CLIP, whose kernels see another shape
+    same(found.drop_columns(inexact), expected.drop_columns(inexact))
+    for column in inexact:
+        assert found[column].to_pylist() == pytest.approx(expected[column].to_pylist(), abs=1e-6)
+    assert small.model.run.sizes[:5] == tower.sizes[:5] == SIZES

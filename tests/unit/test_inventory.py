@@ -1,0 +1,143 @@
+"""What a network consists of, and how layers.tsv grows: old rows stay, mistakes name what is near."""
+
+import os
+
+import pytest
+import torch
+from handmade import TinyTarget
+from torch import nn
+
+from dnd import config, inventory
+from dnd.inventory import ModuleRow, Wanted
+from dnd.targets import Preprocess, Target
+
+HEADER = "model\tlayer\tslug\tunits\n"
+KNOWN = {
+    "net": [
+        ModuleRow("conv1", "Conv2d", "8x4x4", 8),
+        ModuleRow("layer4", "Sequential", "16x2x2", 16),
+        ModuleRow("layer4.0/a b", "Conv2d", "16x2x2", 16),
+        ModuleRow("tokens", "Encoder", "197x768", None),
+        ModuleRow("unused", "Linear", "", None),
+    ]
+}
+
+
+class Odd(nn.Module):
+    """``relu`` is called with two widths, ``pair`` returns a tuple, ``tokens`` a sequence, ``late`` nothing at all."""
+
+    def __init__(self):
+        super().__init__()
+        self.late = nn.Linear(2, 2)
+        self.tokens = nn.Flatten(2)
+        self.block = nn.Sequential(nn.Conv2d(3, 5, 2), nn.Conv2d(5, 7, 1))
+        self.relu = nn.ReLU()
+        self.pair = Pair()
+        self.again = self.relu
+
+    def forward(self, x):
+        x = self.relu(self.block(self.relu(x)))
+        self.pair(x)
+        return self.tokens(x)
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def rows(module, side=6):
+    target = Target(module.eval(), Preprocess(side, side, (0.0,) * 3, (1.0,) * 3), torch.device("cpu"))
+    return inventory.modules(target)
+
+
+def wanted(*layers, model="net"):
+    return [Wanted(f"sweep.tsv line {i}", model, layer) for i, layer in enumerate(layers, 2)]
+
+
+def test_modules_are_listed_in_order_of_their_first_call():
+    # the input is 6 x 6, the first convolution leaves 5 x 5; the last call of relu and its other name sees 7 channels
+    assert rows(Odd()) == [
+        ModuleRow("relu", "ReLU", "7x5x5", 7),
+        ModuleRow("again", "ReLU", "7x5x5", 7),
+        ModuleRow("block", "Sequential", "7x5x5", 7),
+        ModuleRow("block.0", "Conv2d", "5x5x5", 5),
+        ModuleRow("block.1", "Conv2d", "7x5x5", 7),
+        ModuleRow("pair", "Pair", "tuple", None),
+        ModuleRow("tokens", "Flatten", "7x25", None),
+        ModuleRow("late", "Linear", "", None),
+    ]
+
+
+def test_units_are_those_that_a_pass_returns():
+    target = TinyTarget(8)
+    outputs = target.outputs(torch.zeros(1, 3, 8, 8), ["colour", "total", "flat"])
+    assert {row.layer: row.units for row in inventory.modules(target)} == {
+        layer: output.shape[1] for layer, output in outputs.items()
+    }
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in target.model.modules())
+
+
+def test_modules_come_back_from_their_table(tmp_path):
+    inventory.write_modules(tmp_path / "deep" / "net.tsv", KNOWN["net"])
+    assert inventory.read_modules(tmp_path / "deep" / "net.tsv") == KNOWN["net"]
+    assert (tmp_path / "deep" / "net.tsv").read_text().splitlines()[:2] == [
+        "layer\tclass\tshape\tunits",
+        "conv1\tConv2d\t8x4x4\t8",
+    ]
+
+
+def test_a_table_is_made_of_what_the_sweep_names():
+    text, changes = inventory.merge("", wanted("layer4", "conv1", "layer4"), KNOWN)
+    assert text == HEADER + "net\tlayer4\tlayer4\t16\nnet\tconv1\tconv1\t8\n"
+    assert changes == ["added net layer4: 16 units", "added net conv1: 8 units"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_that_are_there_stay_byte_for_byte(end):
+    old = end.join(["\ufeffmodel\tlayer\tslug\tunits", "other\tx\tmine\t3", "", "net\tconv1\tfirst\t8"])
+    text, changes = inventory.merge(old, wanted("conv1", "layer4"), KNOWN)
+    assert text == old + end + "net\tlayer4\tlayer4\t16" + end
+    assert len(changes) == 1
+    assert inventory.merge(old, wanted("conv1"), KNOWN) == (old, [])
+
+
+def test_a_wrong_number_of_units_is_corrected_and_told():
+    old = HEADER + "net\tconv1\tfirst\t9\nnet\tlayer4\tlayer4\t16\n"
+    text, changes = inventory.merge(old, wanted("layer4"), KNOWN)
+    assert text == old.replace("9", "8")
+    assert changes == ["corrected net conv1: 9 -> 8 units"]
+
+
+def test_a_slug_is_safe_and_unlike_the_others_of_its_model():
+    old = HEADER + "net\told\tlayer4.0-a-b\t3\nother\tconv1\tconv1\t3\n"
+    text, _ = inventory.merge(old, wanted("layer4.0/a b", "conv1"), KNOWN)
+    assert text.splitlines()[3:] == ["net\tlayer4.0/a b\tlayer4.0-a-b-2\t16", "net\tconv1\tconv1\t8"]
+    assert inventory.slug_of("_orig_mod.conv1", set()) == "orig_mod.conv1"
+    assert inventory.slug_of("...", {"layer"}) == "layer-2"
+
+
+def test_every_layer_that_cannot_be_described_is_one_line():
+    with pytest.raises(config.ConfigError) as caught:
+        inventory.merge("", wanted("layer44", "conv1", "unused", "tokens"), KNOWN)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("sweep.tsv line 2: layer 'layer44' of model 'net' does not exist")
+    assert "closest names are layer4," in lines[0] and "tokens" not in lines[0]
+    assert lines[1] == "sweep.tsv line 4: layer 'unused' of model 'net' is not called when the network sees an image"
+    assert lines[2].startswith("sweep.tsv line 5: layer 'tokens' of model 'net' returns 197x768")
+    assert len(lines) == 3
+
+
+def test_the_file_is_replaced_whole_and_a_link_stays(tmp_path):
+    real, link = tmp_path / "real.tsv", tmp_path / "layers.tsv"
+    link.symlink_to(real)
+    assert inventory.update(link, wanted("conv1"), KNOWN) == ["added net conv1: 8 units"]
+    assert link.is_symlink()
+    assert real.read_text() == HEADER + "net\tconv1\tconv1\t8\n"
+    before = os.stat(real).st_mtime_ns
+    assert inventory.update(link, wanted("conv1"), KNOWN) == []
+    assert os.stat(real).st_mtime_ns == before
+    with pytest.raises(config.ConfigError):
+        inventory.update(link, wanted("nothing"), KNOWN)
+    assert real.read_text() == HEADER + "net\tconv1\tconv1\t8\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layers.tsv", "real.tsv"]

@@ -1,0 +1,46 @@
+"""Leftovers in Slurm's queue, with stand-ins for its two commands."""
+
+import os
+
+import pytest
+
+from dnd import leftovers
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """A queue as a file; `scancel` takes a job out of it."""
+    jobs = tmp_path / "queue"
+    for name, body in {
+        "squeue": f"cat {jobs}",
+        "scancel": f'for job; do sed -i "/^$job|/d" {jobs}; echo $job >> {tmp_path}/cancelled; done',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    here = tmp_path / "here"
+    jobs.write_text(
+        f"11|rule_captions_wildcards_a|{here}\n"
+        f"12|rule_captions_wildcards_a|{tmp_path}/elsewhere\n"
+        f"13|my own job|{here}\n"
+        f"14||{here}\n"
+        f"15|rule_report|{here}\n"
+    )
+    return tmp_path
+
+
+def test_only_snakemakes_jobs_of_this_folder_are_left_overs(queue):
+    assert leftovers.find(queue / "here") == ["11", "15"]
+
+
+def test_they_are_cancelled_and_nothing_else(queue):
+    assert leftovers.cancel(queue / "here") == ["11", "15"]
+    assert (queue / "cancelled").read_text().split() == ["11", "15"]
+    assert leftovers.cancel(queue / "here") == []
+
+
+def test_one_that_does_not_end_is_named(queue, monkeypatch):
+    (queue / "scancel").write_text("#!/bin/sh\n")
+    monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0)
+    with pytest.raises(TimeoutError, match="jobs 11, 15 of an earlier run do not end"):
+        leftovers.cancel(queue / "here")

@@ -1,0 +1,11 @@
+# It makes no file of its own, so that it runs whenever it is asked for.
+rule prefetch:
+    log:
+        f"{RESULTS}/logs/prefetch.log",
+    localrule: True
+    conda:
+        "../../envs/vision.yaml"
+    message:
+        "fetch the models that the sweep needs"
+    script:
+        "../scripts/prefetch.py"

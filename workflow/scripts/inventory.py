@@ -1,0 +1,21 @@
+"""In: the modules of every network of the sweep. Out: layers.tsv, with every layer that the sweep names."""
+
+import sys
+from pathlib import Path
+
+from dnd import inventory
+from dnd.config import ConfigError
+
+params = snakemake.params
+modules = dict(zip(params.models, map(inventory.read_modules, map(Path, snakemake.input)), strict=True))
+failed = False
+try:
+    changes = inventory.update(Path(params.table), [inventory.Wanted(*one) for one in params.wanted], modules)
+    lines = [f"{params.table}: {change}" for change in changes or ["nothing to add"]]
+except ConfigError as error:
+    failed = True
+    lines = [str(error), f"what there is: {' '.join(snakemake.input)}"]
+text = "\n".join(lines) + "\n"
+Path(snakemake.log[0]).write_text(text)
+sys.stderr.write(text)
+sys.exit(failed)

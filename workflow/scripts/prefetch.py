@@ -1,0 +1,25 @@
+"""In: the configuration. Out: every model that the sweep needs, in the local caches."""
+
+import sys
+from pathlib import Path
+
+from dnd import config, prefetch
+
+settings = config.load(snakemake.config)
+lines = []
+
+
+def say(line):
+    print(line, file=sys.stderr)
+    lines.append(line)
+
+
+failures = prefetch.run(prefetch.wanted(settings, config.sweep(settings)), say)
+for line in failures:
+    say(f"failed: {line}")
+if not failures:
+    say("\nJobs on machines without internet need these lines in their shell:")
+    for line in prefetch.exports():
+        say(line)
+Path(snakemake.log[0]).write_text("\n".join(lines) + "\n")
+sys.exit(bool(failures))

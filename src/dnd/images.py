@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -35,19 +35,32 @@ def seed_of(name: str) -> int:
     return int(name[:15], 16)
 
 
-def run(generator: Generator | None, concepts: Collection[str], settings: GeneratorSettings, store: Store) -> pa.Table:
+def run(
+    generator: Generator | None,
+    concepts: Collection[str],
+    settings: GeneratorSettings,
+    store: Store,
+    *,
+    order: str = "",
+) -> pa.Table:
     """Return the IMAGES table of some concepts, drawing only what the store does not hold.
 
-    ``generator`` may be None when everything is known to be in the store.
+    Jobs of several layers may want one concept at the same time. Each draws in an order of its own, and looks into the
+    store again before every batch, so that hardly anything is drawn twice.
+
+    Parameters
+    ----------
+    generator : may be None when everything is known to be in the store.
+    order : names the order; another one for each job. It changes no image.
     """
     wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
+    missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
     log.info("%d images of %d concepts, %d drawn before", len(wanted), len(set(concepts)), len(wanted) - len(missing))
     with tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar:
-        for start in range(0, len(missing), BATCH):
-            part = missing[start : start + BATCH]
+        for part in _batches(missing, keys, found, store, bar):
             assert generator is not None
             prompts = [settings.prompt.format(concept=wanted[i][0]) for i in part]
             for i, image in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
@@ -55,9 +68,23 @@ def run(generator: Generator | None, concepts: Collection[str], settings: Genera
                 image.save(buffer, "PNG")
                 found[i] = item = buffer.getvalue()
                 store.put(keys[i], item)
-            bar.update(len(part))
     rows: list[dict[str, Any]] = [
         {"concept": concept, "sample": sample, "seed": seed_of(name), "key": name, "image": item}
         for (concept, sample), name, item in zip(wanted, keys, found, strict=True)
     ]
     return tables.table(rows, tables.IMAGES)
+
+
+def _batches(
+    missing: Sequence[int], keys: Sequence[str], found: list[bytes | None], store: Store, bar: tqdm[Any]
+) -> Iterator[list[int]]:
+    """Yield batches of what is still missing when its turn comes; what the store has got meanwhile is filled in."""
+    batch: list[int] = []
+    for number, i in enumerate(missing, 1):
+        found[i] = store.get(keys[i])
+        bar.update()
+        if found[i] is None:
+            batch.append(i)
+        if len(batch) == BATCH or (batch and number == len(missing)):
+            yield batch
+            batch = []

@@ -52,6 +52,30 @@ def test_a_concept_is_drawn_once_and_a_killed_job_resumes(tmp_path):
     assert images.run(None, concepts, SETTINGS, store).equals(table)
 
 
+def test_what_another_job_draws_meanwhile_is_not_drawn_again(tmp_path):
+    store, concepts, other = Store(tmp_path), [f"concept {i}" for i in range(12)], Painter()
+
+    class Slow(Painter):
+        def draw(self, prompts, seeds):
+            drawn = super().draw(prompts, seeds)
+            images.run(other, concepts[:9], SETTINGS, store, order="another job")
+            return drawn
+
+    slow = Slow()
+    table = images.run(slow, concepts, SETTINGS, store)
+    assert BATCH <= len(slow.drawn) <= BATCH + 3 * 5  # its first batch, and what the other does not want
+    assert table.equals(images.run(Painter(), concepts, SETTINGS, Store(tmp_path / "alone")))
+
+
+def test_jobs_draw_in_orders_of_their_own(tmp_path):
+    first, second = Painter(), Painter()
+    concepts = [f"concept {i}" for i in range(12)]
+    images.run(first, concepts, SETTINGS, Store(tmp_path / "a"), order="a")
+    images.run(second, concepts, SETTINGS, Store(tmp_path / "b"), order="b")
+    assert sorted(first.drawn) == sorted(second.drawn)
+    assert first.drawn != second.drawn
+
+
 def test_table_holds_the_pictures(tmp_path):
     row = images.run(Painter(), ["stars"], SETTINGS, Store(tmp_path)).to_pylist()[3]
     assert (row["concept"], row["sample"]) == ("stars", 3)

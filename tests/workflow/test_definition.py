@@ -1,5 +1,6 @@
 """The workflow as written: profiles, formatting and lint."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def test_profiles_name_only_rules_that_exist(profile):
 def test_slurm_profile_is_found_by_its_bare_name():
     assert (ROOT / "slurm").is_symlink()
     assert yaml.safe_load((ROOT / "slurm/config.yaml").read_text())["executor"] == "slurm"
+
+
+def test_a_clone_plans_a_run_on_slurm_without_slurm():
+    command = [SNAKEMAKE, "--profile", "slurm", "--dry-run", "--quiet"]
+    environment = os.environ | {"PATH": f"{Path(SNAKEMAKE).parent}"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_lint_finds_nothing():

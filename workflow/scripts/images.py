@@ -14,5 +14,6 @@ drawn = images.run(
     {concept for concept in concepts if images.part_of(concept, snakemake.params.parts) == part},
     settings,
     Store(snakemake.config["store"] + "/images"),
+    order=snakemake.output[0],
 )
 tables.write(snakemake.output[0], drawn, tables.IMAGES, row_group_size=settings.images)

@@ -10,13 +10,21 @@ from typing import TextIO
 
 
 class _Lines:
-    """A text stream that ends the line wherever a progress bar would return to its start."""
+    """A text stream that ends the line wherever a progress bar would return to its start.
+
+    What its disk has no room for goes to the job's own stderr.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        return self._stream.write(text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else ""))
+        lines = text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else "")
+        try:
+            return self._stream.write(lines)
+        except OSError:
+            assert sys.__stderr__ is not None
+            return sys.__stderr__.write(lines)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

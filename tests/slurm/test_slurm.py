@@ -162,14 +162,14 @@ def test_a_full_disk_and_a_read_only_store(tmp_path, start, reference):
     """A full disk ends the run with its reason, and the same command goes on when there is room. No accounting here."""
     run = Run(tmp_path, start(accounting=False))
     run.profile["retries"] = 0
-    for name, options in (("results", "size=3m"), ("store", "ro")):
+    for name, options in (("results", "size=2m"), ("store", "ro")):
         (tmp_path / name).mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", tmp_path / name], check=True)
     try:
         run.workspace.values["store"] = str(tmp_path / "store")
         run.workspace.write()
         run.start()
-        assert "No space left on device" in run.finish(succeeds=False)
+        assert "results/tiny: no space left on the disk" in run.finish(succeeds=False)
         subprocess.run(["mount", "-o", "remount,size=500m", tmp_path / "results"], check=True)
         run.start()
         run.finish()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -82,6 +83,13 @@ onstart:
         if found := leftovers.cancel(Path.cwd()):
             logger.info(f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}")
     planning.write_groups(GROUPS, plan.groups)
+
+
+onerror:
+    # A job's log lies on the same disk and says nothing when that is full.
+    for folder in (RESULTS, config["store"]):
+        if Path(folder).exists() and shutil.disk_usage(folder).free < 20e6:
+            logger.error(f"{folder}: no space left on the disk; make room, and the same command goes on")
 
 
 # Looked at with `--software-deployment-method apptainer` only; envs/Dockerfile builds it.

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
 
 
-class _Lines:
-    """A text stream that ends the line wherever a progress bar would return to its start.
+class _Lines(io.TextIOBase):
+    """A log that ends the line wherever a progress bar would return to its start.
 
     What its disk has no room for goes to the job's own stderr.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
 
     def write(self, text: str) -> int:
         lines = text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else "")
         try:
-            return self._stream.write(lines)
+            self._file.write(lines.encode())
         except OSError:
             assert sys.__stderr__ is not None
-            return sys.__stderr__.write(lines)
+            sys.__stderr__.write(lines)
+        return len(text)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
+    def fileno(self) -> int:
+        return self._file.fileno()
 
 
 def begin(log: str, threads: int) -> None:
@@ -37,7 +38,7 @@ def begin(log: str, threads: int) -> None:
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr = _Lines(path.open("w", buffering=1, encoding="utf-8"))  # type: ignore[assignment]
+    sys.stderr = _Lines(path)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     for name in ("httpx", "httpx2"):  # a line for every request
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -95,5 +95,5 @@ def run(tmp_path_factory, bucket, image):
         )
         cluster.apply([head])
         pod = finish(cluster.pods["dnd-head"])
-        assert reference.wait(timeout=300) == 0, (local / "log").read_text()[-5000:]
+        assert reference.wait(timeout=600) == 0, (local / "log").read_text()[-5000:]
         yield Run(cluster, pod, bucket, local)

@@ -130,7 +130,7 @@ class Run:
         return finish(self.cluster.pods["dnd-head"])
 
 
-def finish(pod, seconds=540):
+def finish(pod, seconds=1200):
     deadline = time.monotonic() + seconds
     while pod.exit_code is None:
         assert time.monotonic() < deadline, pod.log.read_text()[-5000:]

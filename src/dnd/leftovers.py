@@ -17,7 +17,12 @@ def find(folder: Path) -> list[str]:
     command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%k|%Z"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     jobs = [line.split("|", 2) for line in listed]
-    return [number for number, comment, place in jobs if comment.startswith(MARK) and Path(place) == folder]
+    return [number for number, comment, place in jobs if comment.startswith(MARK) and _same(Path(place), folder)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one folder; login nodes may spell it differently."""
+    return one == other or (one.exists() and one.samefile(other))
 
 
 def cancel(folder: Path) -> list[str]:

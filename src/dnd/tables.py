@@ -195,7 +195,7 @@ def write(path: str | Path, rows: pa.Table, schema: pa.Schema, row_group_size: i
     if not rows.schema.equals(schema):
         raise ValueError(f"{path}: schema is {rows.schema}, not {schema}")
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -269,21 +270,27 @@ class Cluster:
             try:
                 if process.name().startswith("slurmstepd"):
                     children = process.children(recursive=True)
-                    if any(child.environ().get("SLURMD_NODENAME") == node for child in children):
+                    if any(self._variables(child).get("SLURMD_NODENAME") == node for child in children):
                         found += [process, *children]
             except psutil.Error:
                 continue
         return found
+
+    def _variables(self, process: psutil.Process) -> dict[str, str]:
+        """Return the environment of a process of this cluster's jobs; another cluster may have nodes of these names."""
+        try:
+            found = process.environ()
+        except psutil.Error:
+            return {}
+        return found if found.get("SLURM_CONF") == str(self.conf) and "SLURM_JOB_ID" in found else {}
 
     def kill(self, node: str) -> None:
         """Let a node crash: its daemon and all that runs on it end at once."""
         steps = self.steps(node)
         daemon = self._process(f"slurmd-{node}")
         for process in [*([daemon] if daemon else []), *steps]:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
 
     def down(self) -> None:
         """Cancel all jobs, end every process and remove the folder."""
@@ -294,6 +301,10 @@ class Cluster:
                 time.sleep(0.2)
         for node in NODES:
             self.kill(node)
+        for process in psutil.process_iter():  # nothing confines a job, so that something may have outlived it
+            if self._variables(process):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             if process := self._process(name):
                 process.send_signal(signal.SIGTERM)

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / "workflow")]
 from cluster import Cluster, missing  # noqa: E402
 from workspace import Workspace  # noqa: E402
+
+
+def free_ports():
+    """The first of 400 ports that no other cluster on this machine uses; below those that outgoing connections take."""
+    for first in range(20_000, 32_000, 400):
+        with socket.socket() as controller, suppress(OSError):
+            controller.bind(("127.0.0.1", first))
+            return first
+    raise RuntimeError("no free ports")
 
 
 @pytest.fixture
@@ -23,8 +34,7 @@ def start(request):
         pytest.skip(f"{', '.join(lacking)} not installed: python tests/slurm/cluster.py install")
 
     def started(accounting):
-        ports = 30_000 + 400 * (os.getpid() % 50)  # so that two such tests can run on one machine
-        cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")), ports)
+        cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")), free_ports())
         request.addfinalizer(cluster.down)
         cluster.up(accounting)
         return cluster
@@ -32,9 +42,17 @@ def start(request):
     return started
 
 
+def small(folder):
+    """One layer of the reduced demonstration; every stage has one job at least, and those of the probe two."""
+    workspace = Workspace(folder)
+    workspace.sweep = [row for row in workspace.sweep if row[0] != "planted"]
+    workspace.write()
+    return workspace
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
     """A finished run on this machine, without Slurm."""
-    workspace = Workspace(tmp_path_factory.mktemp("reference"))
+    workspace = small(tmp_path_factory.mktemp("reference"))
     workspace.run()
     return workspace

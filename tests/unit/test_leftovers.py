@@ -19,12 +19,14 @@ def queue(tmp_path, monkeypatch):
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     here = tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "link").symlink_to(here)
     jobs.write_text(
         f"11|rule_captions_wildcards_a|{here}\n"
         f"12|rule_captions_wildcards_a|{tmp_path}/elsewhere\n"
         f"13|my own job|{here}\n"
         f"14||{here}\n"
-        f"15|rule_report|{here}\n"
+        f"15|rule_report|{tmp_path}/link\n"
     )
     return tmp_path
 

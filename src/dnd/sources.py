@@ -55,3 +55,13 @@ def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:
     files = sorted({path for script in scripts for path in modules(script)} | set(others))
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
+
+
+def located(module: str, folders: Iterable[str]) -> Path | None:
+    """Return the file of a module by its dotted name, looked for as an import would, without importing anything."""
+    parts = module.split(".")
+    for folder in folders:
+        for path in (Path(folder, *parts).with_suffix(".py"), Path(folder, *parts, "__init__.py")):
+            if path.is_file():
+                return path
+    return None

@@ -62,3 +62,14 @@ def test_digest_changes_with_imported_code_and_with_nothing_else(tmp_path, monke
     assert second != first
     page.write_text("p { color: red }")
     assert digest() != second
+
+
+def test_modules_are_located_as_an_import_would(tmp_path):
+    for name in ("a/nets/__init__.py", "a/nets/small.py", "b/nets/small.py", "b/single.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folders = [str(tmp_path / "none"), str(tmp_path / "a"), str(tmp_path / "b")]
+    assert sources.located("nets.small", folders) == tmp_path / "a/nets/small.py"
+    assert sources.located("nets", folders) == tmp_path / "a/nets/__init__.py"
+    assert sources.located("single", folders) == tmp_path / "b/single.py"
+    assert sources.located("nets.large", folders) is None

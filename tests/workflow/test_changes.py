@@ -220,6 +220,10 @@ def test_images_of_a_probe(workspace, change):
         ("images.py", after("scores", *ROWS) | DRAWING | RUN),
         ("evaluation.py", RUN),
         ("templates/report.css", {"write the page"}),
+        (
+            "shapeworld/target.py",
+            passes("shapes", "concepts", "fc") | passes("pictures", "fc") | after("exemplars", *ROWS) | BUNDLES | RUN,
+        ),
         ("config.py", set()),
         ("shapeworld/train/__init__.py", set()),
     ],

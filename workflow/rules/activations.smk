@@ -15,6 +15,7 @@ rule activations:
         "../../envs/vision.yaml"
     params:
         target=target_of,
+        factory=code_of_target,
         layers=lambda wildcards: plan.hooked(pass_of(wildcards), int(wildcards.group)),
         code=code("activations"),
     message:

@@ -147,6 +147,13 @@ def target_of(wildcards):
     return target
 
 
+def code_of_target(wildcards):
+    """Digest of the code that builds a job's target network, where it is a function of the user's."""
+    target = settings.models[wildcards.get("model") or layer_of(wildcards).model]
+    path = sources.located(target.factory.partition(":")[0], sys.path) if target.source == "python" else None
+    return sources.digest([path], [path]) if path else None
+
+
 def units_of(wildcards):
     """The units of a job's shard."""
     return plan.unit_shards(layer_of(wildcards))[wildcards.units]
@@ -190,7 +197,7 @@ def weights_of(part):
 
 @lru_cache
 def files_of_target(name):
-    """The local files that a target network is made from: its weights and the module of its factory."""
+    """The local files that a target network is made from."""
     target = settings.models[name]
     named = [target.weights, target.preprocess, *target.arguments.values()]
     paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]

@@ -12,6 +12,7 @@ rule modules:
         "../../envs/vision.yaml"
     params:
         target=target_of,
+        factory=code_of_target,
         code=code("modules"),
     message:
         "list the modules of {wildcards.model}"

@@ -17,6 +17,7 @@ rule scores:
         "../../envs/vision.yaml"
     params:
         target=target_of,
+        factory=code_of_target,
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=units_of,
         pooling=recipe_part("pooling"),

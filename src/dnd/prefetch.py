@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,8 @@ def exports() -> list[str]:
     import torch
     from huggingface_hub import constants
 
-    lines = ["export HF_HUB_OFFLINE=1", f"export HF_HOME={constants.HF_HOME}"]
+    variables = {"HF_HUB_OFFLINE": "1", "HF_HOME": constants.HF_HOME}
     if Path(constants.HF_HUB_CACHE) != Path(constants.HF_HOME, "hub"):
-        lines.append(f"export HF_HUB_CACHE={constants.HF_HUB_CACHE}")
-    return [*lines, f"export TORCH_HOME={Path(torch.hub.get_dir()).parent}"]
+        variables["HF_HUB_CACHE"] = constants.HF_HUB_CACHE
+    variables["TORCH_HOME"] = str(Path(torch.hub.get_dir()).parent)
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

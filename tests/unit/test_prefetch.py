@@ -151,6 +151,26 @@ def test_a_job_that_lacks_a_model_says_what_to_do(cache, reach):
     )
 
 
+def test_a_cache_without_the_weights_says_what_to_do(tmp_path):
+    """As another program leaves it that reads the configuration or the tokenizer only."""
+    model = tmp_path / "hub/models--shapeworld--embedder"
+    for name, text in {"refs/main": fake_hub.COMMIT, f"snapshots/{fake_hub.COMMIT}/config.json": "{}"}.items():
+        (model / name).parent.mkdir(parents=True)
+        (model / name).write_text(text)
+    code = "from dnd.backends import hub; hub.folder('shapeworld/embedder')"
+    status, _, problem = python(code, tmp_path, HF_HUB_OFFLINE="1")
+    assert status == 1
+    assert "model shapeworld/embedder is not in the cache" in problem.splitlines()[-1]
+    assert "run `snakemake prefetch`" in problem.splitlines()[-1]
+
+
+def test_lines_for_the_shell_survive_blanks(tmp_path):
+    home = tmp_path / "my caches"
+    _, said, _ = python("from dnd import prefetch; print(*prefetch.exports(), sep='\\n')", home)
+    shell = ["sh", "-c", said + 'printf %s "$HF_HOME"']
+    assert subprocess.run(shell, capture_output=True, text=True).stdout == str(home)
+
+
 def test_a_gated_model_says_what_to_do(hub, tmp_path):
     hub.gated.add("shapeworld/embedder")
     try:

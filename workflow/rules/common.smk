@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import flag
 from snakemake.logging import logger
 
 sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
@@ -32,8 +33,8 @@ try:
     sweep_rows = sweep(settings)
     try:
         sweep_layers, unknown = layers(settings), None
-    except UnknownLayer as error:  # the inventory makes them known
-        if not any("inventory" in word or "modules" in word for word in sys.argv):
+    except UnknownLayer as error:  # the inventory makes them known, and models are fetched before it
+        if not any(asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv):
             raise
         sweep_layers, unknown = [], error
     slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
@@ -184,10 +185,16 @@ def content_of_probe(name):
     return fingerprint(path) if path else None
 
 
+def here(paths):
+    """Mark files that every job finds where they are, as sources or on a volume: a storage provider has no copy."""
+    return [flag(path, "sourcecache_entry", path) for path in paths]
+
+
 @lru_cache
 def weights(model):
     """The files of a local model folder; none for a hub id, whose revision names what it holds."""
-    return sorted(str(path) for path in Path(model).rglob("*") if path.is_file()) if Path(model).is_dir() else []
+    files = Path(model).rglob("*") if Path(model).is_dir() else []
+    return here(sorted(str(path) for path in files if path.is_file()))
 
 
 def weights_of(part):
@@ -201,7 +208,7 @@ def files_of_target(name):
     target = settings.models[name]
     named = [target.weights, target.preprocess, *target.arguments.values()]
     paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]
-    return sorted({file for path in paths for file in (weights(path) or [str(path)])})
+    return here(sorted({file for path in paths for file in (weights(path) or [str(path)])}))
 
 
 def target_files(wildcards):

@@ -2,7 +2,7 @@ rule concepts:
     input:
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
-        prompt=lambda wildcards: str(recipe_of(wildcards).concepts.prompt),
+        prompt=lambda wildcards: here([str(recipe_of(wildcards).concepts.prompt)]),
         model=weights(settings.llm.model),
     output:
         concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",

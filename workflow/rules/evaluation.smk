@@ -1,7 +1,7 @@
 rule evaluation:
     input:
         descriptions=[f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
-        answers=list(known_answers().values()),
+        answers=here(known_answers().values()),
     output:
         f"{RESULTS}/evaluation.parquet",
     log:

@@ -10,7 +10,7 @@ rule report:
             for path in probe_shards({"probe": probe})
         ],
         evaluation=f"{RESULTS}/evaluation.parquet",
-        answers=list(known_answers().values()),
+        answers=here(known_answers().values()),
     output:
         f"{RESULTS}/report/index.html",
     log:

@@ -5,10 +5,20 @@ from pathlib import Path
 from dnd import jobs, report
 
 jobs.begin(snakemake.log[0], snakemake.threads)
+params = snakemake.params
+root = f"results/{params.run}/"
+# a storage provider keeps copies of the planned files elsewhere
+placed = {path[path.rindex(root) :]: path for path in map(str, snakemake.input) if root in path}
+tables = ("exemplars", "scores", "probe", "images")
 report.build(
     Path(snakemake.output[0]),
-    snakemake.params.run,
-    snakemake.params.layers,
+    params.run,
+    [
+        layer
+        | {"descriptions": placed[layer["descriptions"]]}
+        | {key: [placed[path] for path in layer[key]] for key in tables}
+        for layer in params.layers
+    ],
     Path(snakemake.input.evaluation),
-    {model: Path(path) for model, path in snakemake.params.answers.items()},
+    {model: Path(path) for model, path in params.answers.items()},
 )

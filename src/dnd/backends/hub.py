@@ -55,6 +55,8 @@ def folder(model: str, revision: str | None = None, layout: Layout = MODEL) -> s
     except Exception as error:  # of the hub's client, the HTTP client below it, and the file system
         raise ModelError(f"model {name}: {_line(error)}") from error
     if next(Path(found).rglob("*.safetensors"), None) is None:
+        if constants.HF_HUB_OFFLINE:  # another program may have fetched no more than the tokenizer
+            raise absent(name, constants.HF_HUB_CACHE, FileNotFoundError("no safetensors weights"))
         raise ModelError(f"model {name}: no safetensors weights; another revision may have them")
     return found
 

@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,10 @@ class Store:
     An item ends with a digest of itself: what a crash of the machine left of it, or filled with zeros, is no item.
     """
 
+    _told: ClassVar[set[Path]] = set()
+
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._complained = False
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / name
@@ -74,7 +75,7 @@ class Store:
     def put(self, name: str, value: bytes) -> None:
         """Keep an item; of two writers of one key the last one wins, and both wrote the same.
 
-        Where it cannot be kept the run goes on without it, after one warning for all such items.
+        Where it cannot be kept the run goes on without it, after one warning of the process for all such items.
         """
         path = self._path(name)
         partial = path.with_name(f".{name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}")
@@ -88,8 +89,8 @@ class Store:
             self._complain("written", error)
 
     def _complain(self, what: str, error: OSError) -> None:
-        if not self._complained:
-            self._complained = True
+        if self.folder not in self._told:
+            self._told.add(self.folder)
             reason = error.strerror or error
             log.warning("store %s cannot be %s (%s): what it would save is computed again", self.folder, what, reason)
 

@@ -1,6 +1,7 @@
 """Out of memory: each stage goes on with smaller batches, and its tables are those of an undisturbed run."""
 
 import io
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,23 @@ def test_one_item_that_does_not_fit_is_a_clear_error():
 
     with pytest.raises(RuntimeError, match=r"^scores: the device's memory does not hold a batch of one: CUDA out of"):
         list(in_batches(range(9), BatchSize(32, "scores"), work))
+
+
+def test_a_batch_that_did_not_fit_is_let_go_before_the_cache_is_emptied(monkeypatch):
+    """What still holds its tensors would keep their memory from the smaller batch."""
+    tensors, alive = [], []
+
+    def work(part, shape):
+        batch = torch.zeros(shape)
+        tensors.append(weakref.ref(batch))
+        if shape > 1:
+            raise torch.OutOfMemoryError("full")
+        return float(batch.sum())
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(tensors[-1]() is not None))
+    assert [result for _, result in in_batches(range(2), BatchSize(4, "x"), work)] == [0.0, 0.0]
+    assert alive == [False, False]
 
 
 def test_other_errors_are_not_taken_for_want_of_memory():

@@ -148,6 +148,21 @@ def test_our_server_is_started_only_when_something_is_left_to_ask(endpoint, stor
     assert ask([], own, store, tmp_path / "log") == []
 
 
+def test_failures_at_the_end_of_a_server_are_laid_to_it_and_not_to_the_requests(endpoint, store, monkeypatch):
+    """It is found ended only after the last request: none of them may count as one that cannot be answered."""
+    looks = iter([None])
+
+    def check():
+        if next(looks, "ended") == "ended":
+            raise ServerEnded("ended at work")
+
+    monkeypatch.setattr(llm, "WATCH_SECONDS", 600)
+    dying = Endpoint(endpoint.base_url, endpoint.key, check)
+    with pytest.raises(ServerEnded):
+        client(dying).ask([request("a"), request("fail")], 1, store)
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a 1")]
+
+
 @pytest.fixture
 def crashing(monkeypatch, tmp_path):
     """Settings of a server of our own that the word "crash" kills, and a list that grows with every start of it."""

@@ -72,13 +72,33 @@ def test_what_a_crash_left_of_an_item_is_no_item(tmp_path, damage):
 
 def test_a_store_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, caplog):
     (tmp_path / "store").write_text("a file")
-    store = Store(tmp_path / "store")
     for name in ("abcd", "abce", "ffff"):
+        store = Store(tmp_path / "store")
         store.put(name, b"a star")
         assert store.get(name) is None
     (told,) = caplog.messages
     assert str(tmp_path / "store") in told
     assert os.strerror(errno.ENOTDIR) in told or os.strerror(errno.EEXIST) in told
+
+
+def test_a_store_of_somebody_else_is_told_once_and_taken_for_empty(tmp_path):
+    """Root may do anything, so that a user without rights asks where root runs the tests."""
+    Store(tmp_path).put("abcd", b"a star")
+    (tmp_path / "ab").chmod(0)
+    script = (
+        "import os, sys; from dnd.store import Store\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "store = Store(sys.argv[1])\n"
+        "for name in ('abcd', 'abce'): assert store.get(name) is None; store.put(name, b'a ring')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    (tmp_path / "ab").chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        f"store {tmp_path} cannot be read ({os.strerror(errno.EACCES)}): what it would save is computed again\n"
+    )
+    assert [path.name for path in (tmp_path / "ab").iterdir()] == ["abcd"]
+    assert Store(tmp_path).get("abcd") == b"a star"
 
 
 def test_an_item_for_which_there_is_no_room_leaves_nothing(tmp_path):

@@ -102,8 +102,9 @@ def test_all_processes_end_when_the_body_fails(tmp_path, error):
 def test_all_processes_end_when_ours_is_signalled(tmp_path, number):
     pids, ready = tmp_path / "pids", tmp_path / "ready"
     script = f"""
-        import pathlib, sys, time
+        import pathlib, signal, sys, time
         from dnd.backends.server import run_server
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start deaf to it
         command = lambda port: [sys.executable, {str(FAKE)!r}, str(port), "child", "pids={pids}"]
         log = pathlib.Path({str(tmp_path / "log")!r})
         with run_server(command, {{}}, log_path=log, startup_seconds=30, grace_seconds=0.3):

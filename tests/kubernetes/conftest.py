@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -23,6 +24,9 @@ from installation import (
     reduced,
 )
 from miniature import Cluster, Image
+
+# A shell's background jobs are deaf to SIGINT, and so would be every head that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,19 @@
-"""The typed configuration: config.yaml, sweep.tsv and layers.tsv, checked before any job starts."""
+"""The typed configuration, config.yaml, checked before any job starts."""
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-OWN_FOLDERS = {"activations", "benchmarks", "concepts", "images", "logs", "modules", "probe", "report"}
-"""What a run's results folder holds besides one folder per sweep name."""
-MOST_UNITS = 10_000_000
 
 
 class ConfigError(Exception):
     """A mistake in the configuration; the message names the file, the key or row, and what was expected."""
-
-
-class UnknownLayer(ConfigError):
-    """The sweep names a layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken."""
 
 
 class Settings(BaseModel):
@@ -185,36 +176,6 @@ class Config(Settings):
     )
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One layer to describe: a sweep row and one of its layers."""
-
-    name: str
-    model: str
-    layer: str
-    slug: str
-    probe: str
-    recipe: str
-    units: Sequence[int]
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """A row of sweep.tsv; ``where`` is its file and line, ``units`` None when all are wanted."""
-
-    where: str
-    name: str
-    model: str
-    layers: tuple[str, ...]
-    probe: str
-    recipe: str
-    units: tuple[int, ...] | None
-
-
-SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
-LAYER_COLUMNS = ["model", "layer", "slug", "units"]
-
-
 def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
     """Check the values of config.yaml, and that every path they name exists.
 
@@ -269,146 +230,3 @@ def _paths(config: Config) -> list[tuple[str, Path]]:
     # a path rather than a hub id (`owner/name`) when it has more than one slash or starts like a path
     found += [(key, Path(model)) for key, model in models if model.count("/") > 1 or model.startswith((".", "/", "~"))]
     return [(key, Path(path)) for key, path in found if path is not None]
-
-
-def units(text: str) -> tuple[int, ...]:
-    """Parse ``0-99,512`` to sorted unit numbers.
-
-    Raises
-    ------
-    ValueError
-        Something else than numbers and ranges, or a number twice.
-    """
-    numbers: list[int] = []
-    for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
-        if match is None:
-            raise ValueError(f"{part!r} is neither a unit nor a range such as 0-99")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"range {part!r} runs backwards")
-        if last >= MOST_UNITS:
-            raise ValueError(f"{part!r} is beyond any layer")
-        numbers += range(first, last + 1)
-    if len(set(numbers)) != len(numbers):
-        raise ValueError("a unit is listed twice")
-    return tuple(sorted(numbers))
-
-
-def spell(numbers: Sequence[int]) -> str:
-    """Return sorted unit numbers as :func:`units` reads them: ``0-99,512``."""
-    parts, first = [], 0
-    for i, number in enumerate(numbers):
-        if i + 1 == len(numbers) or numbers[i + 1] != number + 1:
-            parts.append(f"{numbers[first]}-{number}" if number > numbers[first] else str(number))
-            first = i + 1
-    return ",".join(parts)
-
-
-def inventory(config: Config) -> Path:
-    """Return where the table of known layers is: beside the sweep."""
-    return config.sweep.parent / "layers.tsv"
-
-
-def rows(path: Path, columns: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """Return the rows of a table, each with its file and line.
-
-    Raises
-    ------
-    ConfigError
-        Other columns, or a row with more or fewer of them.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if reader.fieldnames != columns:
-            raise ConfigError(f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs")
-        found = [(f"{path} line {reader.line_num}", row) for row in reader if any(row.values())]
-    for where, row in found:
-        if None in row or None in row.values():
-            raise ConfigError(f"{where}: expected {len(columns)} columns, separated by tabs")
-    return found
-
-
-def sweep(config: Config) -> list[SweepRow]:
-    """Return the rows of sweep.tsv.
-
-    Raises
-    ------
-    ConfigError
-        A row names something unknown, or there is none.
-    """
-    found = [_sweep_row(config, where, row) for where, row in rows(config.sweep, SWEEP_COLUMNS)]
-    if not found:
-        raise ConfigError(f"{config.sweep}: no rows")
-    return found
-
-
-def _sweep_row(config: Config, where: str, row: dict[str, str]) -> SweepRow:
-    if not re.fullmatch(SLUG, row["name"]):
-        raise ConfigError(f"{where}: name {row['name']!r} must be letters, digits, '_', '.' and '-'")
-    if row["name"] in OWN_FOLDERS:
-        raise ConfigError(f"{where}: name {row['name']!r} is the name of another results folder; choose another")
-    for column, section in (("model", config.models), ("probe", config.probes), ("recipe", config.recipes)):
-        if row[column] not in section:
-            raise ConfigError(f"{where}: unknown {column} {row[column]!r}; config.yaml has {sorted(section)}")
-    try:
-        wanted = units(row["units"]) if row["units"] else None
-    except ValueError as error:
-        raise ConfigError(f"{where}: units: {error}") from None
-    names = tuple(row["layers"].replace(" ", "").split(","))
-    return SweepRow(where, row["name"], row["model"], names, row["probe"], row["recipe"], wanted)
-
-
-def layers(config: Config) -> list[Layer]:
-    """Return every layer of the sweep, in the order of the table.
-
-    Raises
-    ------
-    UnknownLayer
-        layers.tsv does not hold a layer that the sweep names.
-    ConfigError
-        A layer is listed twice, or a row asks for units that its layer does not have.
-    """
-    known = known_layers(config)
-    found: dict[tuple[str, str], Layer] = {}
-    for row in sweep(config):
-        for name in row.layers:
-            layer = _layer(row, name, known, inventory(config))
-            if (layer.name, layer.slug) in found:
-                raise ConfigError(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
-            found[layer.name, layer.slug] = layer
-    return list(found.values())
-
-
-def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
-    """Return (model, layer) -> slug and number of units; nothing while there is no layers.tsv.
-
-    Raises
-    ------
-    ConfigError
-        A row is malformed, or a layer is listed twice.
-    """
-    known: dict[tuple[str, str], tuple[str, int]] = {}
-    table = inventory(config)
-    for where, row in rows(table, LAYER_COLUMNS) if table.exists() else []:
-        if not re.fullmatch(SLUG, row["slug"]):
-            raise ConfigError(f"{where}: slug {row['slug']!r} must be letters, digits, '_', '.' and '-'")
-        if not row["units"].isdigit() or not int(row["units"]):
-            raise ConfigError(f"{where}: units is {row['units']!r}, expected a number above zero")
-        if (row["model"], row["layer"]) in known:
-            raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
-        known[row["model"], row["layer"]] = row["slug"], int(row["units"])
-    return known
-
-
-def _layer(row: SweepRow, name: str, known: Mapping[tuple[str, str], tuple[str, int]], table: Path) -> Layer:
-    if (row.model, name) not in known:
-        have = sorted(layer for model, layer in known if model == row.model)
-        raise UnknownLayer(
-            f"{row.where}: unknown layer {name!r} of model {row.model!r}; {table} has {have}. "
-            "`snakemake inventory` adds the layers that the model has"
-        )
-    slug, count = known[row.model, name]
-    if row.units and row.units[-1] >= count:
-        raise ConfigError(f"{row.where}: unit {row.units[-1]} of layer {name!r}, which has {count}")
-    return Layer(row.name, row.model, name, slug, row.probe, row.recipe, row.units or range(count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnd import pictures, tables
+from dnd.atomic import replaced
 
 LABELS = 3
 
@@ -82,8 +82,7 @@ def run(
 
 def write_csv(path: str | Path, rows: pa.Table) -> None:
     """Write the table for spreadsheets: lists joined by `` | ``, one file that appears whole or not at all."""
-    partial = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(rows.schema.names)
         for row in rows.to_pylist():
@@ -93,4 +92,3 @@ def write_csv(path: str | Path, rows: pa.Table) -> None:
                 for one in row["exemplars"]
             ]
             writer.writerow([" | ".join(value) if isinstance(value, list) else value for value in row.values()])
-    os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""Draw every distinct concept of the run once."""
+"""Draw every distinct concept of a bundle; what another bundle has drawn comes from the store."""
 
 from __future__ import annotations
 

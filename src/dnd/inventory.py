@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import difflib
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dnd.config import LAYER_COLUMNS, SLUG, ConfigError
+from dnd.atomic import replaced
+from dnd.config import SLUG, ConfigError
+from dnd.sweep import LAYER_COLUMNS
 
 CLOSEST = 5
 
@@ -89,7 +90,8 @@ def _shape(output: Any) -> tuple[str, int | None]:
 def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:
     """Write the table of a network's modules."""
     lines = [MODULE_COLUMNS, *([row.layer, row.kind, row.shape, str(row.units or "")] for row in found)]
-    _write(path, "".join("\t".join(line) + "\n" for line in lines))
+    with replaced(path) as partial:
+        partial.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def read_modules(path: Path) -> list[ModuleRow]:
@@ -176,15 +178,6 @@ def update(path: Path, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[
     table = path.read_bytes().decode() if path.exists() else ""
     text, changes = merge(table, wanted, modules)
     if changes:
-        _write(path, text)
+        with replaced(path) as partial:
+            partial.write_bytes(text.encode())
     return changes
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(text.encode())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

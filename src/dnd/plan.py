@@ -7,12 +7,13 @@ groups, so that a layer, a row or a recipe that is added later gets jobs of its 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dnd.config import Config, ConfigError, Layer, rows, spell
+from dnd.atomic import replaced
+from dnd.config import Config, ConfigError
+from dnd.sweep import Layer, rows, spell
 
 
 class Member(NamedTuple):
@@ -74,11 +75,9 @@ def read_groups(path: Path) -> dict[Member, int]:
 
 def write_groups(path: Path, groups: Mapping[Member, int]) -> None:
     """Write the table of groups, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
     lines = ["\t".join(GROUP_COLUMNS), *("\t".join([str(group), *member]) for member, group in groups.items())]
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replaced(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Plan:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
 
-from dnd.backends import hub
-from dnd.config import Config, SweepRow, TargetSettings
+from dnd import hub
+from dnd.config import Config, TargetSettings
+from dnd.sweep import SweepRow
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from dnd import known_answers, pictures, tables
+from dnd.atomic import replaced
 from dnd.figures import Figure, figures
 from dnd.known_answers import Answer
 
@@ -240,11 +240,8 @@ def build(
     page = render(run, [_layer(one, answers, verdicts) for one in layers], table)
     if len(page) > HEAVY:
         log.warning("%s has %.0f MB: browsers will open it slowly", out, len(page) / 1e6)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, out)
+    with replaced(out) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _verdicts(evaluation: pa.Table | None) -> dict[tuple[str, str, str, int], bool]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import threading
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
+
+from dnd.atomic import replaced
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +77,10 @@ class Store:
         Where it cannot be kept the run goes on without it, after one warning of the process for all such items.
         """
         path = self._path(name)
-        partial = path.with_name(f".{name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(value + _digest(value))
-            os.replace(partial, path)
+            with replaced(path) as partial:
+                partial.write_bytes(value + _digest(value))
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
             self._complain("written", error)
 
     def _complain(self, what: str, error: OSError) -> None:

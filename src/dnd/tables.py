@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from dnd.atomic import replaced
 
 BOX = pa.list_(pa.int32(), 4)
 """x0, y0, x1, y1 in pixels of the original image, the right and lower edges exclusive; null is the whole image."""
@@ -194,18 +195,12 @@ def write(path: str | Path, rows: pa.Table, schema: pa.Schema, row_group_size: i
     """
     if not rows.schema.equals(schema):
         raise ValueError(f"{path}: schema is {rows.schema}, not {schema}")
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)
-        os.replace(partial, path)
+        with replaced(path) as partial:
+            pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(f"{path} cannot be written: {reason}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def read(

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd.backends import hub
+from dnd import hub
 from dnd.batches import BatchSize, in_batches
 from dnd.config import TargetSettings
 

@@ -1,7 +1,8 @@
 import pytest
 
-from dnd.config import Config, ConfigError, Layer, units
+from dnd.config import Config, ConfigError
 from dnd.plan import Bundle, Member, Pass, Plan, read_groups, write_groups
+from dnd.sweep import Layer, units
 
 
 def config(**shards):

@@ -14,6 +14,7 @@ from PIL import Image
 from dnd import config, prefetch
 from dnd.backends.embedder import ClipEmbedder
 from dnd.config import EmbedderSettings
+from dnd.sweep import SweepRow
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
 USELESS = {
@@ -59,7 +60,7 @@ def python(code, home, **environment):
 
 RUN = """
     from dnd import prefetch
-    from dnd.backends import hub
+    from dnd import hub
     models = [
         prefetch._hub("captioner", "shapeworld/nothing", None),
         prefetch._hub("embedder", "shapeworld/embedder", None),
@@ -157,7 +158,7 @@ def test_a_cache_without_the_weights_says_what_to_do(tmp_path):
     for name, text in {"refs/main": fake_hub.COMMIT, f"snapshots/{fake_hub.COMMIT}/config.json": "{}"}.items():
         (model / name).parent.mkdir(parents=True)
         (model / name).write_text(text)
-    code = "from dnd.backends import hub; hub.folder('shapeworld/embedder')"
+    code = "from dnd import hub; hub.folder('shapeworld/embedder')"
     status, _, problem = python(code, tmp_path, HF_HUB_OFFLINE="1")
     assert status == 1
     assert "model shapeworld/embedder is not in the cache" in problem.splitlines()[-1]
@@ -174,7 +175,7 @@ def test_lines_for_the_shell_survive_blanks(tmp_path):
 def test_a_gated_model_says_what_to_do(hub, tmp_path):
     hub.gated.add("shapeworld/embedder")
     try:
-        code = "from dnd.backends import hub; hub.folder('shapeworld/embedder')"
+        code = "from dnd import hub; hub.folder('shapeworld/embedder')"
         status, _, problem = python(code, tmp_path, HF_ENDPOINT=hub.url)
     finally:
         hub.gated.clear()
@@ -196,7 +197,7 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
     status, _, problem = python(code, tmp_path, TORCH_HOME=str(tmp_path / "torch"))
     assert status == 1
     assert problem.splitlines()[-1] == (
-        f"dnd.backends.hub.ModelError: model resnet18 with IMAGENET1K_V1 is not in the cache {tmp_path / 'torch/hub'}: "
+        f"dnd.hub.ModelError: model resnet18 with IMAGENET1K_V1 is not in the cache {tmp_path / 'torch/hub'}: "
         "run `snakemake prefetch` on a machine with internet (URLError: <urlopen error no route>)"
     )
 
@@ -224,7 +225,7 @@ def test_each_model_of_the_sweep_is_wanted_once():
         "llm": {"model": "a/chat"},
     }
     rows = [
-        config.SweepRow("", "n", model, ("l",), "p", recipe, None)
+        SweepRow("", "n", model, ("l",), "p", recipe, None)
         for model, recipe in (("own", "one"), ("published", "one"), ("own", "two"))
     ]
 

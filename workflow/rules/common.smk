@@ -16,8 +16,9 @@ try:
     from dnd import leftovers
     from dnd import plan as planning
     from dnd import sources
-    from dnd.config import ConfigError, UnknownLayer, known_layers, layers, load, spell, sweep
+    from dnd.config import ConfigError, load
     from dnd.folders import fingerprint
+    from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
 
@@ -30,7 +31,7 @@ try:
     settings = load(config, workflow.configfiles[-1])
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
-    sweep_rows = sweep(settings)
+    asked_rows = sweep_rows(settings)
     try:
         sweep_layers, unknown = layers(settings), None
     except UnknownLayer as error:  # the inventory makes them known, and models are fetched before it
@@ -141,16 +142,21 @@ def recipe_part(name):
     return lambda wildcards: plain(getattr(recipe_of(wildcards), name))
 
 
+def model_of(wildcards):
+    """The name of a job's target network."""
+    return wildcards.get("model") or layer_of(wildcards).model
+
+
 def target_of(wildcards):
     """The settings of a job's target network as plain values."""
-    target = settings.models[wildcards.get("model") or layer_of(wildcards).model].model_dump(mode="json")
+    target = settings.models[model_of(wildcards)].model_dump(mode="json")
     target.pop("known_answers")
     return target
 
 
 def code_of_target(wildcards):
     """Digest of the code that builds a job's target network, where it is a function of the user's."""
-    target = settings.models[wildcards.get("model") or layer_of(wildcards).model]
+    target = settings.models[model_of(wildcards)]
     path = sources.located(target.factory.partition(":")[0], sys.path) if target.source == "python" else None
     return sources.digest([path], [path]) if path else None
 
@@ -213,7 +219,7 @@ def files_of_target(name):
 
 def target_files(wildcards):
     """The local files that a job's target network is made from."""
-    return files_of_target(wildcards.get("model") or layer_of(wildcards).model)
+    return files_of_target(model_of(wildcards))
 
 
 def topk_of(wildcards):

@@ -1,6 +1,3 @@
-from dnd.config import inventory as layers_table
-
-
 rule modules:
     input:
         target=target_files,
@@ -23,7 +20,7 @@ rule modules:
 # It makes no file of its own, so that it runs whenever it is asked for.
 rule inventory:
     input:
-        [f"{RESULTS}/modules/{model}.tsv" for model in dict.fromkeys(row.model for row in sweep_rows)],
+        [f"{RESULTS}/modules/{model}.tsv" for model in dict.fromkeys(row.model for row in asked_rows)],
     log:
         f"{RESULTS}/logs/inventory.log",
     localrule: True
@@ -31,8 +28,7 @@ rule inventory:
         "../../envs/vision.yaml"
     params:
         table=str(layers_table(settings)),
-        models=list(dict.fromkeys(row.model for row in sweep_rows)),
-        wanted=[[row.where, row.model, layer] for row in sweep_rows for layer in row.layers],
+        wanted=[[row.where, row.model, layer] for row in asked_rows for layer in row.layers],
     message:
         "add the layers of the sweep to {params.table}"
     script:

@@ -1,7 +1,7 @@
 """In: activations, exemplars, captions and scores of a layer. Out: its DESCRIPTIONS, as Parquet and CSV."""
 
 from dnd import descriptions, jobs, tables
-from dnd.config import units
+from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 found = descriptions.run(

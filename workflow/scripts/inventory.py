@@ -7,7 +7,7 @@ from dnd import inventory
 from dnd.config import ConfigError
 
 params = snakemake.params
-modules = dict(zip(params.models, map(inventory.read_modules, map(Path, snakemake.input)), strict=True))
+modules = {Path(path).stem: inventory.read_modules(Path(path)) for path in snakemake.input}
 failed = False
 try:
     changes = inventory.update(Path(params.table), [inventory.Wanted(*one) for one in params.wanted], modules)

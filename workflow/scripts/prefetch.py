@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from dnd import config, prefetch
+from dnd.sweep import sweep_rows
 
 settings = config.load(snakemake.config)
 lines = []
@@ -14,7 +15,7 @@ def say(line):
     lines.append(line)
 
 
-failures = prefetch.run(prefetch.wanted(settings, config.sweep(settings)), say)
+failures = prefetch.run(prefetch.wanted(settings, sweep_rows(settings)), say)
 for line in failures:
     say(f"failed: {line}")
 if not failures:

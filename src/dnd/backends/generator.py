@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import dnd.torchvision_ops  # noqa: F401  before diffusers
-from dnd.backends import hub
+from dnd import hub
 from dnd.batches import BatchSize, in_batches
 from dnd.config import GeneratorSettings
 

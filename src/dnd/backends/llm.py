@@ -15,7 +15,7 @@ from typing import Any
 import openai
 from tqdm import tqdm
 
-from dnd.backends import hub
+from dnd import hub
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, serve
 from dnd.config import LlmSettings
 from dnd.store import Store, key, revision

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.backends.captioner import BATCH, Captioner
-from dnd.config import CaptionSettings
+from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dnd import pictures, tables
 from dnd.backends.llm import Answer, Request
-from dnd.config import ConceptSettings
+from dnd.settings import ConceptSettings
 from dnd.store import key
 
 Message = dict[str, str]

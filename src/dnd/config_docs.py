@@ -13,7 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dnd.config import Config, Settings
+from dnd.config import Config
+from dnd.settings import Settings
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")
@@ -27,11 +28,15 @@ def schema() -> str:
 
 def _section(annotation: Any) -> tuple[type[Settings] | None, str]:
     """The section a key holds, and what stands between its path and the section's keys."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
+    if _is_section(annotation):
         return annotation, ""
-    if get_origin(annotation) is dict and issubclass(get_args(annotation)[1], Settings):
+    if get_origin(annotation) is dict and _is_section(get_args(annotation)[1]):
         return get_args(annotation)[1], ".NAME"
-    return None, ""
+    return next((one for one in get_args(annotation) if _is_section(one)), None), ""
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
 
 
 def _kind(annotation: Any) -> str:
@@ -39,6 +44,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(get_args(annotation)[0])}"
     if get_origin(annotation) is list:
         return f"list of {_kind(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:

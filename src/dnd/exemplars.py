@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.batches import BatchSize
-from dnd.config import ExemplarSettings
+from dnd.settings import ExemplarSettings
 from dnd.targets import Box, Target, fixed_batches, pool
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dnd import tables
 from dnd.backends.generator import BATCH, Generator
-from dnd.config import GeneratorSettings
+from dnd.settings import GeneratorSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from dnd import hub
-from dnd.config import Config, TargetSettings
+from dnd.config import Config
+from dnd.settings import TargetSettings
 from dnd.sweep import SweepRow
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from dnd import pictures, tables
 from dnd.backends.embedder import Embedder
 from dnd.batches import BatchSize
-from dnd.config import ScoreSettings
+from dnd.settings import ScoreSettings
 from dnd.targets import Target, fixed_batches, pool
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from dnd.config import SLUG, Config, ConfigError
 
-OWN_FOLDERS = {"activations", "benchmarks", "concepts", "images", "logs", "modules", "probe", "report"}
+OWN_FOLDERS = {
+    "activations",
+    "benchmarks",
+    "concepts",
+    "images",
+    "logs",
+    "modules",
+    "probe",
+    "report",
+    "provenance.json",
+}
 """What a run's results folder holds besides one folder per sweep name."""
 MOST_UNITS = 10_000_000
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import hub
 from dnd.batches import BatchSize, in_batches
-from dnd.config import TargetSettings
+from dnd.settings import TargetSettings
 
 R = TypeVar("R")
 

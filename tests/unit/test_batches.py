@@ -15,7 +15,7 @@ from dnd.backends.captioner import BlipCaptioner
 from dnd.backends.embedder import ClipEmbedder
 from dnd.backends.generator import StableDiffusionGenerator
 from dnd.batches import BatchSize, in_batches
-from dnd.config import CaptionSettings, EmbedderSettings, ExemplarSettings, GeneratorSettings, ScoreSettings
+from dnd.settings import CaptionSettings, EmbedderSettings, ExemplarSettings, GeneratorSettings, ScoreSettings
 from dnd.store import Store
 from dnd.targets import Target
 

@@ -4,7 +4,7 @@ from handmade import png, write_probe
 
 from dnd import captions, tables
 from dnd.backends.captioner import BATCH
-from dnd.config import CaptionSettings
+from dnd.settings import CaptionSettings
 from dnd.store import Store
 
 

@@ -18,7 +18,7 @@ from dnd.concepts import (
     shuffles,
     without_stutter,
 )
-from dnd.config import ConceptSettings
+from dnd.settings import ConceptSettings
 
 PROMPT = Path(__file__).parents[2] / "config/prompts/concept.yaml"
 

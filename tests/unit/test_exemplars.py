@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnd import exemplars
-from dnd.config import ExemplarSettings
+from dnd.settings import ExemplarSettings
 
 SETTINGS = ExemplarSettings()
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from dnd import images
 from dnd.backends.generator import BATCH
-from dnd.config import GeneratorSettings
+from dnd.settings import GeneratorSettings
 from dnd.store import Store
 
 SETTINGS = GeneratorSettings(model="owner/model", images=5)

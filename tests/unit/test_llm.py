@@ -7,7 +7,7 @@ import pytest
 from dnd.backends import llm
 from dnd.backends.llm import Answer, ChatClient, Request, ask
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, run_server
-from dnd.config import LlmSettings
+from dnd.settings import LlmSettings
 from dnd.store import Store
 
 FAKE = Path(__file__).with_name("fake_server.py")

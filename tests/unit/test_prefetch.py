@@ -13,7 +13,7 @@ from PIL import Image
 
 from dnd import config, prefetch
 from dnd.backends.embedder import ClipEmbedder
-from dnd.config import EmbedderSettings
+from dnd.settings import EmbedderSettings
 from dnd.sweep import SweepRow
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
@@ -114,7 +114,7 @@ def test_the_embedder_loads_from_the_cache_without_the_hub(cache, tmp_path):
         import numpy as np
         from PIL import Image
         from dnd.backends.embedder import ClipEmbedder
-        from dnd.config import EmbedderSettings
+        from dnd.settings import EmbedderSettings
         image = Image.fromarray(np.arange(64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8))
         embedder = ClipEmbedder(EmbedderSettings(model="shapeworld/embedder"))
         np.save({str(tmp_path / "there.npy")!r}, embedder.embed([image]))
@@ -129,7 +129,7 @@ def test_the_embedder_loads_from_the_cache_without_the_hub(cache, tmp_path):
 def test_the_pipeline_loads_from_the_cache_without_the_hub(cache):
     code = """
         from dnd.backends.generator import StableDiffusionGenerator
-        from dnd.config import GeneratorSettings
+        from dnd.settings import GeneratorSettings
         model = StableDiffusionGenerator(GeneratorSettings(model="shapeworld/generator"))
         print(type(model.pipeline.unet).__name__)
     """
@@ -141,7 +141,7 @@ def test_the_pipeline_loads_from_the_cache_without_the_hub(cache):
 def test_a_job_that_lacks_a_model_says_what_to_do(cache, reach):
     code = """
         from dnd.backends.captioner import BlipCaptioner
-        from dnd.config import CaptionSettings
+        from dnd.settings import CaptionSettings
         BlipCaptioner(CaptionSettings(model="shapeworld/captioner"))
     """
     status, _, problem = python(code, cache[0], **reach)
@@ -191,7 +191,7 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
         import dnd.torchvision_ops, torch
         torch.hub.urlopen = unreachable
         from dnd import targets
-        from dnd.config import TargetSettings
+        from dnd.settings import TargetSettings
         targets.load(TargetSettings(source="torchvision", factory="resnet18", weights="IMAGENET1K_V1"))
     """
     status, _, problem = python(code, tmp_path, TORCH_HOME=str(tmp_path / "torch"))

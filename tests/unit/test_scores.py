@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dnd import scores
-from dnd.config import ScoreSettings
+from dnd.settings import ScoreSettings
 
 
 def values(*numbers):

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from dnd import targets
 from dnd.batches import BatchSize
-from dnd.config import TargetSettings
+from dnd.settings import TargetSettings
 from dnd.targets import Preprocess
 
 IMAGENET = Preprocess(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

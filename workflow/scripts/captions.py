@@ -2,7 +2,7 @@
 
 from dnd import captions, jobs, tables
 from dnd.backends.captioner import BlipCaptioner
-from dnd.config import CaptionSettings
+from dnd.settings import CaptionSettings
 from dnd.store import Store
 
 jobs.begin(snakemake.log[0], snakemake.threads)

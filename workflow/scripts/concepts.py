@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dnd import concepts, jobs, tables
 from dnd.backends import llm
-from dnd.config import ConceptSettings, LlmSettings
+from dnd.settings import ConceptSettings, LlmSettings
 from dnd.store import Store
 
 jobs.begin(snakemake.log[0], snakemake.threads)

@@ -1,7 +1,7 @@
 """In: TOPK of a layer and the probe. Out: EXEMPLARS of a unit shard; idle units get none."""
 
 from dnd import exemplars, jobs, tables, targets
-from dnd.config import ExemplarSettings, TargetSettings
+from dnd.settings import ExemplarSettings, TargetSettings
 from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)

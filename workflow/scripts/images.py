@@ -2,7 +2,7 @@
 
 from dnd import images, jobs, tables
 from dnd.backends.generator import StableDiffusionGenerator
-from dnd.config import GeneratorSettings
+from dnd.settings import GeneratorSettings
 from dnd.store import Store
 
 jobs.begin(snakemake.log[0], snakemake.threads)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dnd import inventory, jobs, targets
-from dnd.config import TargetSettings
+from dnd.settings import TargetSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 found = inventory.modules(targets.load(TargetSettings(**snakemake.params.target)))

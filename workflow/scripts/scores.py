@@ -4,7 +4,7 @@ import pyarrow.compute as pc
 
 from dnd import jobs, scores, tables, targets
 from dnd.backends.embedder import ClipEmbedder
-from dnd.config import EmbedderSettings, ScoreSettings, TargetSettings
+from dnd.settings import EmbedderSettings, ScoreSettings, TargetSettings
 from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)

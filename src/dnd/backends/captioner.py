@@ -11,7 +11,7 @@ from PIL import Image
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd import hub
 from dnd.batches import BatchSize, in_batches
-from dnd.config import CaptionSettings
+from dnd.settings import CaptionSettings
 
 BATCH = 32
 

@@ -11,7 +11,7 @@ from PIL import Image
 import dnd.torchvision_ops  # noqa: F401  before diffusers
 from dnd import hub
 from dnd.batches import BatchSize, in_batches
-from dnd.config import GeneratorSettings
+from dnd.settings import GeneratorSettings
 
 BATCH = 20
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dnd import hub
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, serve
-from dnd.config import LlmSettings
+from dnd.settings import LlmSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)

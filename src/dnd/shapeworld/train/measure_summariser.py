@@ -21,7 +21,7 @@ import numpy as np
 from dnd.backends.llm import Answer, ChatClient, Request, endpoint
 from dnd.backends.server import Endpoint
 from dnd.concepts import UnitCaptions, propose
-from dnd.config import ConceptSettings, LlmSettings
+from dnd.settings import ConceptSettings, LlmSettings
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import posterior
 from dnd.shapeworld.train.caption_sets import Task, held_out_tasks

@@ -1,0 +1,296 @@
+"""What the configuration says about targets, probes, recipes and the language model: one class for each section."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Settings(BaseModel):
+    """Base of every section: unknown keys are errors and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"
+
+
+class PreprocessSettings(Settings):
+    """How an image becomes the network's input. What is left out is taken from where the weights were published."""
+
+    size: int | tuple[int, int] = Field(description="the input's side in pixels, or its height and width")
+    fit: Literal["crop", "squash", "letterbox"] = Field(
+        "crop", description="cut the centre, stretch the whole image, or pad it to the input's shape"
+    )
+    resize: int | None = Field(
+        None, ge=1, description="crop: length of the shorter side before the cut; the input's own when empty"
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field("bilinear", description="of the resize")
+    mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
+    std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
+    fill: int = Field(0, ge=0, le=255, description="letterbox: brightness of the border")
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> PreprocessSettings:
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+        return self
+
+
+class BasisSettings(Settings):
+    """Units other than the channels of a layer: latents of a sparse autoencoder, directions, attention heads."""
+
+    kind: Literal["sae", "directions", "heads"] = Field(
+        description="latents of a sparse autoencoder, rows of a matrix, or attention heads"
+    )
+    path: Path | None = Field(None, description="sae, directions: file of the tensors (safetensors, .npy, .pt)")
+    activation: Literal["relu", "topk", "batchtopk", "jumprelu"] = Field(
+        "relu", description="sae: what follows the encoder"
+    )
+    k: int | None = Field(None, ge=1, description="topk: latents that stay active at a position")
+    threshold: float | None = Field(
+        None, description="jumprelu, batchtopk: latents below it are zero; the file's tensor `threshold` when empty"
+    )
+    tensors: dict[Literal["encoder", "bias", "decoder_bias", "threshold", "directions", "mean"], str] = Field(
+        default_factory=dict, description="names of tensors in the file, where they are not usual ones"
+    )
+    subtract_decoder_bias: bool = Field(
+        True, description="sae: take the decoder's bias, if there is one, off the input"
+    )
+    heads: int | None = Field(None, ge=1, description="heads: how many; the network's own number when empty")
+
+    @model_validator(mode="after")
+    def _keys_fit_kind(self) -> BasisSettings:
+        if self.kind != "heads" and self.path is None:
+            raise ValueError(f"kind {self.kind} needs `path`")
+        if self.kind == "sae" and self.activation == "topk" and self.k is None:
+            raise ValueError("activation topk needs `k`")
+        return self
+
+
+class TargetSettings(Settings):
+    """A network whose units are described."""
+
+    source: Literal["torchvision", "timm", "transformers", "python"] = Field(description="where the network comes from")
+    factory: str = Field(
+        description="the model's name (torchvision, timm), hub id or folder (transformers), "
+        "`package.module:function` or `file.py:function` (python)"
+    )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
+    weights: str | None = Field(
+        None,
+        description="torchvision: weights enum; timm: `pretrained`; all but transformers: file of a state dict "
+        "(safetensors, .pt); when empty the network is as its factory makes it",
+    )
+    revision: str | None = Field(None, description="hub revision")
+    architecture: str | None = Field(
+        None, description="transformers: class of the network; the one that the weights were published with when empty"
+    )
+    trust_remote_code: bool = Field(False, description="transformers: run code from the model's repository")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the network")
+    preprocess: Path | PreprocessSettings | None = Field(
+        None, description="mapping as below or JSON file of one; the published preprocessing when empty"
+    )
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "NC"] = Field(
+        "auto", description="axes of the layers' outputs: N images, C units, H x W positions, T tokens"
+    )
+    prefix_tokens: int | None = Field(
+        None, ge=0, description="tokens before those of the image (class token, registers); found out when empty"
+    )
+    basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
+    known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")
+
+
+class ProbeSettings(Settings):
+    """The images whose activations are looked at."""
+
+    source: Literal["folder", "webdataset", "huggingface", "parquet", "manifest", "union", "shapeworld"] = Field(
+        description="a folder of images, tar files, a dataset of the hub or on disk, Parquet files with image bytes, "
+        "a table of image files, several probes together, or renders written to disk first"
+    )
+    path: Path | None = Field(
+        None,
+        description="folder: where the images are, at any depth; webdataset, parquet: a file or a folder of them; "
+        "huggingface: a dataset on disk; manifest: a .csv or .tsv file",
+    )
+    dataset: str | None = Field(None, description="huggingface: hub id, in place of `path`")
+    subset: str | None = Field(None, description="huggingface: the dataset's configuration")
+    split: str | None = Field(None, description="huggingface: such as `validation`")
+    revision: str | None = Field(None, description="huggingface: hub revision")
+    members: list[str] = Field(default_factory=list, description="union: names of other probes")
+    image: str | None = Field(
+        None,
+        description="column of images (huggingface, parquet) or of paths beside the table (manifest); "
+        "`image` or, for a manifest, `path` when empty",
+    )
+    label: str | None = Field(
+        None,
+        description="column or, in tar files, suffix of labels; folder: `folder`, the first folder's name is the label",
+    )
+    limit: int | None = Field(None, ge=1, description="the first so many images, by their ids")
+    sample: int | None = Field(
+        None, ge=1, description="a random sample of so many images, the same for the same `seed`"
+    )
+    images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
+    seed: int = Field(
+        4, ge=0, description="of `sample`; shapeworld: stream of renders, of which 4 is for demonstrations"
+    )
+    shards: int = Field(2, ge=1, description="into how many files and jobs the images are split")
+
+    @model_validator(mode="after")
+    def _keys_fit_source(self) -> ProbeSettings:
+        if self.source == "huggingface" and (self.path is None) == (self.dataset is None):
+            raise ValueError("source huggingface needs either `path` or `dataset`")
+        if self.source in ("folder", "webdataset", "parquet", "manifest") and self.path is None:
+            raise ValueError(f"source {self.source} needs `path`")
+        if self.source == "union" and len(self.members) < 2:
+            raise ValueError("source union needs two or more `members`")
+        return self
+
+
+class ExemplarSettings(Settings):
+    """Attention crops and the ranking of a unit's most activating images (paper section 3, step 1)."""
+
+    images: int = Field(10, ge=1, description="images that are looked at")
+    reach: float = Field(
+        0.65,
+        gt=0,
+        le=1,
+        description="they are spread over those that reach this share of the best activation; 1: the very best",
+    )
+    pool: int = Field(200, ge=1, description="over so many of them at most")
+    keep: int = Field(10, ge=1, description="exemplars kept")
+    views_per_image: int = Field(1, ge=1, description="of an image and its crops, so many may be kept")
+    crops_per_image: int = Field(4, ge=0, description="at most so many attention crops of one image")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="largest IoU of two crops of one image")
+    max_frame: float = Field(0.8, gt=0, le=1, description="largest IoU of a crop with the whole image")
+    min_side: float = Field(0.2, ge=0, le=1, description="smallest side of a crop, as a share of the image's side")
+
+
+class CaptionSettings(Settings):
+    """The image captioner."""
+
+    model: str = Field(
+        description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by"
+    )
+    revision: str | None = Field(None, description="hub revision")
+    base_url: str | None = Field(None, description="OpenAI-compatible server of a vision-language model")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with that server's key")
+    concurrency: int = Field(16, ge=1, description="requests to that server in flight")
+    prompt: str | None = Field(
+        None, description="what the model is asked; a captioner such as BLIP needs none, Florence-2 takes `<CAPTION>`"
+    )
+    dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
+    trust_remote_code: bool = Field(False, description="run code from the model's repository")
+    max_new_tokens: int = Field(32, ge=1, description="longest caption")
+    min_length: int = Field(5, ge=0, description="shortest caption in tokens")
+
+
+class ConceptSettings(Settings):
+    """Candidate concepts from captions."""
+
+    samples: int = Field(5, ge=1, description="answers asked for, each from its own order of the captions")
+    temperature: float = Field(0.3, ge=0, description="sampling temperature")
+    max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
+    max_tokens: int = Field(24, ge=1, description="longest answer")
+    prompt: Path = Field(Path("config/prompts/concept.yaml"), description="chat template")
+    structured: bool = Field(
+        False, description="ask for JSON of a given schema, where the server can; plain text otherwise"
+    )
+    show_images: bool = Field(
+        False, description="show the exemplars themselves to the language model, which must see, instead of captions"
+    )
+
+
+class GeneratorSettings(Settings):
+    """The text-to-image model that draws candidate concepts."""
+
+    model: str = Field(description="folder or hub id of a text-to-image pipeline of diffusers")
+    revision: str | None = Field(None, description="hub revision")
+    images: int = Field(10, ge=5, description="images per concept")
+    steps: int = Field(20, ge=1, description="sampling steps")
+    guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
+    prompt: str = Field("One realistic image of {concept}", description="template; must hold {concept}")
+    size: int | None = Field(None, ge=8, description="side in pixels; the model's own when empty")
+    scheduler: str | None = Field(
+        None, description="class of diffusers, such as `DPMSolverMultistepScheduler`; the pipeline's own when empty"
+    )
+    dtype: Precision = Field("auto", description=f"precision; {PRECISION}")
+    variant: str | None = Field(None, description="variant of the weights' files, such as `fp16`")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of the pipeline's call, such as `max_sequence_length`"
+    )
+    offload: bool = Field(False, description="keep parts that are not at work out of a small GPU's memory; slower")
+    trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_names_the_concept(cls, value: str) -> str:
+        if value.count("{concept}") != 1 or re.sub(r"\{concept\}", "", value).count("{"):
+            raise ValueError("must hold {concept} once and no other braces")
+        return value
+
+
+class EmbedderSettings(Settings):
+    """The image embedder (CLIP, SigLIP, DINOv2 ...)."""
+
+    model: str = Field(description="folder or hub id of a model that embeds images")
+    revision: str | None = Field(None, description="hub revision")
+    dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
+    trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+
+class ScoreSettings(Settings):
+    """How the components are combined: score = sum of weight x component."""
+
+    auc: float = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
+    rank: float = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
+    image_similarity: float = Field(1.0, description="weight of the CLIP similarity with the exemplars")
+    votes: float = Field(1.0, description="weight of the share of the LLM's answers")
+
+
+class Recipe(Settings):
+    """One way to describe units, from pooling to the final score."""
+
+    pooling: Literal["mean", "max", "cls"] = Field(
+        "mean", description="activation map to one number; `cls`: that of a transformer's class token"
+    )
+    sign: Literal["positive", "negative"] = Field(
+        "positive", description="`negative` describes what drives units below zero: activations change their sign"
+    )
+    controls: int = Field(256, ge=2, description="random probe images that generated images are compared with")
+    exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
+    captions: CaptionSettings
+    concepts: ConceptSettings = Field(default_factory=ConceptSettings)
+    generator: GeneratorSettings
+    embedder: EmbedderSettings
+    scores: ScoreSettings = Field(default_factory=ScoreSettings)
+
+
+class LlmSettings(Settings):
+    """The language model server."""
+
+    model: str = Field(description="folder or hub id; with `base_url`, the name the server knows it by")
+    revision: str | None = Field(None, description="hub revision")
+    base_url: str | None = Field(None, description="an external OpenAI-compatible server instead of our own vLLM")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the external server's key")
+    python: str | None = Field(
+        None, description="interpreter that has vLLM; when empty `$DND_VLLM_PYTHON`, else `.venv-vllm/bin/python`"
+    )
+    concurrency: int = Field(32, ge=1, description="requests in flight")
+    trust_remote_code: bool = Field(False, description="run code from the model's repository")
+    startup_seconds: int = Field(600, ge=1, description="deadline for the server's start")
+    max_model_len: int = Field(1024, ge=64, description="longest prompt and answer together, in tokens")
+    server_arguments: list[str] = Field(default_factory=list, description="further arguments of the vLLM server")
+
+
+class ShardSettings(Settings):
+    """How work is split into jobs. Nothing here changes a result."""
+
+    units: int = Field(1024, ge=1, description="units per exemplar, caption and score job")
+    llm_units: int = Field(10_000, ge=1, description="units per LLM job, across the layers of a model")
+    images: int = Field(2, ge=1, le=999, description="image generation jobs per bundle")

@@ -23,7 +23,8 @@ demo: setup ## describe the units of the embedded network; prints time, memory, 
 	@$(OFFLINE) $(BIN)/python -m dnd.evaluation results/demo
 
 test: setup ## run the tests of the library and of the workflow
-	$(OFFLINE) $(BIN)/pytest tests/unit tests/workflow
+	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
+	$(OFFLINE) $(BIN)/pytest tests/workflow
 
 test-kubernetes: setup .venv-moto ## run the workflow on a Kubernetes cluster in miniature (minutes)
 	$(OFFLINE) $(BIN)/pytest tests/kubernetes

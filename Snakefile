@@ -14,6 +14,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/descriptions.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
 include: "workflow/rules/inventory.smk"
 include: "workflow/rules/prefetch.smk"
 

@@ -2,63 +2,103 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.batches import BatchSize
-from dnd.targets import Target, fixed_batches, pool
+from dnd.outputs import TargetError
+from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
+CHUNK = 256
+"""Images that are read, and whose activations are gathered, before they are ranked."""
+UNITS_AT_ONCE = 1024
+"""Units whose parts are merged together."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.995, 1.0)
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass
 class Running:
     """What is kept of one layer while images stream by; memory is units x k, not units x images.
 
+    Activations that are not finite count as ``nonfinite`` and nowhere else.
+
     Attributes
     ----------
-    values : float32 [units, <= k], largest first.
+    values : float32 [units, <= k], largest first; -inf stands for none.
     places : int64 [units, <= k], which image each value came from.
+    seen : images so far.
+    count, nonfinite, zeros : int64 [units].
+    total, squares : float64 [units].
+    low, high : float32 [units].
     """
 
     k: int
     values: Tensor = field(default_factory=lambda: torch.empty(0))
     places: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
-    count: int = 0
+    seen: int = 0
+    count: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    nonfinite: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    zeros: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
     squares: Tensor = field(default_factory=lambda: torch.zeros(()))
-    zeros: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
     low: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     high: Tensor = field(default_factory=lambda: torch.tensor(-torch.inf))
+    _waiting: list[Tensor] = field(default_factory=list)
 
     def add(self, pooled: Tensor) -> None:
-        """Take in pooled activations float32 [n, units] of the next n images; of equal ones the earlier stays first."""
-        columns = pooled.T.contiguous()
-        places = torch.arange(self.count, self.count + len(pooled)).expand(len(columns), -1)
-        if self.count:
-            columns = torch.cat([self.values, columns], 1)
-            places = torch.cat([self.places, places], 1)
-        order = columns.argsort(dim=1, descending=True, stable=True)[:, : self.k]
-        self.values, self.places = columns.gather(1, order), places.gather(1, order)
-        self.count += len(pooled)
-        exact = pooled.double()
+        """Take in pooled activations float32 [n, units] of the next n images."""
+        finite = pooled.isfinite()
+        exact = torch.where(finite, pooled, 0).double()
+        self.count = self.count + finite.sum(0)
+        self.nonfinite = self.nonfinite + (~finite).sum(0)
+        self.zeros = self.zeros + (pooled == 0).sum(0)
         self.total = self.total + exact.sum(0)
         self.squares = self.squares + exact.square().sum(0)
-        self.zeros = self.zeros + (pooled == 0).sum(0)
-        self.low = torch.minimum(self.low, pooled.amin(0))
-        self.high = torch.maximum(self.high, pooled.amax(0))
+        self.low = torch.minimum(self.low, torch.where(finite, pooled, torch.inf).amin(0))
+        ranked = torch.where(finite, pooled, -torch.inf)
+        self.high = torch.maximum(self.high, ranked.amax(0))
+        self._waiting.append(ranked)
+        if sum(map(len, self._waiting)) >= CHUNK:
+            self.rank()
+
+    def rank(self) -> None:
+        """Put the activations that wait into the ranking; of equal ones the earlier stays first."""
+        if not self._waiting:
+            return
+        columns = torch.cat(self._waiting).T
+        self._waiting = []
+        places = torch.arange(self.seen, self.seen + columns.shape[1])
+        self.seen += columns.shape[1]
+        if not len(self.values):
+            self.values, self.places = columns.new_empty(len(columns), 0), places.new_empty(len(columns), 0)
+        missing = min(self.k, self.seen) - self.values.shape[1]
+        if missing > 0:
+            self.values = functional.pad(self.values, (0, missing), value=-torch.inf)
+            self.places = functional.pad(self.places, (0, missing))
+        better = (columns.amax(1) > self.values[:, -1]).nonzero()[:, 0]  # most units have seen better after a while
+        for rows in better.split(UNITS_AT_ONCE):
+            values = torch.cat([self.values[rows], columns[rows]], 1)
+            joined = torch.cat([self.places[rows], places.expand(len(rows), -1)], 1)
+            order = values.argsort(dim=1, descending=True, stable=True)[:, : self.values.shape[1]]
+            self.values[rows], self.places[rows] = values.gather(1, order), joined.gather(1, order)
 
 
 def run(
@@ -78,52 +118,98 @@ def run(
     layers : slug -> dotted layer name.
     shard : probe shard, in order of image id.
     controls : image ids whose activations are kept for every unit.
-    pooling : ``mean`` or ``max``.
+    pooling : ``mean``, ``max`` or ``cls``.
     k : images kept per unit.
 
     Returns
     -------
     Tables TOPK_PART, STATISTICS_PART and CONTROLS_PART.
+
+    Raises
+    ------
+    TargetError
+        A layer gives no finite activation for any of the first images.
     """
-    rows = tables.read(shard, tables.PROBE, ["image_id", "image"])
-    ids, files = rows["image_id"].to_pylist(), rows["image"]
     running = {slug: Running(k) for slug in layers}
     kept = set(controls)
-    control_rows = []
+    control_rows: list[dict[str, Any]] = []
+    slugs = {layer: slug for slug, layer in layers.items()}
 
-    def load(i: int) -> Tensor:
-        return target.preprocess.image(pictures.decode(files[i].as_py()))
+    def load(row: Mapping[str, Any]) -> Tensor:
+        return target.preprocess.image(pictures.decode(row["image"]))
 
-    def run_batch(inputs: Tensor) -> dict[str, Tensor]:
-        outputs = target.outputs(inputs, list(layers.values()))
-        return {slug: pool(outputs[layer], pooling).float().cpu() for slug, layer in layers.items()}
+    def take(layer: str, reading: Reading) -> Tensor:
+        return reading.pooled(pooling).cpu()
 
-    bar = tqdm(total=len(ids), desc="activations", unit="image", mininterval=5)
-    for part, found in fixed_batches(range(len(ids)), load, BatchSize(batch, "activations"), run_batch):
-        for slug in layers:
-            pooled = found[slug][: len(part)]
-            running[slug].add(pooled)
-            control_rows += [
-                {"slug": slug, "image_id": ids[i], "activations": pooled[j].numpy()}
-                for j, i in enumerate(part)
-                if ids[i] in kept
-            ]
-        bar.update(len(part))
-    bar.close()
+    def run_batch(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> dict[str, Tensor]:
+        found = target.read(inputs, list(slugs), take)
+        return {slugs[layer]: pooled[: len(part)] for layer, pooled in found.items()}
+
+    rows = pictures.rows([shard], columns=["image_id", "image"])
+    size = BatchSize(batch, "activations")
+    with tqdm(total=tables.count(shard), desc="activations", unit="image", mininterval=5) as bar:
+        while chunk := list(islice(rows, CHUNK)):
+            for part, found in fixed_batches(chunk, load, size, run_batch):
+                for slug, pooled in found.items():
+                    if not running[slug].seen and not running[slug]._waiting and not pooled.isfinite().any():
+                        raise _never_finite(layers[slug], len(part))
+                    running[slug].add(pooled)
+                    control_rows += [
+                        {"slug": slug, "image_id": row["image_id"], "activations": values.numpy()}
+                        for row, values in zip(part, pooled, strict=True)
+                        if row["image_id"] in kept
+                    ]
+                bar.update(len(part))
+    for slug, one in running.items():
+        one.rank()
+        if missing := int(one.nonfinite.sum()):
+            log.warning("layer %s: %d activations are not finite and left out", layers[slug], missing)
+    names = _names(shard, running.values())
+    seen = [(slug, one) for slug, one in running.items() if one.seen]  # none where no image of the shard can be read
     return (
-        pa.concat_tables([_topk_rows(slug, one, ids) for slug, one in running.items()]),
-        pa.concat_tables([_statistics_rows(slug, one) for slug, one in running.items()]),
+        pa.concat_tables([tables.TOPK_PART.empty_table(), *(_topk_rows(slug, one, names) for slug, one in seen)]),
+        pa.concat_tables([tables.STATISTICS_PART.empty_table(), *(_statistics_rows(slug, one) for slug, one in seen)]),
         tables.table(control_rows, tables.CONTROLS_PART),
     )
 
 
-def _topk_rows(slug: str, one: Running, ids: Sequence[str]) -> pa.Table:
-    units, k = one.values.shape
+def _never_finite(layer: str, images: int) -> TargetError:
+    return TargetError(
+        f"layer {layer!r} gives no finite activation for any of the first {images} images: its weights are damaged, or "
+        "half precision overflows (models.NAME.dtype: float32)"
+    )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The ids of images that are kept, by their places in a shard, ascending."""
+
+    places: npt.NDArray[np.int64]
+    ids: pa.Array
+
+    def at(self, places: npt.NDArray[np.int64]) -> pa.Array:
+        return self.ids.take(pa.array(np.searchsorted(self.places, places)))
+
+
+def _names(shard: Path, running: Iterable[Running]) -> _Names:
+    kept = np.unique(np.concatenate([np.empty(0, np.int64), *(one.places.numpy().ravel() for one in running)]))
+    ids, start = [], 0
+    for group in tables.row_groups([shard], tables.PROBE, ["image_id"]):
+        inside = kept[(kept >= start) & (kept < start + len(group))]
+        ids.append(group["image_id"].take(pa.array(inside - start)).combine_chunks())
+        start += len(group)
+    return _Names(kept, pa.concat_arrays([pa.array([], pa.string()), *ids]))
+
+
+def _topk_rows(slug: str, one: Running, names: _Names) -> pa.Table:
+    values, places = one.values.numpy(), one.places.numpy()
+    found = np.isfinite(values)
+    offsets = pa.array(np.concatenate([[0], found.sum(1).cumsum()]), pa.int32())
     columns = [
-        pa.array([slug] * (units * k), pa.string()),
-        pa.array(np.repeat(np.arange(units, dtype=np.int32), k)),
-        pa.array(np.asarray(ids, object)[one.places.numpy().ravel()], pa.string()),
-        pa.array(one.values.numpy().ravel()),
+        pa.array([slug] * len(values), pa.string()),
+        pa.array(np.arange(len(values), dtype=np.int32)),
+        pa.ListArray.from_arrays(offsets, names.at(places[found])),
+        pa.ListArray.from_arrays(offsets, pa.array(values[found])),
     ]
     return pa.Table.from_arrays(columns, schema=tables.TOPK_PART)
 
@@ -133,51 +219,72 @@ def _statistics_rows(slug: str, one: Running) -> pa.Table:
     columns = [
         pa.array([slug] * units, pa.string()),
         pa.array(np.arange(units, dtype=np.int32)),
-        pa.array([one.count] * units, pa.int64()),
-        pa.array(one.total.numpy()),
-        pa.array(one.squares.numpy()),
-        pa.array(one.zeros.numpy()),
-        pa.array(one.low.numpy()),
-        pa.array(one.high.numpy()),
+        *(pa.array(each.numpy()) for each in (one.count, one.nonfinite, one.total, one.squares, one.zeros)),
+        *(pa.array(each.numpy()) for each in (one.low, one.high)),
     ]
     return pa.Table.from_arrays(columns, schema=tables.STATISTICS_PART)
 
 
-def merge(topk: Sequence[Path], statistics: Sequence[Path], controls: Sequence[Path], slug: str, k: int) -> pa.Table:
-    """Join the parts of all probe shards to one TOPK row per unit of a layer; ties break by image id."""
-    import pyarrow.compute as pc
+def merge(
+    topk: Sequence[Path], statistics: Sequence[Path], controls: Sequence[Path], slug: str, k: int
+) -> Iterator[pa.Table]:
+    """Join the parts of all probe shards to one TOPK row per unit of a layer; ties break by image id.
 
-    where = pc.field("slug") == slug
-    best: dict[int, list[tuple[float, str]]] = {}
-    for row in tables.read(topk, tables.TOPK_PART, where=where).to_pylist():
-        best.setdefault(row["unit"], []).append((-row["activation"], row["image_id"]))
-    sums = tables.read(statistics, tables.STATISTICS_PART, where=where).to_pandas()
-    held = sorted(tables.read(controls, tables.CONTROLS_PART, where=where).to_pylist(), key=lambda row: row["image_id"])
-    matrix = np.array([row["activations"] for row in held], np.float32)
-    grouped = sums.groupby("unit").agg(
-        {"count": "sum", "total": "sum", "total_squares": "sum", "zeros": "sum", "low": "min", "high": "max"}
+    Yields the rows of some units at a time, since the lists of images of a large layer are many.
+    """
+    own = pc.field("slug") == slug
+    sums = tables.read(statistics, tables.STATISTICS_PART, where=own).to_pandas().groupby("unit")
+    summed = sums.agg(
+        {"count": "sum", "nonfinite": "sum", "total": "sum", "total_squares": "sum", "zeros": "sum"}
+        | {"low": "min", "high": "max"}
     )
-    rows = []
-    for unit, sums_of_unit in grouped.iterrows():
-        top = heapq.nsmallest(k, best[int(unit)])
-        mean = sums_of_unit["total"] / sums_of_unit["count"]
-        variance = max(0.0, sums_of_unit["total_squares"] / sums_of_unit["count"] - mean**2)
-        rows.append(
-            {
-                "unit": int(unit),
-                "image_ids": [name for _, name in top],
-                "activations": [-value for value, _ in top],
-                "mean": mean,
-                "std": variance**0.5,
-                "fraction_zero": sums_of_unit["zeros"] / sums_of_unit["count"],
-                "idle": idle(sums_of_unit["low"], sums_of_unit["high"]),
-                "low": sums_of_unit["low"],
-                "high": sums_of_unit["high"],
-                "quantiles": np.quantile(matrix[:, int(unit)], QUANTILES).astype(np.float32),
-                "controls": matrix[:, int(unit)],
-            }
+    held = tables.read(controls, tables.CONTROLS_PART, where=own).sort_by("image_id")["activations"]
+    matrix = np.stack(held.to_numpy()) if len(held) else np.empty((0, len(summed)), np.float32)
+    for first in range(0, len(summed), UNITS_AT_ONCE):
+        part = summed.iloc[first : first + UNITS_AT_ONCE]
+        where = own & (pc.field("unit") >= first) & (pc.field("unit") < first + len(part))
+        best = _best(tables.read(topk, tables.TOPK_PART, where=where), first, len(part), k)
+        yield tables.table(
+            [
+                _topk_row(int(unit), row, *best[int(unit) - first], matrix[:, int(unit)])
+                for unit, row in zip(part.index, part.to_dict("records"), strict=True)
+            ],
+            tables.TOPK,
         )
-    return tables.table(rows, tables.TOPK)
+
+
+def _best(parts: pa.Table, first: int, units: int, k: int) -> list[tuple[pa.Array, Floats]]:
+    """The k most activating images of each unit, with their activations."""
+    lengths = pc.list_value_length(parts["image_ids"]).to_numpy()
+    unit = np.repeat(parts["unit"].to_numpy() - first, lengths)
+    values = parts["activations"].combine_chunks().flatten().to_numpy()
+    ids = pc.list_flatten(parts["image_ids"]).combine_chunks()
+    order = np.lexsort((pc.rank(ids, tiebreaker="dense").to_numpy(), -values, unit))
+    ends = np.searchsorted(unit[order], np.arange(units), side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    chosen = [order[start : min(end, start + k)] for start, end in zip(starts, ends, strict=True)]
+    return [(ids.take(pa.array(one)), values[one]) for one in chosen]
+
+
+def _topk_row(unit: int, sums: Mapping[str, Any], ids: pa.Array, values: Floats, controls: Floats) -> dict[str, Any]:
+    count = max(1, sums["count"])
+    mean = sums["total"] / count
+    finite = controls[np.isfinite(controls)]
+    known = sums["count"] > 0
+    return {
+        "unit": unit,
+        "image_ids": ids.to_pylist(),
+        "activations": values,
+        "mean": mean if known else None,
+        "std": max(0.0, sums["total_squares"] / count - mean**2) ** 0.5 if known else None,
+        "fraction_zero": sums["zeros"] / count,
+        "nonfinite": sums["nonfinite"],
+        "idle": idle(sums["low"], sums["high"]) if known else "nonfinite",
+        "low": sums["low"] if known else None,
+        "high": sums["high"] if known else None,
+        "quantiles": np.quantile(finite, QUANTILES).astype(np.float32) if len(finite) else [],
+        "controls": controls,
+    }
 
 
 def idle(low: float, high: float, tolerance: float = 1e-6) -> str | None:

@@ -12,10 +12,23 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.backends.captioner import BATCH, Captioner
+from dnd.backends.loading import precision
 from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
+
+
+def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None) -> str:
+    """Return what identifies a caption: model revision, every setting that can change it, image and box.
+
+    Where a server is, its key, and how much it is asked at once are left out, and `auto` is the precision that it comes
+    to on this machine; that of a server nobody knows.
+    """
+    elsewhere = {"base_url", "api_key_env", "concurrency"}
+    written = settings.model_dump(mode="json", exclude={"model", "revision", "dtype", *elsewhere})
+    dtype = None if settings.base_url else precision(settings.dtype)
+    return key("caption", revision(settings.model, settings.revision), written, dtype, digest, box)
 
 
 def run(
@@ -23,13 +36,12 @@ def run(
 ) -> pa.Table:
     """Return the CAPTIONS table of the distinct (image, box) pairs of an EXEMPLARS table.
 
-    Finished captions are kept in the store under the captioner's revision and settings, the image's digest and the box,
-    so that no picture is captioned twice: not by another unit, layer or model, nor after a restart.
+    Finished captions are kept in the store, so that no picture is captioned twice: not by another unit, layer or model,
+    nor after a restart. An empty one is not: the next run asks again.
     """
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
-    recipe = [revision(settings.model, settings.revision), settings.max_new_tokens, settings.min_length]
-    keys = [key("caption", *recipe, shown[name]["digest"], box) for name, box in views]
+    keys = [caption_key(settings, shown[name]["digest"], box) for name, box in views]
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct exemplars, %d captioned before", len(views), len(views) - len(missing))
@@ -38,7 +50,8 @@ def run(
         images = [pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1]) for i in part]
         for i, text in zip(part, captioner.captions(images), strict=True):
             found[i] = item = json.dumps(text).encode()
-            store.put(keys[i], item)
+            if text:
+                store.put(keys[i], item)
     rows = [
         {"image_id": name, "box": box, "caption": json.loads(item)}
         for (name, box), item in zip(views, found, strict=True)

@@ -1,45 +1,46 @@
 """A language model turns the captions of a unit's exemplars into candidate concepts (paper section 3, step 2).
 
 Every unit is asked about several times, each time with the captions in another order. Orders and seeds follow from the
-unit and its captions alone, so that shards, batches and restarts change nothing.
+unit and its captions alone, so that shards, batches and restarts change nothing. In place of captions a model that can
+see may be shown the exemplars themselves (paper figure 24).
 """
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import yaml
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dnd import pictures, tables
-from dnd.backends.llm import Answer, Request
+from dnd.answers import fault, tidy, without_stutter
+from dnd.backends.chat import Answer, Message, Request, no_pictures
+from dnd.prompts import FILL, Shown, read_prompt
 from dnd.settings import ConceptSettings
 from dnd.store import key
+from dnd.views import Place
 
-Message = dict[str, str]
-
-REPEATS = 3
-"""An answer that says one word so often, or a caption that says the same words so often in a row, is degenerate."""
-
-_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-_QUOTES = "\"'`*_\u201c\u201d\u2018\u2019\u00ab\u00bb"
-_NUMBERING = re.compile(r"^(?:[-\u2022\u2013\u2014#>]+|[*](?!\*)|\(?\d{1,2}[.)])\s+")
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_STUTTER = re.compile(rf"\b(\w+(?: \w+){{0,3}}?)(?: \1\b){{{REPEATS - 1},}}")
-
-
-class PromptError(ValueError):
-    """The prompt's file is not a list of chat messages; the message names the file and the mistake."""
+IMAGES = 10
+"""Pictures that one question shows at most."""
+CONCEPT_FORMAT = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "concept",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"concept": {"type": "string"}},
+            "required": ["concept"],
+            "additionalProperties": False,
+        },
+    },
+}
+"""A structured answer, as OpenAI's API asks for it."""
+FORMAT_TOKENS = 16
+"""Tokens that the form of a structured answer takes, beside the concept."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,25 @@ class UnitCaptions:
     unit: int
     captions: Sequence[str]
 
+    def shown(self) -> dict[int, str]:
+        """Return rank -> caption, without empty ones and what captioners repeat."""
+        cleaned = {rank: without_stutter(caption) for rank, caption in enumerate(self.captions)}
+        return {rank: caption for rank, caption in cleaned.items() if caption}
+
+
+@dataclass(frozen=True)
+class UnitImages:
+    """What is known of a unit: the names of its exemplars' pictures by rank, best first."""
+
+    name: str
+    slug: str
+    unit: int
+    images: Sequence[str]
+
+    def shown(self) -> dict[int, str]:
+        """Return rank -> name of the best exemplars."""
+        return dict(enumerate(self.images[:IMAGES]))
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -58,7 +78,7 @@ class Candidate:
 
     Attributes
     ----------
-    concept : as ``normalise`` returns it.
+    concept : as ``dnd.answers.normalise`` returns it.
     votes : number of answers that gave it.
     samples : which ones, ascending.
     """
@@ -68,61 +88,8 @@ class Candidate:
     samples: tuple[int, ...]
 
 
-def read_prompt(path: str | Path) -> list[Message]:
-    """Read a prompt: a YAML list of chat messages whose contents are Jinja templates of ``captions``.
-
-    Raises
-    ------
-    PromptError
-        The file holds something else, or no message uses the captions.
-    """
-    try:
-        found = yaml.safe_load(Path(path).read_text())
-    except yaml.YAMLError as error:
-        raise PromptError(f"{path}: not YAML: {error}") from None
-    if not isinstance(found, list) or not found:
-        raise PromptError(f"{path}: expected a list of messages with `role` and `content`")
-    for number, message in enumerate(found):
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise PromptError(f"{path}: message {number}: expected `role` and `content`, nothing else")
-        if message["role"] not in {"system", "user", "assistant"}:
-            raise PromptError(f"{path}: message {number}: role is {message['role']!r}, not system, user or assistant")
-        if not isinstance(message["content"], str):
-            raise PromptError(f"{path}: message {number}: content is {message['content']!r}, not text")
-    marks = ["first mark", "second mark"]
-    try:
-        filled = messages(found, marks)
-    except TemplateError as error:
-        raise PromptError(f"{path}: {error}") from None
-    if not any(all(mark in message["content"] for mark in marks) for message in filled):
-        raise PromptError(f"{path}: no message shows the `captions`")
-    return found
-
-
-def messages(template: Sequence[Mapping[str, str]], captions: Sequence[str]) -> list[Message]:
-    """Fill a prompt's template; every caption is made one line, so that it cannot pass for several."""
-    lines = [" ".join(caption.split()) for caption in captions]
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(captions=lines)}
-        for message in template
-    ]
-
-
-@lru_cache(maxsize=64)
-def _compiled(content: str) -> Template:
-    return _JINJA.from_string(content)
-
-
-def without_stutter(caption: str) -> str:
-    """Say a run of the same one to four words, repeated three times or more, only once.
-
-    Captioners fall into such loops; the released tool meant to clean them up, but dropped the result.
-    """
-    return _STUTTER.sub(r"\1", " ".join(caption.split()))
-
-
 def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
-    """Return ``n`` orders of the captions, each a permutation of their positions.
+    """Return ``n`` orders of the captions, or the names of pictures, each a permutation of their positions.
 
     An order sorts the positions by a hash of the unit (``seed_key``), the captions and the sample's number: the same
     on every machine and for every version of every library.
@@ -134,46 +101,6 @@ def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
 def seed(captions: Sequence[str], sample: int, seed_key: Any) -> int:
     """Return the sampling seed of one question, below 2**31."""
     return int(key("seed", seed_key, list(captions), sample)[:8], 16) & 0x7FFFFFFF
-
-
-def tidy(answer: str) -> str:
-    """Return the concept that an answer states: its first line, what follows a first colon in it, bare and lower-case.
-
-    A heading ("Concept:") is skipped; thoughts of reasoning models, numbering, quotes and marks at the end go. A comma
-    stays: it may join adjectives as well as alternatives, and the scores judge either.
-    """
-    text = unicodedata.normalize("NFKC", _THOUGHTS.sub("", answer))
-    for line in text.splitlines():
-        concept = _bare(line.partition(":")[2] if ":" in line else line)
-        if concept:
-            return concept
-    return ""
-
-
-def _bare(line: str) -> str:
-    printable = "".join(mark if mark.isprintable() else " " for mark in line)
-    text, before = " ".join(printable.lower().split()), None
-    while text != before:
-        before = text
-        text = _NUMBERING.sub("", text).strip(_QUOTES + " ").rstrip(".,;!?: ")
-    return text
-
-
-def fault(concept: str, max_words: int) -> str | None:
-    """Return what keeps a tidied answer from being a concept, or None."""
-    words = concept.split()
-    if not any(mark.isalpha() for mark in concept):
-        return "no words"
-    if len(words) > max_words:
-        return f"{len(words)} words, more than {max_words}"
-    word, times = Counter(words).most_common(1)[0]
-    return f"says {word!r} {times} times" if times >= REPEATS else None
-
-
-def normalise(answer: str, max_words: int = 5) -> str | None:
-    """Return an answer's concept, or None where it is malformed: empty, too long, without letters, in a loop."""
-    concept = tidy(answer)
-    return None if fault(concept, max_words) else concept
 
 
 def merge(concepts: Sequence[str | None]) -> list[Candidate]:
@@ -189,31 +116,43 @@ def merge(concepts: Sequence[str | None]) -> list[Candidate]:
 def unit_captions(name: str, slug: str, exemplars: pa.Table, captions: pa.Table) -> list[UnitCaptions]:
     """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first."""
     wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
+    return [UnitCaptions(name, slug, unit, lines) for unit, lines in _by_unit(exemplars, wording).items()]
+
+
+def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place, str]) -> list[UnitImages]:
+    """Join EXEMPLARS of a unit shard and the names of their pictures, best exemplar first."""
+    return [UnitImages(name, slug, unit, shown) for unit, shown in _by_unit(exemplars, names).items()]
+
+
+def _by_unit(exemplars: pa.Table, shown: Mapping[Place, str]) -> dict[int, list[str]]:
     by_unit: dict[int, list[str]] = {}
     for row in sorted(exemplars.to_pylist(), key=lambda row: (row["unit"], row["rank"])):
-        by_unit.setdefault(row["unit"], []).append(wording[pictures.place(row)])
-    return [UnitCaptions(name, slug, unit, lines) for unit, lines in by_unit.items()]
+        by_unit.setdefault(row["unit"], []).append(shown[pictures.place(row)])
+    return by_unit
 
 
 def propose(
-    units: Sequence[UnitCaptions],
+    units: Sequence[UnitCaptions] | Sequence[UnitImages],
     ask: Callable[[Sequence[Request]], Sequence[Answer]],
     settings: ConceptSettings,
+    show: Callable[[str], str] = no_pictures,
 ) -> tuple[pa.Table, pa.Table]:
     """Ask about every unit and gather the answers.
 
     Parameters
     ----------
-    units : with their captions; a unit without any (a dead one) is not asked about and gets no row.
+    units : with captions or pictures; a unit without any (a dead one) is not asked about and gets no row.
     ask : requests -> as many answers, in order: ``functools.partial`` of ``dnd.backends.llm.ask``, say.
     settings : number of samples, sampling, prompt.
+    show : name of a picture -> its data URL, for units with pictures.
 
     Returns
     -------
     The CONCEPTS table (unit x candidate) and the ANSWERS table (unit x sample), in the order of ``units``.
     """
-    template = read_prompt(settings.prompt)
-    questions = [question for unit in units for question in _questions(unit, template, settings)]
+    shows: Shown = "images" if settings.show_images else "captions"
+    fill = partial(FILL[shows], read_prompt(settings.prompt, shows))
+    questions = [question for unit in units for question in _questions(unit, fill, settings, show)]
     answers = ask([question.request for question in questions])
     rows = [
         question.row | _judged(answer, settings.max_words) for question, answer in zip(questions, answers, strict=True)
@@ -227,16 +166,22 @@ class _Question:
     row: dict[str, Any]
 
 
-def _questions(unit: UnitCaptions, template: Sequence[Message], settings: ConceptSettings) -> list[_Question]:
-    cleaned = [without_stutter(caption) for caption in unit.captions]
-    ranks = [rank for rank, caption in enumerate(cleaned) if caption]
-    captions = [cleaned[rank] for rank in ranks]
-    if not captions:
+def _questions(
+    unit: UnitCaptions | UnitImages,
+    fill: Callable[[Sequence[str]], list[Message]],
+    settings: ConceptSettings,
+    show: Callable[[str], str],
+) -> list[_Question]:
+    shown = unit.shown()
+    if not shown:
         return []
+    ranks, what = list(shown), list(shown.values())
     identity = [unit.name, unit.slug, unit.unit]
     questions = []
-    for sample, order in enumerate(shuffles(captions, settings.samples, identity)):
-        asked = messages(template, [captions[place] for place in order])
+    for sample, order in enumerate(shuffles(what, settings.samples, identity)):
+        asked = fill([what[place] for place in order])
+        if settings.structured:
+            asked = structured(asked)
         row = {
             "name": unit.name,
             "slug": unit.slug,
@@ -245,9 +190,26 @@ def _questions(unit: UnitCaptions, template: Sequence[Message], settings: Concep
             "prompt": json.dumps(asked, ensure_ascii=False),
             "captions": [ranks[place] for place in order],
         }
-        request = Request(asked, settings.temperature, seed(captions, sample, identity), settings.max_tokens)
+        request = Request(
+            asked,
+            settings.temperature,
+            seed(what, sample, identity),
+            settings.max_tokens + (FORMAT_TOKENS if settings.structured else 0),
+            CONCEPT_FORMAT if settings.structured else None,
+            show,
+        )
         questions.append(_Question(request, row))
     return questions
+
+
+def structured(messages: Sequence[Message]) -> list[Message]:
+    """Return messages whose examples of answers have the form that is asked for, so that one prompt serves both."""
+    return [
+        {**message, "content": json.dumps({"concept": message["content"]}, ensure_ascii=False)}
+        if message["role"] == "assistant" and not message["content"].lstrip().startswith("{")
+        else message
+        for message in messages
+    ]
 
 
 def _judged(answer: Answer, max_words: int) -> dict[str, str | None]:

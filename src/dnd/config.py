@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field, ValidationError
 
-from dnd.settings import LlmSettings, ProbeSettings, Recipe, Settings, ShardSettings, TargetSettings
+from dnd.settings import LlmSettings, PreprocessSettings, ProbeSettings, Recipe, Settings, ShardSettings, TargetSettings
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 """Suffixes of a file of weights, as against a name."""
 
 
@@ -48,17 +49,20 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{file}: {'.'.join(str(part) for part in one['loc']) or 'top level'}: {_message(one)}"
-            for one in error.errors()
-        ]
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(_lines(file, error))) from None
     missing = [f"{file}: {key}: {path} does not exist" for key, path in _paths(config) if not path.exists()]
     if missing:
         raise ConfigError("\n".join(missing))
+    for target in config.models.values():
+        if isinstance(target.preprocess, Path):
+            read_preprocess(target.preprocess)
     if Path("results", config.run) == config.store:
         raise ConfigError(f"{file}: run: {config.run!r} is the folder of the item store; choose another")
     for name, probe in config.probes.items():
+        if probe.path and probe.source in ("folder", "huggingface", "manifest"):
+            kind = "file" if probe.source == "manifest" else "folder"
+            if probe.path.is_file() != (kind == "file"):
+                raise ConfigError(f"{file}: probes.{name}.path: {probe.path} is no {kind}, as {probe.source} needs")
         for member in probe.members:
             if member not in config.probes or config.probes[member].source == "union":
                 raise ConfigError(f"{file}: probes.{name}.members: {member!r} is no other probe that is no union")
@@ -67,6 +71,46 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
             if not re.fullmatch(SLUG, name):
                 raise ConfigError(f"{file}: {kind}.{name}: a name is letters, digits, '_', '.' and '-'")
     return config
+
+
+def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
+    """Read the recipe and the language model of a configuration file, whatever else it holds.
+
+    Raises
+    ------
+    ConfigError
+        It has no recipe or several, or one line per mistake in them.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    recipes = values.get("recipes") if isinstance(values, dict) else None
+    if not isinstance(recipes, dict) or len(recipes) != 1 or "llm" not in values:
+        raise ConfigError(f"{path}: expected one recipe below `recipes`, and `llm`")
+    try:
+        return Recipe.model_validate(next(iter(recipes.values()))), LlmSettings.model_validate(values["llm"])
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(path, error))) from None
+
+
+def read_preprocess(path: Path) -> PreprocessSettings:
+    """Read a JSON file of preprocessing.
+
+    Raises
+    ------
+    ConfigError
+        It holds something else.
+    """
+    try:
+        return PreprocessSettings.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(path, error))) from None
+
+
+def _lines(file: str | Path, error: ValidationError) -> list[str]:
+    """One line per mistake."""
+    return [f"{file}: {'.'.join(map(str, one['loc'])) or 'top level'}: {_message(one)}" for one in error.errors()]
 
 
 def _message(error: Any) -> str:

@@ -47,7 +47,7 @@ def run(
     facts : ``model``, ``layer``, ``probe`` and ``recipe`` of the layer.
     units : the requested units.
     """
-    statistics = {row["unit"]: row for row in topk.drop_columns(["controls", "quantiles"]).to_pylist()}
+    idle = {row["unit"]: row["idle"] for row in topk.select(["unit", "idle"]).to_pylist()}
     wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     shown: dict[int, list[dict[str, Any]]] = {}
     for row in exemplars.select(["unit", "rank", "image_id", "box", "activation"]).to_pylist():
@@ -60,7 +60,7 @@ def run(
     for unit in sorted(units):
         best_first = ranked(candidates.get(unit, []))
         evidence = sorted(shown.get(unit, []), key=lambda row: row["rank"])
-        reason = statistics[unit]["idle"] or (None if best_first else "no_concept")
+        reason = idle[unit] or (None if best_first else "no_concept")
         labels = [] if reason else [one["concept"] for one in best_first[:LABELS]]
         answers = sum(one["votes"] for one in best_first)
         rows.append(

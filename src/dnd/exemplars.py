@@ -6,14 +6,16 @@ import io
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 from PIL import Image
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
@@ -23,11 +25,14 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.batches import BatchSize
+from dnd.preprocess import Box, Frame
 from dnd.settings import ExemplarSettings
-from dnd.targets import Box, Target, fixed_batches, pool
+from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
+CHUNK = 128
+"""Images whose pixels are in memory at once."""
 
 
 def stretched(heat: Tensor) -> npt.NDArray[np.uint8] | None:
@@ -68,7 +73,7 @@ def regions(grey: npt.NDArray[np.uint8]) -> list[tuple[float, float, float, floa
 
 
 def crops(
-    heat: Tensor, frame: tuple[float, float, float, float], size: tuple[int, int], side: int, settings: ExemplarSettings
+    heat: Tensor, frame: Frame, size: tuple[int, int], shape: tuple[int, int], settings: ExemplarSettings
 ) -> list[Box]:
     """Return the attention crops of one image for one unit, in original pixels.
 
@@ -77,13 +82,13 @@ def crops(
     heat : float [h, w], the unit's activation map.
     frame : the part of the original image that the map covers.
     size : width and height of the original image.
-    side : side of the network's input in pixels, to which the map is enlarged.
+    shape : height and width of the network's input in pixels, to which the map is enlarged.
     """
-    grey = stretched(F.interpolate(heat[None, None].float(), size=(side, side), mode="bilinear")[0, 0])
+    grey = stretched(F.interpolate(heat[None, None].float(), size=shape, mode="bilinear")[0, 0])
     if grey is None:
         return []
     whole: Box = (0, 0, *size)
-    across, down = (frame[2] - frame[0]) / side, (frame[3] - frame[1]) / side
+    across, down = (frame[2] - frame[0]) / shape[1], (frame[3] - frame[1]) / shape[0]
     kept: list[Box] = []
     for x0, y0, x1, y1 in regions(grey):
         box = (
@@ -94,8 +99,8 @@ def crops(
         )
         if len(kept) == settings.crops_per_image:
             break
-        if min(box[2] - box[0], box[3] - box[1]) < settings.min_side * min(size):
-            continue
+        if min(box[2] - box[0], box[3] - box[1]) < max(1, settings.min_side * min(size)):
+            continue  # it may lie in the border around a padded image
         if iou(box, whole) < settings.max_frame and all(iou(box, other) <= settings.max_overlap for other in kept):
             kept.append(box)
     return kept
@@ -148,69 +153,116 @@ def run(
     ----------
     top : unit -> the images to look at; units without images get no rows.
     shards : probe shards that hold these images.
-    pooling : ``mean`` or ``max``, the same as in the probe pass.
+    pooling : ``mean``, ``max`` or ``cls``, the same as in the probe pass.
     """
-    wanted = {name for names in top.values() for name in names}
-    rows = list(pictures.rows(shards, wanted))
-    decoded = {row["image_id"]: pictures.decode(row["image"]) for row in rows}
-    users: dict[str, list[int]] = {name: [] for name in wanted}
+    found = _Found({}, {}, {}, {})
+    users: dict[str, list[int]] = {}
     for unit, names in top.items():
         for name in names:
-            users[name].append(unit)
-    activation: dict[tuple[int, View], float] = {}
-    heatmaps: dict[tuple[int, str], bytes] = {}
-    frames: dict[str, list[int]] = {}
-    cutouts: dict[View, list[int]] = {}
+            users.setdefault(name, []).append(unit)
+    size = BatchSize(batch, "exemplars")
+    with tqdm(desc="exemplars", unit="view", mininterval=5) as bar:
+        for pixels in _chunks(shards, set(users)):
+            _look_at_images(target, layer, pixels, users, found, pooling, settings, size)
+            bar.update(len(pixels))
+        for pixels in _chunks(shards, {view.image_id for view in found.cutouts}):
+            bar.update(_look_at_cutouts(target, layer, pixels, found, pooling, size))
+    return tables.table(_ranked(found, settings), tables.EXEMPLARS)
 
-    def whole(name: str) -> Tensor:
-        return target.preprocess.image(decoded[name])
 
-    def run_batch(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        maps = target.outputs(inputs, [layer])[layer]
-        return maps, pool(maps, pooling).float().cpu()
+@dataclass(frozen=True)
+class _Found:
+    """What is known so far.
 
-    batch_size = BatchSize(batch, "exemplars")
-    bar = tqdm(desc="exemplars", unit="view", mininterval=5)
-    for part, (maps, pooled) in fixed_batches(sorted(wanted), whole, batch_size, run_batch):
+    Attributes
+    ----------
+    activation : of a unit for a view.
+    heatmaps : PNG of a unit's map on a whole image.
+    frames : the part of an image that maps cover.
+    cutouts : attention crops, and the units they are of.
+    """
+
+    activation: dict[tuple[int, View], float]
+    heatmaps: dict[tuple[int, str], bytes]
+    frames: dict[str, list[int]]
+    cutouts: dict[View, list[int]]
+
+
+def _chunks(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Image.Image]]:
+    """Image id -> pixels, of some images at a time."""
+    rows = pictures.rows(shards, wanted, ["image_id", "image"])
+    while chunk := list(islice(rows, CHUNK)):
+        yield {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
+
+
+def _look_at_images(
+    target: Target,
+    layer: str,
+    pixels: Mapping[str, Image.Image],
+    users: Mapping[str, Sequence[int]],
+    found: _Found,
+    pooling: str,
+    settings: ExemplarSettings,
+    size: BatchSize,
+) -> None:
+    """Take down activations and maps of whole images, and which crops are to be looked at."""
+
+    def load(name: str) -> Tensor:
+        return target.preprocess.image(pixels[name])
+
+    def run_batch(part: Sequence[str], inputs: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        def take(_: str, reading: Reading) -> tuple[Tensor, list[Tensor | None]]:
+            maps = [reading.maps(i, torch.tensor(users[name])) for i, name in enumerate(part)]
+            return reading.pooled(pooling).cpu(), [None if one is None else one.cpu() for one in maps]
+
+        return target.read(inputs, [layer], take)[layer]
+
+    for part, (pooled, maps) in fixed_batches(list(pixels), load, size, run_batch):
         for i, name in enumerate(part):
-            size = decoded[name].size
-            frame = target.preprocess.frame(*size)
-            frames[name] = [round(value) for value in frame]
-            for unit in users[name]:
-                activation[unit, View(name, None)] = float(pooled[i, unit])
-                if maps.ndim == 2:
-                    continue
-                heat = maps[i, unit].cpu()
+            whole = pixels[name].size
+            frame = target.preprocess.frame(*whole)
+            found.frames[name] = [round(value) for value in frame]
+            for unit, value in zip(users[name], pooled[i, users[name]].tolist(), strict=True):
+                found.activation[unit, View(name, None)] = value
+            heats = maps[i]
+            for unit, heat in zip(users[name], () if heats is None else heats, strict=False):
                 grey = stretched(heat)
                 if grey is not None:
-                    heatmaps[unit, name] = _png(grey)
-                for box in crops(heat, frame, size, target.preprocess.crop, settings):
-                    cutouts.setdefault(View(name, box), []).append(unit)
-        bar.update(len(part))
+                    found.heatmaps[unit, name] = _png(grey)
+                for box in crops(heat, frame, whole, target.preprocess.size, settings):
+                    found.cutouts.setdefault(View(name, box), []).append(unit)
 
-    def cutout(view: View) -> Tensor:
+
+def _look_at_cutouts(
+    target: Target,
+    layer: str,
+    pixels: Mapping[str, Image.Image],
+    found: _Found,
+    pooling: str,
+    size: BatchSize,
+) -> int:
+    """Take down the activations of attention crops of some images, and return how many there were."""
+
+    def load(view: View) -> Tensor:
         assert view.box is not None
-        return target.preprocess.cutout(decoded[view.image_id], view.box)
+        return target.preprocess.cutout(pixels[view.image_id], view.box)
 
-    ordered = sorted(cutouts, key=lambda view: view.order)
-    for views, (_, pooled) in fixed_batches(ordered, cutout, batch_size, run_batch):
-        for i, view in enumerate(views):
-            for unit in cutouts[view]:
-                activation[unit, view] = float(pooled[i, unit])
-        bar.update(len(views))
-    bar.close()
-    return tables.table(_ranked(activation, heatmaps, frames, settings), tables.EXEMPLARS)
+    def run_batch(part: Sequence[View], inputs: Tensor) -> Tensor:
+        return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer]
+
+    views = sorted((view for view in found.cutouts if view.image_id in pixels), key=lambda view: view.order)
+    for part, pooled in fixed_batches(views, load, size, run_batch):
+        for view, values in zip(part, pooled, strict=False):  # the batch is filled up
+            for unit in found.cutouts[view]:
+                found.activation[unit, view] = float(values[unit])
+    return len(views)
 
 
-def _ranked(
-    activation: Mapping[tuple[int, View], float],
-    heatmaps: Mapping[tuple[int, str], bytes],
-    frames: Mapping[str, list[int]],
-    settings: ExemplarSettings,
-) -> list[dict[str, Any]]:
+def _ranked(found: _Found, settings: ExemplarSettings) -> list[dict[str, Any]]:
     by_unit: dict[int, list[tuple[float, View]]] = {}
-    for (unit, view), value in activation.items():
-        by_unit.setdefault(unit, []).append((value, view))
+    for (unit, view), value in found.activation.items():
+        if math.isfinite(value):
+            by_unit.setdefault(unit, []).append((value, view))
     rows = []
     for unit in sorted(by_unit):
         kept: list[tuple[float, View]] = []
@@ -226,8 +278,8 @@ def _ranked(
                 "image_id": view.image_id,
                 "box": view.box,
                 "activation": value,
-                "heatmap": heatmaps.get((unit, view.image_id)),
-                "heatmap_box": frames[view.image_id],
+                "heatmap": found.heatmaps.get((unit, view.image_id)),
+                "heatmap_box": found.frames[view.image_id],
             }
             for rank, (value, view) in enumerate(kept)
         ]

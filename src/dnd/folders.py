@@ -1,31 +1,69 @@
-"""Folders of images: what lies in them. Nothing heavy is imported here: rules import it."""
+"""Folders: which files lie in them, and whether that has changed. Nothing heavy is imported here: rules import it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+Status = os.stat_result | OSError
+"""A file's size and time of change, or why they cannot be told."""
 
 
-def listing(folder: Path) -> list[Path]:
-    """Return every image file below a folder, sorted by its path inside the folder.
+def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
+    """Return the files below a folder that have one of some suffixes, or the one file that the path names.
 
-    Raises
-    ------
-    ValueError
-        There is none.
+    Folders that are links are followed, those that lead back to where they lie are not.
+
+    Parameters
+    ----------
+    suffixes : in lower case, with their dots.
+
+    Returns
+    -------
+    A file's path inside the folder, with forward slashes -> its status, in order of these paths; also what cannot be
+    looked at: links to nothing, folders that must not be read.
     """
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    if not found:
-        raise ValueError(f"{folder}: no images ({', '.join(sorted(SUFFIXES))})")
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    if not path.is_dir():
+        return {path.name: status(path)}
+    found = _below(path, "", suffixes, frozenset())
+    return dict(sorted(found, key=lambda item: item[0]))
 
 
-def fingerprint(folder: Path) -> str:
-    """Return a digest of the names, sizes and times of change of a folder's images; the images are not read."""
+def status(path: Path) -> Status:
+    """Return the status of a file; anything else than a file is an error, too."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # a ValueError of a zero byte in its name
+        return error if isinstance(error, OSError) else OSError(str(error))
+    return found if stat.S_ISREG(found.st_mode) else OSError("is not a file")
+
+
+def _below(
+    folder: Path, prefix: str, suffixes: Collection[str], above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, Status]]:
+    try:
+        here = folder.stat()
+        if (here.st_dev, here.st_ino) in above:
+            return
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        yield prefix.rstrip("/") or ".", error
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+            yield from _below(Path(entry.path), f"{name}/", suffixes, above | {(here.st_dev, here.st_ino)})
+        elif os.path.splitext(entry.name)[1].lower() in suffixes:
+            yield name, status(Path(entry.path))
+
+
+def fingerprint(files: Mapping[str, Status]) -> str:
+    """Return a digest of the names, sizes and times of change of files; the files are not read."""
     digest = hashlib.sha256()
-    for path in listing(folder):
-        status = path.stat()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for name, found in files.items():
+        told = (found.st_size, found.st_mtime_ns) if isinstance(found, os.stat_result) else (found.errno,)
+        digest.update(os.fsencode(name) + repr(told).encode() + b"\n")
     return digest.hexdigest()[:16]

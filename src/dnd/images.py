@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +13,17 @@ from tqdm import tqdm
 
 from dnd import tables
 from dnd.backends.generator import BATCH, Generator
+from dnd.backends.loading import precision
 from dnd.settings import GeneratorSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
+PATIENCE = 5 * BATCH
+"""Images without a usable one among them after which no more are drawn."""
+
+
+class ImagesError(RuntimeError):
+    """A model draws nothing that can be used; the message says what to set."""
 
 
 def part_of(concept: str, parts: int) -> int:
@@ -25,8 +32,13 @@ def part_of(concept: str, parts: int) -> int:
 
 
 def image_key(concept: str, sample: int, settings: GeneratorSettings) -> str:
-    """Return what identifies a generated image: model revision, every setting, the concept and the sample."""
-    drawn = settings.model_dump(mode="json", exclude={"model", "revision", "images"})
+    """Return what identifies a generated image: model revision, every setting that can change it, concept and sample.
+
+    How many images there are and where the model's parts wait is left out; `auto` is the precision that it comes to on
+    this machine.
+    """
+    drawn = settings.model_dump(mode="json", exclude={"model", "revision", "images", "offload"})
+    drawn["dtype"] = precision(settings.dtype)
     return key("image", revision(settings.model, settings.revision), drawn, concept, sample)
 
 
@@ -42,16 +54,26 @@ def run(
     store: Store,
     *,
     order: str = "",
+    section: str = "generator",
 ) -> pa.Table:
     """Return the IMAGES table of some concepts, drawing only what the store does not hold.
 
     Jobs of several layers may want one concept at the same time. Each draws in an order of its own, and looks into the
     store again before every batch, so that hardly anything is drawn twice.
 
+    An image with a problem is in the table and not in the store: drawn again by the same programs it would be the same,
+    but other versions or another GPU may do better, and an item that is kept would hide that.
+
     Parameters
     ----------
     generator : may be None when everything is known to be in the store.
     order : names the order; another one for each job. It changes no image.
+    section : where the settings are, for messages.
+
+    Raises
+    ------
+    ImagesError
+        All images are black, or the first ``PATIENCE`` of them are black or flagged.
     """
     wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
@@ -59,20 +81,47 @@ def run(
     missing = [i for i, item in enumerate(found) if item is None]
     missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
     log.info("%d images of %d concepts, %d drawn before", len(wanted), len(set(concepts)), len(wanted) - len(missing))
+    problems: dict[int, str] = {}
     with tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar:
         for part in _batches(missing, keys, found, store, bar):
             assert generator is not None
             prompts = [settings.prompt.format(concept=wanted[i][0]) for i in part]
-            for i, image in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
+            for i, drawn in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
                 buffer = io.BytesIO()
-                image.save(buffer, "PNG")
+                drawn.image.save(buffer, "PNG")
                 found[i] = item = buffer.getvalue()
-                store.put(keys[i], item)
+                if drawn.problem is None:
+                    store.put(keys[i], item)
+                else:
+                    problems[i] = drawn.problem
+            _give_up_where_nothing_is_usable(found, problems, settings, section)
+    if problems:
+        log.warning("%d of %d images are black or flagged, and left out of the scores", len(problems), len(wanted))
     rows: list[dict[str, Any]] = [
         {"concept": concept, "sample": sample, "seed": seed_of(name), "key": name, "image": item}
-        for (concept, sample), name, item in zip(wanted, keys, found, strict=True)
+        | {"problem": problems.get(i)}
+        for i, ((concept, sample), name, item) in enumerate(zip(wanted, keys, found, strict=True))
     ]
     return tables.table(rows, tables.IMAGES)
+
+
+def _give_up_where_nothing_is_usable(
+    found: Sequence[bytes | None], problems: Mapping[int, str], settings: GeneratorSettings, section: str
+) -> None:
+    """Stop a job all of whose images are black, or so many that have problems that none without can be expected.
+
+    A few that are all flagged may be the fault of their concepts, which are then left out of the scores.
+    """
+    known = sum(item is not None for item in found)
+    black = all(problem == "black" for problem in problems.values())
+    if not problems or len(problems) < known or known < (min(PATIENCE, len(found)) if black else PATIENCE):
+        return
+    what = f"{section}: all {known} images that {settings.model} drew are"
+    if not black:
+        raise ImagesError(f"{what} flagged or black: its own safety check refuses them; choose another model")
+    if precision(settings.dtype) == "float32":
+        raise ImagesError(f"{what} black, in float32, too: other weights or another scheduler may do better")
+    raise ImagesError(f"{what} black: half precision overflows in it; set {section}.dtype: float32 (or bfloat16)")
 
 
 def _batches(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dnd.atomic import replaced
 from dnd.config import SLUG, ConfigError
-from dnd.sweep import LAYER_COLUMNS
+from dnd.sweep import LAYER_COLUMNS, is_pattern, matching
 
 CLOSEST = 5
 
@@ -23,15 +23,16 @@ class ModuleRow(NamedTuple):
     ----------
     layer : dotted name.
     kind : class.
-    shape : of its output for one image, such as ``256x7x7``; the type of an output that is no tensor; empty when the
-        module is never called.
-    units : channels of an output [n, units, h, w] or [n, units], whose units can be described; else None.
+    shape : of its output for one image, such as ``256x7x7``; empty when it is no tensor or the module is never called.
+    units : how many can be described; None when none.
+    problem : why none can be described, else empty.
     """
 
     layer: str
     kind: str
     shape: str
     units: int | None
+    problem: str
 
 
 class Wanted(NamedTuple):
@@ -42,7 +43,8 @@ class Wanted(NamedTuple):
     layer: str
 
 
-MODULE_COLUMNS = ["layer", "class", "shape", "units"]
+MODULE_COLUMNS = ["layer", "class", "shape", "units", "problem"]
+UNCALLED = "is not called when the network sees an image"
 
 
 def modules(target: Any) -> list[ModuleRow]:
@@ -50,46 +52,52 @@ def modules(target: Any) -> list[ModuleRow]:
 
     A module that is called several times is listed with its last output, which is the one that is described. Modules
     that are never called come last.
+
+    Raises
+    ------
+    TargetError
+        The network does not take the image.
     """
     import torch
     from PIL import Image
     from torch.utils.hooks import RemovableHandle
 
-    found: dict[str, tuple[str, int | None]] = {}
+    from dnd.basis import reads_input
+    from dnd.outputs import TargetError, tensor_of
+
+    found: dict[str, tuple[str, int | None, str]] = {}
 
     def watch(layer: str, module: torch.nn.Module) -> list[RemovableHandle]:
         def before(module: torch.nn.Module, inputs: Any) -> None:
-            found.setdefault(layer, ("", None))  # takes its place before its children, although it ends after them
+            found.setdefault(layer, ("", None, UNCALLED))  # takes its place before its children, although it ends later
 
         def after(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            found[layer] = _shape(output)
+            seen = next(iter(inputs), None) if reads_input(target.basis) else output
+            tensor = tensor_of(seen)
+            shape = "" if tensor is None else "x".join(map(str, tensor.shape[1:]))
+            try:
+                found[layer] = shape, target.reading(layer, module, seen, 1).units, ""
+            except TargetError as error:
+                found[layer] = shape, None, str(error)
 
         return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
     handles = [handle for name, module in named.items() for handle in watch(name, module)]
-    side = target.preprocess.crop
+    height, width = target.preprocess.size
     try:
         with torch.inference_mode():
-            target.model(target.preprocess.image(Image.new("RGB", (side, side)))[None].to(target.device))
+            target.forward(target.preprocess.image(Image.new("RGB", (width, height)))[None])
     finally:
         for handle in handles:
             handle.remove()
     order = [*found, *(name for name in named if name not in found)]
-    return [ModuleRow(name, type(named[name]).__name__, *found.get(name, ("", None))) for name in order]
-
-
-def _shape(output: Any) -> tuple[str, int | None]:
-    if not hasattr(output, "shape"):
-        return type(output).__name__, None
-    size = tuple(output.shape)
-    units = size[1] if len(size) in (2, 4) and size[0] == 1 else None
-    return "x".join(map(str, size[1:])), units
+    return [ModuleRow(name, type(named[name]).__name__, *found.get(name, ("", None, UNCALLED))) for name in order]
 
 
 def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:
     """Write the table of a network's modules."""
-    lines = [MODULE_COLUMNS, *([row.layer, row.kind, row.shape, str(row.units or "")] for row in found)]
+    lines = [MODULE_COLUMNS, *([row.layer, row.kind, row.shape, str(row.units or ""), row.problem] for row in found)]
     with replaced(path) as partial:
         partial.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
@@ -98,7 +106,10 @@ def read_modules(path: Path) -> list[ModuleRow]:
     """Read the table of a network's modules."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [ModuleRow(row["layer"], row["class"], row["shape"], int(row["units"] or 0) or None) for row in rows]
+        return [
+            ModuleRow(row["layer"], row["class"], row["shape"], int(row["units"] or 0) or None, row["problem"])
+            for row in rows
+        ]
 
 
 def slug_of(layer: str, taken: set[str]) -> str:
@@ -125,9 +136,11 @@ def merge(table: str, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[M
     Raises
     ------
     ConfigError
-        With one line per wanted layer that its model lacks, that is never called, or that has no units.
+        With one line per wanted layer that its model lacks, that is never called, or that has no units, and per
+        pattern of layers that stands for none.
     """
     known = {model: {row.layer: row for row in rows} for model, rows in modules.items()}
+    wanted = expanded(wanted, modules)
     problems = [problem for one in dict.fromkeys(wanted) if (problem := _problem(one, known[one.model]))]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -157,6 +170,39 @@ def merge(table: str, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[M
     return ("".join(lines) if changes else table), changes
 
 
+def expanded(wanted: Sequence[Wanted], modules: Mapping[str, Sequence[ModuleRow]]) -> list[Wanted]:
+    """Replace patterns of layers by the layers with units that they stand for.
+
+    Raises
+    ------
+    ConfigError
+        With one line per pattern that stands for none.
+    """
+    found, problems = [], []
+    for one in wanted:
+        if not is_pattern(one.layer):
+            found.append(one)
+            continue
+        names = matching(one.layer, (row.layer for row in modules[one.model] if row.units))
+        found += [one._replace(layer=name) for name in names]
+        if not names:
+            problems.append(f"{one.where}: no layer of model {one.model!r} is named like {one.layer!r}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
+
+
+def listing(found: Sequence[ModuleRow]) -> str:
+    """Return a network's modules with units, aligned for reading."""
+    rows = [("layer", "class", "shape", "units")]
+    rows += [(row.layer, row.kind, row.shape, str(row.units)) for row in found if row.units]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]) + "\n"
+        for row in rows
+    )
+
+
 def _problem(one: Wanted, known: Mapping[str, ModuleRow]) -> str | None:
     """Return why a wanted layer cannot be described, or None."""
     place = f"{one.where}: layer {one.layer!r} of model {one.model!r}"
@@ -164,12 +210,7 @@ def _problem(one: Wanted, known: Mapping[str, ModuleRow]) -> str | None:
         usable = [row.layer for row in known.values() if row.units]
         closest = difflib.get_close_matches(one.layer, usable, CLOSEST, cutoff=0)
         return f"{place} does not exist; the closest names are {', '.join(closest)}"
-    row = known[one.layer]
-    if not row.shape and row.units is None:
-        return f"{place} is not called when the network sees an image"
-    if row.units is None:
-        return f"{place} returns {row.shape} for an image; expected units x h x w, or units"
-    return None
+    return f"{place} {known[one.layer].problem}" if known[one.layer].units is None else None
 
 
 def update(path: Path, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[ModuleRow]]) -> list[str]:

@@ -1,12 +1,27 @@
-"""What every job does first: send its log to the rule's log file and keep to its share of the cores."""
+"""What every job does first, keep a log and to its share of the cores, and what it knows of itself at the end."""
 
 from __future__ import annotations
 
 import io
 import logging
 import os
+import platform
 import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import dnd
+
+PACKAGES = {
+    **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
+    **{name: name for name in ("tokenizers", "safetensors", "huggingface_hub", "openai", "numpy", "scipy", "pyarrow")},
+    **{"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "jinja2": "jinja2"},
+}
+"""Module -> package, of those that a result may depend on."""
 
 
 class _Lines(io.TextIOBase):
@@ -31,8 +46,85 @@ class _Lines(io.TextIOBase):
         return self._file.fileno()
 
 
-def begin(log: str, threads: int) -> None:
-    """Redirect stderr, logging and progress to a log file, and limit torch to the job's threads.
+@dataclass(frozen=True)
+class Job:
+    """A job at work.
+
+    Attributes
+    ----------
+    threads : that it may use.
+    started : when it began.
+    clock : the same, in seconds of a clock that is never set.
+    notes : what :meth:`note` added.
+    """
+
+    threads: int
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, key: str, value: Any) -> None:
+        """Add to the origin what only this stage knows, such as the version of a server; JSON must hold it."""
+        self.notes[key] = value
+
+    def origin(self) -> dict[str, Any]:
+        """Return how what the job has made until now came about.
+
+        Returns
+        -------
+        ``started`` and ``finished`` (UTC, ISO 8601), ``seconds``, ``device`` (the GPU's name where this process has
+        used one, else the processor's), ``threads``, ``python``, ``platform``, ``versions`` (package -> version, of the
+        packages imported), ``models`` (as asked for -> commit or digest) and ``notes``.
+        """
+        hub = sys.modules.get("dnd.hub")  # a job without models has not imported it
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 1),
+            "device": device(),
+            "threads": self.threads,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "versions": versions(),
+            "models": hub.resolved() if hub else {},
+            "notes": dict(self.notes),
+        }
+
+
+def device() -> str:
+    """Return the name of the GPU that this process has used, or of the processor where it has used none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return processor()
+
+
+def processor() -> str:
+    """Return the processor's name, or its architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return package -> version of this library and of the packages in ``PACKAGES`` that this process has imported."""
+    found = {"dnd": dnd.__version__}
+    for module, package in PACKAGES.items():
+        if module in sys.modules:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:  # a copy that nobody installed
+                found[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    if "torch" in found and (cuda := sys.modules["torch"].version.cuda):
+        found["cuda"] = str(cuda)
+    return found
+
+
+def begin(log: str, threads: int) -> Job:
+    """Redirect stderr, logging and progress to a log file, limit torch to the job's threads, and note the time.
 
     More threads than the machine lets this process run on would only wait for each other.
     """
@@ -46,3 +138,4 @@ def begin(log: str, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+    return Job(threads)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from PIL import Image, ImageOps
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd import tables
 
@@ -17,27 +17,77 @@ Box = tuple[int, ...]
 """x0, y0, x1, y1 as a table holds them."""
 
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""What may be decoded. Pillow knows more, for one of which it starts another program."""
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the image upright."""
+
+
 def decode(data: bytes) -> Image.Image:
-    """Return the RGB image of a file's bytes, upright by its EXIF orientation.
+    """Return the RGB image of a file's bytes: upright by its EXIF orientation, of an animation the first frame.
+
+    Transparent parts show white. 16-bit grey and floats in [0, 1] are scaled to 8 bits; colour profiles are ignored.
 
     Raises
     ------
     OSError
-        The bytes are no image that Pillow can read to its end.
+        The bytes are no image that Pillow can read to its end, have more pixels than Pillow deems safe, or integers or
+        floats of a range that is not known.
     """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         image.load()
-    except (Image.DecompressionBombError, SyntaxError, ValueError) as error:  # Pillow's plugins raise all of these
-        raise OSError(str(error)) from error
-    return ImageOps.exif_transpose(image).convert("RGB")
+        return _rgb(_upright(image))
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        raise OSError(f"cannot identify image file: none of {', '.join(FORMATS)}") from None
+    except Exception as error:  # broken bytes lead Pillow's plugins to all kinds
+        raise OSError(str(error) or type(error).__name__) from error
 
 
-def rows(shards: Sequence[Path], wanted: set[str] | None = None) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of probe shards, all or only some image ids, in order of image id."""
-    where = None if wanted is None else pc.field("image_id").isin(pa.array(sorted(wanted), pa.string()))
-    for shard in shards:
-        yield from tables.read(shard, tables.PROBE, where=where).to_pylist()
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a broken tag says nothing of the pixels
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return _grey(np.asarray(image), 65535)
+    if image.mode == "F":
+        return _grey(np.asarray(image), 1)
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(pixels: npt.NDArray[Any], white: int) -> Image.Image:
+    """The image of brightness 0 to ``white``; Pillow would cut off what is above 255."""
+    if not (pixels.min() >= 0 and pixels.max() <= white):
+        raise OSError(f"pixels from {pixels.min()} to {pixels.max()}, expected 0 to {white}")
+    return Image.fromarray(np.rint(pixels * (255 / white)).astype(np.uint8)).convert("RGB")
+
+
+def rows(
+    shards: Sequence[Path], wanted: set[str] | None = None, columns: Sequence[str] | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of probe shards, all or only some image ids, in order of image id, as they are read."""
+    only = None if wanted is None else ("image_id", wanted)
+    for group in tables.row_groups(shards, tables.PROBE, columns, only):
+        yield from group.to_pylist()
 
 
 def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:

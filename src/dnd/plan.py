@@ -32,6 +32,7 @@ class Pass(NamedTuple):
     Attributes
     ----------
     pooling : activation map to one number.
+    sign : ``positive``, or ``negative`` for activations of the other sign.
     k : images kept per unit.
     controls : control images whose activations are kept.
     """
@@ -39,6 +40,7 @@ class Pass(NamedTuple):
     model: str
     probe: str
     pooling: str
+    sign: str
     k: int
     controls: int
 
@@ -139,9 +141,8 @@ class Plan:
 
     def _pass(self, model: str, probe: str, recipe: str) -> Pass:
         asked = self.config.recipes[recipe]
-        return Pass(
-            model, probe, asked.pooling, max(asked.exemplars.images, asked.exemplars.pool), controls=asked.controls
-        )
+        k = max(asked.exemplars.images, asked.exemplars.pool)
+        return Pass(model, probe, asked.pooling, asked.sign, k, asked.controls)
 
     def layer(self, name: str, slug: str) -> Layer:
         """Return the layer of a sweep row's name and a layer's slug.

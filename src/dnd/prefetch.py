@@ -1,22 +1,24 @@
-"""Fetch every model that the sweep needs into the local caches, for jobs on machines without internet."""
+"""Fetch every model and dataset that the sweep needs into the local caches, for jobs on machines without internet."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from dnd import hub
-from dnd.config import Config
-from dnd.settings import TargetSettings
+from dnd.config import WEIGHTS, Config
+from dnd.settings import ProbeSettings, TargetSettings
 from dnd.sweep import SweepRow
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model that jobs will load.
+    """A model or dataset that jobs will load.
 
     Attributes
     ----------
@@ -31,43 +33,88 @@ class Wanted:
 
 
 def wanted(config: Config, rows: Sequence[SweepRow]) -> list[Wanted]:
-    """Return the models that the rows of the sweep need, each once."""
+    """Return the models and datasets that the rows of the sweep need, each once; none that a server has."""
     found = [_target(config.models[row.model]) for row in rows]
     for row in rows:
+        probe = config.probes[row.probe]
+        found += [_dataset(config.probes[member]) for member in probe.members or [row.probe]]
         recipe = config.recipes[row.recipe]
-        found.append(_hub("captioner", recipe.captions.model, recipe.captions.revision))
-        found.append(_hub("generator", recipe.generator.model, recipe.generator.revision, hub.PIPELINE))
-        found.append(_hub("embedder", recipe.embedder.model, recipe.embedder.revision))
+        captions, generator, embedder = recipe.captions, recipe.generator, recipe.embedder
+        if captions.base_url is None:
+            model = hub.MODEL.with_code(captions.trust_remote_code)
+            found.append(_hub("captioner", captions.model, captions.revision, model))
+        pipeline = hub.PIPELINE.of_variant(generator.variant).with_code(generator.trust_remote_code)
+        found.append(_hub("generator", generator.model, generator.revision, pipeline))
+        model = hub.MODEL.with_code(embedder.trust_remote_code)
+        found.append(_hub("embedder", embedder.model, embedder.revision, model))
     if config.llm.base_url is None:
-        found.append(_hub("llm", config.llm.model, config.llm.revision))
+        model = hub.MODEL.with_code(config.llm.trust_remote_code)
+        found.append(_hub("llm", config.llm.model, config.llm.revision, model))
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def _hub(use: str, model: str, revision: str | None, layout: hub.Layout = hub.MODEL) -> Wanted:
-    return Wanted(use, f"{model}@{revision}" if revision else model, lambda: hub.folder(model, revision, layout))
+    name = f"{model}@{revision}" if revision else model
+    kind = [*([layout.variant] if layout.variant else []), *(["with its code"] if layout.has_code else [])]
+    if kind:
+        name += f" ({', '.join(kind)})"
+    return Wanted(use, name, lambda: hub.folder(model, revision, layout))
 
 
 def _target(settings: TargetSettings) -> Wanted | None:
-    """The published weights of a target; a factory of the user's own is left alone."""
-    if settings.source != "torchvision" or settings.weights is None:
+    """The published weights of a target; a file or a factory of the user's own is left alone."""
+    if settings.source == "transformers":
+        layout = hub.MODEL.with_code(settings.trust_remote_code)
+        return _hub("target", settings.factory, settings.revision, layout)
+    if settings.source == "python" or settings.weights is None or settings.weights.endswith(WEIGHTS):
         return None
+    place = _torchvision_file if settings.source == "torchvision" else _timm_folder
+    return Wanted("target", f"{settings.factory} with {settings.weights}", lambda: place(settings))
+
+
+def _torchvision_file(settings: TargetSettings) -> str:
+    import torch
+
+    from dnd import target_sources
+
+    url = target_sources.published_weights(settings).url
+    target_sources.load(settings, torch.device("cpu"))
+    return str(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name))
+
+
+def _timm_folder(settings: TargetSettings) -> str:
+    import torch
+    from huggingface_hub import constants
+
+    from dnd import target_sources
+
+    published: Any = target_sources.load(settings, torch.device("cpu")).model.pretrained_cfg
+    if published.get("hf_hub_id"):
+        return str(Path(constants.HF_HUB_CACHE, f"models--{published['hf_hub_id'].replace('/', '--')}", "snapshots"))
+    if published.get("url"):
+        return str(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(published["url"]).path).name))
+    return settings.factory  # a folder
+
+
+def _dataset(settings: ProbeSettings) -> Wanted | None:
+    """The dataset of a hub that a probe's images are in."""
+    name = settings.dataset
+    if name is None:
+        return None
+    asked = [*([f"{name}@{settings.revision}"] if settings.revision else [name]), settings.subset, settings.split]
 
     def fetch() -> str:
-        import torch
+        import datasets
 
-        from dnd import targets
+        found = datasets.load_dataset(name, settings.subset, split=settings.split, revision=settings.revision)
+        parts = found.values() if isinstance(found, dict) else [found]
+        return str(Path(next(file["filename"] for part in parts for file in part.cache_files)).parent)
 
-        weights = targets.published_weights(settings)
-        if weights is None:
-            return str(settings.weights)
-        targets.load(settings, torch.device("cpu"))
-        return str(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.url).path).name))
-
-    return Wanted("target", f"{settings.factory} with {settings.weights}", fetch)
+    return Wanted("probe", " ".join(word for word in asked if word), fetch)
 
 
 def run(models: Sequence[Wanted], say: Callable[[str], None]) -> list[str]:
-    """Fetch models, say where each is and how large, and return one line per model that cannot be had."""
+    """Fetch models and datasets, say where each is and how large, and return one line for each that cannot be had."""
     hub.online()
     places, failures = {}, []
     for number, one in enumerate(models, 1):
@@ -85,6 +132,20 @@ def run(models: Sequence[Wanted], say: Callable[[str], None]) -> list[str]:
     return failures
 
 
+def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) -> list[str]:
+    """Ask the external servers of the sweep for their models, and return one line for each that will not do."""
+    from dnd.backends.llm import check
+
+    named = [("captions", config.recipes[row.recipe].captions) for row in rows] + [("llm", config.llm)]
+    servers = [(one.base_url, one.api_key_env, one.model, section) for section, one in named if one.base_url]
+    failures = []
+    for url, key, model, section in dict.fromkeys(servers):
+        say(f"{section}: {model} at {url}")
+        if problem := check(url, key, model, section):
+            failures.append(problem)
+    return failures
+
+
 def _bytes(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -98,5 +159,7 @@ def exports() -> list[str]:
     variables = {"HF_HUB_OFFLINE": "1", "HF_HOME": constants.HF_HOME}
     if Path(constants.HF_HUB_CACHE) != Path(constants.HF_HOME, "hub"):
         variables["HF_HUB_CACHE"] = constants.HF_HUB_CACHE
+    if "HF_DATASETS_CACHE" in os.environ:
+        variables["HF_DATASETS_CACHE"] = os.environ["HF_DATASETS_CACHE"]
     variables["TORCH_HOME"] = str(Path(torch.hub.get_dir()).parent)
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

@@ -1,10 +1,11 @@
-"""The probe: images packed into Parquet shards, bytes unchanged; what cannot be read is listed, not fatal."""
+"""The probe: its images are listed, then packed into Parquet shards, bytes unchanged. What cannot be read is told."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,63 +13,217 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from dnd import pictures, tables
-from dnd.folders import listing
+from dnd.probe_entries import Entry, Refused, Source, why
+from dnd.settings import ProbeSettings
 
 log = logging.getLogger(__name__)
 
+GROUP_IMAGES, GROUP_BYTES = 64, 1 << 26
+"""A row group of a shard ends with the image that makes it so long or so large: one of them is in memory at once."""
 
-def pack(folder: Path, shard: int, shards: int) -> tuple[pa.Table, pa.Table]:
-    """Return one of several nearly equal parts of a folder's images, in order of image id.
+COPY = "duplicate of "
+"""Reason to leave an image out, before the id of the one that stays."""
+
+Readers = Mapping[str, Callable[[Entry], bytes]]
+"""Name of a probe -> what reads its images."""
+
+
+def readers(sources: Iterable[Source]) -> Readers:
+    """Return what reads the images of each source."""
+    return {source.name: source.read for source in sources}
+
+
+def listing(name: str, probes: Mapping[str, ProbeSettings], sources: Sequence[Source]) -> tuple[pa.Table, pa.Table]:
+    """Return which images a probe consists of, each once, and where their bytes are.
+
+    ``limit`` and ``sample`` choose among the names of a member, then among those of a union; then images with the bytes
+    of an earlier one are left out. Which images can be read shows when they are packed.
+
+    Parameters
+    ----------
+    sources : of the probe, or of each member of a union.
 
     Returns
     -------
-    Tables PROBE and REJECTED: the readable images, and the others with the reason.
+    Tables LISTING, in order of image id, and REJECTED.
+
+    Raises
+    ------
+    ValueError
+        There are no images, or no labels where there should be.
     """
-    paths = listing(folder)
-    part = paths[shard * len(paths) // shards : (shard + 1) * len(paths) // shards]
-    rows, refused = [], []
-    for path in tqdm(part, "probe", unit="image", mininterval=5):
-        row, reason = _row(folder, path)
-        if row is None:
-            log.warning("rejected %s: %s", path, reason)
-            refused.append({"image_id": path.relative_to(folder).as_posix(), "reason": reason})
+    entries: list[Entry] = []
+    refused: list[Refused] = []
+    for source in sources:
+        found, bad = _named(source)
+        prefix = f"{source.name}/" if probes[name].members else ""
+        entries += [one._replace(image_id=prefix + one.image_id) for one in selected(found, probes[source.name])]
+        refused += [one._replace(image_id=prefix + one.image_id) for one in bad]
+    if probes[name].members:
+        entries = selected(entries, probes[name])
+    entries, bad = distinct(entries, readers(sources))
+    refused += bad
+    if not entries:
+        first = "".join(f"; {one.image_id}: {one.reason}" for one in refused[:1])
+        raise ValueError(f"probes.{name}: none of {len(refused)} images can be read{first}")
+    log.info("%d images listed, %d left out", len(entries), len(refused))
+    columns = zip(zip(*entries, strict=True), tables.LISTING.types, strict=True)
+    return pa.Table.from_arrays([pa.array(*one) for one in columns], schema=tables.LISTING), _table(refused)
+
+
+def selected(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
+    """Return the first ``limit`` images, and of these a sample, in order of image id.
+
+    The sample has the smallest hashes of seed and id: other images that come or go hardly change it.
+    """
+    entries = sorted(entries, key=lambda one: one.image_id)[: settings.limit]
+    if settings.sample is None:
+        return entries
+    chosen = sorted(entries, key=lambda one: _hash(f"{settings.seed}/{one.image_id}"))[: settings.sample]
+    return sorted(chosen, key=lambda one: one.image_id)
+
+
+def distinct(entries: Sequence[Entry], read: Readers) -> tuple[list[Entry], list[Refused]]:
+    """Part images from those that have the bytes of an earlier one, and those that cannot be read.
+
+    An image is read only where its size is that of another one, or not known.
+    """
+    told = _contents([one for one in entries if one.size is None], read)
+    sizes = Counter(one.size for one in entries if one.size is not None)
+    sizes.update(content[0] for content in told.values() if isinstance(content, tuple))
+    told |= _contents([one for one in entries if one.size is not None and sizes[one.size] > 1], read)
+    kept, refused = [], []
+    first: dict[tuple[int, bytes], str] = {}
+    for one in entries:
+        content = told.get(one.image_id)
+        if isinstance(content, OSError):
+            refused.append(Refused(one.image_id, why(content)))
+        elif content and (same := first.setdefault(content, one.image_id)) != one.image_id:
+            refused.append(Refused(one.image_id, COPY + same))
         else:
-            rows.append(row)
-    log.info("%d images, %d rejected", len(rows), len(refused))
-    return tables.table(rows, tables.PROBE), tables.table(refused, tables.REJECTED)
+            kept.append(one)
+    return kept, refused
 
 
-def require_images(shards: Sequence[str | Path], rejected: pa.Table) -> None:
-    """Log every rejected image.
+def _contents(entries: Sequence[Entry], read: Readers) -> dict[str, tuple[int, bytes] | OSError]:
+    """Size and hash of images, or why they cannot be read."""
+    found: dict[str, tuple[int, bytes] | OSError] = {}
+    for one in tqdm(entries, "look for duplicates", unit="image", mininterval=5, disable=not entries):
+        try:
+            data = read[one.probe](one)
+            found[one.image_id] = len(data), hashlib.sha256(data).digest()
+        except OSError as error:
+            found[one.image_id] = error
+    return found
+
+
+def _named(source: Source) -> tuple[list[Entry], list[Refused]]:
+    """Part the images of a source by what their names and sizes tell."""
+    found: dict[str, Entry] = {}
+    refused = []
+    for one in tqdm(source.entries(), f"list {source.name}", unit="image", mininterval=5):
+        name = one.image_id.encode("utf-8", "backslashreplace").decode()
+        if isinstance(one, Refused):
+            refused.append(Refused(name, one.reason))
+        elif name != one.image_id:
+            refused.append(Refused(name, "its name is not UTF-8"))
+        elif one.size == 0:
+            refused.append(Refused(name, "the file is empty"))
+        elif name in found:
+            refused.append(Refused(name, "a second image of this name"))
+        else:
+            found[name] = one
+    label = source.settings.label
+    if label and found and all(one.label is None for one in found.values()):
+        raise source.error("label", f"{label!r} gives none of {len(found)} images a label")
+    return list(found.values()), refused
+
+
+def part(path: str | Path, shard: int, shards: int) -> list[Entry]:
+    """Return one of several nearly equal parts of a LISTING."""
+    found = tables.read(path, tables.LISTING)
+    first, end = (i * len(found) // shards for i in (shard, shard + 1))
+    return [Entry(**row) for row in found.slice(first, end - first).to_pylist()]
+
+
+def pack(entries: Sequence[Entry], read: Readers, write: Callable[[pa.Table], None]) -> pa.Table:
+    """Write images as PROBE rows, a row group at a time, in their order.
+
+    Returns
+    -------
+    Table REJECTED: the images that cannot be read, with the reason.
+    """
+    refused: list[Refused] = []
+    group: list[dict[str, Any]] = []
+    for row in _rows(entries, read, refused):
+        group.append(row)
+        if len(group) == GROUP_IMAGES or sum(len(one["image"]) for one in group) >= GROUP_BYTES:
+            write(tables.table(group, tables.PROBE))
+            group = []
+    if group:
+        write(tables.table(group, tables.PROBE))
+    log.info("%d images packed, %d rejected", len(entries) - len(refused), len(refused))
+    return _table(refused)
+
+
+def _rows(entries: Sequence[Entry], read: Readers, refused: list[Refused]) -> Iterator[dict[str, Any]]:
+    for one in tqdm(entries, "pack", unit="image", mininterval=5):
+        try:
+            data = read[one.probe](one)
+            width, height = pictures.decode(data).size
+        except OSError as error:
+            log.warning("rejected %s: %s", one.image_id, why(error))
+            refused.append(Refused(one.image_id, why(error)))
+            continue
+        yield {
+            "image_id": one.image_id,
+            "digest": hashlib.sha256(data).hexdigest(),
+            "width": width,
+            "height": height,
+            "label": one.label,
+            "image": data,
+        }
+
+
+def rejected(parts: Sequence[str | Path]) -> pa.Table:
+    """Join tables of rejected images, in order of image id."""
+    return tables.read(parts, tables.REJECTED).sort_by([("image_id", "ascending"), ("reason", "ascending")])
+
+
+def origin(job: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
+    """Return the origin of a shard: that of its job, and which revisions of datasets its images are of."""
+    found = {key: value for source in sources for key, value in source.revisions().items()}
+    return {**job, "models": {**job["models"], **found}}
+
+
+def require_images(name: str, shards: Sequence[str | Path], refused: pa.Table) -> None:
+    """Log how many images a probe has, and every rejected one.
 
     Raises
     ------
     ValueError
         No image of the probe can be read.
     """
-    for row in rejected.to_pylist():
+    for row in refused.to_pylist():
         log.warning("rejected %s: %s", row["image_id"], row["reason"])
-    if not len(tables.read(shards, tables.PROBE, ["image_id"])):
-        first = rejected.to_pylist()[0]
-        raise ValueError(f"none of {len(rejected)} images can be read; {first['image_id']}: {first['reason']}")
+    good, bad = tables.count(shards), len(refused)
+    if not good:
+        first = refused.to_pylist()[0]
+        raise ValueError(f"probes.{name}: none of {bad} images can be read; {first['image_id']}: {first['reason']}")
+    copies = sum(reason.startswith(COPY) for reason in refused["reason"].to_pylist())
+    level = logging.WARNING if bad else logging.INFO
+    log.log(level, "%d of %d images used, %d duplicates, %d unreadable", good, good + bad, copies, bad - copies)
 
 
-def _row(folder: Path, path: Path) -> tuple[dict[str, Any] | None, str]:
-    try:
-        data = path.read_bytes()
-        width, height = pictures.decode(data).size
-    except OSError as error:
-        return None, str(error) or type(error).__name__
-    return {
-        "image_id": path.relative_to(folder).as_posix(),
-        "digest": hashlib.sha256(data).hexdigest(),
-        "width": width,
-        "height": height,
-        "image": data,
-    }, ""
+def _table(refused: Iterable[Refused]) -> pa.Table:
+    return tables.table((one._asdict() for one in refused), tables.REJECTED)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def controls(shards: Sequence[Path], count: int) -> list[str]:
     """Return the ids of a fixed random sample of the probe: the images whose ids have the smallest hashes, sorted."""
     ids = tables.read(list(shards), tables.PROBE, ["image_id"])["image_id"].to_pylist()
-    return sorted(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
+    return sorted(sorted(ids, key=_hash)[:count])

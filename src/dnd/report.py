@@ -322,8 +322,8 @@ def _exemplars(
 
 
 def _drawn(files: Sequence[Path], concepts: set[str]) -> dict[str, list[bytes]]:
-    """Concept -> thumbnails of its generated images, in order of sample."""
-    chosen = pc.field("concept").isin(pa.array(sorted(concepts), pa.string()))
+    """Concept -> thumbnails of its usable images, which the scores' activations belong to, in order of sample."""
+    chosen = pc.field("concept").isin(pa.array(sorted(concepts), pa.string())) & pc.field("problem").is_null()
     rows = tables.read(files, tables.IMAGES, ["concept", "sample", "image"], chosen).to_pylist()
     found: dict[str, list[bytes]] = {}
     for row in sorted(rows, key=lambda row: (row["concept"], row["sample"])):

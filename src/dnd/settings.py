@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Settings(BaseModel):
@@ -16,6 +18,22 @@ class Settings(BaseModel):
 
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+def _server(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is no number, or half an IPv6 address
+        good = False
+    if not good:
+        raise ValueError("must be a server's address, such as http://host:8000/v1")
+    return url
+
+
+BaseUrl = Annotated[str, AfterValidator(_server)]
+COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
+"""Keys of a recipe's parts that say where or how fast, and change no result."""
 PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"
 
 
@@ -27,17 +45,20 @@ class PreprocessSettings(Settings):
         "crop", description="cut the centre, stretch the whole image, or pad it to the input's shape"
     )
     resize: int | None = Field(
-        None, ge=1, description="crop: length of the shorter side before the cut; the input's own when empty"
+        None, ge=1, description="length of the shorter side before the centre is cut; the input's own when empty"
     )
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field("bilinear", description="of the resize")
     mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
     std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
-    fill: int = Field(0, ge=0, le=255, description="letterbox: brightness of the border")
+    fill: int | tuple[int, int, int] = Field(0, description="letterbox: brightness or colour of the border, 0 to 255")
 
     @model_validator(mode="after")
     def _channels_fit(self) -> PreprocessSettings:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+        shorter = self.size if isinstance(self.size, int) else min(self.size)
+        if shorter < 1 or (self.resize is not None and self.resize < shorter):
+            raise ValueError("`size` must be above zero, and `resize` no smaller than its shorter side")
         return self
 
 
@@ -78,13 +99,13 @@ class TargetSettings(Settings):
     source: Literal["torchvision", "timm", "transformers", "python"] = Field(description="where the network comes from")
     factory: str = Field(
         description="the model's name (torchvision, timm), hub id or folder (transformers), "
-        "`package.module:function` or `file.py:function` (python)"
+        "`package.module:function` or `file.py:function`, where a method of a class is `Class.method` (python)"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
     weights: str | None = Field(
         None,
         description="torchvision: weights enum; timm: `pretrained`; all but transformers: file of a state dict "
-        "(safetensors, .pt); when empty the network is as its factory makes it",
+        "(safetensors, .pt); when empty the network is as its factory makes it, from seed 0",
     )
     revision: str | None = Field(None, description="hub revision")
     architecture: str | None = Field(
@@ -95,7 +116,7 @@ class TargetSettings(Settings):
     preprocess: Path | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
-    layout: Literal["auto", "NCHW", "NHWC", "NTC", "NC"] = Field(
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC"] = Field(
         "auto", description="axes of the layers' outputs: N images, C units, H x W positions, T tokens"
     )
     prefix_tokens: int | None = Field(
@@ -103,6 +124,18 @@ class TargetSettings(Settings):
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
     known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")
+
+
+SOURCE_KEYS = {
+    "folder": {"path", "label"},
+    "webdataset": {"path", "image", "label"},
+    "huggingface": {"path", "dataset", "subset", "split", "revision", "image", "label"},
+    "parquet": {"path", "image", "label"},
+    "manifest": {"path", "image", "label"},
+    "union": {"members"},
+    "shapeworld": {"images"},
+}
+"""Source of a probe -> the keys that belong to it alone; others belong to all."""
 
 
 class ProbeSettings(Settings):
@@ -124,16 +157,19 @@ class ProbeSettings(Settings):
     members: list[str] = Field(default_factory=list, description="union: names of other probes")
     image: str | None = Field(
         None,
-        description="column of images (huggingface, parquet) or of paths beside the table (manifest); "
-        "`image` or, for a manifest, `path` when empty",
+        description="column of images (huggingface, parquet; `image` when empty) or of their paths as seen from the "
+        "table (manifest; `path` when empty); webdataset: suffix of the images, such as `jpg`; any when empty",
     )
     label: str | None = Field(
         None,
-        description="column or, in tar files, suffix of labels; folder: `folder`, the first folder's name is the label",
+        description="column of labels; webdataset: suffix of the files that hold them, such as `cls`, or "
+        "`json.FIELD`; folder: `folder`, the first folder's name is the label",
     )
-    limit: int | None = Field(None, ge=1, description="the first so many images, by their ids")
+    limit: int | None = Field(
+        None, ge=1, description="the first so many images, by their ids, duplicates and unreadable ones included"
+    )
     sample: int | None = Field(
-        None, ge=1, description="a random sample of so many images, the same for the same `seed`"
+        None, ge=1, description="a random sample of so many of these, the same for the same `seed`"
     )
     images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
     seed: int = Field(
@@ -147,8 +183,17 @@ class ProbeSettings(Settings):
             raise ValueError("source huggingface needs either `path` or `dataset`")
         if self.source in ("folder", "webdataset", "parquet", "manifest") and self.path is None:
             raise ValueError(f"source {self.source} needs `path`")
-        if self.source == "union" and len(self.members) < 2:
-            raise ValueError("source union needs two or more `members`")
+        if self.source == "union" and (len(self.members) < 2 or len(set(self.members)) < len(self.members)):
+            raise ValueError("source union needs two or more `members`, each once")
+        for key in sorted(set().union(*SOURCE_KEYS.values()) - SOURCE_KEYS[self.source]):
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                raise ValueError(f"source {self.source} takes no `{key}`")
+        if self.dataset is None and self.revision:
+            raise ValueError("`revision` is that of a `dataset` of the hub")
+        if self.source == "folder" and self.label not in (None, "folder"):
+            raise ValueError("`label` of source folder is `folder` or empty")
+        if self.source == "manifest" and self.path and self.path.suffix.lower() not in (".csv", ".tsv"):
+            raise ValueError("`path` of source manifest is a .csv or .tsv file")
         return self
 
 
@@ -178,7 +223,7 @@ class CaptionSettings(Settings):
         description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by"
     )
     revision: str | None = Field(None, description="hub revision")
-    base_url: str | None = Field(None, description="OpenAI-compatible server of a vision-language model")
+    base_url: BaseUrl | None = Field(None, description="OpenAI-compatible server of a vision-language model")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with that server's key")
     concurrency: int = Field(16, ge=1, description="requests to that server in flight")
     prompt: str | None = Field(
@@ -187,7 +232,13 @@ class CaptionSettings(Settings):
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
     max_new_tokens: int = Field(32, ge=1, description="longest caption")
-    min_length: int = Field(5, ge=0, description="shortest caption in tokens")
+    min_length: int = Field(5, ge=0, description="shortest caption in tokens, the one that ends it among them")
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> CaptionSettings:
+        if self.base_url is None and self.min_length > self.max_new_tokens:
+            raise ValueError("`min_length` must not exceed `max_new_tokens`")
+        return self
 
 
 class ConceptSettings(Settings):
@@ -197,13 +248,23 @@ class ConceptSettings(Settings):
     temperature: float = Field(0.3, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")
-    prompt: Path = Field(Path("config/prompts/concept.yaml"), description="chat template")
+    prompt: Path = Field(
+        Path("config/prompts/concept.yaml"),
+        description="chat messages as templates; when empty and `show_images`, `config/prompts/concept-images.yaml`",
+    )
     structured: bool = Field(
         False, description="ask for JSON of a given schema, where the server can; plain text otherwise"
     )
     show_images: bool = Field(
         False, description="show the exemplars themselves to the language model, which must see, instead of captions"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _images_have_a_prompt_of_their_own(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("show_images") is True and "prompt" not in values:
+            return {**values, "prompt": "config/prompts/concept-images.yaml"}
+        return values
 
 
 class GeneratorSettings(Settings):
@@ -276,7 +337,7 @@ class LlmSettings(Settings):
 
     model: str = Field(description="folder or hub id; with `base_url`, the name the server knows it by")
     revision: str | None = Field(None, description="hub revision")
-    base_url: str | None = Field(None, description="an external OpenAI-compatible server instead of our own vLLM")
+    base_url: BaseUrl | None = Field(None, description="an external OpenAI-compatible server instead of our own vLLM")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the external server's key")
     python: str | None = Field(
         None, description="interpreter that has vLLM; when empty `$DND_VLLM_PYTHON`, else `.venv-vllm/bin/python`"
@@ -284,8 +345,20 @@ class LlmSettings(Settings):
     concurrency: int = Field(32, ge=1, description="requests in flight")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
     startup_seconds: int = Field(600, ge=1, description="deadline for the server's start")
-    max_model_len: int = Field(1024, ge=64, description="longest prompt and answer together, in tokens")
+    max_model_len: int = Field(
+        1024, ge=64, description="longest prompt and answer together, in tokens; an image takes several hundred"
+    )
     server_arguments: list[str] = Field(default_factory=list, description="further arguments of the vLLM server")
+
+    @property
+    def chat_template(self) -> str | None:
+        """What `server_arguments` say of a chat template: its file or text, None where the model's own is used."""
+        found = None
+        for argument, following in pairwise([*self.server_arguments, ""]):
+            option, separator, value = argument.partition("=")
+            if option.replace("_", "-") == "--chat-template":
+                found = value if separator else following
+        return found
 
 
 class ShardSettings(Settings):

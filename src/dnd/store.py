@@ -18,8 +18,8 @@ from dnd.atomic import replaced
 log = logging.getLogger(__name__)
 
 DIGEST_BYTES = 16
-MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt", ".pth"}
-"""Suffixes of what a model's folder may load: configuration, weights, chat template and vocabulary."""
+MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt", ".pth", ".py"}
+"""Suffixes of what a model's folder may load: configuration, weights, chat template, vocabulary, trusted code."""
 
 
 def key(*parts: Any) -> str:

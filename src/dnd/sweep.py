@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dnd.config import SLUG, Config, ConfigError
@@ -160,8 +161,8 @@ def layers(config: Config) -> list[Layer]:
     known = known_layers(config)
     found: dict[tuple[str, str], Layer] = {}
     for row in sweep_rows(config):
-        for name in row.layers:
-            layer = _layer(row, name, known, layers_table(config))
+        for layer_name in (one for name in row.layers for one in _named(config, row, name, known)):
+            layer = _layer(row, layer_name, known, layers_table(config))
             if (layer.name, layer.slug) in found:
                 raise ConfigError(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
             found[layer.name, layer.slug] = layer
@@ -187,6 +188,49 @@ def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
             raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
         known[row["model"], row["layer"]] = row["slug"], int(row["units"])
     return known
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether a layer's name stands for several, such as ``encoder.layers.*.mlp``."""
+    return any(mark in name for mark in "*?[")
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """Return the names that a pattern stands for, in their order; ``*`` ends at a dot."""
+    parts = pattern.split(".")
+    return [
+        name for name in names if name.count(".") + 1 == len(parts) and all(map(fnmatchcase, name.split("."), parts))
+    ]
+
+
+def modules_table(config: Config, model: str) -> Path:
+    """Return where the inventory leaves the table of a network's modules."""
+    return Path("results", config.run, "modules", f"{model}.tsv")
+
+
+def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, str]]) -> list[str]:
+    """The layers that a name of a row stands for: itself, or all that fit a pattern and are known or in the inventory.
+
+    Raises
+    ------
+    UnknownLayer
+        None fits.
+    """
+    if not is_pattern(name):
+        return [name]
+    layers = [layer for model, layer in known if model == row.model]
+    table = modules_table(config, row.model)
+    if table.exists():
+        with table.open(newline="", encoding="utf-8") as file:
+            modules = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            layers += [one["layer"] for one in modules if one["units"]]
+    found = matching(name, dict.fromkeys(layers))
+    if not found:
+        raise UnknownLayer(
+            f"{row.where}: {layers_table(config)} has no layer of model {row.model!r} that is named like {name!r}. "
+            "`snakemake inventory` adds the layers that the model has"
+        )
+    return found
 
 
 def _layer(row: SweepRow, name: str, known: Mapping[tuple[str, str], tuple[str, int]], table: Path) -> Layer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +24,37 @@ PROBE = pa.schema(
         ("digest", pa.string()),  # sha256 of the bytes
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("label", pa.string()),  # null where the probe has none
         ("image", pa.binary()),  # the file's bytes, unchanged
     ]
 )
 REJECTED = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
+LISTING = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("label", pa.string()),
+        ("probe", pa.string()),  # the member of a union, otherwise the probe itself
+        ("file", pa.string()),  # inside the source's folder; null in a dataset
+        ("offset", pa.int64()),  # of a member of an archive
+        ("size", pa.int64()),  # null in a table, which does not tell it
+        ("row", pa.int64()),  # of a table
+    ]
+)
 
 TOPK_PART = pa.schema(
-    [("slug", pa.string()), ("unit", pa.int32()), ("image_id", pa.string()), ("activation", pa.float32())]
+    [
+        ("slug", pa.string()),
+        ("unit", pa.int32()),
+        ("image_ids", pa.list_(pa.string())),  # best first
+        ("activations", pa.list_(pa.float32())),
+    ]
 )
 STATISTICS_PART = pa.schema(
     [
         ("slug", pa.string()),
         ("unit", pa.int32()),
-        ("count", pa.int64()),
+        ("count", pa.int64()),  # of finite activations, as are all that follow
+        ("nonfinite", pa.int64()),
         ("total", pa.float64()),
         ("total_squares", pa.float64()),
         ("zeros", pa.int64()),
@@ -53,7 +73,8 @@ TOPK = pa.schema(
         ("mean", pa.float32()),
         ("std", pa.float32()),
         ("fraction_zero", pa.float32()),
-        ("idle", pa.string()),  # dead or constant; null for a unit that can be described
+        ("nonfinite", pa.int64()),  # images with an infinite activation or none, which nothing else here counts
+        ("idle", pa.string()),  # dead, constant or nonfinite; null for a unit that can be described
         ("low", pa.float32()),
         ("high", pa.float32()),
         ("quantiles", pa.list_(pa.float32())),  # of the control images, at activations.QUANTILES
@@ -106,6 +127,7 @@ IMAGES = pa.schema(
         ("seed", pa.int64()),
         ("key", pa.string()),
         ("image", pa.binary()),
+        ("problem", pa.string()),  # black or flagged, which keeps it from the scores; null when all is well
     ]
 )
 SCORES = pa.schema(
@@ -183,8 +205,23 @@ def table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def write(path: str | Path, rows: pa.Table, schema: pa.Schema, row_group_size: int = 1024) -> None:
+ORIGIN = b"dnd.origin"
+"""Key of the origin among the metadata of a file."""
+
+
+def write(
+    path: str | Path,
+    rows: pa.Table,
+    schema: pa.Schema,
+    row_group_size: int = 1024,
+    origin: Mapping[str, Any] | None = None,
+) -> None:
     """Write a table that has the schema, in one step: the file appears whole or not at all.
+
+    Parameters
+    ----------
+    origin : how the table came about, as JSON can hold it: see :meth:`dnd.jobs.Job.origin`. Without one the file's
+        bytes depend on the rows alone.
 
     Raises
     ------
@@ -195,9 +232,50 @@ def write(path: str | Path, rows: pa.Table, schema: pa.Schema, row_group_size: i
     """
     if not rows.schema.equals(schema):
         raise ValueError(f"{path}: schema is {rows.schema}, not {schema}")
+    rows = rows.replace_schema_metadata(None if origin is None else {ORIGIN: json.dumps(origin, sort_keys=True)})
+    with _naming(path), replaced(path) as partial:
+        pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)
+
+
+@contextmanager
+def writing(
+    path: str | Path, schema: pa.Schema, origin: Callable[[], Mapping[str, Any]] | None = None
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that writes some rows as a row group, so that a table does not have to fit the memory.
+
+    The file appears when the context ends without an error, whole or not at all.
+
+    Parameters
+    ----------
+    origin : asked last, how the table came about, as for :func:`write`.
+
+    Raises
+    ------
+    OSError
+        The disk is full, say; the message names the file and the reason.
+    """
+    with replaced(path) as partial:
+        with _naming(path):
+            file = pq.ParquetWriter(partial, schema, compression="zstd")
+
+        def add(rows: pa.Table) -> None:
+            with _naming(path):
+                file.write_table(rows, row_group_size=max(len(rows), 1))
+
+        try:
+            yield add
+            if origin:
+                file.add_key_value_metadata({ORIGIN: json.dumps(origin(), sort_keys=True)})
+        finally:
+            with _naming(path):
+                file.close()
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Let an error of writing say which file and why."""
     try:
-        with replaced(path) as partial:
-            pq.write_table(rows, partial, compression="zstd", row_group_size=row_group_size)
+        yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(f"{path} cannot be written: {reason}") from error
@@ -209,7 +287,7 @@ def read(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
 ) -> pa.Table:
-    """Read and join files of one schema, only the columns and rows asked for.
+    """Read and join files of one schema, only the columns and rows asked for; their origins stay behind.
 
     Raises
     ------
@@ -219,9 +297,54 @@ def read(
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     parts = []
     for file in files:
-        found = pq.read_schema(file)
-        if not found.equals(schema):
-            raise ValueError(f"{file}: schema is {found.names}, expected {schema.names}: delete it and run again")
+        _require(file, pq.read_schema(file), schema)
         parts.append(pq.read_table(file, columns=None if columns is None else list(columns), filters=where))
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-    return pa.concat_tables(parts) if parts else wanted.empty_table()
+    return pa.concat_tables(parts).replace_schema_metadata() if parts else wanted.empty_table()
+
+
+def origin(path: str | Path) -> dict[str, Any] | None:
+    """Return how a file's table came about, None where that was not recorded; only the file's end is read."""
+    found = (pq.read_metadata(path).metadata or {}).get(ORIGIN)
+    return None if found is None else json.loads(found)
+
+
+def row_groups(
+    paths: Sequence[str | Path],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    only: tuple[str, Collection[str]] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the rows of files as they are read, one row group at a time, so that no file has to fit the memory.
+
+    Parameters
+    ----------
+    only : a column and the values of it that are wanted; other row groups are not read.
+
+    Raises
+    ------
+    ValueError
+        A file has another schema.
+    """
+    values = None if only is None else pa.array(sorted(only[1]), schema.field(only[0]).type)
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            _require(path, file.schema_arrow, schema)
+            for group in range(file.num_row_groups):
+                if only is None:
+                    yield file.read_row_group(group, columns=columns).replace_schema_metadata()
+                    continue
+                found = pc.is_in(file.read_row_group(group, columns=[only[0]])[only[0]], values)
+                if pc.any(found).as_py():
+                    yield file.read_row_group(group, columns=columns).filter(found).replace_schema_metadata()
+
+
+def count(paths: str | Path | Sequence[str | Path]) -> int:
+    """Return the number of rows of files."""
+    files = [paths] if isinstance(paths, str | Path) else paths
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def _require(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
+        raise ValueError(f"{path}: schema is {found.names}, expected {expected.names}: delete it and run again")

@@ -1,237 +1,265 @@
-"""Target networks: load one, name its layers, capture their outputs, and map pixels to its input and back."""
+"""Target networks: name their layers, and read activations of units from a forward pass."""
 
 from __future__ import annotations
 
-import importlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
-from urllib.error import URLError
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import hub
+from dnd import basis as bases
+from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches
-from dnd.settings import TargetSettings
+from dnd.outputs import Form, Output, TargetError, arranged, pooled
+from dnd.preprocess import Preprocess
+from dnd.settings import BasisSettings
 
 R = TypeVar("R")
 
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; the right and lower edges are exclusive."""
+SIGNS = {"positive": 1, "negative": -1}
+MOST_ACTIVATIONS = 2**25
+"""Activations of a basis that are held at once: 128 MiB in float32."""
 
 
 @dataclass(frozen=True)
-class Preprocess:
-    """Resize the shorter side, cut the centre, normalise: what classification networks are published with.
+class Reading:
+    """A layer's units for a batch of n images, while the forward pass is on its way.
 
     Attributes
     ----------
-    resize : length of the shorter side in pixels.
-    crop : side of the square input in pixels.
-    mean, std : per channel, for values in [0, 1].
+    output : the layer's channels.
+    basis : what units are made of; None when they are the channels.
+    sign : 1, or -1 where what drives units below zero is described.
     """
 
-    resize: int
-    crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    output: Output
+    basis: Basis | None
+    sign: int
 
-    def image(self, image: Image.Image) -> Tensor:
-        """Return the network's input float [3, crop, crop] of a whole image."""
-        scale = self.resize / min(image.size)
-        size = [max(self.crop, round(side * scale)) for side in image.size]
-        left, top = ((side - self.crop) // 2 for side in size)
-        resized = image.resize(size, Image.Resampling.BILINEAR) if tuple(size) != image.size else image
-        return self._normalise(resized.crop((left, top, left + self.crop, top + self.crop)))
+    @property
+    def units(self) -> int:
+        """How many units the layer has."""
+        return self.output.positions.shape[2] if self.basis is None else self.basis.units
 
-    def cutout(self, image: Image.Image, box: Box) -> Tensor:
-        """Return the input of a part of an image, stretched to the square as the released driver does."""
-        # cut first: resize(box=...) lets pixels from outside the box bleed in
-        return self._normalise(image.crop(box).resize((self.crop, self.crop), Image.Resampling.BILINEAR))
+    def pooled(self, pooling: str) -> Tensor:
+        """Return activations float32 [n, units] for whole images.
 
-    def frame(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Return the part of an image that :meth:`image` shows the network, in original pixels x0, y0, x1, y1."""
-        scale = self.resize / min(width, height)
-        size = [max(self.crop, round(side * scale)) for side in (width, height)]
-        left, top = ((side - self.crop) // 2 for side in size)
-        across, down = width / size[0], height / size[1]
-        return left * across, top * down, (left + self.crop) * across, (top + self.crop) * down
+        Parameters
+        ----------
+        pooling : ``mean`` or ``max`` over the positions, or ``cls``, the class token.
 
-    def _normalise(self, image: Image.Image) -> Tensor:
-        values = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
-        return (values - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
+        Raises
+        ------
+        TargetError
+            There is no class token.
+        """
+        if self.basis is None:
+            # in float32, since sums in half precision round and overflow; the sign first, since it says which
+            # position is largest
+            signed = self.output._replace(
+                positions=self._signed(self.output.positions),
+                cls=None if self.output.cls is None else self._signed(self.output.cls),
+            )
+            found = pooled(signed, pooling)
+            reduced = self.output.grid is not None and pooling != "cls"
+            return found if reduced else found.clone()  # a later module may change the output in its place
+        if self.output.grid is None or pooling == "cls":
+            return self._signed(self.basis(pooled(self.output, pooling).float()))
+        return torch.stack([self._pooled_one(image, pooling) for image in range(len(self.output.positions))])
+
+    def _pooled_one(self, image: int, pooling: str) -> Tensor:
+        """The activations [units] of one image."""
+        found = [part.sum(0) if pooling == "mean" else part.amax(0) for part in self._parts(image)]
+        if pooling == "mean":
+            return torch.stack(found).sum(0) / self.output.positions.shape[1]
+        return torch.stack(found).amax(0)
+
+    def _parts(self, image: int) -> Iterator[Tensor]:
+        """The activations [some positions, units] of one image, in parts that the memory holds.
+
+        Always of all units, so that a unit's activations do not depend on which others are asked for.
+        """
+        assert self.basis is not None
+        for part in self.output.positions[image].split(max(1, MOST_ACTIVATIONS // self.basis.units)):
+            yield self._signed(self.basis(part.float()))
+
+    def maps(self, image: int, wanted: Tensor) -> Tensor | None:
+        """Return the activation maps float32 [wanted, h, w] of one image; None where the layer has no positions."""
+        if self.output.grid is None:
+            return None
+        if self.basis is None:
+            found = self._signed(self.output.positions[image][:, wanted])
+        else:
+            found = torch.cat([part[:, wanted] for part in self._parts(image)])
+        return found.T.unflatten(1, self.output.grid)
+
+    def _signed(self, values: Tensor) -> Tensor:
+        return values.float() if self.sign > 0 else -values.float()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A network in evaluation mode and its preprocessing."""
+    """A network in evaluation mode, its preprocessing, and what its units are.
+
+    Attributes
+    ----------
+    layout, prefix_tokens : see :class:`dnd.outputs.Form`.
+    basis : of units other than channels.
+    sign : ``positive``, or ``negative`` to read activations with the other sign.
+    """
 
     model: nn.Module
     preprocess: Preprocess
     device: torch.device
+    layout: str = "auto"
+    prefix_tokens: int | None = None
+    basis: BasisSettings | None = None
+    sign: str = "positive"
+    _bases: dict[str, Basis] = field(default_factory=dict, repr=False, compare=False)
+    _calls: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the network's weights."""
+        return next((one.dtype for one in self.model.parameters() if one.is_floating_point()), torch.float32)
 
     def module(self, layer: str) -> nn.Module:
         """Return the module of a dotted name.
 
         Raises
         ------
-        ValueError
+        TargetError
             There is none; the message lists the names on the level where the search ended.
         """
         found = self.model
         for i, part in enumerate(layer.split(".")):
             children = dict(found.named_children())
             if part not in children:
-                raise ValueError(
+                raise TargetError(
                     f"no module {layer!r}: {'.'.join(layer.split('.')[:i]) or 'the model'} has {sorted(children)}"
                 )
             found = children[part]
         return found
 
     @torch.inference_mode()
-    def outputs(self, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return the outputs of several layers from one forward pass of inputs [n, 3, h, w].
+    def read(self, inputs: Tensor, layers: Sequence[str], take: Callable[[str, Reading], R]) -> dict[str, R]:
+        """Run inputs [n, channels, h, w] through the network and return layer -> what ``take`` makes of its units.
+
+        ``take`` is called while the network runs, so that what a later module does to the output in its place cannot
+        be seen, and only what it returns is kept. Of a module that is called several times the last call counts.
 
         Raises
         ------
-        ValueError
-            An output is neither [n, units, h, w] nor [n, units].
+        TargetError
+            The network does not take such inputs, a layer is not called, or its output has no units.
         """
-        with captured(self, layers) as found:
-            self.model(inputs.to(self.device))
-        for layer, output in found.items():
-            if not isinstance(output, Tensor) or output.ndim not in (2, 4):
-                shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {layer!r} returns {shape}; expected a tensor [n, units, h, w] or [n, units]")
+        self._count_calls([layer for layer in layers if layer not in self._calls], inputs[:1])
+        found: dict[str, R] = {}
+        calls = Counter[str]()
+
+        def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+            calls[layer] += 1
+            if calls[layer] == self._calls[layer]:
+                seen = args[0] if bases.reads_input(self.basis) else output
+                try:
+                    found[layer] = take(layer, self.reading(layer, module, seen, len(inputs)))
+                except TargetError as error:
+                    raise TargetError(f"layer {layer!r} {error}") from None
+
+        with self._watched(layers, after):
+            self.forward(inputs)
         return found
 
+    def _count_calls(self, layers: Sequence[str], image: Tensor) -> None:
+        """Find out how often the network calls layers for one image [1, channels, h, w].
 
-@contextmanager
-def captured(target: Target, layers: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield a dictionary that every forward pass fills with the outputs of the layers."""
-    found: dict[str, Any] = {}
+        Raises
+        ------
+        TargetError
+            One is never called.
+        """
+        calls = Counter[str]()
+        if layers:
+            with self._watched(layers, lambda layer, module, args, output: calls.update([layer])):
+                self.forward(image)
+        for layer in layers:
+            if not calls[layer]:
+                raise TargetError(f"layer {layer!r} is not called when the network sees an image")
+        self._calls.update(calls)
 
-    def keep(layer: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, inputs, output: found.__setitem__(layer, output)
+    @contextmanager
+    def _watched(self, layers: Sequence[str], watch: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
+        """Call ``watch`` with a layer's name, module, arguments and output whenever the network calls it."""
+        handles = []
+        try:
+            for layer in layers:
+                handles.append(self.module(layer).register_forward_hook(partial(watch, layer)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
-    handles = [target.module(layer).register_forward_hook(keep(layer)) for layer in layers]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+    def forward(self, inputs: Tensor) -> Any:
+        """Run inputs through the network.
 
+        Raises
+        ------
+        TargetError
+            It does not take them.
+        """
+        try:
+            return self.model(inputs.to(self.device, self.dtype))
+        except (TargetError, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, ValueError, AssertionError, TypeError, NotImplementedError) as error:
+            shape = "x".join(map(str, inputs.shape[1:]))
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise TargetError(
+                f"the network does not take an image of {shape} (channels x height x width), which is what "
+                f"`preprocess` makes (size, and one mean and std for each channel): {reason}"
+            ) from error
 
-def pool(output: Tensor, pooling: str) -> Tensor:
-    """Reduce [n, units, h, w] to [n, units] by the spatial ``mean`` or ``max``; [n, units] is returned as it is."""
-    if output.ndim == 2:
-        return output
-    return output.mean((2, 3)) if pooling == "mean" else output.amax((2, 3))
+    def reading(self, layer: str, module: nn.Module, output: Any, images: int) -> Reading:
+        """Return the units of a module's output, or of its input where the basis says so.
+
+        Raises
+        ------
+        TargetError
+            It has none.
+        """
+        found = arranged(output, module, images, Form(self.layout, self.prefix_tokens, self.preprocess.size))
+        if self.basis is None:
+            return Reading(found, None, SIGNS[self.sign])
+        if layer not in self._bases:
+            self._bases[layer] = bases.load(self.basis, self.model, layer, self.device)
+        one, channels = self._bases[layer], found.positions.shape[2]
+        if one.channels != channels:
+            raise TargetError(f"has {channels} channels; its basis {self.basis.path} is made for {one.channels}")
+        return Reading(found, one, SIGNS[self.sign])
 
 
 def fixed_batches(
-    items: Sequence[Any], load: Callable[[Any], Tensor], size: BatchSize, run: Callable[[Tensor], R]
+    items: Sequence[Any],
+    load: Callable[[Any], Tensor],
+    size: BatchSize,
+    run: Callable[[Sequence[Any], Tensor], R],
 ) -> Iterator[tuple[Sequence[Any], R]]:
-    """Yield items with what ``run`` makes of their inputs [size, ...]; the last batch is filled up with zeros.
+    """Yield items with what ``run`` makes of them and of their inputs [size, ...].
 
-    The size is halved when the device runs out of memory: see :func:`dnd.batches.in_batches`.
+    The last batch is filled up with zeros; the size is halved when the device runs out of memory: see
+    :func:`dnd.batches.in_batches`.
     """
 
     def work(part: Sequence[Any], shape: int) -> R:
         stacked = torch.stack([load(item) for item in part])
         if len(part) < shape:
             stacked = torch.cat([stacked, stacked.new_zeros(shape - len(part), *stacked.shape[1:])])
-        return run(stacked)
+        return run(part, stacked)
 
     return in_batches(items, size, work)
-
-
-def load(settings: TargetSettings, device: torch.device | None = None) -> Target:
-    """Load a target network with its preprocessing, frozen and in evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        The factory, the weights or the preprocessing cannot be found; the message says which.
-    """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, published = _SOURCES[settings.source](settings)
-    if settings.preprocess is not None:
-        published = json.loads(settings.preprocess.read_text())
-    if published is None:
-        raise ValueError(f"{settings.factory}: set `preprocess`, since its weights do not say how images are prepared")
-    preprocess = Preprocess(published["resize"], published["crop"], tuple(published["mean"]), tuple(published["std"]))
-    return Target(model.to(device).eval().requires_grad_(False), preprocess, device)
-
-
-def _python(settings: TargetSettings) -> tuple[nn.Module, Mapping[str, Any] | None]:
-    name, _, function = settings.factory.partition(":")
-    try:
-        factory = getattr(importlib.import_module(name), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"factory {settings.factory!r}: {error}; expected package.module:function") from error
-    return factory(**settings.arguments), None
-
-
-def _torchvision(settings: TargetSettings) -> tuple[nn.Module, Mapping[str, Any] | None]:
-    from torchvision import models
-
-    weights = published_weights(settings)
-    if weights is None:
-        model = models.get_model(settings.factory, weights=None, **settings.arguments)
-        if settings.weights is not None:
-            model.load_state_dict(_state(Path(settings.weights)))
-        return model, None
-    preset = weights.transforms()
-    published = {
-        "resize": preset.resize_size[0],
-        "crop": preset.crop_size[0],
-        "mean": preset.mean,
-        "std": preset.std,
-    }
-    try:
-        return models.get_model(settings.factory, weights=weights, **settings.arguments), published
-    except URLError as error:
-        raise hub.absent(f"{settings.factory} with {settings.weights}", torch.hub.get_dir(), error) from None
-
-
-def published_weights(settings: TargetSettings) -> Any:
-    """Return torchvision's weights enum of a target; None where its weights are a file or none.
-
-    Raises
-    ------
-    ValueError
-        There is no such model, or it has no such weights.
-    """
-    from torchvision import models
-
-    name = settings.weights
-    if settings.source != "torchvision" or name is None:
-        return None
-    if "/" in name or name.endswith((".pt", ".pth", ".safetensors")):
-        return None
-    known = models.get_model_weights(settings.factory)
-    if name not in known.__members__:
-        raise ValueError(f"{settings.factory} has no weights {name!r}; torchvision has {sorted(known.__members__)}")
-    return known[name]
-
-
-def _state(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, weights_only=True, map_location="cpu")
-
-
-_SOURCES: dict[str, Callable[[TargetSettings], tuple[nn.Module, Mapping[str, Any] | None]]] = {
-    "python": _python,
-    "torchvision": _torchvision,
-}

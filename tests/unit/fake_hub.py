@@ -1,10 +1,12 @@
-"""A stand-in for the model hub on the loopback interface: as much of its API as a download needs.
+"""A stand-in for the hub of models and datasets on the loopback interface: as much of its API as a download needs.
 
-Repositories are folders; what is asked for is recorded, so that a test can tell what was downloaded.
+Repositories are folders, of models and of datasets; what is asked for is recorded, so that a test can tell what was
+downloaded.
 """
 
 import hashlib
 import json
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,22 +47,19 @@ def serve(repositories):
 
         def answer(self):
             path = unquote(urlsplit(self.path).path)
-            parts = path.removeprefix("/api/models").strip("/").split("/")
+            parts = re.sub(r"^/api/(models|datasets)|^/datasets", "", path).strip("/").split("/")
             repository, rest = "/".join(parts[:2]), parts[2:]
             if repository not in hub.repositories:
                 return self.reply(401, X_Error_Code="RepoNotFound", X_Error_Message="Repository not found")
             if repository in hub.gated:
                 return self.reply(403, X_Error_Code="GatedRepo", X_Error_Message="Access is restricted")
             files = hub.files(repository)
-            if path.startswith("/api/models"):
+            if path.startswith("/api/"):
                 kind, revision = (*rest, "main", "main")[:2]
                 if revision not in ("main", COMMIT):
                     return self.reply(404, X_Error_Code="RevisionNotFound", X_Error_Message="Invalid rev id")
                 if kind == "tree":
-                    body = [
-                        {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
-                        for name, file in files.items()
-                    ]
+                    body = _tree(files, "/".join(rest[2:]), "recursive=false" not in self.path.lower())
                 else:
                     body = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
                 return self.reply(200, json.dumps(body).encode(), Content_Type="application/json")
@@ -83,6 +82,19 @@ def serve(repositories):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _tree(files, folder, recursive):
+    """What a repository has below a folder; its folders, too, where it is not asked for what lies in them."""
+    start = f"{folder}/" if folder else ""
+    below = {name.removeprefix(start): file for name, file in files.items() if name.startswith(start)}
+    found = [
+        {"type": "file", "path": start + name, "size": file.stat().st_size, "oid": _etag(file)}
+        for name, file in below.items()
+        if recursive or "/" not in name
+    ]
+    folders = () if recursive else sorted({name.partition("/")[0] for name in below if "/" in name})
+    return found + [{"type": "directory", "path": start + name, "oid": "0" * 40} for name in folders]
 
 
 def _etag(file):

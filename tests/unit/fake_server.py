@@ -1,9 +1,13 @@
-"""A stand-in for vLLM that answers ``/health`` and chat completions; arguments: port and behaviours.
+"""A stand-in for vLLM that answers ``/health``, ``/v1/models`` and chat completions; arguments: port and behaviours.
+
+It answers what the last message says, pictures as their data URLs, and the seed. Words of the message make it fail in
+the ways of real servers, with their words (``WORDS``), and so do names of models (``MODELS``).
 
 Behaviours: ``die`` ends at once with a message; ``mute`` never gets healthy; ``child`` starts a child that ignores
 SIGTERM; ``stubborn`` ignores SIGTERM itself; ``pids=FILE`` writes the numbers of its processes to a file; ``foreign``
 knows no key; ``taken=FILE`` finds its port taken the first time, when there is no such file yet; ``crash=FILE`` is
-killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always.
+killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always;
+``log=FILE`` writes what it is asked, one request a line.
 """
 
 import json
@@ -14,6 +18,53 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 port, behaviours = int(sys.argv[1]), sys.argv[2:]
+
+OFFERED = ["m", "another"]
+WORDS = {
+    "fail": (400, {"message": "cannot"}),
+    "too long": (
+        400,
+        {
+            "message": "This model's maximum context length is 256 tokens. However, your prompt contains at least 257 "
+            "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the "
+            "input prompt. (parameter=input_tokens, value=257)",
+            "type": "BadRequestError",
+            "code": 400,
+        },
+    ),
+    "too much": (400, {"message": "Please shorten it.", "code": "context_length_exceeded"}),
+    "flagged": (403, {"message": "flagged by moderation"}),
+}
+"""A word of the message -> status and error."""
+MODELS = {
+    "forgetful": (
+        400,
+        "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if "
+        "the tokenizer does not define one.",
+    ),
+    "gemma": (400, "System role not supported"),
+    "turbo": (400, "Invalid model: turbo"),
+}
+"""A name of a model -> status and message."""
+REFUSED = {
+    "plain": {"response_format": "Invalid parameter: 'response_format' of type 'json_schema' is not supported here."},
+    "old": {"response_format": "guided decoding is not available"},
+    "modern": {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+        "Use 'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.3 with this model. "
+        "Only the default (1) value is supported.",
+    },
+}
+"""A name of a model -> settings that it refuses, and in which words."""
+
+
+def shown(message):
+    """What a message says: text, and pictures as their URLs."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] if part["type"] == "text" else part["image_url"]["url"] for part in content)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,13 +85,26 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             return self.reply(503 if "mute" in behaviours else 200, {})
         known = self.headers["Authorization"] == f"Bearer {os.environ['VLLM_API_KEY']}" and "foreign" not in behaviours
-        return self.reply(200 if known else 401, {})
+        if not known:
+            return self.refuse()
+        if self.path != "/v1/models":
+            return self.reply(404, {"detail": "Not Found"})
+        return self.reply(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in OFFERED]})
+
+    def refuse(self):
+        key = (self.headers["Authorization"] or "").removeprefix("Bearer ")
+        return self.reply(401, {"error": {"message": f"wrong key: {key}, also known as sk-{key[:2]}*****{key[-2:]}"}})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["Authorization"] != f"Bearer {os.environ['VLLM_API_KEY']}":
-            return self.reply(401, {"error": {"message": "wrong key"}})
-        text = body["messages"][-1]["content"]
+            return self.refuse()
+        if self.path != "/v1/chat/completions":
+            return self.reply(404, {"detail": "Not Found"})
+        if log := next((one.removeprefix("log=") for one in behaviours if one.startswith("log=")), None):
+            with open(log, "a") as file:
+                file.write(json.dumps(body) + "\n")
+        text, model = shown(body["messages"][-1]), body.get("model", "")
         if "crash" in text:
             for behaviour in behaviours:
                 mark, _, file = behaviour.partition("=")
@@ -48,15 +112,29 @@ class Handler(BaseHTTPRequestHandler):
                     if file:
                         open(file, "w").close()
                     os.kill(os.getpid(), signal.SIGKILL)
-        if "fail" in text:
-            return self.reply(400, {"error": {"message": "cannot"}})
+        if model in MODELS:
+            status, message = MODELS[model]
+            return self.reply(status, {"error": {"message": message}})
+        if model.startswith("unknown"):
+            return self.reply(404, {"error": {"message": f"The model `{model}` does not exist.", "code": 404}})
+        for setting, message in REFUSED.get(model, {}).items():
+            if setting in body:
+                return self.reply(400, {"error": {"message": message, "param": setting}})
+        if model == "blind" and "data:" in text:
+            return self.reply(400, {"error": {"message": "blind is not a multimodal model"}})
+        for word, (status, error) in WORDS.items():
+            if word in text:
+                return self.reply(status, {"error": error})
         if "broken" in text:
             return self.reply(200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m"})
-        choice = {
-            "index": 0,
-            "finish_reason": "length" if "long" in text else "stop",
-            "message": {"role": "assistant", "content": f"{text} {body['seed']}"},
-        }
+        message = {"role": "assistant", "content": f"{text} {body.get('seed')}"}
+        if "response_format" in body:
+            message["content"] = json.dumps({"concept": text})
+        if "thoughts" in text:
+            message |= {"content": None, "reasoning" if model == "reasoner" else "reasoning_content": "Well ..."}
+        if "decline" in text:
+            message |= {"content": None, "refusal": "I cannot help with that."}
+        choice = {"index": 0, "finish_reason": "length" if "long" in text else "stop", "message": message}
         return self.reply(
             200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         )

@@ -9,7 +9,9 @@ from PIL import Image
 from torch import nn
 
 from dnd import tables
-from dnd.targets import Preprocess, Target
+from dnd.preprocess import Preprocess
+from dnd.settings import PreprocessSettings
+from dnd.targets import Target
 
 
 class Channels(nn.Module):
@@ -27,9 +29,13 @@ class Channels(nn.Module):
         return self.flat(torch.stack([torch.full_like(x[:, 0], 2.0), torch.zeros_like(x[:, 0])], 1))
 
 
+def plain(size, **settings):
+    """Preprocessing that leaves pixels of the right size as they are, in [0, 1]."""
+    return Preprocess(PreprocessSettings(size=size, **settings))
+
+
 def TinyTarget(side=64):
-    preprocess = Preprocess(side, side, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    return Target(Channels().eval(), preprocess, torch.device("cpu"))
+    return Target(Channels().eval(), plain(side), torch.device("cpu"))
 
 
 def png(pixels):
@@ -45,6 +51,7 @@ def write_probe(path, images):
             "digest": hashlib.sha256(data).hexdigest(),
             "width": Image.open(io.BytesIO(data)).width,
             "height": Image.open(io.BytesIO(data)).height,
+            "label": None,
             "image": data,
         }
         for name, data in sorted(images.items())

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from handmade import png, write_probe
+from pydantic import ValidationError
 
 from dnd import captions, tables
 from dnd.backends.captioner import BATCH
@@ -65,6 +66,48 @@ def test_other_settings_make_other_captions(setting):
     assert again.seen == 3
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"max_new_tokens": 7}, {"min_length": 2}, {"prompt": "a photo of"}, {"dtype": "float16"}, {"revision": "v2"}),
+        *({"model": "owner/other"}, {"trust_remote_code": True}),
+    ],
+)
+def test_the_key_holds_what_changes_a_caption(change):
+    settings = CaptionSettings(model="owner/model")
+    assert captions.caption_key(settings.model_copy(update=change), "a", None) != captions.caption_key(
+        settings, "a", None
+    )
+
+
+def test_the_key_leaves_out_where_and_how_fast_a_server_is_and_what_auto_means_there(monkeypatch):
+    def name(**values):
+        return captions.caption_key(CaptionSettings(model="seer", base_url="http://a", **values), "a", (0, 0, 1, 1))
+
+    there = captions.caption_key(
+        CaptionSettings(model="seer", base_url="http://b", api_key_env="KEY", concurrency=2), "a", (0, 0, 1, 1)
+    )
+    assert there == name() == name(dtype="auto")
+    here = CaptionSettings(model="seer", dtype="auto")
+    on_cpu = captions.caption_key(here, "a", None)
+    assert on_cpu == captions.caption_key(here.model_copy(update={"dtype": "float32"}), "a", None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert captions.caption_key(here, "a", None) != on_cpu
+
+
+def test_an_empty_caption_is_asked_for_again(setting):
+    probe, table, store, settings = setting
+
+    class Silent(Sizes):
+        def captions(self, images):
+            return ["" for _ in super().captions(images)]
+
+    assert captions.run(Silent(), table, [probe], settings, store)["caption"].to_pylist() == [""] * 3
+    again = Sizes()
+    assert "6 by 8" in captions.run(again, table, [probe], settings, store)["caption"].to_pylist()
+    assert again.seen == 3
+
+
 def test_a_killed_job_resumes_where_it_stopped(setting, tmp_path):
     _, _, store, settings = setting
     images = {f"{i:03d}.png": png(np.full((4, 4, 3), i)) for i in range(2 * BATCH)}
@@ -75,3 +118,9 @@ def test_a_killed_job_resumes_where_it_stopped(setting, tmp_path):
     rest = Sizes()
     assert captions.run(rest, table, [probe], settings, store).num_rows == 2 * BATCH
     assert rest.seen == BATCH
+
+
+def test_a_shortest_caption_longer_than_the_longest_is_refused():
+    with pytest.raises(ValidationError, match="`min_length` must not exceed `max_new_tokens`"):
+        CaptionSettings(model="owner/model", min_length=9, max_new_tokens=8)
+    CaptionSettings(model="seer", base_url="http://127.0.0.1:9", max_new_tokens=3)  # a server knows no shortest

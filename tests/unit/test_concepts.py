@@ -1,69 +1,26 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from dnd import tables
-from dnd.backends.llm import Answer
+from dnd.backends.chat import Answer, picture_names
 from dnd.concepts import (
+    CONCEPT_FORMAT,
     Candidate,
-    PromptError,
     UnitCaptions,
+    UnitImages,
     merge,
-    messages,
-    normalise,
     propose,
-    read_prompt,
     seed,
     shuffles,
-    without_stutter,
+    unit_captions,
+    unit_images,
 )
 from dnd.settings import ConceptSettings
 
-PROMPT = Path(__file__).parents[2] / "config/prompts/concept.yaml"
-
-
-@pytest.mark.parametrize(
-    ("answer", "concept"),
-    [
-        ("Red Stars", "red stars"),
-        ("red stars.", "red stars"),
-        ("Concept: red stars", "red stars"),
-        ("The concept is:\n\nRed stars\n", "red stars"),
-        ("red stars\nNote: most of them", "red stars"),
-        ('"Red stars."', "red stars"),
-        ("“red  stars”", "red stars"),
-        ("**Red stars**", "red stars"),
-        ("1. red stars", "red stars"),
-        ("- red\tstars", "red stars"),
-        ("<think>one two: three</think>red stars", "red stars"),
-        ("<think>cut off", None),
-        ("colourful, knitted fabric", "colourful, knitted fabric"),
-        ("3d shapes", "3d shapes"),
-        ("one two three four five", "one two three four five"),
-        ("one two three four five six", None),
-        ("", None),
-        (" \n\t", None),
-        ("Concept:", None),
-        ("123.", None),
-        ("red red red", None),
-        ("red red stars", "red red stars"),
-        ("red\x00\x1bstars", "red stars"),
-    ],
-)
-def test_an_answer_becomes_a_concept_or_is_malformed(answer, concept):
-    assert normalise(answer, max_words=5) == concept
-
-
-def test_the_longest_concept_is_a_setting():
-    assert normalise("a b c", max_words=2) is None
-    assert normalise("a b", max_words=2) == "a b"
-
-
-def test_a_caption_that_loops_is_said_once():
-    assert without_stutter("a red red red red star") == "a red star"
-    assert without_stutter("on the wall on the wall on the wall again") == "on the wall again"
-    assert without_stutter("a red red star") == "a red red star"
+PROMPTS = Path(__file__).parents[2] / "config/prompts"
 
 
 def test_candidates_come_by_votes_then_first_seen_with_their_samples():
@@ -101,38 +58,6 @@ def test_seeds_follow_from_unit_captions_and_sample():
     assert all(0 <= value < 2**31 for value in [base, *others])
 
 
-def test_the_shipped_prompt_ends_with_the_captions_one_per_line():
-    template = read_prompt(PROMPT)
-    filled = messages(template, ["a red star", "two\nlines", "{{ captions }}"])
-    assert [message["role"] for message in filled] == ["system", "user", "assistant", "user", "assistant", "user"]
-    assert filled[-1]["content"] == "a red star\ntwo lines\n{{ captions }}"
-    assert "red star" not in json.dumps(filled[:-1])
-    for shot in filled[2:-1:2]:
-        assert normalise(shot["content"]) == shot["content"]
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("role: user", "list of messages"),
-        ("- role: user\n  text: hello", "`role` and `content`"),
-        ("- role: robot\n  content: '{{ captions }}'", "robot"),
-        ("- role: user\n  content: nothing of them", "captions"),
-        ("- role: user\n  content: '{{ captoins }}'", "captoins"),
-        ("- role: user\n  content: '{{ captions'", "end of"),
-        ("- role: user\n  content: [1", "not YAML"),
-        ("- role: user\n  content: 3", "not text"),
-    ],
-)
-def test_a_wrong_prompt_is_named_with_its_mistake(tmp_path, content, complaint):
-    path = tmp_path / "prompt.yaml"
-    path.write_text(content)
-    with pytest.raises(PromptError) as error:
-        read_prompt(path)
-    assert str(path) in str(error.value)
-    assert complaint in str(error.value)
-
-
 class First:
     """Answers with the first caption shown; keeps what it was asked."""
 
@@ -145,7 +70,8 @@ class First:
 
 
 def settings(**values):
-    return ConceptSettings(prompt=PROMPT, **values)
+    name = "concept-images.yaml" if values.get("show_images") else "concept.yaml"
+    return ConceptSettings(prompt=PROMPTS / name, **values)
 
 
 def test_both_tables_tell_where_a_concept_comes_from():
@@ -218,3 +144,92 @@ def test_a_unit_without_captions_is_not_asked_about():
     assert len(ask.requests) == 2
     assert answers["unit"].to_pylist() == [1, 1]
     assert concepts["unit"].to_pylist() == [1]
+
+
+def test_structured_questions_show_their_examples_in_the_form_they_ask_for():
+    ask = First()
+    propose([UnitCaptions("n", "s", 0, ["a b", "c d"])], ask, settings(samples=1, structured=True, max_tokens=24))
+    plain = First()
+    propose([UnitCaptions("n", "s", 0, ["a b", "c d"])], plain, settings(samples=1, max_tokens=24))
+    asked, before = ask.requests[0], plain.requests[0]
+    assert asked.response_format == CONCEPT_FORMAT
+    assert before.response_format is None
+    assert asked.max_tokens > before.max_tokens == 24  # the form takes some
+    for message, other in zip(asked.messages, before.messages, strict=True):
+        if message["role"] == "assistant":
+            assert json.loads(message["content"]) == {"concept": other["content"]}
+        else:
+            assert message == other
+    assert asked.key("w") != before.key("w")
+
+
+@pytest.mark.parametrize("answer", ['{"concept": "Red Stars"}', "red stars", '```json\n{"concept": "red stars"}\n```'])
+def test_a_structured_answer_counts_whether_or_not_the_server_kept_to_the_form(answer):
+    units = [UnitCaptions("n", "s", 0, ["x", "y"])]
+    concepts, answers = propose(units, lambda _: [Answer(answer)], settings(samples=1, structured=True))
+    assert concepts["concept"].to_pylist() == ["red stars"]
+    assert answers["answer"].to_pylist() == [answer]
+
+
+def exemplars(*places):
+    rows = [
+        {"unit": 3, "rank": rank, "image_id": name, "box": box, "activation": 1.0, "heatmap": None, "heatmap_box": None}
+        for rank, (name, box) in reversed(list(enumerate(places)))
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.EXEMPLARS)
+
+
+def test_captions_and_pictures_come_in_the_order_of_ranks():
+    table = exemplars(("b", None), ("a", [0, 0, 4, 4]), ("b", [1, 1, 2, 2]))
+    captions = pa.Table.from_pylist(
+        [
+            {"image_id": "a", "box": [0, 0, 4, 4], "caption": "part of a"},
+            {"image_id": "b", "box": None, "caption": "b"},
+            {"image_id": "b", "box": [1, 1, 2, 2], "caption": "part of b"},
+        ],
+        schema=tables.CAPTIONS,
+    )
+    assert unit_captions("n", "s", table, captions) == [UnitCaptions("n", "s", 3, ["b", "part of a", "part of b"])]
+    names = {("b", None): "B", ("a", (0, 0, 4, 4)): "A1", ("b", (1, 1, 2, 2)): "B1"}
+    assert unit_images("n", "s", table, names) == [UnitImages("n", "s", 3, ["B", "A1", "B1"])]
+
+
+class Looker:
+    """Answers with the first picture's bytes, which only the function that shows pictures has."""
+
+    def __init__(self):
+        self.requests = []
+
+    def __call__(self, requests):
+        self.requests += requests
+        return [Answer(request.pictures(picture_names(request.messages[-1])[0])) for request in requests]
+
+
+def test_pictures_go_to_the_model_in_shuffled_orders_and_their_names_into_the_table():
+    ask, names = Looker(), [f"image sha256:{rank:064x}" for rank in range(12)]
+    unit = UnitImages("n", "s", 3, names)
+    concepts, answers = propose(
+        [unit], ask, settings(samples=4, show_images=True), show=lambda name: f"thing {int(name[-2:], 16)}"
+    )
+    assert ask.requests[0].temperature == 0.3
+    orders = set()
+    for request, row in zip(ask.requests, answers.to_pylist(), strict=True):
+        shown = picture_names(request.messages[-1])
+        assert shown == [names[rank] for rank in row["captions"]]
+        assert sorted(row["captions"]) == list(range(10))  # the best ten
+        assert json.loads(row["prompt"]) == request.messages
+        assert len(row["prompt"]) < 3000
+        assert row["concept"] == f"thing {row['captions'][0]}"
+        orders.add(tuple(row["captions"]))
+    assert len(orders) == 4
+    assert sum(concepts["votes"].to_pylist()) == 4
+    again, _ = propose(
+        [unit], Looker(), settings(samples=4, show_images=True), show=lambda name: f"thing {int(name[-2:], 16)}"
+    )
+    assert again == concepts
+
+
+def test_a_unit_without_pictures_is_not_asked_about():
+    ask = Looker()
+    propose([UnitImages("n", "s", 0, [])], ask, settings(show_images=True))
+    assert ask.requests == []

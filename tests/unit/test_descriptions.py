@@ -33,6 +33,7 @@ def parts():
             "mean": 0.0,
             "std": 0.0,
             "fraction_zero": 0.0,
+            "nonfinite": 0,
             "idle": idle,
             "low": low,
             "high": high,

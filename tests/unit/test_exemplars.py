@@ -1,12 +1,17 @@
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from handmade import TinyTarget, png, write_probe
+from handmade import Channels, TinyTarget, plain, png, write_probe
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dnd import exemplars
 from dnd.settings import ExemplarSettings
+from dnd.targets import Target
 
 SETTINGS = ExemplarSettings()
 
@@ -25,34 +30,34 @@ def test_stretching_does_not_wrap_values_above_one():
 
 def test_flat_map_has_no_crops():
     assert exemplars.stretched(torch.full((4, 4), 2.0)) is None
-    assert exemplars.crops(torch.full((4, 4), 2.0), (0, 0, 64, 64), (64, 64), 64, SETTINGS) == []
+    assert exemplars.crops(torch.full((4, 4), 2.0), (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS) == []
 
 
 def test_crops_are_the_boxes_of_the_blobs_largest_first():
     heat = blob((2, 4, 22, 24), (30, 30, 60, 60))
-    assert exemplars.crops(heat, (0, 0, 64, 64), (64, 64), 64, SETTINGS) == [(30, 30, 60, 60), (2, 4, 22, 24)]
+    assert exemplars.crops(heat, (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS) == [(30, 30, 60, 60), (2, 4, 22, 24)]
 
 
 def test_small_and_frame_filling_blobs_are_left_out():
-    assert exemplars.crops(blob((2, 2, 10, 30)), (0, 0, 64, 64), (64, 64), 64, SETTINGS) == []
-    assert exemplars.crops(blob((1, 1, 63, 63)), (0, 0, 64, 64), (64, 64), 64, SETTINGS) == []
+    assert exemplars.crops(blob((2, 2, 10, 30)), (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS) == []
+    assert exemplars.crops(blob((1, 1, 63, 63)), (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS) == []
 
 
 def test_at_most_so_many_crops():
     heat = blob(*[(x, y, x + 14, y + 14) for x in (1, 17, 33, 49) for y in (1, 17)])
-    assert len(exemplars.crops(heat, (0, 0, 64, 64), (64, 64), 64, SETTINGS)) == 4
+    assert len(exemplars.crops(heat, (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS)) == 4
 
 
 def test_overlapping_crops_keep_the_larger():
     # an L that encloses a square: the square's box lies inside the L's box with IoU (30*30)/(40*40) = .56
     heat = blob((0, 0, 8, 40), (0, 0, 40, 8), (10, 10, 40, 40))
-    assert exemplars.crops(heat, (0, 0, 64, 64), (64, 64), 64, SETTINGS) == [(0, 0, 40, 40)]
-    assert len(exemplars.crops(heat, (0, 0, 64, 64), (64, 64), 64, ExemplarSettings(max_overlap=0.6))) == 2
+    assert exemplars.crops(heat, (0, 0, 64, 64), (64, 64), (64, 64), SETTINGS) == [(0, 0, 40, 40)]
+    assert len(exemplars.crops(heat, (0, 0, 64, 64), (64, 64), (64, 64), ExemplarSettings(max_overlap=0.6))) == 2
 
 
 def test_boxes_are_mapped_back_through_the_centre_crop():
     # the network sees the middle 200 x 200 of a 400 x 200 image, as 50 x 50 pixels
-    boxes = exemplars.crops(blob((10, 10, 30, 40), side=50), (100, 0, 300, 200), (400, 200), 50, SETTINGS)
+    boxes = exemplars.crops(blob((10, 10, 30, 40), side=50), (100, 0, 300, 200), (400, 200), (50, 50), SETTINGS)
     assert boxes == [(140, 40, 220, 160)]
 
 
@@ -109,6 +114,36 @@ def test_images_are_spread_over_those_that_reach_the_share():
     assert exemplars.spread(names, activations, ExemplarSettings(images=3, reach=1)) == ["00", "01", "02"]
     assert exemplars.spread(names, activations, ExemplarSettings(images=3, reach=0.5, pool=5)) == ["00", "02", "04"]
     assert exemplars.spread(names[:2], [0.0, -1.0], ExemplarSettings(images=3)) == ["00", "01"]
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_images_in_memory_change_nothing(probe, monkeypatch, chunk):
+    top = {0: ["a.png", "b.png", "c.png"], 2: ["b.png"]}
+    expected = exemplars.run(TinyTarget(), "colour", top, [probe], pooling="mean", settings=SETTINGS)
+    monkeypatch.setattr(exemplars, "CHUNK", chunk)
+    assert exemplars.run(TinyTarget(), "colour", top, [probe], pooling="mean", settings=SETTINGS).equals(expected)
+
+
+def test_what_drives_a_unit_below_zero(probe):
+    negative = replace(TinyTarget(), sign="negative")
+    found = exemplars.run(negative, "colour", {0: ["a.png", "c.png"]}, [probe], pooling="max", settings=SETTINGS)
+    rows = found.to_pylist()
+    assert [row["activation"] for row in rows] == [0, 0]
+    assert [row["box"] for row in rows] == [None, None]
+    dark = np.array(Image.open(io.BytesIO(rows[0]["heatmap"])))
+    assert (dark[0, 0], dark[20, 20]) == (255, 0)  # lowest where the square is
+
+
+def test_views_without_a_finite_activation_are_left_out(probe):
+    class Broken(Channels):
+        def forward(self, x):
+            return super().forward(torch.where(x.mean((1, 2, 3), keepdim=True) > 0.3, x / 0, x))
+
+    target = Target(Broken().eval(), plain(64), torch.device("cpu"))
+    several = ExemplarSettings(views_per_image=5)
+    found = exemplars.run(target, "colour", {0: ["a.png", "c.png"]}, [probe], pooling="mean", settings=several)
+    # the cut-out of the square is all red, a third of the brightest
+    assert [(row["image_id"], row["box"]) for row in found.to_pylist()] == [("a.png", None), ("c.png", None)]
 
 
 def test_units_without_images_get_no_rows(probe):

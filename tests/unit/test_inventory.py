@@ -1,35 +1,40 @@
 """What a network consists of, and how layers.tsv grows: old rows stay, mistakes name what is near."""
 
 import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from handmade import TinyTarget
+from handmade import TinyTarget, plain
 from torch import nn
 
 from dnd import config, inventory
 from dnd.inventory import ModuleRow, Wanted
-from dnd.targets import Preprocess, Target
+from dnd.settings import BasisSettings
+from dnd.targets import Target
 
 HEADER = "model\tlayer\tslug\tunits\n"
 KNOWN = {
     "net": [
-        ModuleRow("conv1", "Conv2d", "8x4x4", 8),
-        ModuleRow("layer4", "Sequential", "16x2x2", 16),
-        ModuleRow("layer4.0/a b", "Conv2d", "16x2x2", 16),
-        ModuleRow("tokens", "Encoder", "197x768", None),
-        ModuleRow("unused", "Linear", "", None),
+        ModuleRow("conv1", "Conv2d", "8x4x4", 8, ""),
+        ModuleRow("layer4", "Sequential", "16x2x2", 16, ""),
+        ModuleRow("layer4.0/a b", "Conv2d", "16x2x2", 16, ""),
+        ModuleRow("layer4.0", "Block", "16x2x2", 16, ""),
+        ModuleRow("layer4.1", "Block", "16x2x2", 16, ""),
+        ModuleRow("tokens", "Encoder", "2x3x4x5", None, "returns 1x2x3x4x5; expected images x units"),
+        ModuleRow("unused", "Linear", "", None, inventory.UNCALLED),
     ]
 }
 
 
 class Odd(nn.Module):
-    """``relu`` is called with two widths, ``pair`` returns a tuple, ``tokens`` a sequence, ``late`` nothing at all."""
+    """``relu`` is called with two widths, ``pair`` returns a tuple, ``five`` too many axes, ``late`` is not called."""
 
     def __init__(self):
         super().__init__()
         self.late = nn.Linear(2, 2)
-        self.tokens = nn.Flatten(2)
+        self.five = nn.Unflatten(1, (7, 1))
         self.block = nn.Sequential(nn.Conv2d(3, 5, 2), nn.Conv2d(5, 7, 1))
         self.relu = nn.ReLU()
         self.pair = Pair()
@@ -38,7 +43,7 @@ class Odd(nn.Module):
     def forward(self, x):
         x = self.relu(self.block(self.relu(x)))
         self.pair(x)
-        return self.tokens(x)
+        return self.five(x)
 
 
 class Pair(nn.Module):
@@ -47,8 +52,7 @@ class Pair(nn.Module):
 
 
 def rows(module, side=6):
-    target = Target(module.eval(), Preprocess(side, side, (0.0,) * 3, (1.0,) * 3), torch.device("cpu"))
-    return inventory.modules(target)
+    return inventory.modules(Target(module.eval(), plain(side), torch.device("cpu")))
 
 
 def wanted(*layers, model="net"):
@@ -57,33 +61,43 @@ def wanted(*layers, model="net"):
 
 def test_modules_are_listed_in_order_of_their_first_call():
     # the input is 6 x 6, the first convolution leaves 5 x 5; the last call of relu and its other name sees 7 channels
-    assert rows(Odd()) == [
-        ModuleRow("relu", "ReLU", "7x5x5", 7),
-        ModuleRow("again", "ReLU", "7x5x5", 7),
-        ModuleRow("block", "Sequential", "7x5x5", 7),
-        ModuleRow("block.0", "Conv2d", "5x5x5", 5),
-        ModuleRow("block.1", "Conv2d", "7x5x5", 7),
-        ModuleRow("pair", "Pair", "tuple", None),
-        ModuleRow("tokens", "Flatten", "7x25", None),
-        ModuleRow("late", "Linear", "", None),
+    found = rows(Odd())
+    assert [row[:4] for row in found] == [
+        ("relu", "ReLU", "7x5x5", 7),
+        ("again", "ReLU", "7x5x5", 7),
+        ("block", "Sequential", "7x5x5", 7),
+        ("block.0", "Conv2d", "5x5x5", 5),
+        ("block.1", "Conv2d", "7x5x5", 7),
+        ("pair", "Pair", "7x5x5", 7),
+        ("five", "Unflatten", "7x1x5x5", None),
+        ("late", "Linear", "", None),
     ]
+    assert found[-2].problem.startswith("returns 1x7x1x5x5; expected images x units")
+    assert found[-1].problem == inventory.UNCALLED
+    assert not any(row.problem for row in found[:-2])
 
 
 def test_units_are_those_that_a_pass_returns():
     target = TinyTarget(8)
-    outputs = target.outputs(torch.zeros(1, 3, 8, 8), ["colour", "total", "flat"])
-    assert {row.layer: row.units for row in inventory.modules(target)} == {
-        layer: output.shape[1] for layer, output in outputs.items()
-    }
+    units = target.read(torch.zeros(1, 3, 8, 8), ["colour", "total", "flat"], lambda _, reading: reading.units)
+    assert {row.layer: row.units for row in inventory.modules(target)} == units == {"colour": 3, "total": 3, "flat": 2}
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in target.model.modules())
+
+
+def test_units_of_a_basis(tmp_path):
+    np.save(tmp_path / "rows.npy", np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 0]])
+    directions = BasisSettings(kind="directions", path=tmp_path / "rows.npy")
+    found = inventory.modules(replace(TinyTarget(8), basis=directions))
+    assert {row.layer: row.units for row in found} == {"colour": 5, "total": 5, "flat": None}
+    assert "has 2 channels; its basis" in found[-1].problem
 
 
 def test_modules_come_back_from_their_table(tmp_path):
     inventory.write_modules(tmp_path / "deep" / "net.tsv", KNOWN["net"])
     assert inventory.read_modules(tmp_path / "deep" / "net.tsv") == KNOWN["net"]
     assert (tmp_path / "deep" / "net.tsv").read_text().splitlines()[:2] == [
-        "layer\tclass\tshape\tunits",
-        "conv1\tConv2d\t8x4x4\t8",
+        "layer\tclass\tshape\tunits\tproblem",
+        "conv1\tConv2d\t8x4x4\t8\t",
     ]
 
 
@@ -124,8 +138,26 @@ def test_every_layer_that_cannot_be_described_is_one_line():
     assert lines[0].startswith("sweep.tsv line 2: layer 'layer44' of model 'net' does not exist")
     assert "closest names are layer4," in lines[0] and "tokens" not in lines[0]
     assert lines[1] == "sweep.tsv line 4: layer 'unused' of model 'net' is not called when the network sees an image"
-    assert lines[2].startswith("sweep.tsv line 5: layer 'tokens' of model 'net' returns 197x768")
+    assert lines[2].startswith("sweep.tsv line 5: layer 'tokens' of model 'net' returns 1x2x3x4x5; expected")
     assert len(lines) == 3
+
+
+def test_patterns_stand_for_layers_with_units():
+    text, _ = inventory.merge("", wanted("layer4.?", "conv1"), KNOWN)
+    assert [line.split("\t")[1] for line in text.splitlines()[1:]] == ["layer4.0", "layer4.1", "conv1"]
+    with pytest.raises(config.ConfigError) as caught:
+        inventory.merge("", wanted("layer4.*", "*.?x", "unuse*"), KNOWN)
+    assert str(caught.value).splitlines() == [
+        "sweep.tsv line 3: no layer of model 'net' is named like '*.?x'",
+        "sweep.tsv line 4: no layer of model 'net' is named like 'unuse*'",
+    ]
+
+
+def test_listing_shows_what_can_be_copied():
+    lines = inventory.listing(KNOWN["net"]).splitlines()
+    assert lines[0].split() == ["layer", "class", "shape", "units"]
+    assert lines[1] == "conv1         Conv2d      8x4x4   8"
+    assert len(lines) == 6
 
 
 def test_the_file_is_replaced_whole_and_a_link_stays(tmp_path):

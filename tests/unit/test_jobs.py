@@ -1,6 +1,15 @@
+import json
 import os
+import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import PIL
+
+from dnd import jobs
 
 
 def started(tmp_path, threads, cores):
@@ -33,3 +42,62 @@ def test_what_the_logs_disk_has_no_room_for_goes_to_stderr():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "OSError: no room" in done.stderr
+
+
+def origin(code=""):
+    """The origin that a fresh process states after some code."""
+    lines = f"""
+import json
+from dnd import jobs
+job = jobs.begin("/dev/null", 1)
+{code}
+print(json.dumps(job.origin()))
+"""
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_job_knows_its_time_threads_interpreter_and_notes():
+    before = datetime.now(UTC).replace(microsecond=0)
+    found = origin("import time; time.sleep(.3); job.note('server', {'vllm': '0.32.0'})")
+    started, finished = (datetime.fromisoformat(found[key]) for key in ("started", "finished"))
+    assert before <= started <= finished <= datetime.now(UTC)
+    assert 0.3 <= found["seconds"] < 60
+    assert found["threads"] == 1
+    assert found["python"] == sys.version.split()[0]
+    assert found["platform"] == platform.platform()
+    assert found["notes"] == {"server": {"vllm": "0.32.0"}}
+
+
+def test_a_job_names_the_packages_that_it_has_imported_and_no_others():
+    assert origin()["versions"].keys() == {"dnd"}
+    assert origin("import PIL")["versions"]["pillow"] == PIL.__version__
+
+
+def test_a_job_names_the_models_that_it_has_loaded(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    code = f"from dnd import hub; hub.folder({str(tmp_path)!r})"
+    first = origin(code)["models"]
+    (tmp_path / "config.json").write_text("{ }")
+    second = origin(code)["models"]
+    assert list(first) == list(second) == [str(tmp_path)]
+    assert first != second  # it tells what was in the folder
+    assert origin()["models"] == {}
+
+
+def test_the_device_is_the_gpu_only_of_a_process_that_has_used_it(monkeypatch):
+    cuda = SimpleNamespace(is_initialized=lambda: used, get_device_name=lambda: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    used = True
+    assert jobs.device() == "NVIDIA H100 80GB HBM3"
+    used = False
+    assert jobs.device() == jobs.processor()
+    monkeypatch.delitem(sys.modules, "torch")
+    assert jobs.device() == jobs.processor()
+
+
+def test_a_processor_that_the_system_does_not_name_is_an_architecture(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_: "processor\t: 0\nBogoMIPS\t: 50.00\n")
+    assert jobs.processor() == platform.machine()
+    monkeypatch.setattr(Path, "read_text", lambda *_: "processor\t: 0\nmodel name\t: AMD EPYC 9B14: 96\n")
+    assert jobs.processor() == "AMD EPYC 9B14: 96"

@@ -1,24 +1,20 @@
-import sys
+import json
 import time
-from pathlib import Path
 
 import pytest
+from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
-from dnd.backends.llm import Answer, ChatClient, Request, ask
-from dnd.backends.server import Endpoint, ServerEnded, ServerError, run_server
+from dnd.backends.chat import Answer, ChatClient, image_part
+from dnd.backends.llm import ask, check, endpoint, needs, weights
+from dnd.backends.server import ServerEnded, ServerError, run_server
 from dnd.settings import LlmSettings
 from dnd.store import Store
 
-FAKE = Path(__file__).with_name("fake_server.py")
-CLOSED = Endpoint("http://127.0.0.1:9/v1", "none")  # the discard port: nothing listens
-
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory):
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = lambda port: [sys.executable, str(FAKE), str(port)]  # noqa: E731
-    with run_server(command, {}, log_path=log, startup_seconds=30, grace_seconds=0.3) as found:
+def server(tmp_path_factory):
+    with external(tmp_path_factory.mktemp("server")) as found:
         yield found
 
 
@@ -27,120 +23,27 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-def request(text, seed=1, **values):
-    return Request([{"role": "user", "content": text}], **{"temperature": 0.3, "seed": seed, "max_tokens": 8} | values)
+@pytest.fixture
+def model(tmp_path):
+    """A folder that passes for an instruction-tuned model."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "chat_template.jinja").touch()
+    return folder
 
 
-def client(endpoint, weights="w", retries=0):
-    return ChatClient(endpoint, "m", weights, retries=retries)
-
-
-def test_answers_come_in_the_order_of_the_requests(endpoint, store):
-    requests = [request(f"q{i}", seed=i) for i in range(40)]
-    assert client(endpoint).ask(requests, 7, store) == [Answer(f"q{i} {i}") for i in range(40)]
-
-
-def test_a_finished_answer_is_not_asked_again(endpoint, store):
-    asked = [request("a"), request("b")]
-    first = client(endpoint).ask(asked, 2, store)
-    assert client(CLOSED).ask(asked[::-1], 2, store) == first[::-1]
-
-
-@pytest.mark.parametrize("change", [{"seed": 2}, {"temperature": 0.4}, {"max_tokens": 9}])
-def test_every_setting_is_part_of_what_was_asked(endpoint, store, change):
-    client(endpoint).ask([request("a")], 1, store)
-    with pytest.raises(ServerError):
-        client(CLOSED).ask([request("a", **change)], 1, store)
-    with pytest.raises(ServerError):
-        client(CLOSED, weights="other").ask([request("a")], 1, store)
-
-
-def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, store):
-    answers = client(endpoint).ask([request("a"), request("fail"), request("broken"), request("b")], 1, store)
-    assert [answer.text for answer in answers] == ["a 1", None, None, "b 1"]
-    assert answers[1].problem.startswith("BadRequestError") and "cannot" in answers[1].problem
-    assert answers[2].problem.startswith("malformed reply")
-
-
-def test_a_failure_is_tried_again_next_time(endpoint, store):
-    asked = [request("fail"), request("a")]
-    client(endpoint).ask(asked, 1, store)
-    assert store.get(asked[0].key("w")) is None
-    assert store.get(asked[1].key("w")) is not None
-
-
-def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):
-    expected = [Answer("long 1", "cut off at max_tokens")]
-    assert client(endpoint).ask([request("long")], 1, store) == expected
-    assert client(CLOSED).ask([request("long")], 1, store) == expected
-
-
-def test_equal_requests_are_asked_once(endpoint, store, monkeypatch):
-    asked = []
-    plain = ChatClient._ask_one
-
-    async def counting(self, *arguments):
-        asked.append(arguments)
-        return await plain(self, *arguments)
-
-    monkeypatch.setattr(ChatClient, "_ask_one", counting)
-    answers = client(endpoint).ask([request("a"), request("b"), request("a")], 4, store)
-    assert [answer.text for answer in answers] == ["a 1", "b 1", "a 1"]
-    assert len(asked) == 2
-
-
-def test_one_error_when_every_request_fails(endpoint, store):
-    with pytest.raises(ServerError, match=r"all 2 requests to http.* failed.*cannot"):
-        client(endpoint).ask([request("fail 1"), request("fail 2")], 4, store)
-
-
-def test_a_wrong_key_is_one_error(endpoint, store):
-    wrong = Endpoint(endpoint.base_url, "guess")
-    with pytest.raises(ServerError, match="wrong key"):
-        client(wrong).ask([request(f"q{i}") for i in range(5)], 1, store)
-
-
-def test_a_server_that_is_gone_is_given_up_early(store, monkeypatch):
-    asked = []
-    plain = ChatClient._ask_one
-
-    async def counting(self, *arguments):
-        asked.append(arguments)
-        return await plain(self, *arguments)
-
-    monkeypatch.setattr(ChatClient, "_ask_one", counting)
-    with pytest.raises(ServerError, match="in a row"):
-        client(CLOSED).ask([request(f"q{i}") for i in range(1000)], 4, store)
-    assert len(asked) < 50
-
-
-def test_an_answer_is_kept_when_a_later_one_is_interrupted(endpoint, store, monkeypatch):
-    plain = ChatClient._ask_one
-
-    async def interrupted(self, opened, asked, failures):
-        if asked.messages[0]["content"] == "c":
-            raise KeyboardInterrupt
-        return await plain(self, opened, asked, failures)
-
-    monkeypatch.setattr(ChatClient, "_ask_one", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        client(endpoint).ask([request("a"), request("b"), request("c")], 1, store)
-    monkeypatch.undo()
-    assert client(CLOSED).ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
-
-
-def test_an_external_server_gets_the_key_of_its_variable(endpoint, store, monkeypatch, tmp_path):
-    settings = LlmSettings(model="m", base_url=endpoint.base_url, api_key_env="OUR_KEY", concurrency=2)
-    monkeypatch.setenv("OUR_KEY", endpoint.key)
+def test_an_external_server_gets_the_key_of_its_variable(server, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY, concurrency=2)
+    monkeypatch.setenv(KEY, server.key)
     assert ask([request("a")], settings, store, tmp_path / "log") == [Answer("a 1")]
-    monkeypatch.delenv("OUR_KEY")
+    monkeypatch.delenv(KEY)
     with pytest.raises(ServerError, match="wrong key"):
         ask([request("b")], settings, store, tmp_path / "log")
 
 
-def test_our_server_is_started_only_when_something_is_left_to_ask(endpoint, store, monkeypatch, tmp_path):
-    settings = LlmSettings(model="m", base_url=endpoint.base_url, api_key_env="OUR_KEY")
-    monkeypatch.setenv("OUR_KEY", endpoint.key)
+def test_our_server_is_started_only_when_something_is_left_to_ask(server, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY)
+    monkeypatch.setenv(KEY, server.key)
     first = ask([request("a"), request("b")], settings, store, tmp_path / "log")
     monkeypatch.setattr(llm, "serve", lambda *_, **__: pytest.fail("started a server"))
     own = LlmSettings(model="m")
@@ -148,34 +51,18 @@ def test_our_server_is_started_only_when_something_is_left_to_ask(endpoint, stor
     assert ask([], own, store, tmp_path / "log") == []
 
 
-def test_failures_at_the_end_of_a_server_are_laid_to_it_and_not_to_the_requests(endpoint, store, monkeypatch):
-    """It is found ended only after the last request: none of them may count as one that cannot be answered."""
-    looks = iter([None])
-
-    def check():
-        if next(looks, "ended") == "ended":
-            raise ServerEnded("ended at work")
-
-    monkeypatch.setattr(llm, "WATCH_SECONDS", 600)
-    dying = Endpoint(endpoint.base_url, endpoint.key, check)
-    with pytest.raises(ServerEnded):
-        client(dying).ask([request("a"), request("fail")], 1, store)
-    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a 1")]
-
-
 @pytest.fixture
-def crashing(monkeypatch, tmp_path):
+def crashing(monkeypatch, tmp_path, model):
     """Settings of a server of our own that the word "crash" kills, and a list that grows with every start of it."""
     starts = []
 
     def run(behaviour):
-        def serve(model, **_):
-            starts.append(model)
-            command = lambda port: [sys.executable, str(FAKE), str(port), behaviour]  # noqa: E731
-            return run_server(command, {}, log_path=tmp_path / "log", startup_seconds=30, grace_seconds=0.3)
+        def serve(folder, **_):
+            starts.append(folder)
+            return run_server(command(behaviour), {}, log_path=tmp_path / "log", startup_seconds=30, grace_seconds=0.3)
 
         monkeypatch.setattr(llm, "serve", serve)
-        return LlmSettings(model=str(tmp_path), concurrency=4), starts
+        return LlmSettings(model=str(model), concurrency=4), starts
 
     return run
 
@@ -185,9 +72,9 @@ def test_a_server_that_is_killed_is_started_again_and_asked_the_rest(crashing, s
     asked = []
     plain = ChatClient._ask_one
 
-    async def counting(self, client, request, failures):
+    async def counting(self, client, request, record):
         asked.append(request.messages[0]["content"])
-        return await plain(self, client, request, failures)
+        return await plain(self, client, request, record)
 
     monkeypatch.setattr(ChatClient, "_ask_one", counting)
     texts = [*(f"q{i}" for i in range(20)), "crash", *(f"q{i}" for i in range(20, 30))]
@@ -210,13 +97,92 @@ def test_a_server_that_ends_twice_is_one_error_and_what_it_answered_is_kept(cras
     assert len(starts) == 2
 
 
-def test_the_interpreter_is_the_configuration_s_or_the_environment_s(monkeypatch, store, tmp_path):
+def test_the_interpreter_is_the_configuration_s_or_the_environment_s(monkeypatch, store, tmp_path, model):
+    name = str(model)
     monkeypatch.setenv("DND_VLLM_PYTHON", str(tmp_path / "theirs"))
     with pytest.raises(ServerError, match="theirs"):
-        ask([request("a")], LlmSettings(model=str(tmp_path)), store, tmp_path / "log")
+        ask([request("a")], LlmSettings(model=name), store, tmp_path / "log")
     with pytest.raises(ServerError, match="mine"):
-        ask([request("a")], LlmSettings(model=str(tmp_path), python=str(tmp_path / "mine")), store, tmp_path / "log")
+        ask([request("a")], LlmSettings(model=name, python=str(tmp_path / "mine")), store, tmp_path / "log")
     monkeypatch.delenv("DND_VLLM_PYTHON")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ServerError, match=r"\.venv-vllm/bin/python"):
-        ask([request("a")], LlmSettings(model=str(tmp_path)), store, tmp_path / "log")
+        ask([request("a")], LlmSettings(model=name), store, tmp_path / "log")
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """A function that starts our own server in name only, and returns its arguments beyond the usual ones."""
+
+    def start(*needed, **values):
+        found = {}
+
+        def serve(folder, **values):
+            found.update(values, folder=folder)
+            return run_server(command(), {}, log_path=tmp_path / "log", startup_seconds=30, grace_seconds=0.3)
+
+        monkeypatch.setattr(llm, "serve", serve)
+        with endpoint(LlmSettings(**values), tmp_path / "log", needed) as own:
+            return own, found["arguments"]
+
+    return start
+
+
+def test_code_and_revision_of_a_model_reach_the_server_only_when_asked_for(started, model):
+    assert started(model=str(model))[1] == []
+    assert started(model=str(model), trust_remote_code=True)[1] == ["--trust-remote-code"]
+    assert started(model=str(model), revision="v2")[1] == ["--revision", "v2"]
+
+
+def test_the_user_s_arguments_come_last_and_win(started, model):
+    own, arguments = started(
+        "--limit-mm-per-prompt", "{}", model=str(model), server_arguments=["--x", "y"], max_model_len=99
+    )
+    assert arguments == ["--limit-mm-per-prompt", "{}", "--x", "y"]
+    assert own.context == "llm.max_model_len 99"
+
+
+def test_the_server_makes_room_for_as_many_images_as_a_question_shows():
+    assert needs([request("a")]) == []
+    shown = [image_part("x")] * 3
+    option, value = needs([request("a"), request(shown), request(shown[:2])])
+    assert (option, json.loads(value)) == ("--limit-mm-per-prompt", {"image": 3})
+
+
+def test_structured_answers_are_kept_compact():
+    option, value = needs([request("a", response_format={"type": "json_schema"})])
+    assert option == "--structured-outputs-config"
+    assert json.loads(value) == {"backend": "xgrammar", "disable_any_whitespace": True}
+
+
+def test_a_template_of_the_user_s_is_part_of_what_was_asked(model, tmp_path):
+    file = tmp_path / "mine.jinja"
+    file.write_text("one")
+    plain, chosen = LlmSettings(model=str(model)), ["--chat-template", str(file)]
+    first = weights(LlmSettings(model=str(model), server_arguments=chosen))
+    assert first == weights(LlmSettings(model=str(model), server_arguments=[f"--chat-template={file}", "--x"]))
+    file.write_text("two")
+    second = weights(LlmSettings(model=str(model), server_arguments=chosen))
+    text = weights(LlmSettings(model=str(model), server_arguments=["--chat_template", "{{ messages }}"]))
+    assert len({weights(plain), first, second, text}) == 4
+    assert weights(plain) == weights(LlmSettings(model=str(model), server_arguments=["--x", "y"]))
+
+
+def test_an_external_server_is_checked_by_its_list_of_models(server, monkeypatch):
+    monkeypatch.setenv(KEY, server.key)
+    assert check(server.base_url, KEY, "m") is None
+    assert check(server.base_url, KEY, "unknown") == (
+        f"llm.model unknown is unknown to llm.base_url {server.base_url}, which offers another, m"
+    )
+
+
+def test_a_check_tells_what_is_wrong_in_one_line(server, monkeypatch):
+    monkeypatch.setenv(KEY, "guess-of-a-key")
+    complaint = check(server.base_url, KEY, "m", "captions")
+    assert f"captions.base_url {server.base_url} refuses the key in the environment variable {KEY}" in complaint
+    assert "captions.api_key_env" in complaint and "guess" not in complaint and "\n" not in complaint
+    monkeypatch.delenv(KEY)
+    assert f"{KEY} (llm.api_key_env) is not set" in check(server.base_url, KEY, "m")
+    assert "cannot be reached: [Errno 111]" in check("http://127.0.0.1:9/v1", KEY, "m")
+    monkeypatch.setenv(KEY, server.key)
+    assert "mostly ends in /v1" in check(server.base_url.removesuffix("/v1"), KEY, "m")

@@ -1,5 +1,6 @@
-"""Models come from a hub into the cache, only what is loaded of them, and load from there without the hub."""
+"""Models and datasets come from a hub into the cache, only what is loaded of them, and load from there without it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,42 +9,85 @@ from pathlib import Path
 
 import fake_hub
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from handmade import png
 from PIL import Image
+from safetensors.torch import save_file
 
-from dnd import config, prefetch
-from dnd.backends.embedder import ClipEmbedder
+from dnd import config, prefetch, store
+from dnd.backends.embedder import TransformersEmbedder
 from dnd.settings import EmbedderSettings
 from dnd.sweep import SweepRow
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
 USELESS = {
-    "model": ["pytorch_model.bin", "tf_model.h5", "onnx/model.safetensors", "consolidated.safetensors", "README.md"],
+    "model": [
+        *("pytorch_model.bin", "tf_model.h5", "onnx/model.safetensors", "consolidated.safetensors", "README.md"),
+        *("model.fp16.safetensors", "modeling_own.py"),
+    ],
     "pipeline": [
-        *("v1.safetensors", "v1.ckpt", "unet/x.bin", "safety_checker/model.safetensors"),
+        *("v1.safetensors", "v1.ckpt", "unet/x.bin", "safety_checker/model.safetensors", "pipeline.py"),
         *("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors"),
     ],
 }
+LARGE = {
+    "model": [
+        *("config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"),
+        *("model.safetensors.index.json", "merges.txt", "vocab.json", "spiece.model", "tokenizer.model"),
+        *("preprocessor_config.json", "processor_config.json", "chat_template.jinja", "tokenizer.json"),
+    ],
+    "pipeline": [
+        *("unet/config.json", "unet/diffusion_pytorch_model.safetensors.index.fp16.json"),
+        *(f"unet/diffusion_pytorch_model.fp16-0000{i}-of-00002.safetensors" for i in (1, 2)),
+        *("text_encoder/config.json", "text_encoder/model.fp16.safetensors"),
+        *("vae/config.json", "vae/diffusion_pytorch_model.safetensors"),
+        *(
+            "tokenizer/merges.txt",
+            "tokenizer/vocab.json",
+            "tokenizer_2/spiece.model",
+            "scheduler/scheduler_config.json",
+        ),
+    ],
+}
+"""Files of models in several shards, and of a pipeline one part of which has no variant of its weights."""
+PLAIN = [
+    *(f"unet/diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)),
+    *("unet/diffusion_pytorch_model.non_ema.fp16.safetensors", "text_encoder/model.safetensors", "vae/x.bin"),
+    *("safety_checker/config.json", "safety_checker/model.fp16.safetensors"),
+]
+"""What the variant fp16 of that pipeline does not need."""
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """The embedded embedder and generator on a hub, among files that nothing loads, and what has no safetensors."""
+    """The embedded embedder and generator on a hub, among files that nothing loads, and others that are mere shells."""
     folder = tmp_path_factory.mktemp("hub")
     for name, kind in (("embedder", "model"), ("generator", "pipeline")):
         for file in [path for path in (MODELS / name).rglob("*") if path.is_file()]:
             place = folder / name / file.relative_to(MODELS / name)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(file)
-        for file in USELESS[kind]:
-            (folder / name / file).parent.mkdir(exist_ok=True)
-            (folder / name / file).write_text("useless")
-    (folder / "pickled").mkdir()
-    (folder / "pickled/config.json").write_text("{}")
-    (folder / "pickled/pytorch_model.bin").write_text("pickle")
-    names = ("embedder", "generator", "pickled")
+        fill(folder / name, USELESS[kind])
+    fill(folder / "large", [*LARGE["model"], *USELESS["model"]])
+    fill(folder / "variants", [*LARGE["pipeline"], *PLAIN])
+    parts = {part: ["library", "Class"] for part in ("unet", "text_encoder", "vae", "tokenizer", "safety_checker")}
+    (folder / "variants/model_index.json").write_text(json.dumps({"_class_name": "Pipeline", **parts}))
+    fill(folder / "pickled", ["config.json", "pytorch_model.bin"])
+    (folder / "photos/data").mkdir(parents=True)
+    rows = [{"bytes": png(np.full((4, 4, 3), i)), "path": f"{i}.png"} for i in range(3)]
+    pq.write_table(pa.table({"image": rows}), folder / "photos/data/validation-00000-of-00001.parquet")
+    names = ("embedder", "generator", "pickled", "large", "variants", "photos")
     with fake_hub.serve({f"shapeworld/{name}": folder / name for name in names}) as found:
         yield found
+
+
+def fill(folder, names):
+    """Write files that nothing reads, no two alike, since the cache keeps one of those."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(name))
 
 
 def python(code, home, **environment):
@@ -89,8 +133,105 @@ def test_only_what_is_loaded_is_downloaded(hub, cache):
         for path in (MODELS / name).rglob("*")
         if path.is_file()
     }
-    assert set(hub.downloaded) == expected | {"shapeworld/pickled/config.json"}
-    assert len(hub.downloaded) == len(set(hub.downloaded))
+    first = hub.downloaded[: len(expected) + 1]
+    assert set(first) == expected | {"shapeworld/pickled/config.json"}
+    assert hub.downloaded.count("shapeworld/pickled/config.json") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "layout", "expected"),
+    [
+        ("large", "hub.MODEL", LARGE["model"]),
+        ("large", "hub.MODEL.with_code(True)", [*LARGE["model"], "modeling_own.py"]),
+        ("large", "hub.MODEL.with_code(False)", LARGE["model"]),
+        ("variants", "hub.PIPELINE.of_variant('fp16')", ["model_index.json", *LARGE["pipeline"]]),
+    ],
+)
+def test_shards_variants_vocabularies_and_trusted_code_are_downloaded(hub, tmp_path, model, layout, expected):
+    before = len(hub.downloaded)
+    code = f"from dnd import hub; print(hub.folder('shapeworld/{model}', None, {layout}))"
+    status, said, problem = python(code, tmp_path, HF_ENDPOINT=hub.url)
+    assert status == 0, problem
+    assert sorted(hub.downloaded[before:]) == sorted(f"shapeworld/{model}/{name}" for name in expected)
+    offline = python(code, tmp_path, HF_HUB_OFFLINE="1")
+    assert offline[:2] == (0, said), offline[2]
+
+
+def test_a_variant_that_is_not_there_says_so_before_anything_large_is_downloaded(hub, tmp_path):
+    before = len(hub.downloaded)
+    code = "from dnd import hub; hub.folder('shapeworld/variants', None, hub.PIPELINE.of_variant('bf16'))"
+    status, _, problem = python(code, tmp_path, HF_ENDPOINT=hub.url)
+    assert status == 1
+    assert problem.splitlines()[-1] == (
+        "dnd.hub.ModelError: model shapeworld/variants: no bf16 safetensors weights; another revision or variant may "
+        "have them"
+    )
+    assert not [name for name in hub.downloaded[before:] if name.endswith(".safetensors")]
+
+
+def test_what_a_model_was_is_known_afterwards(hub, cache):
+    code = f"""
+        from dnd import hub
+        hub.folder("shapeworld/embedder")
+        hub.folder("shapeworld/embedder", "main")
+        hub.folder({str(MODELS / "captioner")!r})
+        print(hub.resolved())
+    """
+    status, said, problem = python(code, cache[0], HF_HUB_OFFLINE="1")
+    assert status == 0, problem
+    captioner = str(MODELS / "captioner")
+    assert said.strip() == str(
+        {
+            "shapeworld/embedder": fake_hub.COMMIT,
+            "shapeworld/embedder@main": fake_hub.COMMIT,
+            captioner: store.revision(captioner),
+        }
+    )
+
+
+FETCH = """
+    from dnd import prefetch
+    from dnd.settings import ProbeSettings, TargetSettings
+    for failure in prefetch.run([{wanted}], print):
+        print("failed:", failure)
+"""
+
+
+def test_targets_of_timm_and_transformers_are_fetched(hub, tmp_path):
+    import timm
+
+    (tmp_path / "weights").mkdir()
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "weights/model.safetensors")
+    hub.repositories["timm/test_resnet.r160_in1k"] = tmp_path / "weights"
+    wanted = """
+        prefetch._target(TargetSettings(source="timm", factory="test_resnet", weights="pretrained")),
+        prefetch._target(TargetSettings(source="transformers", factory="shapeworld/embedder")),
+    """
+    before = len(hub.downloaded)
+    status, said, problem = python(
+        FETCH.format(wanted=" ".join(wanted.split())), tmp_path / "home", HF_ENDPOINT=hub.url
+    )
+    assert (status, "failed" in said) == (0, False), said + problem
+    assert {"timm/test_resnet.r160_in1k/model.safetensors", "shapeworld/embedder/model.safetensors"} <= set(
+        hub.downloaded[before:]
+    )
+    size = (tmp_path / "weights/model.safetensors").stat().st_size
+    assert f"{size / 1e6:10.1f} MB  target     test_resnet with pretrained  {tmp_path}/home/hub" in said
+    again = "from dnd import target_sources; from dnd.settings import TargetSettings; "
+    again += "target_sources.load(TargetSettings(source='timm', factory='test_resnet', weights='pretrained'))"
+    status, _, problem = python(again, tmp_path / "home", HF_HUB_OFFLINE="1")
+    assert status == 0, problem
+
+
+def test_datasets_of_the_hub_are_fetched(hub, tmp_path):
+    settings = "source='huggingface', dataset='shapeworld/photos', split='validation'"
+    wanted = f"prefetch._dataset(ProbeSettings({settings}))"
+    status, said, problem = python(FETCH.format(wanted=wanted), tmp_path, HF_ENDPOINT=hub.url)
+    assert (status, "failed" in said) == (0, False), said + problem
+    assert f"MB  probe      shapeworld/photos validation  {tmp_path}/datasets/shapeworld___photos" in said
+    code = "import datasets; print(len(datasets.load_dataset('shapeworld/photos', split='validation')))"
+    status, said, problem = python(code, tmp_path, HF_HUB_OFFLINE="1")
+    assert (status, said.strip()) == (0, "3"), problem
 
 
 def test_each_failure_is_one_line_and_the_others_are_fetched(cache):
@@ -113,24 +254,24 @@ def test_the_embedder_loads_from_the_cache_without_the_hub(cache, tmp_path):
     code = f"""
         import numpy as np
         from PIL import Image
-        from dnd.backends.embedder import ClipEmbedder
+        from dnd.backends.embedder import TransformersEmbedder
         from dnd.settings import EmbedderSettings
         image = Image.fromarray(np.arange(64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8))
-        embedder = ClipEmbedder(EmbedderSettings(model="shapeworld/embedder"))
+        embedder = TransformersEmbedder(EmbedderSettings(model="shapeworld/embedder"))
         np.save({str(tmp_path / "there.npy")!r}, embedder.embed([image]))
     """
     status, _, problem = python(code, cache[0], HF_HUB_OFFLINE="1")
     assert status == 0, problem
     image = Image.fromarray(np.arange(64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8))
-    here = ClipEmbedder(EmbedderSettings(model=str(MODELS / "embedder"))).embed([image])
+    here = TransformersEmbedder(EmbedderSettings(model=str(MODELS / "embedder"))).embed([image])
     assert np.allclose(np.load(tmp_path / "there.npy"), here, atol=1e-6)
 
 
 def test_the_pipeline_loads_from_the_cache_without_the_hub(cache):
     code = """
-        from dnd.backends.generator import StableDiffusionGenerator
+        from dnd.backends.generator import DiffusersGenerator
         from dnd.settings import GeneratorSettings
-        model = StableDiffusionGenerator(GeneratorSettings(model="shapeworld/generator"))
+        model = DiffusersGenerator(GeneratorSettings(model="shapeworld/generator"))
         print(type(model.pipeline.unet).__name__)
     """
     status, said, problem = python(code, cache[0], HF_HUB_OFFLINE="1")
@@ -140,9 +281,9 @@ def test_the_pipeline_loads_from_the_cache_without_the_hub(cache):
 @pytest.mark.parametrize("reach", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
 def test_a_job_that_lacks_a_model_says_what_to_do(cache, reach):
     code = """
-        from dnd.backends.captioner import BlipCaptioner
+        from dnd.backends.captioner import TransformersCaptioner
         from dnd.settings import CaptionSettings
-        BlipCaptioner(CaptionSettings(model="shapeworld/captioner"))
+        TransformersCaptioner(CaptionSettings(model="shapeworld/captioner"))
     """
     status, _, problem = python(code, cache[0], **reach)
     assert status == 1
@@ -190,9 +331,9 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
             raise urllib.error.URLError("no route")
         import dnd.torchvision_ops, torch
         torch.hub.urlopen = unreachable
-        from dnd import targets
+        from dnd import target_sources
         from dnd.settings import TargetSettings
-        targets.load(TargetSettings(source="torchvision", factory="resnet18", weights="IMAGENET1K_V1"))
+        target_sources.load(TargetSettings(source="torchvision", factory="resnet18", weights="IMAGENET1K_V1"))
     """
     status, _, problem = python(code, tmp_path, TORCH_HOME=str(tmp_path / "torch"))
     assert status == 1
@@ -206,7 +347,7 @@ def test_each_model_of_the_sweep_is_wanted_once():
     part = {
         "captions": {"model": "a/captioner"},
         "generator": {"model": "a/generator"},
-        "embedder": {"model": "a/clip"},
+        "embedder": {"model": "a/clip", "trust_remote_code": True},
     }
     values = {
         "run": "x",
@@ -214,19 +355,34 @@ def test_each_model_of_the_sweep_is_wanted_once():
         "models": {
             "own": {"source": "python", "factory": "a:b"},
             "published": {"source": "torchvision", "factory": "resnet18", "weights": "IMAGENET1K_V1"},
+            "random": {"source": "timm", "factory": "resnet18"},
+            "filed": {"source": "timm", "factory": "resnet18", "weights": str(MODELS / "embedder/model.safetensors")},
+            "timm": {"source": "timm", "factory": "resnet18.a1_in1k", "weights": "pretrained"},
+            "vit": {"source": "transformers", "factory": "a/vit", "revision": "v1"},
             "unused": {"source": "torchvision", "factory": "resnet50", "weights": "IMAGENET1K_V2"},
         },
-        "probes": {"p": {"source": "shapeworld"}},
+        "probes": {
+            "p": {"source": "shapeworld"},
+            "photos": {"source": "huggingface", "dataset": "a/photos", "split": "test", "revision": "v3"},
+            "both": {"source": "union", "members": ["p", "photos"]},
+            "unused": {"source": "huggingface", "dataset": "a/other"},
+        },
         "recipes": {
             "one": part,
             "two": part | {"captions": {"model": "a/captioner", "revision": "v2"}},
+            "seer": part
+            | {"captions": {"model": "seer", "base_url": "http://127.0.0.1:9"}}
+            | {"generator": {"model": "a/generator", "variant": "fp16"}},
             "unused": part | {"embedder": {"model": "a/other"}},
         },
         "llm": {"model": "a/chat"},
     }
     rows = [
-        SweepRow("", "n", model, ("l",), "p", recipe, None)
-        for model, recipe in (("own", "one"), ("published", "one"), ("own", "two"))
+        SweepRow("", "n", model, ("l",), probe, recipe, None)
+        for model, probe, recipe in (
+            *(("own", "p", "one"), ("published", "p", "one"), ("own", "both", "two"), ("random", "photos", "seer")),
+            *(("filed", "p", "one"), ("timm", "p", "one"), ("vit", "p", "one")),
+        )
     ]
 
     def names(values):
@@ -234,10 +390,14 @@ def test_each_model_of_the_sweep_is_wanted_once():
 
     expected = [
         ("target", "resnet18 with IMAGENET1K_V1"),
+        ("target", "resnet18.a1_in1k with pretrained"),
+        ("target", "a/vit@v1"),
         ("captioner", "a/captioner"),
         ("generator", "a/generator"),
-        ("embedder", "a/clip"),
+        ("embedder", "a/clip (with its code)"),
+        ("probe", "a/photos@v3 test"),
         ("captioner", "a/captioner@v2"),
+        ("generator", "a/generator (fp16)"),
     ]
     assert names(values) == [*expected, ("llm", "a/chat")]
     assert names(values | {"llm": {"model": "a/chat", "base_url": "http://127.0.0.1:9"}}) == expected

@@ -92,6 +92,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
             "digest": hashlib.sha256(png(image)).hexdigest(),
             "width": 64,
             "height": 64,
+            "label": None,
             "image": png(image),
         }
         for name, (_, image, _) in zip(names, drawn, strict=True)
@@ -111,6 +112,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                     "sample": sample,
                     "seed": sample,
                     "key": "",
+                    "problem": None,
                     "image": png(image),
                 }
             )
@@ -483,3 +485,15 @@ def test_an_abstained_unit_shows_its_candidates():
     assert card["data-state"] == "abstained wrong"
     assert "abstained: low_confidence evidence too weak" in card.words
     assert "red objects" in page.all("p", "concept")[0].text
+
+
+def test_images_that_the_scores_leave_out_are_not_shown(tmp_path):
+    """Else the activations beside the others would be those of their neighbours."""
+    rows = [
+        {"concept": "red stars", "sample": i, "seed": i, "key": "", "problem": problem}
+        | {"image": png(np.full((8, 8, 3), 100 * i, np.uint8))}
+        for i, problem in enumerate(("black", None, "flagged"))
+    ]
+    tables.write(tmp_path / "images.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
+    (shown,) = report._drawn([tmp_path / "images.parquet"], {"red stars"})["red stars"]
+    assert Image.open(io.BytesIO(shown)).convert("RGB").getpixel((0, 0)) == pytest.approx((100, 100, 100), abs=3)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from handmade import TinyTarget, png, write_probe
 
-from dnd import scores
+from dnd import scores, tables
 from dnd.settings import ScoreSettings
 
 
@@ -62,4 +63,84 @@ def test_combination_rewards_each_component():
     weights = ScoreSettings(auc=1, rank=2, image_similarity=3, votes=4)
     parts = {"auc": 0.5, "rank_score": 11.0, "image_similarity": 0.25, "votes": 0.2}
     # two candidates of five images: the worst mean of squares is (100 + 81 + 64 + 49 + 36) / 5 = 66
-    assert scores.combine(parts, weights, 2, 5) == pytest.approx(0.5 + 2 * (1 - 11 / 66) + 0.75 + 0.8)
+    assert scores.combine(parts, weights, 10) == pytest.approx(0.5 + 2 * (1 - 11 / 66) + 0.75 + 0.8)
+
+
+def test_the_worst_rank_counts_the_images_there_are():
+    weights = ScoreSettings(auc=0, rank=1, image_similarity=0, votes=0)
+    parts = {"auc": 0.0, "rank_score": 7.0, "image_similarity": 0.0, "votes": 0.0}
+    # three images in all: the worst mean of squares is (9 + 4 + 1) / 3
+    assert scores.combine(parts, weights, 3) == pytest.approx(1 - 7 / (14 / 3))
+
+
+class Shade:
+    """Embeds an image as (mean brightness, rest) on the unit circle."""
+
+    def embed(self, images):
+        shade = np.array([np.asarray(image).mean() / 255 for image in images], np.float32)
+        return np.stack([shade, np.sqrt(1 - shade**2)], 1)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Return a function that scores red stars, rings and grass for the unit "red", given each image's problem."""
+    probe = write_probe(tmp_path / "probe.parquet", {"a.png": png(np.full((8, 8, 3), 51))})
+    shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": None, "activation": 1.0, "heatmap": None}
+    topk = {name: None for name in tables.TOPK.names if name not in ("unit", "controls")} | {
+        "unit": 0,
+        "controls": [0.2, 0.4],
+    }
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], tables.TOPK), tables.TOPK)
+    shades = {"red stars": 102, "rings": 51, "grass": 0}
+    concepts = [{"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i} for i, concept in enumerate(shades)]
+
+    def run(problems):
+        rows = [
+            {"concept": concept, "sample": i, "seed": 0, "key": "", "problem": problem}
+            | {"image": png(np.full((8, 8, 3), 0 if problem else shades[concept] + i))}
+            for concept in shades
+            for i, problem in enumerate(problems.get(concept, [None] * 6))
+        ]
+        tables.write(tmp_path / "images.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
+        found = scores.run(
+            TinyTarget(8),
+            "colour",
+            Shade(),
+            concepts=concepts,
+            images=[tmp_path / "images.parquet"],
+            exemplars=tables.table([shown | {"heatmap_box": None}], tables.EXEMPLARS),
+            topk=tmp_path / "topk.parquet",
+            probe_shards=[probe],
+            pooling="mean",
+            weights=ScoreSettings(),
+        )
+        return {row["concept"]: row for row in found.to_pylist()}
+
+    return run
+
+
+def test_images_with_a_problem_are_left_out_of_the_scores(scored):
+    found = scored({"red stars": ["black", None, "flagged", None, None, "black"]})
+    assert found["red stars"]["activations"] == pytest.approx([103 / 255, 105 / 255, 106 / 255])
+    assert found["red stars"]["auc"] == 1.0  # 0.404 and more against controls of 0.2 and 0.4
+    # ranks 3, 2 and 1 of the fifteen images
+    assert found["red stars"]["rank_score"] == pytest.approx((9 + 4 + 1) / 3)
+
+
+def test_a_candidate_without_a_usable_image_is_not_scored(scored):
+    found = scored({"grass": ["black"] * 6})
+    assert set(found) == {"red stars", "rings"}
+    whole = scored({})
+    assert set(whole) == {"red stars", "rings", "grass"}
+    assert found["rings"]["auc"] == whole["rings"]["auc"]
+    votes = found["rings"]["score"] - found["rings"]["auc"] - found["rings"]["image_similarity"]
+    assert votes == pytest.approx(2 / 6, abs=1e-6)  # of all answers, those for grass among them
+
+
+def test_units_without_a_usable_image_have_no_scores(scored):
+    assert scored({concept: ["flagged"] * 6 for concept in ("red stars", "rings", "grass")}) == {}
+
+
+def test_concepts_that_nobody_drew_are_an_error(scored):
+    with pytest.raises(ValueError, match=r"^no generated images of 'grass' and 0 other concepts$"):
+        scored({"grass": []})

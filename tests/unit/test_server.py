@@ -204,3 +204,17 @@ def test_the_end_of_a_server_is_noticed(tmp_path):
             return False
 
         assert until(ended)
+
+
+def test_gpus_are_named_as_the_driver_names_them(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA T4'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert server.gpus() == ["NVIDIA H100 80GB HBM3", "NVIDIA T4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert server.gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert server.gpus() == []

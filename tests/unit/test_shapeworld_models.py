@@ -19,7 +19,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from dnd.concepts import messages, read_prompt
+from dnd.prompts import messages, read_prompt
 from dnd.shapeworld import grammar, target
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.train import card

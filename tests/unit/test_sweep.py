@@ -109,6 +109,38 @@ def test_a_mistake_in_the_inventory_names_file_and_row(good, row, message):
     assert problem(good, layers).startswith(f"config/layers.tsv {message}")
 
 
+INVENTORY = "layer\tclass\tshape\tunits\tproblem\n"
+
+
+def test_layers_by_pattern(good):
+    Path("config/layers.tsv").write_text(LAYERS + "net\tblocks.1/fc\tb1\t4\nother\tblocks.2/fc\tb2\t4\n")
+    sweep(["mine", "net", "blocks.*,layer?", "photos", "dnd", ""])
+    assert [one.layer for one in layers_in(good)] == ["blocks.0/fc", "blocks.1/fc", "layer4"]
+
+
+def test_star_ends_at_a_dot(good):
+    Path("config/layers.tsv").write_text(LAYERS + "net\tblocks.1\tb1\t4\nnet\tblocks.1.mlp\tmlp\t4\n")
+    sweep(["mine", "net", "*.1", "photos", "dnd", ""], ["too", "net", "blocks.*.mlp", "photos", "dnd", ""])
+    assert [one.layer for one in layers_in(good)] == ["blocks.1", "blocks.1.mlp"]
+
+
+def test_pattern_of_nothing_known(good):
+    sweep(["mine", "net", "encoder.*", "photos", "dnd", ""])
+    found = problem(good, layers)
+    assert found.startswith("config/sweep.tsv line 2: config/layers.tsv has no layer of model 'net' that is named like")
+    assert "snakemake inventory" in found
+
+
+def test_pattern_asks_for_layers_that_only_the_inventory_knows(good):
+    """A row that is widened to a pattern must not be taken for the layers that happen to be listed."""
+    sweep(["mine", "net", "layer?", "photos", "dnd", ""])
+    assert [one.layer for one in layers_in(good)] == ["layer4"]
+    Path("results/demo/modules").mkdir(parents=True)
+    rows = "layer3\tBlock\t8x4x4\t8\t\nlayer9\tBlock\t\t\tis not called\n"
+    Path("results/demo/modules/net.tsv").write_text(INVENTORY + rows)
+    assert "unknown layer 'layer3' of model 'net'" in problem(good, layers)
+
+
 @given(st.sets(st.integers(0, 300), min_size=1))
 def test_units_are_spelt_as_they_are_read(numbers):
     assert units(spell(sorted(numbers))) == tuple(sorted(numbers))

@@ -111,6 +111,47 @@ def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_table_is_written_a_row_group_at_a_time(tmp_path):
+    path = tmp_path / "deep" / "x.parquet"
+    with tables.writing(path, tables.CAPTIONS, lambda: {"seconds": 1}) as write:
+        write(captions(ROWS[:1]))
+        write(captions())
+        assert not path.exists()
+    assert tables.read(path, tables.CAPTIONS).to_pylist() == [ROWS[0], *ROWS]
+    assert [len(group) for group in tables.row_groups([path], tables.CAPTIONS)] == [1, 2]
+    assert tables.origin(path) == {"seconds": 1}
+    with tables.writing(path, tables.CAPTIONS):
+        pass
+    assert tables.read(path, tables.CAPTIONS).num_rows == 0
+    assert tables.origin(path) is None
+
+
+def test_row_groups_before_an_error_leave_the_old_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), tables.CAPTIONS)
+    with pytest.raises(RuntimeError, match="in between"), tables.writing(path, tables.CAPTIONS) as write:
+        write(captions(ROWS[:1]))
+        raise RuntimeError("in between")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
+    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+
+
+def test_a_row_group_for_which_there_is_no_room_names_the_file(tmp_path):
+    script = (
+        "import resource, sys; from dnd import tables\n"
+        "rows = [{'image_id': 'a' * i, 'box': None, 'caption': str(hash(i * 7919))} for i in range(2000)]\n"
+        "table = tables.table(rows, tables.CAPTIONS)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "with tables.writing(sys.argv[1], tables.CAPTIONS) as write:\n"
+        "    write(table)\n"
+    )
+    path = tmp_path / "x.parquet"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"OSError: {path} cannot be written: {os.strerror(errno.EFBIG)}"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_is_replaced(tmp_path):
     path = tmp_path / "x.parquet"
     tables.write(path, captions(), tables.CAPTIONS)
@@ -152,3 +193,28 @@ def test_descriptions_hold_what_readers_outside_rely_on():
         "source",
     ]
     assert tables.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)
+
+
+def test_the_origin_of_a_table_is_read_without_its_rows_and_stays_behind(tmp_path):
+    for i, row in enumerate(ROWS):
+        tables.write(tmp_path / f"{i}.parquet", captions([row]), tables.CAPTIONS, origin={"device": f"H{i}00 é"})
+    paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    assert [tables.origin(path) for path in paths] == [{"device": "H000 é"}, {"device": "H100 é"}]
+    joined = tables.read(paths, tables.CAPTIONS)
+    assert joined.to_pylist() == ROWS
+    assert joined.schema.metadata is None
+    assert all(part.schema.metadata is None for part in tables.row_groups(paths, tables.CAPTIONS))
+
+
+def test_a_table_without_origin_is_the_same_file_whatever_its_rows_came_with(tmp_path):
+    tables.write(tmp_path / "plain.parquet", captions(), tables.CAPTIONS)
+    carrying = captions().replace_schema_metadata({tables.ORIGIN: "{}", "pandas": "{}"})
+    tables.write(tmp_path / "carrying.parquet", carrying, tables.CAPTIONS)
+    assert (tmp_path / "carrying.parquet").read_bytes() == (tmp_path / "plain.parquet").read_bytes()
+    assert tables.origin(tmp_path / "plain.parquet") is None
+
+
+def test_an_origin_that_is_known_last_is_found_like_any_other(tmp_path):
+    with tables.writing(tmp_path / "x.parquet", tables.CAPTIONS, lambda: {"seconds": 3}) as add:
+        add(captions())
+    assert tables.origin(tmp_path / "x.parquet") == {"seconds": 3}

@@ -1,98 +1,143 @@
-import json
+"""Reading units from a forward pass: what is seen, when, and what is refused."""
 
 import pytest
 import torch
-from handmade import TinyTarget
-from PIL import Image
-from safetensors.torch import save_file
+from handmade import Channels, TinyTarget, plain
+from torch import nn
 
 from dnd import targets
 from dnd.batches import BatchSize
-from dnd.settings import TargetSettings
-from dnd.targets import Preprocess
-
-IMAGENET = Preprocess(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+from dnd.outputs import TargetError
+from dnd.targets import Target
 
 
-def test_frame_is_the_centre_crop_in_original_pixels():
-    # shorter side 512 -> 256, so that 224 of 256 pixels are 448 of 512
-    assert IMAGENET.frame(1024, 512) == pytest.approx((288, 32, 736, 480))
+def pooled(target, inputs, layers, pooling="mean"):
+    return target.read(inputs, layers, lambda _, reading: reading.pooled(pooling))
 
 
-def test_image_is_resized_cut_and_normalised():
-    image = Image.new("RGB", (512, 512), (255, 0, 0))
-    pixels = IMAGENET.image(image)
-    assert pixels.shape == (3, 224, 224)
-    assert pixels[0, 0, 0] == pytest.approx((1 - 0.485) / 0.229)
-    assert pixels[1, 9, 9] == pytest.approx(-0.456 / 0.224)
+def of(model, size=8, **settings):
+    return Target(model.eval(), plain(size), torch.device("cpu"), **settings)
 
 
-def test_cutout_shows_the_box_and_nothing_else():
-    image = Image.new("RGB", (100, 100))
-    image.paste((255, 255, 255), (10, 20, 40, 30))
-    plain = Preprocess(32, 32, (0, 0, 0), (1, 1, 1))
-    assert plain.cutout(image, (10, 20, 40, 30)).min() == 1
-
-
-def test_outputs_of_several_layers_in_one_pass():
-    found = TinyTarget(8).outputs(torch.ones(2, 3, 8, 8), ["colour", "total"])
-    assert found["colour"].shape == (2, 3, 8, 8)
+def test_units_of_several_layers_in_one_pass():
+    found = pooled(TinyTarget(8), torch.ones(2, 3, 8, 8), ["colour", "total"])
+    assert found["colour"].tolist() == [[1, 1, 1]] * 2
     assert found["total"].tolist() == [[64, 64, 64]] * 2
 
 
 def test_hooks_are_removed():
     target = TinyTarget(8)
-    target.outputs(torch.ones(1, 3, 8, 8), ["colour"])
+    pooled(target, torch.ones(1, 3, 8, 8), ["colour"])
+    with pytest.raises(TargetError):
+        pooled(target, torch.ones(1, 3, 8, 8), ["colour", "colours"])
     assert not target.model.colour._forward_hooks
 
 
 def test_unknown_layer_names_what_there_is():
-    with pytest.raises(ValueError, match=r"no module 'colour.x': colour has \[\]"):
+    with pytest.raises(TargetError, match=r"no module 'colour.x': colour has \[\]"):
         TinyTarget().module("colour.x")
 
 
-def test_pooling():
-    maps = torch.tensor([[[[1.0, 3.0], [0.0, 0.0]]]])
-    assert targets.pool(maps, "mean").tolist() == [[1.0]]
-    assert targets.pool(maps, "max").tolist() == [[3.0]]
-    assert targets.pool(torch.tensor([[5.0]]), "mean").tolist() == [[5.0]]
+def test_output_that_is_changed_in_its_place_later_is_seen_as_it_was():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(3)
+    nn.init.constant_(norm.bias, -1.0)
+    model = nn.Sequential(norm, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(192, 4), nn.ReLU(inplace=True)).eval()
+    inputs = torch.rand(2, 3, 8, 8)
+    found = pooled(of(model), inputs, ["0", "3"])
+    with torch.inference_mode():
+        expected = norm(inputs)
+        assert expected.min() < 0
+        torch.testing.assert_close(found["0"], expected.mean((2, 3)))
+        torch.testing.assert_close(found["3"], model[3](expected.relu().flatten(1)))
+    assert found["3"].min() < 0
+
+
+def test_last_call_of_a_module_that_is_used_again_counts():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            return self.act(self.act(x) - 0.5)
+
+    found = pooled(of(Twice()), torch.ones(1, 3, 8, 8), ["act"])
+    assert found["act"].tolist() == [[0.5, 0.5, 0.5]]
+
+
+def test_earlier_calls_with_fewer_units_do_not_matter():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            return self.act(torch.cat([self.act(x)] * 2, 1))
+
+    found = of(Twice()).read(torch.ones(1, 3, 8, 8), ["act"], lambda _, reading: reading.maps(0, torch.tensor([5])))
+    assert found["act"].shape == (1, 8, 8)
+
+
+def test_layer_that_is_not_called():
+    class Idle(Channels):
+        def __init__(self):
+            super().__init__()
+            self.late = nn.Linear(2, 2)
+
+    with pytest.raises(TargetError, match="layer 'late' is not called when the network sees an image"):
+        pooled(of(Idle()), torch.ones(1, 3, 8, 8), ["late"])
+
+
+def test_layer_without_units():
+    model = nn.Sequential(nn.Unflatten(1, (3, 1)), nn.Flatten(1, 2))
+    with pytest.raises(TargetError, match="layer '0' returns 2x3x1x8x8; expected images x units"):
+        pooled(of(model), torch.ones(2, 3, 8, 8), ["0"])
+
+
+def test_class_token_where_there_is_none():
+    with pytest.raises(TargetError, match="layer 'colour' has no class token, which the recipe's pooling `cls` asks"):
+        pooled(TinyTarget(8), torch.ones(1, 3, 8, 8), ["colour"], "cls")
+
+
+def test_wrong_number_of_channels():
+    model = nn.Conv2d(1, 4, 3)
+    with pytest.raises(TargetError, match=r"does not take an image of 3x8x8 .*one mean and std for each channel"):
+        pooled(of(nn.Sequential(model)), torch.ones(1, 3, 8, 8), ["0"])
+
+
+def test_wrong_size_of_input():
+    from torchvision.models import vit_b_16
+
+    network = vit_b_16(image_size=32, num_classes=2)
+    with pytest.raises(TargetError, match=r"does not take an image of 3x64x64.*size.*Wrong image height"):
+        pooled(of(network, 64), torch.ones(1, 3, 64, 64), ["encoder"])
+
+
+def test_sign_comes_before_the_largest_position():
+    inputs = torch.tensor([-3.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 2, 2)
+    assert pooled(TinyTarget(2), inputs, ["colour"], "max")["colour"][0, 0] == 1
+    negative = Target(Channels(), plain(2), torch.device("cpu"), sign="negative", layout="NCHW")
+    assert pooled(negative, inputs, ["colour"], "max")["colour"][0, 0] == 3
+    heat = negative.read(inputs, ["colour"], lambda _, reading: reading.maps(0, torch.tensor([1])))["colour"]
+    assert heat.tolist() == [[[3, -1], [3, -1]]]
+
+
+def test_half_precision_is_pooled_in_float32():
+    target = of(nn.Sequential(nn.Conv2d(3, 2, 1, bias=False)).to(torch.bfloat16), 64)
+    inputs = torch.rand(1, 3, 64, 64)
+    found = pooled(target, inputs, ["0"])["0"]
+    assert found.dtype == torch.float32
+    with torch.inference_mode():
+        expected = target.model(inputs.bfloat16()).float().mean((2, 3))
+    torch.testing.assert_close(found, expected)
 
 
 def test_batches_have_one_shape():
     size = BatchSize(2, "test")
-    batches = list(targets.fixed_batches([1, 2, 3], lambda i: torch.full((2,), float(i)), size, torch.clone))
-    assert [list(part) for part, _ in batches] == [[1, 2], [3]]
-    assert batches[1][1].tolist() == [[3.0, 3.0], [0.0, 0.0]]
-
-
-def test_torchvision_network_with_local_weights(tmp_path):
-    from torchvision.models import resnet18
-
-    torch.manual_seed(1)
-    original = resnet18(num_classes=3).eval()
-    save_file(original.state_dict(), tmp_path / "weights.safetensors")
-    preprocess = tmp_path / "preprocess.json"
-    preprocess.write_text(json.dumps({"resize": 40, "crop": 32, "mean": [0, 0, 0], "std": [1, 1, 1]}))
-    settings = TargetSettings(
-        source="torchvision",
-        factory="resnet18",
-        arguments={"num_classes": 3},
-        weights=str(tmp_path / "weights.safetensors"),
-        preprocess=preprocess,
+    batches = list(
+        targets.fixed_batches([1, 2, 3], lambda i: torch.full((2,), float(i)), size, lambda part, x: (list(part), x))
     )
-    target = targets.load(settings, torch.device("cpu"))
-    inputs = torch.rand(2, 3, 32, 32)
-    with torch.inference_mode():
-        assert torch.equal(target.model(inputs), original(inputs))
-    assert target.preprocess.crop == 32
-    assert not target.model.training
-
-
-def test_a_factory_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match=r"no.such:thing.*expected package.module:function"):
-        targets.load(TargetSettings(source="python", factory="no.such:thing"))
-
-
-def test_preprocessing_has_to_be_known():
-    with pytest.raises(ValueError, match="set `preprocess`"):
-        targets.load(TargetSettings(source="torchvision", factory="resnet18"))
+    assert [list(part) for part, _ in batches] == [[1, 2], [3]]
+    assert batches[1][1][0] == [3]
+    assert batches[1][1][1].tolist() == [[3.0, 3.0], [0.0, 0.0]]

@@ -18,6 +18,12 @@ def endpoint(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory, endpoint):
     """A finished run."""

@@ -11,7 +11,7 @@ from workspace import ROOT, Workspace
 
 from dnd import tables
 
-RUN = {"compare the descriptions with the known answers", "write the page"}
+RUN = {"compare the descriptions with the known answers", "write the page", "record how the results came about"}
 ROWS = {  # name -> slug, units, probe
     "planted": ("concepts", "000000-000090", "shapes"),
     "classes": ("fc", "000000-000003", "shapes"),
@@ -39,6 +39,10 @@ def shared(probe="shapes", bundle="000-000", recipe="dnd", stage="concepts"):
 
 
 BUNDLES = shared() | shared("pictures", "001-000")
+PACK = {f"pack probe pictures, shard {i:05d}" for i in range(2)} | {
+    "list the images of probe pictures",
+    "list the unreadable images of probe pictures",
+}
 DRAWING = shared(stage="images") | shared("pictures", "001-000", stage="images")
 
 
@@ -104,9 +108,8 @@ def times(workspace):
 
 
 def test_adding_a_row_leaves_finished_rows_untouched(finished, reference):
-    pack = {f"pack probe pictures, shard {i:05d}" for i in range(2)} | {"list the unreadable images of probe pictures"}
     own = after("exemplars", "pictures") | passes("pictures", "fc")
-    assert finished.added == pack | own | shared("pictures", "001-000") | RUN
+    assert finished.added == PACK | own | shared("pictures", "001-000") | RUN
     now = times(finished)
     assert {path: now[path] for path in finished.before} == finished.before
     described = finished.descriptions()
@@ -207,8 +210,7 @@ def test_images_of_a_probe(workspace, change):
             first.unlink()
         case "replace":
             first.write_bytes(max(folder.iterdir()).read_bytes())
-    pack = {f"pack probe pictures, shard {i:05d}" for i in range(2)} | {"list the unreadable images of probe pictures"}
-    again = pack | passes("pictures", "fc") | after("exemplars", "pictures")
+    again = PACK | passes("pictures", "fc") | after("exemplars", "pictures")
     assert jobs(workspace) == again | shared("pictures", "001-000") | RUN
 
 

@@ -2,8 +2,12 @@
 
 import io
 import shutil
+import tarfile
 
+import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from workspace import Workspace
@@ -37,6 +41,13 @@ def test_wrong_type(workspace):
 def test_missing_folder(workspace):
     workspace.values["probes"]["shapes"] = {"source": "folder", "path": "no/such/folder"}
     assert "config.yaml: probes.shapes.path: no/such/folder does not exist" in refused(workspace)
+
+
+def test_empty_folder(workspace):
+    (workspace.folder / "pictures").mkdir()
+    (workspace.folder / "pictures/notes.txt").touch()
+    workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures"}
+    assert "config.yaml: probes.shapes.path: pictures holds no images (.avif, .bmp, " in refused(workspace)
 
 
 def test_unknown_layer(workspace):
@@ -80,3 +91,92 @@ def test_unreadable_images_of_a_users_folder_are_listed(workspace):
     statistics = sorted(workspace.results.glob("activations/*/*/*/parts/*/statistics-*.parquet"))
     counts = [tables.read(path, tables.STATISTICS_PART)["count"][0].as_py() for path in statistics]
     assert sum(counts) == 6
+
+
+def rows_of(workspace, probe, columns=None):
+    shards = sorted(workspace.results.glob(f"probe/{probe}/images-*.parquet"))
+    return tables.read(shards, tables.PROBE, columns).to_pylist()
+
+
+def test_one_good_image_among_many_bad_ones(workspace):
+    folder = workspace.folder / "pictures"
+    folder.mkdir()
+    for i in range(12):
+        (folder / f"{i:02d}.jpg").write_text(f"no image {i}")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(folder / "good.png")
+    shutil.copy(folder / "good.png", folder / "same.png")
+    workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures", "shards": 3}
+    workspace.write()
+    workspace.run("--until", "rejected", "topk")
+    assert [row["image_id"] for row in rows_of(workspace, "shapes", ["image_id"])] == ["good.png"]
+    log = (workspace.results / "logs/rejected/shapes.log").read_text()
+    assert "1 of 14 images used, 1 duplicates, 12 unreadable" in log
+    (topk,) = workspace.results.glob("activations/*/*/*/fc.parquet")
+    assert tables.read(topk, tables.TOPK)["image_ids"].to_pylist()[0] == ["good.png"]
+
+
+def test_no_image_that_can_be_read(workspace):
+    folder = workspace.folder / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.jpg").write_text(f"no image {i}")
+    workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures"}
+    workspace.write()
+    output = workspace.run("--until", "rejected", succeeds=False)
+    assert "probes.shapes: none of 3 images can be read; 0.jpg: cannot identify image file" in output
+
+
+def test_a_union_of_all_sources(workspace):
+    """The whole way that images take, of each source, in several jobs."""
+    folder = workspace.folder
+    pictures = []
+    for i in range(8):
+        buffer = io.BytesIO()
+        Image.fromarray(np.full((20, 30, 3), 20 * i, np.uint8)).save(buffer, "PNG")
+        pictures.append(buffer.getvalue())
+    (folder / "folder/cat").mkdir(parents=True)
+    (folder / "folder/cat/0.png").write_bytes(pictures[0])
+    with tarfile.open(folder / "one.tar", "w") as archive:
+        for name, content in {"1.png": pictures[1], "1.cls": b"dog", "2.png": pictures[2]}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    pq.write_table(pa.table({"image": pictures[3:5]}), folder / "rows.parquet")
+    features = datasets.Features({"image": datasets.Image()})
+    images = [{"bytes": pictures[5], "path": None}, {"bytes": pictures[0], "path": None}]
+    datasets.Dataset.from_dict({"image": images}, features=features).save_to_disk(folder / "saved")
+    (folder / "7.png").write_bytes(pictures[7])
+    (folder / "table.csv").write_text("path\n7.png\ngone.png\n")
+    workspace.values["probes"] = {
+        "folder": {"source": "folder", "path": "folder", "label": "folder"},
+        "tars": {"source": "webdataset", "path": "one.tar", "label": "cls"},
+        "rows": {"source": "parquet", "path": "rows.parquet"},
+        "saved": {"source": "huggingface", "path": "saved"},
+        "table": {"source": "manifest", "path": "table.csv"},
+        "renders": {"source": "shapeworld", "images": 20, "sample": 2},
+        "shapes": {"source": "union", "members": ["folder", "tars", "rows", "saved", "table", "renders"], "shards": 4},
+    }
+    workspace.write()
+    workspace.run("--until", "rejected")
+    rows = rows_of(workspace, "shapes")
+    drawn = [row["image_id"] for row in rows if row["image_id"].startswith("renders/")]
+    assert len(drawn) == 2
+    assert [(row["image_id"], row["label"], row["image"]) for row in rows if row["image_id"] not in drawn] == [
+        ("folder/cat/0.png", "cat", pictures[0]),
+        ("rows/rows.parquet/00000000", None, pictures[3]),
+        ("rows/rows.parquet/00000001", None, pictures[4]),
+        ("saved/00000000", None, pictures[5]),
+        ("table/7.png", None, pictures[7]),
+        ("tars/one.tar/1.png", "dog", pictures[1]),
+        ("tars/one.tar/2.png", None, pictures[2]),
+    ]
+    rejected = tables.read(workspace.results / "probe/shapes/rejected.parquet", tables.REJECTED).to_pylist()
+    assert rejected == [
+        {"image_id": "saved/00000001", "reason": "duplicate of folder/cat/0.png"},
+        {"image_id": "table/gone.png", "reason": "No such file or directory"},
+    ]
+    assert "probe shapes" not in workspace.run("--dry-run", "--until", "rejected")
+    (folder / "one.tar").touch()
+    output = workspace.run("--dry-run", "--until", "rejected")
+    assert "list the images of probe shapes" in output
+    assert "render 20 images" not in output

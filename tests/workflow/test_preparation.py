@@ -30,11 +30,11 @@ def workspace(listed, tmp_path):
 def test_what_a_network_consists_of_is_listed_in_order_of_execution(listed):
     rows = [line.split("\t") for line in (listed.folder / TABLE).read_text().splitlines()]
     assert rows[:3] == [
-        ["layer", "class", "shape", "units"],
-        ["conv1", "Conv2d", "32x32x32", "32"],
-        ["bn1", "BatchNorm2d", "32x32x32", "32"],
+        ["layer", "class", "shape", "units", "problem"],
+        ["conv1", "Conv2d", "32x32x32", "32", ""],
+        ["bn1", "BatchNorm2d", "32x32x32", "32", ""],
     ]
-    assert rows[-1] == ["fc", "Linear", "36", "36"]
+    assert rows[-1] == ["fc", "Linear", "36", "36", ""]
     assert not (listed.folder / "layers.tsv").exists()
 
 

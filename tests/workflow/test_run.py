@@ -1,5 +1,7 @@
 """What a run leaves, what a second call finds to do, and that neither shards nor kills change a result."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +9,11 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from workspace import Workspace
+import torch
+import yaml
+from workspace import ROOT, Workspace
 
-from dnd import tables
+from dnd import config, provenance, tables
 
 BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
@@ -64,6 +68,34 @@ def test_page_is_self_contained(reference):
     assert "Content-Security-Policy" in page
     assert 'src="http' not in page
     assert "red" in page
+
+
+def test_provenance_is_enough_to_repeat_the_run(reference, endpoint, monkeypatch):
+    path = reference.results / "provenance.json"
+    found = json.loads(path.read_text())
+    assert endpoint.key not in path.read_text()
+    silent = {stage for stage, one in found["stages"].items() if one["recorded"] != one["jobs"]}
+    assert silent == {"descriptions", "evaluation"}  # the same bytes whenever and wherever they are made
+    for stage in set(found["stages"]) - silent:
+        one = found["stages"][stage]
+        assert one["started"] <= one["finished"] <= found["written"]
+        assert sum(one["devices"].values()) == one["jobs"] > 0
+        assert one["versions"]["dnd"]
+    assert found["stages"]["captions"]["models"].keys() == {str(ROOT / "resources/shapeworld/captioner")}
+    assert found["stages"]["scores"]["versions"]["torch"] == torch.__version__
+    assert found["inputs"]["probes"]["shapes"]["images"] == 160
+    assert found["inputs"]["files"].keys() >= {str(ROOT / "config/prompts/concept.yaml")}
+    if (ROOT / ".git").exists():
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        assert found["workflow"]["commit"] == commit.strip()
+    described = reference.descriptions()
+    assert found["results"] == {
+        name: hashlib.sha256(content).hexdigest() for name, content in described.items() if name.endswith("parquet")
+    }
+    monkeypatch.chdir(reference.folder)
+    assert config.load(yaml.safe_load(provenance.configuration(found))) == config.load(reference.values)
 
 
 def test_nothing_to_do_afterwards(reference):

@@ -18,6 +18,7 @@ class Workspace:
     def __init__(self, folder, endpoint=None, **shards):
         self.folder = folder
         self.root = ROOT
+        self.environment_of_server = (KEY, endpoint.key) if endpoint else None
         self.environment = os.environ | ({KEY: endpoint.key} if endpoint else {})
         folder.mkdir(parents=True, exist_ok=True)
         values = yaml.safe_load((ROOT / "config/config.yaml").read_text())

@@ -8,9 +8,9 @@ rule activations:
         statistics=f"{PASS}/parts/{{group}}/statistics-{{shard}}.parquet",
         controls=f"{PASS}/parts/{{group}}/controls-{{shard}}.parquet",
     log:
-        f"{RESULTS}/logs/activations/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{group}}-{{shard}}.log",
+        f"{RESULTS}/logs/activations/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{group}}-{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/activations/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{group}}-{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/activations/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{group}}-{{shard}}.tsv"
     conda:
         "../../envs/vision.yaml"
     params:
@@ -30,7 +30,7 @@ rule topk:
     output:
         f"{PASS}/{{slug}}.parquet",
     log:
-        f"{RESULTS}/logs/topk/{{model}}-{{probe}}-{{pooling}}-{{k}}-{{controls}}-{{slug}}.log",
+        f"{RESULTS}/logs/topk/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{slug}}.log",
     conda:
         "../../envs/vision.yaml"
     params:

@@ -12,6 +12,7 @@ rule captions:
     conda:
         "../../envs/vision.yaml"
     params:
+        recipe=recipe_name,
         captions=recipe_part("captions"),
         code=code("captions"),
     message:

@@ -15,9 +15,9 @@ sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed pac
 try:
     from dnd import leftovers
     from dnd import plan as planning
-    from dnd import sources
-    from dnd.config import ConfigError, load
-    from dnd.folders import fingerprint
+    from dnd import probe_sources, sources
+    from dnd.config import ConfigError, file_of, load
+    from dnd.settings import COMPUTE
     from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
@@ -28,7 +28,7 @@ if not workflow.overwrite_configfiles:  # another file replaces this one; mergin
 
 
 try:
-    settings = load(config, workflow.configfiles[-1])
+    settings = load(config, " + ".join(map(str, workflow.configfiles)))  # merged, when there are several
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
     asked_rows = sweep_rows(settings)
@@ -47,7 +47,7 @@ if GROUPS.exists():
     workflow.configfiles.append(str(GROUPS))  # so that it travels to pods, which plan again what they run
 
 LAYER = f"{RESULTS}/{{name}}/{{slug}}"
-PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{k}}-{{controls}}"
+PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{sign}}-{{k}}-{{controls}}"
 BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
 # Where a store is changes no result, so that scripts find it here and not among their parameters.
 config["store"] = os.environ.get("DND_STORE", str(settings.store))
@@ -104,7 +104,8 @@ wildcard_constraints:
     model=r"[^/]+",
     probe=r"[^/]+",
     recipe=r"[^/]+",
-    pooling="mean|max",
+    pooling="mean|max|cls",
+    sign="positive|negative",
     k=r"\d+",
     controls=r"\d+",
     shard=r"\d{5}",
@@ -126,20 +127,26 @@ def layer_of(wildcards):
     return plan.layer(wildcards.name, wildcards.slug)
 
 
+def recipe_name(wildcards):
+    """The name of a job's recipe, by the wildcard recipe or by its layer."""
+    return wildcards.get("recipe") or layer_of(wildcards).recipe
+
+
 def recipe_of(wildcards):
-    """The recipe of a job, by the wildcard recipe or by its layer."""
-    return settings.recipes[wildcards.get("recipe") or layer_of(wildcards).recipe]
+    """The recipe of a job."""
+    return settings.recipes[recipe_name(wildcards)]
 
 
 @lru_cache
-def plain(part):
-    """A part of the configuration as plain values."""
-    return part.model_dump(mode="json") if hasattr(part, "model_dump") else part
+def plain(recipe, name):
+    """A part of a recipe as plain values, without what changes no result: scripts find that in their configuration."""
+    part = getattr(settings.recipes[recipe], name)
+    return part.model_dump(mode="json", exclude=COMPUTE) if hasattr(part, "model_dump") else part
 
 
 def recipe_part(name):
     """A params function that returns one part of the job's recipe as plain values."""
-    return lambda wildcards: plain(getattr(recipe_of(wildcards), name))
+    return lambda wildcards: plain(recipe_name(wildcards), name)
 
 
 def model_of(wildcards):
@@ -157,7 +164,9 @@ def target_of(wildcards):
 def code_of_target(wildcards):
     """Digest of the code that builds a job's target network, where it is a function of the user's."""
     target = settings.models[model_of(wildcards)]
-    path = sources.located(target.factory.partition(":")[0], sys.path) if target.source == "python" else None
+    if target.source != "python":
+        return None
+    path = file_of(target.factory) or sources.located(target.factory.rpartition(":")[0], sys.path)
     return sources.digest([path], [path]) if path else None
 
 
@@ -180,15 +189,28 @@ probe_shards = probe_parts("images")
 
 
 def probe_renders(wildcards):
-    """The folder of a probe whose images are rendered first; nothing where the user has them."""
-    return [] if settings.probes[wildcards.probe].path else f"{RESULTS}/probe/{wildcards.probe}/source"
+    """The folders of a probe's images that are rendered first; none where the user has them all."""
+    return [f"{RESULTS}/probe/{one}/source" for one in probe_sources.rendered(wildcards.probe, settings.probes)]
+
+
+def probe_settings(wildcards):
+    """The settings of a probe, and of the members of a union, as plain values; shards change no listing."""
+    names = {wildcards.probe, *probe_sources.members(wildcards.probe, settings.probes)}
+    return {one: settings.probes[one].model_dump(mode="json", exclude={"shards"}) for one in sorted(names)}
 
 
 @lru_cache
 def content_of_probe(name):
-    """What lies in a user's folder of images, so that an image more or less packs the probe again."""
-    path = settings.probes[name].path
-    return fingerprint(path) if path else None
+    """Which files of the user a probe comes from, so that an image more or less packs it again."""
+    try:
+        return probe_sources.content(name, settings.probes)
+    except ValueError as error:
+        raise WorkflowError(f"configuration:\n{workflow.configfiles[0]}: {error}") from None
+
+
+if workflow.is_main_process:  # a probe without files is a mistake to be told before any job, and only once
+    for layer in plan.layers:
+        content_of_probe(layer.probe)
 
 
 def here(paths):
@@ -203,6 +225,12 @@ def weights(model):
     return here(sorted(str(path) for path in files if path.is_file()))
 
 
+def chat_template():
+    """The file of the language model's chat template, where the configuration chooses one."""
+    chosen = settings.llm.chat_template
+    return here([chosen]) if chosen and os.path.isfile(chosen) else []
+
+
 def weights_of(part):
     """An input function that returns the local files of one of the models of a job's recipe."""
     return lambda wildcards: weights(getattr(recipe_of(wildcards), part).model)
@@ -212,7 +240,9 @@ def weights_of(part):
 def files_of_target(name):
     """The local files that a target network is made from."""
     target = settings.models[name]
-    named = [target.weights, target.preprocess, *target.arguments.values()]
+    hub = target.factory if target.source == "transformers" else None
+    named = [hub, target.weights, target.preprocess, target.basis and target.basis.path]
+    named += target.arguments.values()
     paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]
     return here(sorted({file for path in paths for file in (weights(path) or [str(path)])}))
 
@@ -230,7 +260,7 @@ def topk_of(wildcards):
 
 def pass_of(wildcards):
     """The pass that a job belongs to."""
-    place = wildcards.model, wildcards.probe, wildcards.pooling
+    place = (wildcards[key] for key in ("model", "probe", "pooling", "sign"))
     return planning.Pass(*place, int(wildcards.k), int(wildcards.controls))
 
 
@@ -284,6 +314,61 @@ def known_answers():
     return {name: str(settings.models[name].known_answers) for name in models if settings.models[name].known_answers}
 
 
+def tables_of_run():
+    """Stage -> the tables that it left for the results of the run, one of each job."""
+    probes = dict.fromkeys(layer.probe for layer in plan.layers)
+    passes = dict.fromkeys(
+        (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
+    )
+    return {
+        "probe": [path for probe in probes for path in probe_shards({"probe": probe})],
+        "activations": [
+            f"{PASS}/parts/{group}/statistics-{i:05d}.parquet".format(**one._asdict())
+            for one, group in passes
+            for i in range(settings.probes[one.probe].shards)
+        ],
+        "topk": list(dict.fromkeys(map(topk_of, plan.layers))),
+        "exemplars": [path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
+        "captions": [path for layer in plan.layers for path in unit_shards("captions")(layer)],
+        "concepts": [f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles],
+        "images": [path for bundle in plan.bundles for path in images_of(bundle)],
+        "scores": [path for layer in plan.layers for path in unit_shards("scores")(layer)],
+        "descriptions": [f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
+        "evaluation": [f"{RESULTS}/evaluation.parquet"],
+    }
+
+
+def files_of_run():
+    """The user's own files that the results depend on, but for images and for folders of foundation models."""
+    prompts = {str(settings.recipes[layer.recipe].concepts.prompt) for layer in plan.layers}
+    targets = {file for layer in plan.layers for file in files_of_target(layer.model)}
+    return here(sorted(prompts | targets | set(known_answers().values()))) + chat_template()
+
+
+def factories_of_run():
+    """Target network -> digest of the code that builds it, where that is a function of the user's."""
+    digests = {layer.model: code_of_target({"model": layer.model}) for layer in plan.layers}
+    return {model: digest for model, digest in digests.items() if digest}
+
+
+def sweep_of_run():
+    """The rows of the sweep, and those of layers.tsv that they use."""
+    rows = [
+        {
+            **{column: getattr(row, column) for column in ("name", "model", "probe", "recipe")},
+            "layers": ",".join(row.layers),
+            "units": spell(row.units or ()),
+        }
+        for row in asked_rows
+    ]
+    known = known_layers(settings)
+    used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
+    return rows, [
+        {"model": model, "layer": layer, "slug": known[model, layer][0], "units": str(known[model, layer][1])}
+        for model, layer in used
+    ]
+
+
 def final_output(wildcards):
     """Everything that the configuration asks for."""
     if unknown:
@@ -292,4 +377,5 @@ def final_output(wildcards):
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
     ]
     rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
-    return [*tables, *rejected, f"{RESULTS}/evaluation.parquet", f"{RESULTS}/report/index.html"]
+    ends = ("evaluation.parquet", "report/index.html", "provenance.json")
+    return [*tables, *rejected, *(f"{RESULTS}/{end}" for end in ends)]

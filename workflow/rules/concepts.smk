@@ -4,6 +4,8 @@ rule concepts:
         captions=bundle_files("captions"),
         prompt=lambda wildcards: here([str(recipe_of(wildcards).concepts.prompt)]),
         model=weights(settings.llm.model),
+        template=chat_template(),
+        probe=lambda wildcards: probe_shards(wildcards) if recipe_of(wildcards).concepts.show_images else [],
     output:
         concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",
         answers=f"{RESULTS}/concepts/{BUNDLE}-answers.parquet",
@@ -17,7 +19,7 @@ rule concepts:
     threads: 2
     params:
         concepts=recipe_part("concepts"),
-        model=[settings.llm.model, settings.llm.revision, settings.llm.max_model_len],
+        model=[settings.llm.model, settings.llm.revision, settings.llm.max_model_len, settings.llm.chat_template],
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [
             [layer.name, layer.slug, units]

@@ -17,6 +17,7 @@ rule exemplars:
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=units_of,
         pooling=recipe_part("pooling"),
+        sign=recipe_part("sign"),
         exemplars=recipe_part("exemplars"),
         code=code("exemplars"),
     message:

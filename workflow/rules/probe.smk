@@ -15,8 +15,32 @@ rule shapeworld_images:
         "../scripts/shapeworld_images.py"
 
 
+rule listing:
+    input:
+        renders=probe_renders,
+    output:
+        listing=f"{RESULTS}/probe/{{probe}}/listing.parquet",
+        rejected=temp(f"{RESULTS}/probe/{{probe}}/unlisted.parquet"),
+    log:
+        f"{RESULTS}/logs/listing/{{probe}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/listing/{{probe}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        probes=probe_settings,
+        # a folder's own time of change says nothing about the folders in it
+        content=lambda wildcards: content_of_probe(wildcards.probe),
+        code=code("listing"),
+    message:
+        "list the images of probe {wildcards.probe}"
+    script:
+        "../scripts/listing.py"
+
+
 rule probe:
     input:
+        listing=f"{RESULTS}/probe/{{probe}}/listing.parquet",
         renders=probe_renders,
     output:
         images=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
@@ -28,9 +52,8 @@ rule probe:
     conda:
         "../../envs/vision.yaml"
     params:
-        folder=lambda wildcards, input: input.get("renders") or str(settings.probes[wildcards.probe].path),
-        # a folder's own time of change says nothing about the folders in it
-        content=lambda wildcards: content_of_probe(wildcards.probe),
+        probes=probe_settings,
+        content=lambda wildcards: content_of_probe(wildcards.probe),  # the listing of other images may be the same
         shards=lambda wildcards: settings.probes[wildcards.probe].shards,
         code=code("probe"),
     message:
@@ -43,6 +66,7 @@ rule rejected:
     input:
         images=probe_shards,
         rejected=probe_parts("rejected"),
+        unlisted=f"{RESULTS}/probe/{{probe}}/unlisted.parquet",
     output:
         f"{RESULTS}/probe/{{probe}}/rejected.parquet",
     log:

@@ -21,6 +21,7 @@ rule scores:
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=units_of,
         pooling=recipe_part("pooling"),
+        sign=recipe_part("sign"),
         embedder=recipe_part("embedder"),
         scores=recipe_part("scores"),
         code=code("scores"),

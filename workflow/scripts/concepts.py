@@ -1,35 +1,40 @@
-"""In: EXEMPLARS and CAPTIONS of a bundle's unit shards. Out: CONCEPTS and ANSWERS of all its units."""
+"""In: EXEMPLARS and CAPTIONS of a bundle's unit shards, the probe where images are shown. Out: CONCEPTS and ANSWERS."""
 
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from dnd import concepts, jobs, tables
+from dnd import concepts, jobs, pictures, tables, views
 from dnd.backends import llm
 from dnd.settings import ConceptSettings, LlmSettings
 from dnd.store import Store
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
-settings = LlmSettings(**snakemake.config["llm"])  # where the server is changes no answer, so it is no parameter
-units = []
-for (name, slug, _), exemplars, captions in zip(
-    params.layers, snakemake.input.exemplars, snakemake.input.captions, strict=True
-):
-    units += concepts.unit_captions(
-        name,
-        slug,
-        tables.read(exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
-        tables.read(captions, tables.CAPTIONS),
-    )
-found, answers = concepts.propose(
-    units,
-    partial(
-        llm.ask,
-        settings=settings,
-        store=Store(snakemake.config["store"] + "/answers"),
-        log_path=Path(snakemake.log.server),
-    ),
-    ConceptSettings(**params.concepts),
+settings = ConceptSettings(**params.concepts)
+ask = partial(
+    llm.ask,
+    settings=LlmSettings(**snakemake.config["llm"]),  # where the server is changes no answer, so it is no parameter
+    store=Store(snakemake.config["store"] + "/answers"),
+    log_path=Path(snakemake.log.server),
+    note=job.note,
 )
-tables.write(snakemake.output.answers, answers, tables.ANSWERS)
-tables.write(snakemake.output.concepts, found, tables.CONCEPTS, row_group_size=4096)
+layers = [
+    (name, slug, tables.read(path, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]))
+    for (name, slug, _), path in zip(params.layers, snakemake.input.exemplars, strict=True)
+]
+if settings.show_images:
+    with TemporaryDirectory(prefix="dnd-views-") as folder:
+        places = {pictures.place(row) for _, _, exemplars in layers for row in exemplars.to_pylist()}
+        names = views.write(places, snakemake.input.probe, Path(folder))
+        units = [unit for layer in layers for unit in concepts.unit_images(*layer, names)]
+        found, answers = concepts.propose(units, ask, settings, partial(views.url, Path(folder)))
+else:
+    captions = [tables.read(path, tables.CAPTIONS) for path in snakemake.input.captions]
+    units = [
+        unit for layer, texts in zip(layers, captions, strict=True) for unit in concepts.unit_captions(*layer, texts)
+    ]
+    found, answers = concepts.propose(units, ask, settings)
+origin = job.origin()
+tables.write(snakemake.output.answers, answers, tables.ANSWERS, origin=origin)
+tables.write(snakemake.output.concepts, found, tables.CONCEPTS, row_group_size=4096, origin=origin)

@@ -7,7 +7,7 @@ jobs.begin(snakemake.log[0], snakemake.threads)
 found = descriptions.run(
     snakemake.params.facts,
     units(snakemake.params.units),
-    tables.read(snakemake.input.topk, tables.TOPK),
+    tables.read(snakemake.input.topk, tables.TOPK, ["unit", "idle"]),
     tables.read(snakemake.input.exemplars, tables.EXEMPLARS),
     tables.read(snakemake.input.captions, tables.CAPTIONS),
     tables.read(snakemake.input.scores, tables.SCORES),

@@ -7,11 +7,13 @@ from dnd import inventory
 from dnd.config import ConfigError
 
 params = snakemake.params
-modules = {Path(path).stem: inventory.read_modules(Path(path)) for path in snakemake.input}
+places = {Path(path).stem: path for path in snakemake.input}
+modules = {model: inventory.read_modules(Path(path)) for model, path in places.items()}
 failed = False
 try:
     changes = inventory.update(Path(params.table), [inventory.Wanted(*one) for one in params.wanted], modules)
     lines = [f"{params.table}: {change}" for change in changes or ["nothing to add"]]
+    lines += [f"\n{model} ({path}):\n{inventory.listing(modules[model])}" for model, path in places.items()]
 except ConfigError as error:
     failed = True
     lines = [str(error), f"what there is: {' '.join(snakemake.input)}"]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dnd import inventory, jobs, targets
+from dnd import inventory, jobs, target_sources
 from dnd.settings import TargetSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
-found = inventory.modules(targets.load(TargetSettings(**snakemake.params.target)))
+found = inventory.modules(target_sources.load(TargetSettings(**snakemake.params.target)))
 inventory.write_modules(Path(snakemake.output[0]), found)

@@ -1,4 +1,4 @@
-"""In: the configuration. Out: every model that the sweep needs, in the local caches."""
+"""In: the configuration. Out: every model that the sweep needs, in the local caches; external servers are asked."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,8 @@ def say(line):
     lines.append(line)
 
 
-failures = prefetch.run(prefetch.wanted(settings, sweep_rows(settings)), say)
+rows = sweep_rows(settings)
+failures = prefetch.run(prefetch.wanted(settings, rows), say) + prefetch.asked(settings, rows, say)
 for line in failures:
     say(f"failed: {line}")
 if not failures:

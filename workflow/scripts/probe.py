@@ -1,10 +1,13 @@
-"""In: a folder of images. Out: one PROBE shard, and the REJECTED images of that shard."""
+"""In: LISTING of a probe's images, and these. Out: one PROBE shard, and the REJECTED images of that shard."""
 
-from pathlib import Path
+from dnd import jobs, probe, probe_sources, tables
+from dnd.settings import ProbeSettings
 
-from dnd import jobs, probe, tables
-
-jobs.begin(snakemake.log[0], snakemake.threads)
-images, rejected = probe.pack(Path(snakemake.params.folder), int(snakemake.wildcards.shard), snakemake.params.shards)
-tables.write(snakemake.output.images, images, tables.PROBE, row_group_size=64)
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+name = snakemake.wildcards.probe
+probes = {one: ProbeSettings(**settings) for one, settings in snakemake.params.probes.items()}
+sources = probe_sources.opened(name, probes, snakemake.input.renders)
+entries = probe.part(snakemake.input.listing, int(snakemake.wildcards.shard), snakemake.params.shards)
+with tables.writing(snakemake.output.images, tables.PROBE, lambda: probe.origin(job.origin(), sources)) as write:
+    rejected = probe.pack(entries, probe.readers(sources), write)
 tables.write(snakemake.output.rejected, rejected, tables.REJECTED)

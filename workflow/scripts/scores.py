@@ -2,12 +2,12 @@
 
 import pyarrow.compute as pc
 
-from dnd import jobs, scores, tables, targets
-from dnd.backends.embedder import ClipEmbedder
+from dnd import jobs, scores, tables, target_sources
+from dnd.backends.embedder import TransformersEmbedder
 from dnd.settings import EmbedderSettings, ScoreSettings, TargetSettings
 from dnd.sweep import units
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards = snakemake.params, snakemake.wildcards
 own = (
     (pc.field("name") == wildcards.name)
@@ -15,9 +15,9 @@ own = (
     & pc.field("unit").isin(list(units(params.units)))
 )
 found = scores.run(
-    targets.load(TargetSettings(**params.target)),
+    target_sources.load(TargetSettings(**params.target), sign=params.sign),
     params.layer,
-    ClipEmbedder(EmbedderSettings(**params.embedder)),
+    TransformersEmbedder(EmbedderSettings(**params.embedder)),
     concepts=tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist(),
     images=snakemake.input.images,
     exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
@@ -26,4 +26,4 @@ found = scores.run(
     pooling=params.pooling,
     weights=ScoreSettings(**params.scores),
 )
-tables.write(snakemake.output[0], found, tables.SCORES)
+tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())

@@ -1,19 +1,30 @@
-"""Image captions by BLIP (Li et al., 2022)."""
+"""Image captions by any image-to-text model of transformers: BLIP, BLIP-2, GIT, Florence-2, ViT-GPT2, LLaVA ..."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd import hub
+from dnd.answers import without_thoughts
+from dnd.backends.loading import complete, device, loading, precision
 from dnd.batches import BatchSize, in_batches
+from dnd.hub import ModelError
 from dnd.settings import CaptionSettings
 
 BATCH = 32
+SECTION = "captions"
+UNLIKE = ((64, 64), (640, 480), (200, 900))
+"""Width and height of pictures that a processor treats differently, if it treats any differently."""
+NO_PROMPT = ("git", "vision-encoder-decoder")
+"""Kinds of models whose text begins after the image, so that nothing can be asked."""
+CODED = ("AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModel")
+"""What a repository with code of its own may offer its model as, best first."""
 
 
 class Captioner(Protocol):
@@ -23,34 +34,143 @@ class Captioner(Protocol):
         """Return one caption per RGB image of any size."""
 
 
-class BlipCaptioner:
-    """``BlipForConditionalGeneration``, greedy, float32, in batches of one fixed shape."""
+class TransformersCaptioner:
+    """An image-to-text model of transformers, greedy, in batches of one fixed shape.
+
+    A model whose input grows with the image (LLaVA-NeXT, Qwen-VL, Idefics3) takes one image at a time: what else is in
+    a batch would change the length that its prompt is filled up to, and with it the last bits of a result.
+
+    Raises
+    ------
+    ModelError
+        The model is not there or writes no captions, or the prompt does not suit it.
+    """
 
     def __init__(self, settings: CaptionSettings) -> None:
-        from transformers import BlipForConditionalGeneration, BlipProcessor
+        from transformers import AutoConfig
 
         self.settings = settings
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.size = BatchSize(BATCH, "captioner")
-        folder = hub.folder(settings.model, settings.revision)
-        self.processor = BlipProcessor.from_pretrained(folder)
-        model = BlipForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # transformers wraps torch's method
+        self.device = device()
+        self.dtype = getattr(torch, precision(settings.dtype))
+        trusted = settings.trust_remote_code
+        folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(trusted))
+        with loading(SECTION, settings.model):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
+            chosen = _class_of(config, settings)
+            self.processor = _processor(folder, trusted)
+        self.chats = getattr(self.processor, "chat_template", None) is not None
+        _check_prompt(settings, config.model_type, self.chats or hasattr(self.processor, "task_prompts_without_inputs"))
+        with loading(SECTION, settings.model):
+            model, found = chosen.from_pretrained(
+                folder, dtype=self.dtype, use_safetensors=True, trust_remote_code=trusted, output_loading_info=True
+            )
+            shapes = [self._shapes(Image.new("RGB", size)) for size in UNLIKE]
+        complete(SECTION, settings.model, [name for name in found["missing_keys"] if "pooler" not in name])
+        self.model = model.to(self.device).eval()
+        self.size = BatchSize(BATCH if all(one == shapes[0] for one in shapes) else 1, "captioner")
 
     @torch.inference_mode()
     def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return one caption per image, stripped."""
+        """Return one caption per image, in one line and without the prompt."""
         return [text for _, texts in in_batches(images, self.size, self._captions) for text in texts]
 
     def _captions(self, images: Sequence[Image.Image], shape: int) -> list[str]:
         filled = [*images, *[images[0]] * (shape - len(images))]
-        inputs = self.processor(images=filled, return_tensors="pt").to(self.device)
+        inputs = self._inputs(filled).to(self.device, self.dtype)
         tokens = self.model.generate(
             **inputs,
             max_new_tokens=self.settings.max_new_tokens,
-            min_length=self.settings.min_length,
+            min_new_tokens=max(0, self.settings.min_length - 1),  # without the token that ends it
             do_sample=False,
             num_beams=1,
         )
-        texts = self.processor.batch_decode(tokens[: len(images)], skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        prompts = inputs["input_ids"] if "input_ids" in inputs else tokens[:, :0]
+        answers = [after(row, prompt) for row, prompt in zip(tokens, prompts, strict=True)]
+        texts = self.processor.batch_decode(answers[: len(images)], skip_special_tokens=True)
+        return [" ".join(without_thoughts(text).split()) for text in texts]
+
+    def _inputs(self, images: Sequence[Image.Image]) -> Any:
+        """What the model's forward pass takes, for some images with the prompt."""
+        prompt = self.settings.prompt
+        if self.chats:
+            asked = {"type": "text", "text": prompt}
+            chats = [[{"role": "user", "content": [{"type": "image", "image": image}, asked]}] for image in images]
+            return self.processor.apply_chat_template(
+                chats, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+            )
+        if not prompt:
+            return self.processor(images=list(images), return_tensors="pt")
+        return self.processor(images=list(images), text=[prompt] * len(images), return_tensors="pt")
+
+    def _shapes(self, image: Image.Image) -> dict[str, torch.Size]:
+        return {name: value.shape for name, value in self._inputs([image]).items() if isinstance(value, Tensor)}
+
+
+def after(answer: Tensor, prompt: Tensor) -> Tensor:
+    """Return the tokens of an answer [n] after those with which it repeats its prompt [m]; most decoders do."""
+    shared = min(len(answer), len(prompt))
+    differs = (answer[:shared] != prompt[:shared]).nonzero()
+    return answer[int(differs[0, 0]) if len(differs) else shared :]
+
+
+def _class_of(config: Any, settings: CaptionSettings) -> Any:
+    """The class that loads a model with a configuration."""
+    import transformers
+
+    if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        return transformers.AutoModelForImageTextToText
+    if settings.trust_remote_code:
+        for name in CODED:
+            if name in (getattr(config, "auto_map", None) or ()):
+                return getattr(transformers, name)
+    names = config.architectures or []
+    for name in names:
+        model = getattr(transformers, name, None)
+        if model is not None and hasattr(config, "vision_config") and model.can_generate():
+            return model
+    raise ModelError(
+        f"{SECTION}: model {settings.model} is {' or '.join(names) or config.model_type}, which writes no captions; "
+        "expected an image-to-text model such as Salesforce/blip-image-captioning-large"
+    )
+
+
+def _processor(folder: str, trusted: bool) -> Any:
+    """A model's processor of images and texts; of a model that has none, one that is put together."""
+    from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, ProcessorMixin
+
+    try:
+        found = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
+    except ValueError:  # neither for the class nor for a part of it
+        found = None
+    if isinstance(found, ProcessorMixin):
+        return found
+    return _Parts(
+        AutoImageProcessor.from_pretrained(folder, trust_remote_code=trusted),
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted),
+    )
+
+
+class _Parts:
+    """An image processor and the tokenizer that decodes what the model writes."""
+
+    def __init__(self, images: Any, tokenizer: Any) -> None:
+        self.images = images
+        self.batch_decode = tokenizer.batch_decode
+
+    def __call__(self, images: Sequence[Image.Image], return_tensors: str) -> Any:
+        return self.images(images=images, return_tensors=return_tensors)
+
+
+def _check_prompt(settings: CaptionSettings, kind: str, needed: bool) -> None:
+    """Refuse a prompt that the model would not understand, and its absence where it must be asked.
+
+    Raises
+    ------
+    ModelError
+        The message says what to set.
+    """
+    if needed and not settings.prompt:
+        example = "<CAPTION>" if kind == "florence2" else "Describe the image in one sentence."
+        raise ModelError(f"{SECTION}.prompt is empty, but {settings.model} must be asked, such as `{example}`")
+    if settings.prompt and kind in NO_PROMPT:
+        raise ModelError(f"{SECTION}.prompt must be empty, since {settings.model} ({kind}) cannot be asked anything")

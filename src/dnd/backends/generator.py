@@ -1,66 +1,203 @@
-"""Text to image by Stable Diffusion (Rombach et al., 2022)."""
+"""Text to image by any pipeline of diffusers: Stable Diffusion, SDXL, Turbo and LCM, PixArt, Flux ..."""
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from PIL import Image
 
 import dnd.torchvision_ops  # noqa: F401  before diffusers
 from dnd import hub
+from dnd.backends.loading import device, loading, precision
 from dnd.batches import BatchSize, in_batches
+from dnd.hub import ModelError
 from dnd.settings import GeneratorSettings
 
+log = logging.getLogger(__name__)
 BATCH = 20
+OURS = {
+    "prompt": "`prompt`",
+    "num_inference_steps": "`steps`",
+    "guidance_scale": "`guidance`",
+    "height": "`size`",
+    "width": "`size`",
+    "num_images_per_prompt": "`images`",
+    "generator": "each image's own seed",
+    "output_type": "the stage",
+    "return_dict": "the stage",
+}
+"""Arguments of a pipeline's call, and what sets them."""
+
+
+class Drawn(NamedTuple):
+    """A generated image.
+
+    Attributes
+    ----------
+    image : RGB.
+    problem : ``black``, every pixel is; ``flagged``, by the pipeline's own safety check; None when all is well.
+    """
+
+    image: Image.Image
+    problem: str | None
 
 
 class Generator(Protocol):
     """What the images stage asks of a model."""
 
-    def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """Return one RGB image per prompt, each from its own seed."""
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Drawn]:
+        """Return one image per prompt, each from its own seed."""
 
 
-class StableDiffusionGenerator:
-    """A ``StableDiffusionPipeline`` without safety checker, in batches of one fixed shape.
+class DiffusersGenerator:
+    """A text-to-image pipeline without safety checker, in batches of one fixed shape.
 
     Pixels depend on the shape of the batch (diffusers issue 2659), so that the last batch is filled up. The noise of
-    each image is drawn on the CPU from its own seed. Half precision on a GPU, float32 on a CPU.
+    each image is drawn on the CPU from its own seed.
+
+    Parameters
+    ----------
+    section : where the settings are, for messages.
+
+    Raises
+    ------
+    ModelError
+        The pipeline is not there or draws no images from texts, or a scheduler or argument does not exist.
     """
 
-    def __init__(self, settings: GeneratorSettings) -> None:
-        from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    def __init__(self, settings: GeneratorSettings, section: str = "generator") -> None:
+        from diffusers import DiffusionPipeline
 
         self.settings = settings
+        self.section = section
         self.size = BatchSize(BATCH, "generator")
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            hub.folder(settings.model, settings.revision, hub.PIPELINE),
-            torch_dtype=torch.float16 if device.type == "cuda" else torch.float32,
-            safety_checker=None,
-            requires_safety_checker=False,
-            use_safetensors=True,
-        )
-        pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+        trusted = settings.trust_remote_code
+        scheduler = _scheduler(settings, section)
+        layout = hub.PIPELINE.of_variant(settings.variant).with_code(trusted)
+        folder = hub.folder(settings.model, settings.revision, layout)
+        with loading(section, settings.model):
+            parts = DiffusionPipeline.load_config(folder)
+            unsafe = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in parts else {}
+            pipeline = DiffusionPipeline.from_pretrained(
+                folder,
+                dtype=getattr(torch, precision(settings.dtype)),
+                variant=settings.variant,
+                use_safetensors=True,
+                trust_remote_code=trusted,
+                **unsafe,
+            )
+            if scheduler is not None:
+                pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+        check_call(type(pipeline), settings, section)
         pipeline.set_progress_bar_config(disable=True)
-        self.pipeline = pipeline.to(device)
+        if settings.offload and device().type == "cuda":
+            pipeline.enable_model_cpu_offload()
+        else:
+            pipeline = pipeline.to(device())
+        self.arguments = _arguments(type(pipeline), settings)
+        self.pipeline = pipeline
 
     @torch.inference_mode()
-    def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """Return one image per prompt."""
-        asked = list(zip(prompts, seeds, strict=True))
-        return [image for _, images in in_batches(asked, self.size, self._draw) for image in images]
+    def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Drawn]:
+        """Return one image per prompt.
 
-    def _draw(self, asked: Sequence[tuple[str, int]], shape: int) -> list[Image.Image]:
+        Raises
+        ------
+        ModelError
+            The pipeline does not accept a setting's value.
+        """
+        asked = list(zip(prompts, seeds, strict=True))
+        return [one for _, drawn in in_batches(asked, self.size, self._draw) for one in drawn]
+
+    def _draw(self, asked: Sequence[tuple[str, int]], shape: int) -> list[Drawn]:
         filled = [*asked, *[("", 0)] * (shape - len(asked))]
-        result = self.pipeline(
-            prompt=[prompt for prompt, _ in filled],
-            generator=[torch.Generator().manual_seed(seed) for _, seed in filled],
-            num_inference_steps=self.settings.steps,
-            guidance_scale=self.settings.guidance,
-            height=self.settings.size,
-            width=self.settings.size,
+        try:
+            result = self.pipeline(
+                prompt=[prompt for prompt, _ in filled],
+                generator=[torch.Generator().manual_seed(seed) for _, seed in filled],
+                **{name: _for_each(name, value, shape) for name, value in self.arguments.items()},
+            )
+        except (TypeError, ValueError) as error:  # of the pipeline's check of its inputs
+            text = " ".join(str(error).split())
+            raise ModelError(
+                f"{self.section}: {self.settings.model} cannot draw with these settings: {text}"
+            ) from error
+        flagged = getattr(result, "nsfw_content_detected", None) or [False] * shape
+        images = [image.convert("RGB") for image in result.images[: len(asked)]]
+        return [Drawn(image, _problem(image, flag)) for image, flag in zip(images, flagged, strict=False)]
+
+
+def _problem(image: Image.Image, flagged: bool) -> str | None:
+    """What keeps an RGB image from being used."""
+    if flagged:
+        return "flagged"
+    return "black" if image.getbbox() is None else None
+
+
+def _for_each(name: str, value: Any, images: int) -> Any:
+    """A text for all images as one for each, as pipelines want it beside a list of prompts."""
+    return [value] * images if "prompt" in name and isinstance(value, str) else value
+
+
+def check_call(pipeline: type, settings: GeneratorSettings, section: str = "generator") -> None:
+    """Check that a pipeline's class draws from a text, and takes the further arguments of the settings.
+
+    Raises
+    ------
+    ModelError
+        It does not; the message names the argument.
+    """
+    known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
+    if "prompt" not in known:
+        raise ModelError(
+            f"{section}.model: {settings.model} is a {pipeline.__name__}, which takes no prompt; expected a "
+            "text-to-image pipeline"
         )
-        return [image.convert("RGB") for image in result.images[: len(asked)]]
+    for name in settings.arguments:
+        if name in OURS:
+            raise ModelError(f"{section}.arguments.{name}: it is set by {OURS[name]}")
+        if name not in known:
+            closest = difflib.get_close_matches(name, set(known) - {"self", *OURS}, 3, cutoff=0)
+            raise ModelError(
+                f"{section}.arguments.{name}: {pipeline.__name__} takes no such argument; the closest are "
+                f"{', '.join(closest)}"
+            )
+
+
+def _arguments(pipeline: type, settings: GeneratorSettings) -> dict[str, Any]:
+    """What a pipeline is called with, besides prompts and seeds."""
+    known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
+    found = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
+    if settings.size is not None:
+        found |= {"height": settings.size, "width": settings.size}
+    for name in [name for name in found if name not in known]:
+        log.warning("%s takes no %s: %s has no effect", pipeline.__name__, name, OURS[name])
+        del found[name]
+    return found | settings.arguments
+
+
+def _scheduler(settings: GeneratorSettings, section: str) -> Any:
+    """The class of the scheduler that the settings name; None for the pipeline's own.
+
+    Raises
+    ------
+    ModelError
+        diffusers has none of that name.
+    """
+    import diffusers
+
+    name = settings.scheduler
+    if name is None:
+        return None
+    known = [one for one in dir(diffusers) if one.endswith("Scheduler") and not one.startswith("Flax")]
+    if name not in known:
+        closest = difflib.get_close_matches(name, known, 3, cutoff=0)
+        raise ModelError(
+            f"{section}.scheduler: diffusers has no scheduler {name!r}; the closest names are {', '.join(closest)}"
+        )
+    return getattr(diffusers, name)

@@ -1,85 +1,71 @@
-"""Ask a language model behind an OpenAI-compatible server: many requests at once, each answered only once ever."""
+"""The language model of the configuration: our own vLLM while there is something to ask, or a server of the user's."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import openai
-from tqdm import tqdm
 
 from dnd import hub
-from dnd.backends.server import Endpoint, ServerEnded, ServerError, serve
+from dnd.backends import failures
+from dnd.backends.chat import Answer, ChatClient, Request, external, picture_names, recall
+from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
 from dnd.settings import LlmSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
 
-RETRIES = 4
-TIMEOUT_SECONDS = 300.0
-WATCH_SECONDS = 0.5
 STARTS = 2
 """A server that ends while it is asked is started once more."""
-HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
+CHECK_SECONDS = 10.0
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "tekken.json")
+"""What a model's folder has beside its tokenizer's configuration that tells how a conversation is written."""
+TEMPLATES_OF_VLLM = {
+    *("blip-2", "deepseek_ocr", "deepseek_ocr2", "deepseek_v32", "deepseek_v4", "deepseek_vl_v2", "kimi_k3"),
+    *("minicpmv", "minicpmv4_6", "minicpmv4_7", "paligemma"),
+}
+"""Types of models that version 0.32 has a template for, so that their folders need none."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """One question.
-
-    Attributes
-    ----------
-    messages : chat messages, each with ``role`` and ``content``.
-    temperature, seed, max_tokens : of the sampling.
-    """
-
-    messages: Sequence[dict[str, str]]
-    temperature: float
-    seed: int
-    max_tokens: int
-
-    def key(self, model: str) -> str:
-        """Return the name of the answer in the store; ``model`` identifies the weights."""
-        return key("llm", model, list(self.messages), self.temperature, self.seed, self.max_tokens)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back: the text, or None where the request failed, and what is wrong with it, or None."""
-
-    text: str | None
-    problem: str | None = None
-
-
-def ask(requests: Sequence[Request], settings: LlmSettings, store: Store, log_path: Path) -> list[Answer]:
+def ask(
+    requests: Sequence[Request],
+    settings: LlmSettings,
+    store: Store,
+    log_path: Path,
+    note: Callable[[str, Any], None] = lambda key, value: None,
+) -> list[Answer]:
     """Answer requests from the store where it can, and else by the server of the configuration.
 
     Our own server is started only when something is left to ask, and ended before this returns. When it ends by itself
     it is started once more, and asked what it has not answered.
 
+    Parameters
+    ----------
+    note : is told what runs the server that was asked: :meth:`dnd.jobs.Job.note`, say.
+
     Raises
     ------
     ServerError
-        The server cannot be started or reached, ended twice, or no request succeeded.
+        The server cannot be started or reached, refuses the key or the model, ended twice, or no request succeeded.
     ModelError
         Our own server is to serve a model that cannot be had.
     """
-    model = revision(settings.model, settings.revision)
-    known = [_recall(store, request.key(model)) for request in requests]
+    model = weights(settings)
+    known = [recall(store, request.key(model)) for request in requests]
     missing = [number for number, answer in enumerate(known) if answer is None]
     log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
     asked = [requests[number] for number in missing]
     for attempt in range(STARTS if missing else 0):
         try:
-            with endpoint(settings, log_path) as server:
+            with endpoint(settings, log_path, needs(asked)) as server:
+                note("server", about(server))
                 answers = ChatClient(server, settings.model, model).ask(asked, settings.concurrency, store)
         except ServerEnded as error:
             if attempt + 1 == STARTS:
@@ -92,142 +78,96 @@ def ask(requests: Sequence[Request], settings: LlmSettings, store: Store, log_pa
     return [answer for answer in known if answer is not None]
 
 
+def weights(settings: LlmSettings) -> str:
+    """Return what identifies the model in the store's keys: its weights and, where that is chosen, its template."""
+    found, template = revision(settings.model, settings.revision), settings.chat_template
+    if template is None:
+        return found
+    return f"{found} {key(Path(template).read_text() if os.path.isfile(template) else template)}"
+
+
+def needs(requests: Sequence[Request]) -> list[str]:
+    """Return arguments without which vLLM would not answer requests, or not well."""
+    arguments = []
+    if images := max((len(picture_names(one)) for request in requests for one in request.messages), default=0):
+        arguments += ["--limit-mm-per-prompt", json.dumps({"image": images})]
+    if any(request.response_format for request in requests):
+        # small models fill an answer with line breaks wherever a grammar allows them
+        arguments += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+    return arguments
+
+
 @contextmanager
-def endpoint(settings: LlmSettings, log_path: Path) -> Iterator[Endpoint]:
-    """Give the external server that the configuration names, or run our own while the context lasts."""
+def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = ()) -> Iterator[Endpoint]:
+    """Give the external server that the configuration names, or run our own while the context lasts.
+
+    Parameters
+    ----------
+    arguments : of our own server; those of the configuration come after them, and win.
+    """
     if settings.base_url is not None:
-        # a server without authentication takes any key, but the client insists on one
-        yield Endpoint(settings.base_url, os.environ.get(settings.api_key_env) or "none")
+        yield external(settings.base_url, settings.api_key_env, "llm")
         return
+    folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
+    require_chat_template(folder, settings)
     with serve(
-        hub.folder(settings.model, settings.revision),
+        folder,
         name=settings.model,
         python=settings.python or os.environ.get("DND_VLLM_PYTHON", ".venv-vllm/bin/python"),
         log_path=log_path,
         startup_seconds=settings.startup_seconds,
         max_model_len=settings.max_model_len,
-        arguments=settings.server_arguments,
+        arguments=[
+            *(["--trust-remote-code"] if settings.trust_remote_code else []),
+            *(["--revision", settings.revision] if settings.revision else []),
+            *arguments,
+            *settings.server_arguments,
+        ],
     ) as own:
-        yield own
+        yield replace(own, context=f"llm.max_model_len {settings.max_model_len}")
 
 
-class ChatClient:
-    """Asks one model of one server.
+def require_chat_template(folder: str, settings: LlmSettings) -> None:
+    """Look for a chat template in a model's folder, so that its lack is known before the server is started.
+
+    Raises
+    ------
+    ServerError
+        There is none, and ``llm.server_arguments`` choose neither a template nor another tokenizer.
+    """
+    chosen = {argument.partition("=")[0].replace("_", "-") for argument in settings.server_arguments}
+    if chosen & {"--chat-template", "--tokenizer", "--tokenizer-mode"}:
+        return
+    if any(Path(folder, name).exists() for name in TEMPLATES):
+        return
+    if _json(Path(folder, "tokenizer_config.json")).get("chat_template"):
+        return
+    if _json(Path(folder, "config.json")).get("model_type") in TEMPLATES_OF_VLLM:
+        return
+    raise ServerError(failures.no_chat_template(f"llm.model {settings.model}"))
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):  # the server will say what is wrong with it
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> str | None:
+    """Ask an external server for its models, and return in one line what is wrong, or None.
 
     Parameters
     ----------
-    server : where it listens.
-    model : the name the server knows the model by.
-    weights : identifies the model's weights in the store's keys.
-    retries : further attempts of a request after timeouts, lost connections, rate limits and server errors.
-    timeout : seconds until one attempt counts as failed.
+    section : part of the configuration that names the server: ``llm``, or ``captions``.
     """
-
-    def __init__(
-        self, server: Endpoint, model: str, weights: str, *, retries: int = RETRIES, timeout: float = TIMEOUT_SECONDS
-    ) -> None:
-        self.server = server
-        self.model = model
-        self.weights = weights
-        self.retries = retries
-        self.timeout = timeout
-
-    def ask(self, requests: Sequence[Request], concurrency: int, store: Store) -> list[Answer]:
-        """Return ``ask_many``'s answers, from code that is not asynchronous."""
-        return asyncio.run(self.ask_many(requests, concurrency, store))
-
-    async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store) -> list[Answer]:
-        """Return the answers in the order of the requests; equal requests are asked once.
-
-        Each answer is stored the moment it arrives, so that a killed job goes on where it was. A request that fails in
-        all its attempts gets an ``Answer`` with a problem, which is not stored.
-
-        Raises
-        ------
-        ServerEnded
-            Our own server has ended; this is noticed at once.
-        ServerError
-            Every request failed, or so many in a row that the server must be gone.
-        """
-        names = [request.key(self.weights) for request in requests]
-        distinct = dict(zip(names, requests, strict=True))
-        answers: dict[str, Answer] = {}
-        waiting = iter(distinct.items())
-        failures = _Failures(limit=2 * concurrency)
-
-        async def work(client: openai.AsyncOpenAI, bar: tqdm[Any]) -> None:
-            for name, request in waiting:  # shared by all workers: each request is taken once
-                answer = _recall(store, name)
-                if answer is None:
-                    answer = await self._ask_one(client, request, failures)
-                    if answer.text is not None:
-                        store.put(name, json.dumps([answer.text, answer.problem]).encode())
-                answers[name] = answer
-                bar.update()
-
-        async def watch() -> None:
-            while True:
-                self.server.check()
-                await asyncio.sleep(WATCH_SECONDS)
-
-        with tqdm(total=len(distinct), desc="language model", unit="answer", mininterval=5) as bar:
-            async with openai.AsyncOpenAI(
-                base_url=self.server.base_url, api_key=self.server.key, max_retries=self.retries, timeout=self.timeout
-            ) as client:
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        watcher = group.create_task(watch())
-                        workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
-                        await asyncio.gather(*workers)
-                        watcher.cancel()
-                except* ServerError as errors:
-                    self.server.check()
-                    raise errors.exceptions[0] from None
-        problems = [answer.problem for answer in answers.values() if answer.text is None]
-        if problems:
-            self.server.check()  # it may have ended during the very last requests
-        if problems and len(problems) == len(answers):
-            raise ServerError(
-                f"all {len(problems)} requests to {self.server.base_url} failed; the last: {problems[-1]}"
-            )
-        if problems:
-            log.warning("%d of %d requests failed; the last: %s", len(problems), len(answers), problems[-1])
-        return [answers[name] for name in names]
-
-    async def _ask_one(self, client: openai.AsyncOpenAI, request: Request, failures: _Failures) -> Answer:
-        try:
-            reply = await client.chat.completions.create(
-                model=self.model,
-                messages=list(request.messages),  # type: ignore[arg-type]
-                temperature=request.temperature,
-                seed=request.seed,
-                max_tokens=request.max_tokens,
-            )
-            choice = reply.choices[0]
-            text = choice.message.content or ""
-        except openai.APIError as error:
-            problem = f"{type(error).__name__}: {error}"
-            failures.add(problem, hopeless=isinstance(error, HOPELESS), server=self.server)
-            return Answer(None, problem)
-        except (IndexError, TypeError, AttributeError) as error:  # an answer without choices
-            return Answer(None, f"malformed reply: {error}")
-        failures.in_a_row = 0
-        return Answer(text, "cut off at max_tokens" if choice.finish_reason == "length" else None)
-
-
-@dataclass
-class _Failures:
-    """Hopeless failures since the last success."""
-
-    limit: int
-    in_a_row: int = 0
-
-    def add(self, problem: str, *, hopeless: bool, server: Endpoint) -> None:
-        self.in_a_row += hopeless
-        if self.in_a_row >= self.limit:
-            raise ServerError(f"{server.base_url} failed {self.in_a_row} requests in a row; the last: {problem}")
-
-
-def _recall(store: Store, name: str) -> Answer | None:
-    item = store.get(name)
-    return None if item is None else Answer(*json.loads(item))
+    server = external(base_url, api_key_env, section)
+    try:
+        with openai.OpenAI(base_url=base_url, api_key=server.key, max_retries=0, timeout=CHECK_SECONDS) as client:
+            offered = sorted(one.id for one in client.models.list().data)
+    except openai.APIError as error:
+        return failures.verdict(error, server, model, None) or f"{server} {failures.problem(error, server)}"
+    except (AttributeError, TypeError):
+        return f"{server} does not answer as an OpenAI-compatible server does; such an address mostly ends in /v1"
+    return None if model in offered else failures.unknown_model(server, model, offered)

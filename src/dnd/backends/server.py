@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import os
 import re
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -60,22 +62,48 @@ class Endpoint:
     Attributes
     ----------
     check : raises :class:`ServerEnded` when the server has ended; of a server that is not ours nothing is known.
+    section : part of the configuration that names the server and its model.
+    api_key_env : environment variable with the key of a server of the user's; None for our own.
+    context : the key that limits prompts, and its value, where that is known.
     """
 
     base_url: str
     key: str = field(repr=False)
     check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    section: str = "llm"
+    api_key_env: str | None = None
+    context: str = ""
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the configuration gives the server, and we did not start it."""
+        return self.api_key_env is not None
+
+    def __str__(self) -> str:
+        return f"{self.section}.base_url {self.base_url}" if self.is_external else f"our own server {self.base_url}"
 
 
-def has_gpu() -> bool:
-    """Tell whether an NVIDIA GPU can be used, without importing torch."""
+def gpus() -> list[str]:
+    """Return the names of the NVIDIA GPUs that can be used, without importing torch."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
-        return False
+        return []
     try:
         seen = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return seen.returncode == 0 and "GPU" in seen.stdout
+        return []
+    return re.findall(r"^GPU \d+: (.+?)(?: \(UUID.*)?$", seen.stdout, re.MULTILINE) if seen.returncode == 0 else []
+
+
+def about(server: Endpoint) -> dict[str, Any]:
+    """Return what runs a server, for the origin of its answers: vLLM's version and GPUs, or an external address."""
+    if server.is_external:
+        return {"base_url": server.base_url}
+    try:
+        with _opener().open(f"{server.base_url.removesuffix('/v1')}/version", timeout=5) as answer:
+            version = json.load(answer).get("version")
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        version = None
+    return {"vllm": version, "gpus": gpus()}
 
 
 def vllm_command(
@@ -131,7 +159,7 @@ def serve(
             f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment, "
             "DND_VLLM_PYTHON names another one"
         )
-    gpu = has_gpu()
+    gpu = bool(gpus())
 
     def command(port: int) -> list[str]:
         return vllm_command(
@@ -239,12 +267,15 @@ def _check(process: subprocess.Popen[bytes], log_path: Path) -> None:
         )
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
+
+
 def _answers(port: int, path: str, key: str = "") -> bool:
     """Ask once; a server that does not know our key is somebody else's."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
     request = urllib.request.Request(f"http://{HOST}:{port}{path}", headers={"Authorization": f"Bearer {key}"})
     try:
-        with opener.open(request, timeout=5) as answer:
+        with _opener().open(request, timeout=5) as answer:
             return bool(answer.status == 200)
     except (OSError, http.client.HTTPException):
         return False

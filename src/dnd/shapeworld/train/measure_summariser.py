@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dnd.backends.llm import Answer, ChatClient, Request, endpoint
+from dnd.backends.chat import Answer, ChatClient, Request
+from dnd.backends.llm import endpoint
 from dnd.backends.server import Endpoint
 from dnd.concepts import UnitCaptions, propose
 from dnd.settings import ConceptSettings, LlmSettings

@@ -33,7 +33,8 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dnd.concepts import Message, messages, read_prompt
+from dnd.backends.chat import Message
+from dnd.prompts import messages, read_prompt
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import loop, posterior
 from dnd.shapeworld.train.caption_sets import Task, draw_tasks, held_out_tasks

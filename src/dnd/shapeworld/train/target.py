@@ -173,7 +173,7 @@ def save_target(model: ConceptResNet, folder: Path) -> None:
         "classes": class_names(),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    preprocess = {"resize": SIZE, "crop": SIZE, "mean": MEAN, "std": STD}
+    preprocess = {"size": SIZE, "mean": MEAN, "std": STD}
     (folder / PREPROCESS).write_text(json.dumps(preprocess) + "\n")
     layers = {"concepts": planted_units(), "fc": class_units()}
     lines = []

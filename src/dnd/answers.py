@@ -1,0 +1,102 @@
+"""What a language model's answer says: the one concept in it, or why there is none."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+REPEATS = 3
+"""An answer that says one word so often, or a caption that says the same words so often in a row, is degenerate."""
+
+_QUOTES = "\"'`*_\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_NUMBERING = re.compile(r"^(?:[-\u2022\u2013\u2014#>]+|[*](?!\*)|\(?\d{1,2}[.)])\s+")
+_CUT_THOUGHTS = re.compile(r"<think>.*\Z", re.DOTALL)
+_FENCE = re.compile(r"\s*```\w*\s*")
+_STUTTER = re.compile(rf"\b(\w+(?: \w+){{0,3}}?)(?: \1\b){{{REPEATS - 1},}}")
+_LOOSE = re.compile(r"""["']concept["']\s*:\s*(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.)*))""", re.IGNORECASE)
+"""The concept in what was meant as JSON: in single quotes, or without its end."""
+_DECODER = json.JSONDecoder()
+
+
+def without_stutter(caption: str) -> str:
+    """Say a run of the same one to four words, repeated three times or more, only once.
+
+    Captioners fall into such loops; the released tool meant to clean them up, but dropped the result.
+    """
+    return _STUTTER.sub(r"\1", " ".join(caption.split()))
+
+
+def without_thoughts(answer: str) -> str:
+    """Return an answer without what a reasoning model wrote before it, whose beginning some servers leave out."""
+    return _CUT_THOUGHTS.sub("", answer.rpartition("</think>")[2])
+
+
+def tidy(answer: str) -> str:
+    """Return the concept that an answer states, bare and lower-case.
+
+    It is the value of ``concept`` where there is JSON: in a code fence or among other text, cut off or badly quoted.
+    Else it is the first line, and what follows a first colon in it: a heading ("Concept:") is skipped. Thoughts of
+    reasoning models, numbering, quotes and marks at the end go. A comma stays: it may join adjectives as well as
+    alternatives, and the scores judge either.
+    """
+    text = without_thoughts(answer)
+    stated = _stated(text)
+    for line in unicodedata.normalize("NFKC", text if stated is None else stated).splitlines():
+        concept = "" if _FENCE.fullmatch(line) else _bare(line.partition(":")[2] if ":" in line else line)
+        if concept:
+            return concept
+    return ""
+
+
+def _stated(text: str) -> str | None:
+    """Return the concept in JSON, empty where there is none in it, or None where the text is no JSON."""
+    objects = list(_objects(text))
+    for found in objects:
+        if "concept" in found:
+            first = found["concept"][:1] if isinstance(found["concept"], list) else [found["concept"]]
+            return str(first[0]) if first and isinstance(first[0], str) else ""
+    for found in objects:
+        if len(found) == 1 and isinstance(alone := next(iter(found.values())), str):  # under another name
+            return alone
+    if loose := _LOOSE.search(text):
+        return loose[1] or loose[2] or ""
+    return "" if text.lstrip().startswith("{") else None
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    for brace in re.finditer(r"\{", text):
+        try:
+            found, _ = _DECODER.raw_decode(text, brace.start())
+        except (ValueError, RecursionError):  # no JSON begins here
+            continue
+        yield found
+
+
+def _bare(line: str) -> str:
+    printable = "".join(mark if mark.isprintable() else " " for mark in line)
+    text, before = " ".join(printable.lower().split()), None
+    while text != before:
+        before = text
+        text = _NUMBERING.sub("", text).strip(_QUOTES + " ").rstrip(".,;!?: ")
+    return text
+
+
+def fault(concept: str, max_words: int) -> str | None:
+    """Return what keeps a tidied answer from being a concept, or None."""
+    words = concept.split()
+    if not any(mark.isalpha() for mark in concept):
+        return "no words"
+    if len(words) > max_words:
+        return f"{len(words)} words, more than {max_words}"
+    word, times = Counter(words).most_common(1)[0]
+    return f"says {word!r} {times} times" if times >= REPEATS else None
+
+
+def normalise(answer: str, max_words: int = 5) -> str | None:
+    """Return an answer's concept, or None where it is malformed: empty, too long, without letters, in a loop."""
+    concept = tidy(answer)
+    return None if fault(concept, max_words) else concept

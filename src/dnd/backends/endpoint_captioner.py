@@ -1,0 +1,67 @@
+"""Image captions by a vision-language model behind an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+
+from PIL import Image
+
+from dnd import views
+from dnd.answers import without_thoughts
+from dnd.backends.chat import AllFailed, Answer, ChatClient, Request, external, image_part, text_part
+from dnd.settings import CaptionSettings
+
+log = logging.getLogger(__name__)
+
+PROMPT = "Describe this image in one sentence."
+SEED = 0
+
+
+class EndpointCaptioner:
+    """Asks a server for one caption an image, greedily, several images at once.
+
+    An image that the server refuses, or fails at in all attempts, gets an empty caption: it is left out of what the
+    language model reads. Where none of the images of a call succeeds a plain grey one is asked about, too: when that
+    fails it is the server's fault.
+    """
+
+    def __init__(self, settings: CaptionSettings) -> None:
+        if settings.base_url is None:
+            raise ValueError("captions.base_url: a server's address is needed")
+        self.settings = settings
+        server = external(settings.base_url, settings.api_key_env, "captions")
+        self.client = ChatClient(server, settings.model, settings.model, title="")
+
+    def captions(self, images: Sequence[Image.Image]) -> list[str]:
+        """Return one caption per RGB image of any size, as one line; an empty one is none.
+
+        Raises
+        ------
+        ServerError
+            The server cannot be reached, refuses the key or the model, or fails at every image.
+        """
+        requests = [self._request(image) for image in images]
+        try:
+            answers = self._ask(requests)
+        except AllFailed as error:
+            self._ask([self._request(Image.new("RGB", (64, 64), "grey"))])
+            log.warning("%s; a plain grey image does not fail", error)
+            answers = [Answer(None) for _ in requests]
+        return [" ".join(without_thoughts(answer.text or "").split()) for answer in answers]
+
+    def _ask(self, requests: Sequence[Request]) -> list[Answer]:
+        return self.client.ask(requests, self.settings.concurrency, store=None) if requests else []
+
+    def _request(self, image: Image.Image) -> Request:
+        shown = views.jpeg(image)
+        name = f"image sha256:{hashlib.sha256(shown).hexdigest()}"
+        content = [text_part(self.settings.prompt or PROMPT), image_part(name)]
+        return Request(
+            [{"role": "user", "content": content}],
+            temperature=0.0,
+            seed=SEED,
+            max_tokens=self.settings.max_new_tokens,
+            pictures=lambda _: views.data_url(shown),
+        )

@@ -1,0 +1,62 @@
+"""What loading a model has in common: the device, its precision, and errors that name the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from dnd.hub import ModelError
+from dnd.settings import Precision
+
+
+def device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision(asked: Precision) -> str:
+    """Return the name of the precision that a model has on this machine: `auto` is float16 on a GPU, else float32."""
+    if asked != "auto":
+        return asked
+    return "float16" if device().type == "cuda" else "float32"
+
+
+@contextmanager
+def loading(section: str, model: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a model's files into a ModelError of one line that names section and model.
+
+    Raises
+    ------
+    ModelError
+        Files are missing, damaged or of another kind of model, or the model asks to run code of its own.
+    """
+    try:
+        yield
+    except (ModelError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # of transformers, diffusers, safetensors, and code that a repository brings
+        text = " ".join(str(error).split()) or type(error).__name__
+        if "trust_remote_code=True" in text:
+            text = f"it brings code of its own; when you trust that, set {section}.trust_remote_code: true"
+        raise ModelError(f"{section}: model {model}: {text}") from error
+
+
+def complete(section: str, model: str, missing: Collection[str]) -> None:
+    """Refuse a model some of whose weights are not in its files: they would be random.
+
+    Parameters
+    ----------
+    missing : names of weights.
+
+    Raises
+    ------
+    ModelError
+        There are some.
+    """
+    if missing:
+        raise ModelError(
+            f"{section}: model {model}: its files lack {len(missing)} weights, such as {min(missing)}: they are of "
+            "another kind of model"
+        )

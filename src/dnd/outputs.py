@@ -1,0 +1,184 @@
+"""What the modules of vision networks return, brought into one arrangement: positions of the image x channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+CHANNELS_FIRST = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.GroupNorm,
+)
+CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
+MOST_PREFIX_TOKENS = 64
+
+
+class TargetError(ValueError):
+    """A network or a layer cannot be used as it is; the message says why, and which setting would help."""
+
+
+class Output(NamedTuple):
+    """A module's output for a batch of n images.
+
+    Attributes
+    ----------
+    positions : [n, positions, channels]; a single position where the output has none.
+    grid : height and width of the positions, row by row; None for an output without positions.
+    cls : [n, channels], the class token; None where there is none.
+    """
+
+    positions: Tensor
+    grid: tuple[int, int] | None
+    cls: Tensor | None
+
+
+class Form(NamedTuple):
+    """How the output of a layer is to be read.
+
+    Attributes
+    ----------
+    layout : ``NCHW``, ``NHWC``, ``NTC``, ``TNC``, ``NC`` or ``auto``.
+    prefix_tokens : tokens before those of the image; None to find out.
+    size : height and width of the network's input, whose proportions the positions have.
+    """
+
+    layout: str
+    prefix_tokens: int | None
+    size: tuple[int, int]
+
+
+def tensor_of(output: Any) -> Tensor | None:
+    """Return the tensor of a module's output: itself, or the first one of a tuple, list, mapping or dataclass."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        parts: Any = output.values()
+    elif isinstance(output, tuple | list):
+        parts = output
+    else:
+        parts = vars(output).values() if hasattr(output, "__dict__") else ()
+    return next((one for one in parts if isinstance(one, Tensor)), None)
+
+
+def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
+    """Bring what a module returned for some images into one arrangement.
+
+    Parameters
+    ----------
+    images : how many there were.
+
+    Raises
+    ------
+    TargetError
+        There is no tensor with an axis of images and one of units, or its axes cannot be told apart.
+    """
+    tensor = tensor_of(output)
+    if tensor is None:
+        raise TargetError(f"returns {type(output).__name__} without a tensor")
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        tensor = tensor.float()
+    shape = list(tensor.shape)
+    layout = form.layout if form.layout != "auto" else _layout(shape, module, images, form.size)
+    if len(layout) != len(shape) or shape[layout.index("N")] != images:
+        raise TargetError(f"returns {_spelt(shape)} for {images} image(s), which is not {layout}")
+    match layout:
+        case "NCHW":
+            return Output(tensor.flatten(2).transpose(1, 2), (shape[2], shape[3]), None)
+        case "NHWC":
+            return Output(tensor.flatten(1, 2), (shape[1], shape[2]), None)
+        case "NC":
+            return Output(tensor[:, None], None, None)
+        case "TNC":
+            tensor = tensor.transpose(0, 1)
+    prefix, grid = _grid(tensor.shape[1], form)
+    return Output(tensor[:, prefix:], grid, tensor[:, 0] if prefix else None)
+
+
+def _layout(shape: list[int], module: nn.Module, images: int, size: tuple[int, int]) -> str:
+    """Find out what the axes of an output are."""
+    match len(shape):
+        case 2 if shape[0] == images:
+            return "NC"
+        case 3 if shape[0] == images:
+            return "NTC"
+        case 3 if shape[1] == images:
+            return "TNC"
+        case 4 if shape[0] == images:
+            return _channels_first_or_last(shape, module, size)
+    raise _no_units(shape)
+
+
+def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int, int]) -> str:
+    """Tell [n, units, h, w] from [n, h, w, units]: positions have the proportions of the input."""
+    first = last = False
+    for tolerance in (0, max(size)):  # exactly, or rounded by one position
+        first, last = (abs(h * size[1] - w * size[0]) <= tolerance for h, w in (shape[2:4], shape[1:3]))
+        if first != last:
+            return "NCHW" if first else "NHWC"
+        if first:
+            break
+    if not first:
+        raise _no_units(shape)
+    kinds = [one for one in module.modules() if isinstance(one, CHANNELS_FIRST + CHANNELS_LAST)]
+    if kinds and all(isinstance(one, CHANNELS_FIRST) for one in kinds):
+        return "NCHW"
+    if kinds and all(isinstance(one, CHANNELS_LAST) for one in kinds):
+        return "NHWC"
+    raise TargetError(f"returns {_spelt(shape[1:])}, which may be NCHW or NHWC: set models.NAME.layout")
+
+
+def _no_units(shape: list[int]) -> TargetError:
+    return TargetError(
+        f"returns {_spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
+        "tokens x units, with h and w in the proportions of the input"
+    )
+
+
+def _grid(tokens: int, form: Form) -> tuple[int, tuple[int, int]]:
+    """Return how many tokens come before those of the image, and the image tokens' height and width.
+
+    A class token and registers are few, so that the largest grid of the input's proportions is the image's.
+    """
+    divisor = math.gcd(*form.size)
+    high, wide = form.size[0] // divisor, form.size[1] // divisor
+    known = form.prefix_tokens
+    for prefix in range(min(tokens, MOST_PREFIX_TOKENS)) if known is None else [known]:
+        times = math.isqrt(max(0, tokens - prefix) // (high * wide))
+        if times and times**2 * high * wide == tokens - prefix:
+            return prefix, (times * high, times * wide)
+    raise TargetError(
+        f"returns {tokens} tokens, which are no grid for an input of {form.size[0]} x {form.size[1]} pixels after "
+        f"{'any number of' if known is None else known} prefix tokens: set models.NAME.prefix_tokens, or `layout`"
+    )
+
+
+def _spelt(shape: list[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def pooled(output: Output, pooling: str) -> Tensor:
+    """Return what stands for whole images, [n, channels].
+
+    Parameters
+    ----------
+    pooling : ``mean`` or ``max`` of the positions, or ``cls``, the class token.
+
+    Raises
+    ------
+    TargetError
+        There is no class token.
+    """
+    if output.grid is None:
+        return output.positions[:, 0]
+    if pooling == "cls":
+        if output.cls is None:
+            raise TargetError("has no class token, which the recipe's pooling `cls` asks for")
+        return output.cls
+    return output.positions.mean(1) if pooling == "mean" else output.positions.amax(1)

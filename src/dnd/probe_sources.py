@@ -1,0 +1,251 @@
+"""Where the images of a probe come from: folders, tar files, tables of files; Parquet files and datasets are next door.
+
+Rules import it: what is heavy is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+from dnd import folders
+from dnd.folders import Status
+from dnd.probe_entries import Entry, Refused, Source, why
+from dnd.probe_rows import Dataset, Parquet
+from dnd.settings import ProbeSettings
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+"""Of image files, in lower case."""
+
+
+class Folder(Source):
+    """Image files at any depth; the first folder's name may be the label."""
+
+    def files(self) -> Mapping[str, Status]:
+        return self.listing(SUFFIXES, "images")
+
+    def entries(self) -> Iterator[Entry | Refused]:
+        for name, status in self.files().items():
+            if isinstance(status, OSError):
+                yield Refused(name, why(status))
+            else:
+                first, *deeper = PurePosixPath(name).parts
+                label = first if self.settings.label and deeper else None
+                yield Entry(name, label, self.name, name, size=status.st_size)
+
+    def read(self, entry: Entry) -> bytes:
+        assert entry.file is not None
+        return (self.folder / entry.file).read_bytes()
+
+
+class Manifest(Folder):
+    """A table of image files, with labels or without."""
+
+    @cached_property
+    def _rows(self) -> list[tuple[int, str, str | None]]:
+        """Line, path (empty where there is none) and label of each row."""
+        image, label = self.settings.image or "path", self.settings.label
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                table = csv.DictReader(file, delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",")
+                for key, column in (("image", image), ("label", label)):
+                    if column and column not in (table.fieldnames or []):
+                        raise self.error(key, f"{self.path} has no column {column!r}, but {table.fieldnames or []}")
+                return [
+                    (table.line_num, (row[image] or "").strip(), (row[label] or "").strip() or None if label else None)
+                    for row in table
+                ]
+        except (OSError, csv.Error, UnicodeDecodeError) as error:
+            raise self.error("path", f"{self.path} is no table of text: {why(error)}") from None
+
+    def files(self) -> Mapping[str, Status]:
+        if not self._rows:
+            raise self.error("path", f"{self.path} has no rows")
+        found = {path: folders.status(self.folder / path) for _, path, _ in self._rows if path}
+        if all(isinstance(status, OSError) for status in found.values()):
+            first = [f", {path} for one: {why(error)}" for path, error in found.items() if isinstance(error, OSError)]
+            raise self.error(
+                "path", f"{self.path} names {len(found)} files, of which none is there{''.join(first[:1])}"
+            )
+        return {"": folders.status(self.path), **found}
+
+    def entries(self) -> Iterator[Entry | Refused]:
+        files = self.files()
+        for line, path, label in self._rows:
+            name = PurePosixPath(path).as_posix()
+            if not path:
+                yield Refused(f"line {line}", "the row names no file")
+            elif isinstance(status := files[path], OSError):
+                yield Refused(name, why(status))
+            else:
+                yield Entry(name, label, self.name, path, size=status.st_size)
+
+
+class _Member(NamedTuple):
+    """A file of an archive: its key joins it with others, as in WebDataset."""
+
+    name: str
+    key: str
+    suffix: str
+    offset: int
+    size: int
+
+
+class Archives(Source):
+    """Images in tar files, as WebDataset has them: files of one name but for the suffix belong together."""
+
+    _open: tuple[str, BinaryIO] | None = None
+
+    def files(self) -> Mapping[str, Status]:
+        return self.listing([".tar"], "archives")
+
+    def entries(self) -> Iterator[Entry | Refused]:
+        for file, status in self.files().items():
+            if isinstance(status, OSError):
+                yield Refused(file, why(status))
+            else:
+                yield from self._entries(file, status.st_size)
+
+    def _entries(self, file: str, length: int) -> Iterator[Entry | Refused]:
+        images: list[_Member] = []
+        labels: dict[str, str] = {}
+        try:
+            for member in self._members(file, length):
+                if isinstance(member, Refused):
+                    yield member
+                elif self._is_image(member):
+                    images.append(member)
+                elif member.suffix == self._label:
+                    labels[member.key] = self._text(self._bytes(file, member.offset, member.size))
+        except (OSError, ValueError, RecursionError, tarfile.TarError) as error:
+            yield Refused(file, f"not readable behind its first {len(images)} images: {why(error)}")
+        for one in images:
+            yield Entry(f"{file}/{one.name}", labels.get(one.key) or None, self.name, file, one.offset, one.size)
+
+    def _members(self, file: str, length: int) -> Iterator[_Member | Refused]:
+        """Yield the files of an archive of a length in bytes, up to where it breaks off."""
+        end = 0
+        with tarfile.open(self.folder / file, "r:") as archive:
+            while (header := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # of a large archive all headers would stay in memory
+                end = archive.offset
+                if end < header.offset_data:  # tarfile would go round for ever
+                    raise OSError(f"a negative size at byte {header.offset}")
+                name = PurePosixPath(header.name).as_posix()
+                key, suffix = _parted(name)
+                if header.isreg() and not header.issparse():
+                    if header.offset_data + header.size > length:
+                        raise OSError("unexpected end of data")
+                    yield _Member(name, key, suffix, header.offset_data, header.size)
+                elif not header.isdir() and PurePosixPath(name).suffix.lower() in SUFFIXES:
+                    yield Refused(f"{file}/{name}", "a link in the archive")
+        # tarfile takes a broken header for the end, which is a block of zeros or nothing
+        if end < length and any(self._bytes(file, end, min(512, length - end))):
+            raise OSError(f"no header at byte {end}")
+
+    @property
+    def _label(self) -> str | None:
+        """The suffix of files that hold labels."""
+        label = self.settings.label
+        return "json" if label and label.startswith("json.") else label
+
+    def _is_image(self, member: _Member) -> bool:
+        if self.settings.image:
+            return member.suffix == self.settings.image
+        return PurePosixPath(member.name).suffix.lower() in SUFFIXES
+
+    def _text(self, data: bytes) -> str:
+        """A label, of a file of its own or of a field in a JSON file; empty where there is none."""
+        text = data.decode("utf-8", "replace").strip()
+        assert self.settings.label is not None
+        if self._label == self.settings.label:
+            return text
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return ""
+        for part in self.settings.label.split(".")[1:]:
+            found = found.get(part) if isinstance(found, dict) else None
+        return "" if found is None or isinstance(found, dict | list) else str(found).encode("utf-8", "replace").decode()
+
+    def read(self, entry: Entry) -> bytes:
+        assert entry.file is not None and entry.offset is not None and entry.size is not None
+        return self._bytes(entry.file, entry.offset, entry.size)
+
+    def _bytes(self, file: str, offset: int, size: int) -> bytes:
+        if self._open is None or self._open[0] != file:
+            if self._open:
+                self._open[1].close()
+            self._open = file, (self.folder / file).open("rb")
+        self._open[1].seek(offset)
+        data = self._open[1].read(size)
+        if len(data) < size:
+            raise OSError(f"{file} ends within it")
+        return data
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The key and the suffix of a file in an archive: what lies before and after the first dot of its last part."""
+    parts = re.fullmatch(r"((?:.*/)?[^/.]+)\.([^/]*)", name)
+    return (parts[1], parts[2].lower()) if parts else (name, "")
+
+
+SOURCES: dict[str, type[Source]] = {
+    "folder": Folder,
+    "huggingface": Dataset,
+    "manifest": Manifest,
+    "parquet": Parquet,
+    "webdataset": Archives,
+}
+
+
+def members(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, ProbeSettings]:
+    """Return the probes that a probe takes its images from: the members of a union, itself otherwise."""
+    return {one: probes[one] for one in probes[name].members or [name]}
+
+
+def rendered(name: str, probes: Mapping[str, ProbeSettings]) -> list[str]:
+    """Return those of a probe's members whose images are rendered first."""
+    return [one for one, settings in members(name, probes).items() if settings.source == "shapeworld"]
+
+
+def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str | Path]) -> list[Source]:
+    """Return the sources of a probe's images.
+
+    Parameters
+    ----------
+    renders : folders of the members whose images are rendered first, in their order.
+    """
+    places = dict(zip(rendered(name, probes), renders, strict=True))
+    sources: list[Source] = []
+    for one, settings in members(name, probes).items():
+        if one in places:
+            sources.append(Folder(one, settings.model_copy(update={"path": Path(places[one])})))
+        else:
+            sources.append(SOURCES[settings.source](one, settings))
+    return sources
+
+
+def content(name: str, probes: Mapping[str, ProbeSettings]) -> str:
+    """Return a digest that changes with the user's files that a probe's images come from; none is read.
+
+    Raises
+    ------
+    ValueError
+        There are no such files.
+    """
+    found: dict[str, Status] = {}
+    for one, settings in members(name, probes).items():
+        if settings.source != "shapeworld":  # its renders follow from its settings
+            found |= {
+                f"{one}/{file}": status for file, status in SOURCES[settings.source](one, settings).files().items()
+            }
+    return folders.fingerprint(found)

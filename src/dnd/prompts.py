@@ -1,0 +1,102 @@
+"""Prompts as templates: chat messages in a YAML file that show a unit's captions, or its exemplars as pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from dnd.backends.chat import Message, image_part, picture_names, text_part
+
+Prompt = Sequence[Mapping[str, str]]
+"""Messages whose contents are templates."""
+Shown = Literal["captions", "images"]
+"""What the list that a template is given holds, and what the template calls it."""
+
+_JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+_PICTURE = re.compile("\ue000(\\d+)\ue001")
+"""Where a picture stands in a filled template, by its place in the list; no file of pictures is named so."""
+
+
+class PromptError(ValueError):
+    """The prompt's file is not a list of chat messages; the message names the file and the mistake."""
+
+
+def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, str]]:
+    """Read a prompt: a YAML list of chat messages whose contents are Jinja templates of ``captions`` or ``images``.
+
+    Raises
+    ------
+    PromptError
+        The file holds something else, no message shows what it is given, or pictures stand in a message that is not the
+        user's.
+    """
+    try:
+        found = yaml.safe_load(Path(path).read_text())
+    except yaml.YAMLError as error:
+        raise PromptError(f"{path}: not YAML: {error}") from None
+    if not isinstance(found, list) or not found:
+        raise PromptError(f"{path}: expected a list of messages with `role` and `content`")
+    for number, message in enumerate(found):
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise PromptError(f"{path}: message {number}: expected `role` and `content`, nothing else")
+        if message["role"] not in {"system", "user", "assistant"}:
+            raise PromptError(f"{path}: message {number}: role is {message['role']!r}, not system, user or assistant")
+        if not isinstance(message["content"], str):
+            raise PromptError(f"{path}: message {number}: content is {message['content']!r}, not text")
+    marks = ["first mark", "second mark"]
+    try:
+        filled = FILL[shows](found, marks)
+    except TemplateError as error:
+        raise PromptError(f"{path}: {error}; a template is given the list `{shows}`") from None
+    if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
+        raise PromptError(f"{path}: no message shows the `{shows}`")
+    for number, message in enumerate(filled):
+        if message["role"] != "user" and picture_names(message):
+            raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
+    return found
+
+
+def messages(template: Prompt, captions: Sequence[str]) -> list[Message]:
+    """Fill a template of ``captions``; every caption is made one line, so that it cannot pass for several."""
+    lines = [" ".join(caption.split()) for caption in captions]
+    return [
+        {"role": message["role"], "content": _compiled(message["content"]).render(captions=lines)}
+        for message in template
+    ]
+
+
+def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
+    """Fill a template of ``images``: where it writes one of them, the picture of that name stands."""
+    marks = [f"\ue000{place}\ue001" for place in range(len(names))]
+    return [
+        {"role": message["role"], "content": _parts(_compiled(message["content"]).render(images=marks), names)}
+        for message in template
+    ]
+
+
+FILL: dict[Shown, Callable[[Prompt, Sequence[str]], list[Message]]] = {
+    "captions": messages,
+    "images": image_messages,
+}
+"""How a template becomes messages, by what it shows."""
+
+
+def _parts(filled: str, names: Sequence[str]) -> str | list[dict[str, Any]]:
+    pieces = _PICTURE.split(filled)  # text and places of pictures in turn
+    if len(pieces) == 1:
+        return filled
+    parts = [image_part(names[int(piece)]) if i % 2 else text_part(piece.strip()) for i, piece in enumerate(pieces)]
+    return [part for part in parts if part.get("text") != ""]
+
+
+@lru_cache(maxsize=64)
+def _compiled(content: str) -> Template:
+    return _JINJA.from_string(content)

@@ -1,0 +1,351 @@
+"""Where target networks come from: torchvision, timm, transformers, a factory of the user's own; and how images are
+prepared for them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import logging
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
+from dnd import hub
+from dnd.config import WEIGHTS, file_of, read_preprocess
+from dnd.outputs import TargetError
+from dnd.preprocess import Preprocess
+from dnd.settings import PreprocessSettings, TargetSettings
+from dnd.targets import Target
+
+log = logging.getLogger(__name__)
+
+Loaded = tuple[nn.Module, PreprocessSettings | None]
+"""A network, and how the publisher of its weights prepares images; None where that is not known."""
+
+CLOSEST = 5
+NESTED = ("state_dict", "model", "model_state_dict", "net")
+"""Keys below which checkpoints keep the network's state."""
+PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
+"""What DataParallel, Lightning and torch.compile put before the names of weights."""
+RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers, which transformers' image processors use."""
+
+
+def load(settings: TargetSettings, device: torch.device | None = None, *, sign: str = "positive") -> Target:
+    """Load a target network with its preprocessing, frozen and in evaluation mode.
+
+    Parameters
+    ----------
+    device : a GPU where there is one, when empty.
+    sign : of the activations that are read, ``positive`` or ``negative``.
+
+    Raises
+    ------
+    TargetError
+        The factory, the weights or the preprocessing cannot be found or do not fit; the message says which.
+    ModelError
+        The hub and its cache do not have the model.
+    ConfigError
+        The file of the preprocessing holds something else.
+    """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what no weights set is the same in every job
+        model, published = _SOURCES[settings.source](settings)
+    own = settings.preprocess
+    wanted = read_preprocess(own) if isinstance(own, Path) else own or published
+    if wanted is None:
+        raise TargetError(
+            f"{settings.factory}: set `preprocess`, since nothing that could be read here says how its images are "
+            "prepared"
+        )
+    model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
+    return Target(model, Preprocess(wanted), device, settings.layout, settings.prefix_tokens, settings.basis, sign)
+
+
+def _torchvision(settings: TargetSettings) -> Loaded:
+    from torchvision import models
+
+    if settings.factory not in models.list_models():
+        raise _unknown("torchvision", settings.factory, models.list_models())
+    weights = published_weights(settings)
+    if weights is None:
+        return _with_weights(models.get_model(settings.factory, weights=None, **settings.arguments), settings), None
+    try:
+        return models.get_model(settings.factory, weights=weights, **settings.arguments), _of_torchvision(weights)
+    except URLError as error:
+        raise hub.absent(f"{settings.factory} with {settings.weights}", torch.hub.get_dir(), error) from None
+
+
+def published_weights(settings: TargetSettings) -> Any:
+    """Return torchvision's weights enum of a target; None where its weights are a file or none.
+
+    Raises
+    ------
+    TargetError
+        There is no such model, or it has no such weights.
+    """
+    from torchvision import models
+
+    name = settings.weights
+    if settings.source != "torchvision" or name is None or name.endswith(WEIGHTS):
+        return None
+    known = models.get_model_weights(settings.factory)
+    if name not in known.__members__:
+        raise TargetError(f"{settings.factory} has no weights {name!r}; torchvision has {sorted(known.__members__)}")
+    return known[name]
+
+
+def _of_torchvision(weights: Any) -> PreprocessSettings | None:
+    preset = weights.transforms()
+    if not hasattr(preset, "crop_size"):  # of detection, segmentation, video
+        return None
+    return PreprocessSettings(
+        size=preset.crop_size[0],
+        resize=preset.resize_size[0],
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def _timm(settings: TargetSettings) -> Loaded:
+    import timm
+
+    if settings.weights is not None and settings.weights != "pretrained" and not settings.weights.endswith(WEIGHTS):
+        raise TargetError(
+            f"weights {settings.weights!r} of timm's {settings.factory}: expected `pretrained` or a file "
+            f"({', '.join(WEIGHTS)})"
+        )
+    name = settings.factory + (f"@{settings.revision}" if settings.revision and "/" in settings.factory else "")
+    pretrained = settings.weights == "pretrained"
+    try:
+        model = timm.create_model(name, pretrained=pretrained, **settings.arguments)
+    except RuntimeError as error:
+        if "Unknown model" in str(error):
+            raise _unknown("timm", settings.factory, timm.list_models()) from None
+        raise TargetError(f"timm's {settings.factory}: {_line(error)}") from error
+    except (OSError, URLError) as error:  # of the hub's client, too
+        raise hub.absent(f"timm's {settings.factory}", str(torch.hub.get_dir()), error) from None
+    if pretrained:
+        _remember(getattr(model, "pretrained_cfg", {}), settings.revision)
+    else:
+        model = _with_weights(model, settings)
+    return model, _of_timm(timm.data.resolve_model_data_config(model))
+
+
+def _remember(published: Any, revision: str | None) -> None:
+    """Note which commit of a repository timm has taken weights from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    name = published.get("hf_hub_id")
+    file = try_to_load_from_cache(name, "config.json", revision=revision) if name else None
+    if name and isinstance(file, str):
+        hub.remember(f"{name}@{revision}" if revision else name, Path(file).parent)
+
+
+def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
+    """Translate what timm's ``transforms_imagenet_eval`` is given."""
+    fit = {"center": "crop", "squash": "squash", "border": "letterbox"}[config["crop_mode"]]
+    size = tuple(config["input_size"][1:])
+    return PreprocessSettings(
+        size=size,
+        fit=fit,
+        resize=int(min(size) / config["crop_pct"]),
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        fill=tuple(round(255 * value) for value in config["mean"]) if len(config["mean"]) == 3 else 0,
+    )
+
+
+def _transformers(settings: TargetSettings) -> Loaded:
+    import transformers
+
+    folder = hub.folder(settings.factory, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
+    trusted = {"trust_remote_code": settings.trust_remote_code}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **trusted)
+        chosen = _class_of(config, settings)
+        model, loaded = chosen.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TargetError(f"{settings.factory}: {_line(error)}") from error
+    if missing := sorted(loaded["missing_keys"]):
+        told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"
+        if settings.architecture is None:
+            raise TargetError(f"{told}; set `architecture` to a class that does without")
+        log.warning("%s, which stay random: describe no layer that they reach", told)
+    if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+        return model, None
+    return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+
+
+def _class_of(config: Any, settings: TargetSettings) -> Any:
+    """The class that the weights were published with; of models of images and texts the one for images."""
+    import transformers
+
+    name = settings.architecture or next(iter(config.architectures or []), "AutoModel")
+    if settings.architecture is None and hasattr(config, "vision_config"):
+        name = type(config).__name__.replace("Config", "VisionModel")
+    if not hasattr(transformers, name):
+        if settings.trust_remote_code:
+            return transformers.AutoModel
+        raise TargetError(f"{settings.factory}: transformers has no class {name!r}; set `architecture`")
+    return getattr(transformers, name)
+
+
+def _of_transformers(config: Mapping[str, Any]) -> PreprocessSettings | None:
+    """Translate the settings of an image processor; None where they say something that ours cannot."""
+    size, cut = config.get("size") or {}, config.get("crop_size") if config.get("do_center_crop") else None
+    scale = config.get("rescale_factor", 1 / 255)
+    strange = config.get("rescale_offset") or config.get("include_top") or config.get("do_pad")
+    if strange or config.get("do_rescale") is False or abs(scale * 255 - 1) > 1e-3:
+        return None
+    normalised = config.get("do_normalize", True)
+    shared: dict[str, Any] = {
+        "interpolation": RESAMPLING.get(config.get("resample", 2), "bilinear"),
+        "mean": tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
+        "std": tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
+    }
+    window = None if cut is None else (cut["height"], cut["width"])
+    if config.get("do_resize") is False:
+        return None
+    if {"height", "width"} <= set(size):
+        whole = size["height"], size["width"]
+        resize = None if window is None else min(whole)
+        return PreprocessSettings(size=window or whole, fit="squash", resize=resize, **shared)
+    shortest = size.get("shortest_edge")
+    if shortest is None:
+        return None
+    if window is not None:
+        return PreprocessSettings(size=window, fit="crop", resize=shortest, **shared)
+    if config.get("crop_pct") is not None:  # ConvNeXt: cut below 384 pixels, squash from there on
+        small = shortest < 384
+        resize = int(shortest / config["crop_pct"]) if small else None
+        return PreprocessSettings(size=shortest, fit="crop" if small else "squash", resize=resize, **shared)
+    return None
+
+
+def _python(settings: TargetSettings) -> Loaded:
+    name, _, function = settings.factory.rpartition(":")
+    file = file_of(settings.factory)
+    try:
+        factory = attrgetter(function)(_imported(file) if file else importlib.import_module(name))
+    except (ImportError, AttributeError, OSError, ValueError, SyntaxError) as error:
+        raise TargetError(
+            f"factory {settings.factory!r}: {error}; expected package.module:function or file.py:function"
+        ) from error
+    try:
+        model = factory(**settings.arguments)
+    except TypeError as error:
+        raise TargetError(f"factory {settings.factory!r} with arguments {settings.arguments}: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
+    return _with_weights(model, settings), None
+
+
+def _imported(file: Path) -> Any:
+    """The module of a file, whose neighbours it may import."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(file.parent.resolve()))
+    return module
+
+
+def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
+    """Load a file of weights into a network, whatever precision they are in.
+
+    Raises
+    ------
+    TargetError
+        The file is missing, holds more than tensors, or weights of another network.
+    """
+    if settings.weights is None:
+        log.warning("%s: no `weights` are given: the network is as its factory makes it", settings.factory)
+        return model
+    path = Path(settings.weights)
+    state = _without_prefix(_state(path), model.state_dict())
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        own, given = model.state_dict(), state
+        lines = [
+            f"{name} is {list(given[name].shape)}, the network has {list(own[name].shape)}"
+            for name in own
+            if name in given and given[name].shape != own[name].shape
+        ]
+        lines += [f"{name} is missing" for name in own if name not in given]
+        lines += [f"{name} is not of this network" for name in given if name not in own]
+        raise TargetError(
+            f"weights {path} do not fit {settings.factory}: {len(lines)} differences, such as: "
+            f"{'; '.join(lines[:3]) or _line(error)}"
+        ) from None
+    return model
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise TargetError(f"weights {path} do not exist")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        found = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError:
+        raise TargetError(
+            f"weights {path} hold more than tensors and plain values, which is not safe to load: save the network's "
+            "state_dict() instead"
+        ) from None
+    except Exception as error:  # of the formats' readers
+        raise TargetError(f"weights {path} cannot be read: {_line(error)}") from error
+    parts = [found.get(key) for key in NESTED] if isinstance(found, Mapping) else []
+    nested = next((one for one in parts if isinstance(one, Mapping)), found)
+    if not isinstance(nested, Mapping) or not all(isinstance(one, Tensor) for one in nested.values()):
+        raise TargetError(f"weights {path}: expected a state dict, name -> tensor")
+    return nested
+
+
+def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
+    """The state without what wrappers put before all its names."""
+    names = set(own)
+    while not names & set(state):
+        prefix = next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _unknown(package: str, name: str, known: Iterable[str]) -> TargetError:
+    closest = difflib.get_close_matches(name, list(known), CLOSEST, cutoff=0)
+    return TargetError(f"{package} has no model {name!r}; the closest names are {', '.join(closest)}")
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+_SOURCES: dict[str, Callable[[TargetSettings], Loaded]] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "transformers": _transformers,
+    "python": _python,
+}

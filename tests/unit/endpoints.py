@@ -1,0 +1,37 @@
+"""Requests and stand-in servers for the tests of whatever asks a chat model."""
+
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dnd.backends.chat import ChatClient, Request
+from dnd.backends.server import Endpoint, run_server
+
+FAKE = Path(__file__).with_name("fake_server.py")
+CLOSED = Endpoint("http://127.0.0.1:9/v1", "none")  # the discard port: nothing listens
+KEY = "DND_TEST_KEY"
+
+
+def command(*behaviours):
+    return lambda port: [sys.executable, str(FAKE), str(port), *behaviours]
+
+
+def fake(folder, *behaviours):
+    """Run a stand-in as a server of our own."""
+    return run_server(command(*behaviours), {}, log_path=folder / "server.log", startup_seconds=30.0, grace_seconds=0.3)
+
+
+@contextmanager
+def external(folder, *behaviours):
+    """Run a stand-in as a server of the user's, whose key is in the variable ``KEY``."""
+    with fake(folder, *behaviours) as own:
+        yield replace(own, api_key_env=KEY)
+
+
+def request(text, seed=1, **values):
+    return Request([{"role": "user", "content": text}], **{"temperature": 0.3, "seed": seed, "max_tokens": 8} | values)
+
+
+def client(endpoint, model="m", weights="w", retries=0):
+    return ChatClient(endpoint, model, weights, retries=retries)

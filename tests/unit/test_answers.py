@@ -1,0 +1,114 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnd.answers import fault, normalise, tidy, without_stutter, without_thoughts
+
+
+@pytest.mark.parametrize(
+    ("answer", "concept"),
+    [
+        ("Red Stars", "red stars"),
+        ("red stars.", "red stars"),
+        ("Concept: red stars", "red stars"),
+        ("The concept is:\n\nRed stars\n", "red stars"),
+        ("red stars\nNote: most of them", "red stars"),
+        ('"Red stars."', "red stars"),
+        ("“red  stars”", "red stars"),
+        ("**Red stars**", "red stars"),
+        ("1. red stars", "red stars"),
+        ("- red\tstars", "red stars"),
+        ("<think>one two: three</think>red stars", "red stars"),
+        ("<think>cut off", None),
+        ("colourful, knitted fabric", "colourful, knitted fabric"),
+        ("3d shapes", "3d shapes"),
+        ("one two three four five", "one two three four five"),
+        ("one two three four five six", None),
+        ("", None),
+        (" \n\t", None),
+        ("Concept:", None),
+        ("123.", None),
+        ("red red red", None),
+        ("red red stars", "red red stars"),
+        ("red\x00\x1bstars", "red stars"),
+        ("Well, it is red.\n</think>\nred stars", "red stars"),
+        ('{"concept": "Red stars."}', "red stars"),
+        ('{\n  "concept": "red stars"\n}\n', "red stars"),
+        ('```json\n{"concept": "red stars"}\n```', "red stars"),
+        ('Here it is: {"concept": "red stars"} I hope it helps.', "red stars"),
+        ('<think>{"concept": "circles"}</think>{"concept": "red stars"}', "red stars"),
+        ('{"reason": "{most}", "concept": "red stars"}', "red stars"),
+        ('{"answer": {"concept": "red stars"}}', "red stars"),
+        ('[{"concept": "red stars"}]', "red stars"),
+        ("{'concept': 'red stars'}", "red stars"),
+        ('{"concept": "red stars"', "red stars"),
+        ('{"concept": "red stars', "red stars"),
+        ('{"concept": "\\u2605 red stars"}', "\u2605 red stars"),
+        ('{"concept": ""}', None),
+        ('{"concept": null}', None),
+        ('{"concept": ["red stars", "circles"]}', "red stars"),
+        ('{"concept": []}', None),
+        ('{"answer": "red stars"}', "red stars"),
+        ('{"why": "red", "answer": "stars"}', None),
+        ("{}", None),
+        ("```\nred stars\n```", "red stars"),
+        ("red {stars}", "red {stars}"),
+    ],
+)
+def test_an_answer_becomes_a_concept_or_is_malformed(answer, concept):
+    assert normalise(answer, max_words=5) == concept
+
+
+def test_the_longest_concept_is_a_setting():
+    assert normalise("a b c", max_words=2) is None
+    assert normalise("a b", max_words=2) == "a b"
+
+
+def test_a_caption_that_loops_is_said_once():
+    assert without_stutter("a red red red red star") == "a red star"
+    assert without_stutter("on the wall on the wall on the wall again") == "on the wall again"
+    assert without_stutter("a red red star") == "a red red star"
+
+
+words = st.lists(st.sampled_from(["red", "stars", "on", "a", "dotted", "étoile", "3d"]), min_size=1, max_size=5)
+
+
+@given(words, st.sampled_from(["{}", "```json\n{}\n```", "Sure! {} Done.", "<think>{{</think>\n{}"]), st.integers(0, 4))
+def test_the_same_concept_is_read_whatever_stands_around_its_json(found, around, indent):
+    concept = " ".join(found)
+    answer = around.format(json.dumps({"why": "{", "concept": concept}, indent=indent or None))
+    assert tidy(answer) == concept
+
+
+@given(st.text())
+def test_any_value_is_read_as_the_same_text_would_be(text):
+    if "{" not in text and "concept" not in text and "think>" not in text and "```" not in text:
+        assert tidy(json.dumps({"concept": text})) == tidy(text)
+
+
+@given(st.text() | st.text(alphabet="{}[]\":,concept \\n'`<think>/"))
+def test_any_answer_becomes_one_printable_line(text):
+    concept = tidy(text)
+    assert concept == " ".join(concept.split()).lower() or not concept.isascii()  # some letters have no lower case
+    assert all(mark.isprintable() for mark in concept)
+    if normalise(text) is not None:
+        assert 1 <= len(concept.split()) <= 5
+
+
+def test_deeply_nested_answers_are_no_concept_and_no_error():
+    assert normalise('{"a":' * 5000) is None
+    assert normalise("[" * 5000 + '{"concept": "red stars"}') == "red stars"
+
+
+def test_thoughts_are_taken_off():
+    assert without_thoughts("<think>a</think>b<think>c") == "b"
+    assert without_thoughts("plain") == "plain"
+
+
+def test_what_keeps_an_answer_from_being_a_concept():
+    assert fault("red stars", 5) is None
+    assert fault("", 5) == "no words"
+    assert fault("one two three", 2) == "3 words, more than 2"
+    assert fault("red red red", 5) == "says 'red' 3 times"

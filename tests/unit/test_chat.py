@@ -1,0 +1,228 @@
+import asyncio
+import json
+
+import pytest
+from endpoints import CLOSED, client, external, fake, request
+
+from dnd.backends import chat
+from dnd.backends.chat import AllFailed, Answer, ChatClient, image_part, text_part
+from dnd.backends.server import Endpoint, ServerEnded, ServerError
+from dnd.store import Store
+
+FORMAT = {"type": "json_schema", "json_schema": {"name": "concept", "schema": {"type": "object"}}}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory):
+    with fake(tmp_path_factory.mktemp("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """A server and a function that returns what it has been asked."""
+    file = tmp_path / "asked"
+    with fake(tmp_path, f"log={file}") as found:
+        yield found, lambda: [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_answers_come_in_the_order_of_the_requests(endpoint, store):
+    requests = [request(f"q{i}", seed=i) for i in range(40)]
+    assert client(endpoint).ask(requests, 7, store) == [Answer(f"q{i} {i}") for i in range(40)]
+
+
+def test_a_finished_answer_is_not_asked_again(endpoint, store):
+    asked = [request("a"), request("b")]
+    first = client(endpoint).ask(asked, 2, store)
+    assert client(CLOSED).ask(asked[::-1], 2, store) == first[::-1]
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"temperature": 0.4}, {"max_tokens": 9}, {"response_format": FORMAT}])
+def test_every_setting_is_part_of_what_was_asked(endpoint, store, change):
+    client(endpoint).ask([request("a")], 1, store)
+    with pytest.raises(ServerError):
+        client(CLOSED).ask([request("a", **change)], 1, store)
+    with pytest.raises(ServerError):
+        client(CLOSED, weights="other").ask([request("a")], 1, store)
+
+
+def test_what_was_answered_before_there_were_formats_is_still_known():
+    """Stores outlive versions; this is the digest of the parts that were a question then."""
+    assert request("a").key("w") == chat.key("llm", "w", [{"role": "user", "content": "a"}], 0.3, 1, 8)
+
+
+def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, store):
+    answers = client(endpoint).ask([request("a"), request("fail"), request("broken"), request("b")], 1, store)
+    assert [answer.text for answer in answers] == ["a 1", None, None, "b 1"]
+    assert answers[1].problem == "BadRequestError: cannot"
+    assert answers[2].problem.startswith("malformed reply")
+
+
+def test_a_failure_is_tried_again_next_time(endpoint, store):
+    asked = [request("fail"), request("a")]
+    client(endpoint).ask(asked, 1, store)
+    assert store.get(asked[0].key("w")) is None
+    assert store.get(asked[1].key("w")) is not None
+
+
+def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):
+    expected = [Answer("long 1", "cut off at max_tokens")]
+    assert client(endpoint).ask([request("long")], 1, store) == expected
+    assert client(CLOSED).ask([request("long")], 1, store) == expected
+
+
+def test_thoughts_without_an_answer_are_a_failure_that_is_not_kept(endpoint, store):
+    for model in ("m", "reasoner"):  # servers differ in what they call thoughts
+        answers = client(endpoint, model).ask([request("thoughts"), request("long thoughts"), request("a")], 1, store)
+        assert answers == [
+            Answer(None, "no answer but thoughts"),
+            Answer(None, "no answer but thoughts within max_tokens"),
+            Answer("a 1"),
+        ]
+    assert store.get(request("thoughts").key("w")) is None
+
+
+def test_a_refusal_is_told(endpoint, store):
+    answers = client(endpoint).ask([request("decline"), request("a")], 1, store)
+    assert answers[0] == Answer(None, "refused: I cannot help with that.")
+
+
+def test_equal_requests_are_asked_once(logged, store):
+    endpoint, asked = logged
+    answers = client(endpoint).ask([request("a"), request("b"), request("a")], 4, store)
+    assert [answer.text for answer in answers] == ["a 1", "b 1", "a 1"]
+    assert len(asked()) == 2
+
+
+def test_nothing_is_remembered_without_a_store(logged):
+    endpoint, asked = logged
+    for _ in range(2):
+        assert client(endpoint).ask([request("a")], 1, None) == [Answer("a 1")]
+    assert len(asked()) == 2
+
+
+def test_one_error_when_every_request_fails(endpoint, store):
+    with pytest.raises(AllFailed, match=r"all 2 requests to our own server http.* failed.*cannot"):
+        client(endpoint).ask([request("fail 1"), request("fail 2")], 4, store)
+
+
+def test_a_server_that_is_gone_is_given_up_early(store, monkeypatch):
+    asked = []
+    plain = ChatClient._ask_one
+
+    async def counting(self, *arguments):
+        asked.append(arguments)
+        return await plain(self, *arguments)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", counting)
+    with pytest.raises(ServerError, match="in a row"):
+        client(CLOSED).ask([request(f"q{i}") for i in range(1000)], 4, store)
+    assert len(asked) < 50
+
+
+def test_an_answer_is_kept_when_a_later_one_is_interrupted(endpoint, store, monkeypatch):
+    plain = ChatClient._ask_one
+
+    async def interrupted(self, opened, asked, record):
+        if asked.messages[0]["content"] == "c":
+            raise KeyboardInterrupt
+        return await plain(self, opened, asked, record)
+
+    monkeypatch.setattr(ChatClient, "_ask_one", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client(endpoint).ask([request("a"), request("b"), request("c")], 1, store)
+    monkeypatch.undo()
+    assert client(CLOSED).ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
+
+
+def test_failures_at_the_end_of_a_server_are_laid_to_it_and_not_to_the_requests(endpoint, store, monkeypatch):
+    """It is found ended only after the last request: none of them may count as one that cannot be answered."""
+    looks = iter([None])
+
+    def check():
+        if next(looks, "ended") == "ended":
+            raise ServerEnded("ended at work")
+
+    monkeypatch.setattr(chat, "WATCH_SECONDS", 600)
+    dying = Endpoint(endpoint.base_url, endpoint.key, check)
+    with pytest.raises(ServerEnded):
+        client(dying).ask([request("a"), request("fail")], 1, store)
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a 1")]
+
+
+def test_it_can_be_asked_from_a_notebook_whose_event_loop_runs(endpoint, store):
+    async def cell():
+        return client(endpoint).ask([request("a")], 1, store)
+
+    assert asyncio.run(cell()) == [Answer("a 1")]
+
+
+def test_a_proxy_is_not_asked_for_our_own_server(endpoint, store, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert client(endpoint).ask([request("a")], 1, store) == [Answer("a 1")]
+    theirs = Endpoint(endpoint.base_url, endpoint.key, api_key_env="THEIRS")
+    with pytest.raises(ServerError, match="cannot be reached"):
+        client(theirs).ask([request("b")], 1, store)
+
+
+def test_pictures_are_sent_as_they_are_and_known_by_their_names(logged, store):
+    endpoint, asked = logged
+    content = [text_part("two:"), image_part("one"), image_part("other")]
+    seen = []
+
+    def pictures(name):
+        seen.append(name)
+        return f"data:image/jpeg;base64,{name}"
+
+    question = request(content, pictures=pictures)
+    assert client(endpoint).ask([question], 1, store) == [
+        Answer("two: data:image/jpeg;base64,one data:image/jpeg;base64,other 1")
+    ]
+    assert seen == ["one", "other"]
+    assert asked()[0]["messages"][0]["content"][1] == {
+        "type": "image_url",
+        "image_url": {"url": "data:image/jpeg;base64,one"},
+    }
+    assert client(CLOSED).ask([question], 1, store)[0].text.startswith("two:")
+    assert len(seen) == 2  # nothing was read for what is known
+    assert request([text_part("two:"), image_part("third")]).key("w") != question.key("w")
+
+
+@pytest.mark.parametrize("model", ["plain", "old"])
+def test_a_server_without_structured_answers_is_told_once_and_asked_for_text(logged, store, caplog, model):
+    endpoint, asked = logged
+    questions = [request(f"q{i}", response_format=FORMAT) for i in range(12)]
+    answers = client(endpoint, model).ask(questions, 3, store)
+    assert answers == [Answer(f"q{i} 1") for i in range(12)]
+    refused = [body for body in asked() if "response_format" in body]
+    assert 1 <= len(refused) <= 3  # at most those in flight at the beginning
+    assert len(asked()) == 12 + len(refused)
+    assert len([line for line in caplog.messages if "does without response_format" in line]) == 1
+    assert client(CLOSED).ask(questions, 3, store) == answers
+
+
+def test_structured_answers_are_asked_for_where_the_server_can(logged, store):
+    endpoint, asked = logged
+    assert client(endpoint).ask([request("a", response_format=FORMAT)], 1, store) == [Answer('{"concept": "a"}')]
+    assert [body["response_format"] for body in asked()] == [FORMAT]
+
+
+def test_newer_models_of_openai_are_asked_in_their_words(logged, store, caplog):
+    endpoint, asked = logged
+    assert client(endpoint, "modern").ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
+    assert asked()[-1]["max_completion_tokens"] == 8
+    assert not {"max_tokens", "temperature"} & set(asked()[-1])
+    assert len(asked()) == 4  # the first question three times, the second once
+    assert "does without temperature" in caplog.text
+
+
+def test_a_server_that_has_answered_may_refuse_one_question(tmp_path, store):
+    with external(tmp_path) as theirs:
+        answers = client(theirs).ask([request("a"), request("flagged"), request("b")], 1, store)
+    assert answers == [Answer("a 1"), Answer(None, "PermissionDeniedError: flagged by moderation"), Answer("b 1")]

@@ -1,0 +1,154 @@
+"""Outputs of every form end as positions x channels; what cannot be told apart is refused."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from dnd.outputs import Form, TargetError, arranged, pooled, tensor_of
+
+SQUARE, WIDE = (64, 64), (32, 64)
+PLAIN = nn.Identity()
+
+
+def form(layout="auto", prefix=None, size=SQUARE):
+    return Form(layout, prefix, size)
+
+
+def numbered(*shape):
+    return torch.arange(torch.tensor(shape).prod()).reshape(shape).float()
+
+
+@dataclass
+class Result:
+    loss: torch.Tensor | None
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        numbered(2, 3),
+        (numbered(2, 3), torch.ones(2)),
+        [None, numbered(2, 3)],
+        {"loss": None, "logits": numbered(2, 3), "other": torch.ones(1)},
+        Result(None, numbered(2, 3)),
+    ],
+)
+def test_first_tensor_of_whatever_a_module_returns(output):
+    assert torch.equal(tensor_of(output), numbered(2, 3))
+
+
+def test_no_tensor():
+    assert tensor_of("text") is None
+    with pytest.raises(TargetError, match=r"returns str without a tensor"):
+        arranged("text", PLAIN, 1, form())
+
+
+def test_channels_first():
+    output = numbered(2, 5, 4, 4)
+    found = arranged(output, PLAIN, 2, form())
+    assert found.grid == (4, 4)
+    assert found.cls is None
+    # position 6 is row 1, column 2
+    assert found.positions[1, 6].tolist() == output[1, :, 1, 2].tolist()
+
+
+def test_channels_last():
+    output = numbered(2, 4, 4, 5)
+    found = arranged(output, PLAIN, 2, form())
+    assert found.grid == (4, 4)
+    assert found.positions[1, 6].tolist() == output[1, 1, 2].tolist()
+
+
+def test_proportions_of_the_input_tell_the_axes_apart():
+    assert arranged(numbered(1, 3, 2, 4), PLAIN, 1, form(size=WIDE)).grid == (2, 4)
+    assert arranged(numbered(1, 4, 8, 5), PLAIN, 1, form(size=WIDE)).grid == (4, 8)
+    assert arranged(numbered(1, 9, 3, 7), PLAIN, 1, form(size=WIDE)).grid == (3, 7)  # rounded by one position
+
+
+@pytest.mark.parametrize(
+    ("module", "grid", "position"),
+    [
+        (nn.Conv2d(3, 4, 1), (4, 4), [0, 16, 32, 48]),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), (4, 4), [0, 16, 32, 48]),
+        (nn.LayerNorm(4), (4, 4), [0, 1, 2, 3]),
+        (nn.Linear(4, 4), (4, 4), [0, 1, 2, 3]),
+    ],
+)
+def test_cubes_are_read_as_the_module_works(module, grid, position):
+    found = arranged(numbered(1, 4, 4, 4), module, 1, form())
+    assert found.grid == grid
+    assert found.positions[0, 0].tolist() == position
+
+
+def test_other_cubes_are_refused_until_told():
+    with pytest.raises(TargetError, match=r"4x4x4, which may be NCHW or NHWC: set models.NAME.layout"):
+        arranged(numbered(1, 4, 4, 4), PLAIN, 1, form())
+    assert arranged(numbered(1, 4, 4, 4), PLAIN, 1, form("NHWC")).positions[0, 0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size", "prefix", "grid"),
+    [
+        (197, (224, 224), 1, (14, 14)),  # ViT-B/16
+        (198, (224, 224), 2, (14, 14)),  # DeiT with a distillation token
+        (261, (224, 224), 5, (16, 16)),  # DINOv2 with registers, patches of 14
+        (196, (224, 224), 0, (14, 14)),  # SigLIP
+        (50, (224, 224), 1, (7, 7)),  # CLIP ViT-B/32
+        (129, (256, 128), 1, (16, 8)),  # of a pedestrian network
+    ],
+)
+def test_tokens_become_a_grid_without_prefix(tokens, size, prefix, grid):
+    output = numbered(1, tokens, 2)
+    found = arranged(output, PLAIN, 1, form(size=size))
+    assert found.grid == grid
+    assert torch.equal(found.positions[0], output[0, prefix:])
+    assert (found.cls is None) == (prefix == 0)
+    if prefix:
+        assert torch.equal(found.cls, output[:, 0])
+
+
+def test_tokens_before_images():
+    output = numbered(5, 2, 3)
+    found = arranged(output, PLAIN, 2, form())
+    assert torch.equal(found.positions[1], output[1:, 1])
+    assert torch.equal(found.cls, output[0])
+
+
+def test_prefix_tokens_as_told():
+    assert arranged(numbered(1, 17, 2), PLAIN, 1, form(prefix=1)).grid == (4, 4)
+    with pytest.raises(TargetError, match=r"17 tokens.*after 2 prefix tokens: set models.NAME.prefix_tokens"):
+        arranged(numbered(1, 17, 2), PLAIN, 1, form(prefix=2))
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 8, 8, 8), (4, 3, 5), (7,)])
+def test_outputs_without_an_axis_of_images_or_units(shape):
+    with pytest.raises(TargetError, match=r"expected images x units"):
+        arranged(numbered(*shape), PLAIN, 2, form())
+
+
+def test_layout_that_the_output_does_not_have():
+    with pytest.raises(TargetError, match=r"returns 2x3x4x4 for 2 image.s., which is not NTC"):
+        arranged(numbered(2, 3, 4, 4), PLAIN, 2, form("NTC"))
+
+
+def test_pooling():
+    found = arranged(torch.tensor([[[[1.0, 3.0], [0.0, 0.0]]]]), nn.Conv2d(1, 1, 1), 1, form())
+    assert pooled(found, "mean").tolist() == [[1.0]]
+    assert pooled(found, "max").tolist() == [[3.0]]
+    assert pooled(arranged(torch.tensor([[5.0, 6.0]]), PLAIN, 1, form()), "max").tolist() == [[5.0, 6.0]]
+
+
+def test_class_token_is_neither_averaged_nor_largest():
+    tokens = torch.tensor([[[9.0], [1.0], [2.0], [3.0], [2.0]]])
+    found = arranged(tokens, PLAIN, 1, form())
+    assert pooled(found, "cls").tolist() == [[9.0]]
+    assert pooled(found, "mean").tolist() == [[2.0]]
+    assert pooled(found, "max").tolist() == [[3.0]]
+
+
+def test_class_token_that_is_not_there():
+    with pytest.raises(TargetError, match=r"has no class token"):
+        pooled(arranged(numbered(1, 5, 4, 4), PLAIN, 1, form()), "cls")

@@ -1,0 +1,323 @@
+"""Images in tar files and in tables of files; what tells that a probe's files have changed."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from handmade import png
+from probing import ids, listed, packed
+
+from dnd import probe_sources
+from dnd.settings import ProbeSettings
+
+
+def picture(i):
+    return png(np.full((4, 4, 3), i))
+
+
+def write_tar(path, files, **settings):
+    """Files are name -> bytes, or what TarInfo attributes a member has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", **settings) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, dict):
+                for key, value in content.items():
+                    setattr(member, key, value)
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_table(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def archives(tmp_path):
+    folder = tmp_path / "archives"
+    write_tar(
+        folder / "train-1.tar",
+        {
+            "0003.png": picture(3),
+            "0003.cls": b"7\n",
+            "0003.json": b'{"caption": "a cat", "meta": {"id": 12}}',
+            "./b/0004.jpg.png": picture(4),
+        },
+    )
+    write_tar(
+        folder / "deeper/train-0.tar",
+        {
+            "0001.cls": b"3",
+            "0001.png": picture(1),
+            "0001.json": b"not json",
+            "notes.md": b"",
+            "0002.seg.png": picture(20),
+            "0002.PNG": picture(2),
+            "0002.json": json.dumps({"caption": None, "meta": []}).encode(),
+        },
+    )
+    return {"source": "webdataset", "path": folder}
+
+
+ALL = [
+    "deeper/train-0.tar/0001.png",
+    "deeper/train-0.tar/0002.PNG",
+    "deeper/train-0.tar/0002.seg.png",
+    "train-1.tar/0003.png",
+    "train-1.tar/b/0004.jpg.png",
+]
+
+
+def test_images_of_archives(archives, tmp_path):
+    rows, reasons = packed(tmp_path, photos=archives)
+    assert ids(rows) == ALL
+    assert [row["image"] for row in rows] == [picture(i) for i in (1, 2, 20, 3, 4)]
+    assert not reasons
+    assert packed(tmp_path, photos=archives, shards=4) == (rows, reasons)
+
+
+def test_one_archive_and_images_of_one_suffix(archives, tmp_path):
+    one = archives | {"path": archives["path"] / "deeper/train-0.tar", "image": "png"}
+    rows, _ = packed(tmp_path, photos=one)
+    assert ids(rows) == ["train-0.tar/0001.png", "train-0.tar/0002.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("label", "labels"),
+    [
+        ("cls", ["3", None, None, "7", None]),
+        ("json.caption", [None, None, None, "a cat", None]),
+        ("json.meta.id", [None, None, None, "12", None]),
+    ],
+)
+def test_labels_of_archives(archives, label, labels):
+    rows, _ = listed(photos=archives | {"label": label})
+    assert [row["label"] for row in rows] == labels
+
+
+def test_a_suffix_that_holds_no_label_is_an_error(archives):
+    with pytest.raises(ValueError, match=r"probes.photos.label: 'txt' gives none of 5 images a label"):
+        listed(photos=archives | {"label": "txt"})
+
+
+def test_long_names_links_and_second_names(tmp_path):
+    long = "a" * 150 + "/" + "b" * 120 + ".png"
+    files = {long: picture(1), "x.png": picture(2), "link.png": {"type": tarfile.SYMTYPE, "linkname": "x.png"}}
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = write_tar(tmp_path / "one.tar", files, format=form)
+        with tarfile.open(path, "a") as archive:
+            member = tarfile.TarInfo("x.png")
+            member.size = len(picture(3))
+            archive.addfile(member, io.BytesIO(picture(3)))
+        rows, reasons = packed(tmp_path, photos={"source": "webdataset", "path": path})
+        assert ids(rows) == [f"one.tar/{long}", "one.tar/x.png"]
+        assert rows[1]["image"] == picture(2)
+        assert reasons == {"one.tar/link.png": "a link in the archive", "one.tar/x.png": "a second image of this name"}
+
+
+@pytest.mark.parametrize("cut", ["in the third image", "in the third header", "before the end"])
+def test_images_before_the_end_of_a_truncated_archive_stay(tmp_path, cut):
+    data = [np.random.default_rng(i).integers(0, 255, (20, 20, 3)) for i in range(3)]
+    path = write_tar(tmp_path / "cut.tar", {f"{i}.png": png(one) for i, one in enumerate(data)})
+    with tarfile.open(path) as archive:
+        third = archive.getmember("2.png")
+    places = {
+        "in the third image": third.offset_data + 700,
+        "in the third header": third.offset + 100,
+        "before the end": third.offset_data + third.size,  # all images are whole: only padding is missing
+    }
+    path.write_bytes(path.read_bytes()[: places[cut]])
+    write_tar(tmp_path / "whole.tar", {"x.png": picture(1)})
+    rows, reasons = packed(tmp_path, photos={"source": "webdataset", "path": tmp_path})
+    kept = 3 if cut == "before the end" else 2
+    assert ids(rows) == [*(f"cut.tar/{i}.png" for i in range(kept)), "whole.tar/x.png"]
+    assert reasons.keys() == {"cut.tar"}
+    assert reasons["cut.tar"].startswith(f"not readable behind its first {kept} images: ")
+
+
+def test_a_broken_header_is_told_and_what_is_no_archive_too(tmp_path):
+    path = write_tar(tmp_path / "broken.tar", {f"{i}.png": picture(i) for i in range(3)})
+    with tarfile.open(path) as archive:
+        place = archive.getmember("1.png").offset
+    data = bytearray(path.read_bytes())
+    data[place : place + 100] = b"\xff" * 100
+    path.write_bytes(data)
+    (tmp_path / "text.tar").write_text("no archive")
+    (tmp_path / "nothing.tar").touch()
+    rows, reasons = packed(tmp_path, photos={"source": "webdataset", "path": tmp_path})
+    assert ids(rows) == ["broken.tar/0.png"]
+    assert reasons["broken.tar"] == f"not readable behind its first 1 images: no header at byte {place}"
+    assert reasons.keys() == {"broken.tar", "text.tar", "nothing.tar"}
+
+
+@pytest.mark.timeout(60)
+def test_an_archive_that_leads_back_to_its_start_ends(tmp_path):
+    header = tarfile.TarInfo("back.png")
+    header.size = -1024
+    whole = write_tar(tmp_path / "whole.tar", {"x.png": picture(1)}).read_bytes()
+    (tmp_path / "loop.tar").write_bytes(whole[:1024] + header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    rows, reasons = listed(photos={"source": "webdataset", "path": tmp_path})
+    assert reasons["loop.tar"] == "not readable behind its first 1 images: a negative size at byte 1024"
+    assert reasons["whole.tar/x.png"] == "duplicate of loop.tar/x.png"
+    assert ids(rows) == ["loop.tar/x.png"]
+
+
+@pytest.mark.timeout(60)
+def test_headers_inside_one_another_end(tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 0
+    (tmp_path / "deep.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) * 5000)
+    write_tar(tmp_path / "whole.tar", {"x.png": picture(1)})
+    rows, reasons = listed(photos={"source": "webdataset", "path": tmp_path})
+    assert ids(rows) == ["whole.tar/x.png"]
+    assert reasons.keys() == {"deep.tar"}
+
+
+def test_damaged_archives_raise_nothing(tmp_path):
+    whole = write_tar(tmp_path / "a/one.tar", {f"{i}.png": picture(i) for i in range(8)}, format=tarfile.PAX_FORMAT)
+    write_tar(tmp_path / "a/two.tar", {"x.png": picture(99)})
+    data, rng = whole.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data), 40):
+            damaged[place] = rng.integers(256)
+        whole.write_bytes(damaged)
+        rows, _ = listed(photos={"source": "webdataset", "path": tmp_path / "a"})
+        assert "two.tar/x.png" in ids(rows)
+
+
+def test_archives_without_images_and_folders_without_archives(tmp_path):
+    write_tar(tmp_path / "a/one.tar", {"x.txt": b"text"})
+    with pytest.raises(ValueError, match=r"probes.photos: none of 0 images can be read$"):
+        listed(photos={"source": "webdataset", "path": tmp_path / "a"})
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ValueError, match=r"probes.photos.path: \S+/b holds no archives \(.tar\)$"):
+        listed(photos={"source": "webdataset", "path": tmp_path / "b"})
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    folder = tmp_path / "table"
+    for i, name in enumerate(("b.png", "a/x.dat", "c,d.png")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(i))
+    text = 'class,path,source\ncat,./b.png,web\n,a/x.dat,web\ndog,"c,d.png",web\n'
+    return {"source": "manifest", "path": write_table(folder / "images.csv", text)}
+
+
+def test_images_of_a_table(manifest, tmp_path):
+    rows, reasons = packed(tmp_path, photos=manifest | {"label": "class"})
+    assert [(row["image_id"], row["label"]) for row in rows] == [
+        ("a/x.dat", None),
+        ("b.png", "cat"),
+        ("c,d.png", "dog"),
+    ]
+    assert [row["image"] for row in rows] == [picture(1), picture(0), picture(2)]
+    assert not reasons
+
+
+def test_a_table_with_tabs_another_column_and_absolute_paths(manifest, tmp_path):
+    folder = manifest["path"].parent
+    text = f"\ufefffile\tpath\n../table/b.png\t1\n{folder}/a/x.dat\t2\n"
+    table = write_table(tmp_path / "other/images.TSV", text)
+    rows, _ = packed(tmp_path, photos=manifest | {"path": table, "image": "file"})
+    assert ids(rows) == ["../table/b.png", f"{folder}/a/x.dat"]
+
+
+def test_rows_without_a_file_are_left_out(manifest, tmp_path):
+    with manifest["path"].open("a") as file:
+        file.write("cat,gone.png,web\ncat\ncat,b.png,web\ncat,a,web\ncat,x\0y.png,web\n")
+    rows, reasons = packed(tmp_path, photos=manifest)
+    assert ids(rows) == ["a/x.dat", "b.png", "c,d.png"]
+    assert reasons["gone.png"] == "No such file or directory"
+    assert reasons["line 6"] == "the row names no file"
+    assert reasons["b.png"] == "a second image of this name"
+    assert reasons["a"] == "is not a file"
+    assert "null" in reasons["x\0y.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("file,class\n", {}, r"probes.photos.image: \S+/t.csv has no column 'path', but \['file', 'class'\]"),
+        ("path,class\n", {"label": "name"}, r"probes.photos.label: \S+ has no column 'name', but \['path', 'class'\]"),
+        ("", {}, r"probes.photos.image: \S+ has no column 'path', but \[\]"),
+        ("path\n", {}, r"probes.photos.path: \S+ has no rows"),
+        ("path\nx.png\ny.png\n", {}, r"\S+ names 2 files, of which none is there, x.png for one: No such file"),
+        ('path\n"' + "x" * 200_000, {}, r"probes.photos.path: \S+ is no table of text: field larger"),
+    ],
+)
+def test_a_wrong_table_is_one_clear_error(tmp_path, text, settings, message):
+    path = write_table(tmp_path / "t.csv", text)
+    with pytest.raises(ValueError, match=message) as error:
+        listed(photos={"source": "manifest", "path": path} | settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_that_is_no_text(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"path\n\xff\xfe.png")
+    with pytest.raises(ValueError, match="is no table of text: 'utf-8' codec"):
+        listed(photos={"source": "manifest", "path": tmp_path / "t.csv"})
+
+
+def content(name="photos", **probes):
+    return probe_sources.content(name, {one: ProbeSettings(**values) for one, values in probes.items()})
+
+
+def test_a_change_of_archives_is_seen(archives):
+    before = content(photos=archives)
+    assert content(photos=archives) == before
+    os.utime(archives["path"] / "train-1.tar", (1, 1))
+    assert content(photos=archives) != before
+
+
+def test_a_change_of_a_table_or_of_its_files_is_seen(manifest):
+    folder = manifest["path"].parent
+    found = [content(photos=manifest)]
+    (folder / "unnamed.png").write_bytes(picture(0))
+    assert content(photos=manifest) == found[0]
+    (folder / "b.png").write_bytes(b"other")
+    found.append(content(photos=manifest))
+    (folder / "b.png").unlink()
+    found.append(content(photos=manifest))
+    manifest["path"].write_text(manifest["path"].read_text() + "cat,unnamed.png,web\n")
+    found.append(content(photos=manifest))
+    assert len(set(found)) == 4
+
+
+def test_a_change_of_a_member_of_a_union_is_seen(archives, manifest):
+    union = {"source": "union", "members": ["tars", "table", "shapes"]}
+    probes = {"tars": archives, "table": manifest, "shapes": {"source": "shapeworld"}, "both": union}
+    before = content("both", **probes)
+    (manifest["path"].parent / "b.png").write_bytes(b"other")
+    assert content("both", **probes) != before
+
+
+def test_files_that_are_missing_are_told_before_a_run(tmp_path):
+    with pytest.raises(ValueError, match=r"probes.photos.path: \S+ holds no images"):
+        content(photos={"source": "folder", "path": tmp_path})
+
+
+def test_renders_stand_for_a_probe_of_shapes():
+    probes = {
+        "a": ProbeSettings(source="shapeworld"),
+        "b": ProbeSettings(source="folder", path="x"),
+        "c": ProbeSettings(source="union", members=["b", "a"]),
+    }
+    assert [probe_sources.rendered(name, probes) for name in probes] == [["a"], [], ["a"]]
+
+
+def test_rules_import_nothing_heavy_with_it():
+    code = "import sys, dnd.probe_sources; print({'pyarrow', 'datasets', 'numpy', 'PIL', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,252 @@
+"""Networks from torchvision, timm, transformers and the user's own code, each with its published preprocessing."""
+
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models import resnet18
+
+from dnd import target_sources
+from dnd.config import ConfigError
+from dnd.outputs import TargetError
+from dnd.preprocess import Preprocess
+from dnd.settings import TargetSettings
+
+CPU = torch.device("cpu")
+SMALL = {"size": 32}
+TINY_CLIP = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def load(**settings):
+    return target_sources.load(TargetSettings(**settings), CPU)
+
+
+def photograph(width=300, height=220):
+    rng = np.random.default_rng(0)
+    pixels = Image.fromarray(rng.integers(0, 255, (11, 15, 3), np.uint8))
+    return pixels.resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(1)
+    return resnet18(num_classes=3).eval()
+
+
+def resnet(path, **settings):
+    return load(
+        source="torchvision", factory="resnet18", arguments={"num_classes": 3}, weights=str(path), preprocess=SMALL
+    )
+
+
+@pytest.mark.parametrize("wrapping", ["plain", "safetensors", "DataParallel", "nested", "Lightning", "half"])
+def test_checkpoints_as_people_have_them(tmp_path, network, wrapping):
+    state = network.state_dict()
+    path = tmp_path / "weights.pt"
+    match wrapping:
+        case "plain":
+            torch.save(state, path)
+        case "safetensors":
+            path = tmp_path / "weights.safetensors"
+            save_file(state, path)
+        case "DataParallel":
+            torch.save({f"module.{name}": value for name, value in state.items()}, path)
+        case "nested":  # as Places365's
+            path = tmp_path / "weights.pth.tar"
+            nested = {f"module.{name}": value for name, value in state.items()}
+            torch.save({"epoch": 90, "arch": "resnet18", "state_dict": nested, "best_prec1": 0.5}, path)
+        case "Lightning":
+            torch.save({"state_dict": {f"model.{name}": value for name, value in state.items()}}, path)
+        case "half":
+            halved = {name: one.half() if one.is_floating_point() else one for name, one in state.items()}
+            torch.save(halved, path)
+    target = resnet(path)
+    inputs = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        found, expected = target.model(inputs), network(inputs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-2 if wrapping == "half" else 0)
+    assert target.dtype == torch.float32
+    assert not target.model.training
+    assert not any(one.requires_grad for one in target.model.parameters())
+
+
+def test_half_precision_network(tmp_path, network):
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    settings = {"source": "torchvision", "factory": "resnet18", "arguments": {"num_classes": 3}, "preprocess": SMALL}
+    target = load(**settings, weights=str(tmp_path / "weights.pt"), dtype="bfloat16")
+    assert target.dtype == torch.bfloat16
+    found = target.read(torch.rand(1, 3, 32, 32), ["fc"], lambda _, reading: reading.pooled("mean"))["fc"]
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+
+
+def test_preprocessing_from_a_file(tmp_path):
+    path = tmp_path / "preprocess.json"
+    path.write_text(json.dumps({"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}))
+    assert load(source="torchvision", factory="resnet18", preprocess=path).preprocess.settings.mean == (0.5,) * 3
+    path.write_text(json.dumps({"crop": 32}))
+    with pytest.raises(ConfigError, match=r"preprocess.json: size: is missing"):
+        load(source="torchvision", factory="resnet18", preprocess=path)
+
+
+def test_published_preprocessing_of_torchvision():
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights("resnet50")["IMAGENET1K_V2"]
+    ours = Preprocess(target_sources._of_torchvision(weights)).image(photograph())
+    torch.testing.assert_close(ours, weights.transforms()(photograph()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto"])
+def test_published_preprocessing_of_timm(name):
+    target = load(source="timm", factory=name)
+    theirs = timm.data.create_transform(**timm.data.resolve_model_data_config(target.model), is_training=False)
+    torch.testing.assert_close(target.preprocess.image(photograph()), theirs(photograph()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "fit"), [("squash", "squash"), ("border", "letterbox")])
+def test_other_crops_of_timm(mode, fit):
+    config = {"input_size": (3, 64, 64), "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": mode}
+    config |= {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}
+    settings = target_sources._of_timm(config)
+    assert settings.fit == fit
+    theirs = timm.data.create_transform(**config, is_training=False)(photograph())
+    ours = Preprocess(settings).image(photograph())
+    assert (ours - theirs).abs().mean() < 0.05  # borders may lie one pixel apart
+
+
+PROCESSORS = {
+    "CLIP": transformers.CLIPImageProcessor(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}),
+    "ViT": transformers.ViTImageProcessor(size={"height": 32, "width": 32}),
+    "ConvNeXt": transformers.ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.875),
+    "ConvNeXt large": transformers.ConvNextImageProcessor(size={"shortest_edge": 384}),
+    "DINOv2": transformers.BitImageProcessor(size={"shortest_edge": 36}, crop_size={"height": 28, "width": 28}),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_published_preprocessing_of_transformers(name, tmp_path):
+    PROCESSORS[name].save_pretrained(tmp_path)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    settings = target_sources._of_transformers(processor.to_dict())
+    theirs = processor(photograph(), return_tensors="pt")["pixel_values"][0]
+    ours = Preprocess(settings).image(photograph())
+    assert ours.shape == theirs.shape
+    # its resize works on tensors, ours on Pillow images, as those of the models' authors
+    assert (ours - theirs).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"do_resize": False}, {"rescale_factor": 1 / 127.5}, {"do_rescale": False}, {"size": {"longest_edge": 9}}],
+)
+def test_preprocessing_that_ours_cannot_do_is_not_guessed(changes):
+    assert target_sources._of_transformers(PROCESSORS["ViT"].to_dict() | changes) is None
+
+
+def saved(model, folder, processor=None):
+    model.save_pretrained(folder)
+    if processor is not None:
+        processor.save_pretrained(folder)
+    return folder
+
+
+def test_image_tower_of_a_model_of_images_and_texts(tmp_path):
+    config = transformers.CLIPConfig(
+        vision_config=TINY_CLIP, text_config={"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    )
+    whole = transformers.CLIPModel(config).eval()
+    folder = saved(whole, tmp_path / "clip", PROCESSORS["CLIP"])
+    target = load(source="transformers", factory=str(folder))
+    assert type(target.model).__name__ == "CLIPVisionModel"
+    inputs = torch.rand(1, 3, 32, 32)
+    layer = next(name for name, _ in target.model.named_modules() if name.endswith("layers.0.mlp"))
+    found = target.read(inputs, [layer], lambda _, reading: (reading.output.grid, reading.pooled("cls")))[layer]
+    assert found[0] == (4, 4)
+    kept = {}
+    whole.vision_model.encoder.layers[0].mlp.register_forward_hook(lambda _, inputs, output: kept.update(mlp=output))
+    with torch.inference_mode():
+        whole.get_image_features(pixel_values=inputs)
+    torch.testing.assert_close(found[1], kept["mlp"][:, 0])
+
+
+def test_classifier_of_transformers(tmp_path):
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=5)
+    folder = saved(transformers.ResNetForImageClassification(config), tmp_path / "net", PROCESSORS["ConvNeXt"])
+    target = load(source="transformers", factory=str(folder))
+    assert type(target.model).__name__ == "ResNetForImageClassification"
+    units = target.read(torch.rand(1, 3, 32, 32), ["classifier", "resnet.encoder"], lambda _, reading: reading.units)
+    assert units == {"classifier": 5, "resnet.encoder": 16}
+    chosen = load(source="transformers", factory=str(folder), architecture="ResNetModel")
+    assert type(chosen.model).__name__ == "ResNetModel"
+
+
+def test_unknown_architecture(tmp_path):
+    folder = saved(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TINY_CLIP)), tmp_path / "clip")
+    with pytest.raises(TargetError, match="no class 'ClipTower'; set `architecture`"):
+        load(source="transformers", factory=str(folder), architecture="ClipTower", preprocess=SMALL)
+    with pytest.raises(TargetError, match="set `preprocess`"):
+        load(source="transformers", factory=str(folder))
+
+
+def test_network_without_weights_is_the_same_in_every_job():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, other = (load(source="timm", factory="test_vit").model.state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+FACTORY = """
+import torch
+from neighbour import CHANNELS
+
+def build(width):
+    return torch.nn.Sequential(torch.nn.Conv2d(CHANNELS, width, 1))
+
+def wrong():
+    return "no network"
+
+class Network(torch.nn.Conv2d):
+    @classmethod
+    def of_width(cls, width):
+        return cls(CHANNELS, width, 1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "mine.py").write_text(FACTORY)
+    (tmp_path / "neighbour.py").write_text("CHANNELS = 3")
+    return tmp_path / "mine.py"
+
+
+def test_factory_in_a_file_with_its_neighbours_and_a_checkpoint(own, tmp_path):
+    state = {"0.weight": torch.full((2, 3, 1, 1), 0.5), "0.bias": torch.tensor([1.0, 2.0])}
+    save_file(state, tmp_path / "own.safetensors")
+    settings = {"source": "python", "factory": f"{own}:build", "preprocess": {"size": 4}}
+    target = load(**settings, arguments={"width": 2}, weights=str(tmp_path / "own.safetensors"))
+    found = target.read(torch.ones(1, 3, 4, 4), ["0"], lambda _, reading: reading.pooled("mean"))["0"]
+    assert found.tolist() == [[2.5, 3.5]]
+
+
+def test_factory_that_is_a_method_of_a_class(own):
+    settings = {"source": "python", "factory": f"{own}:Network.of_width", "preprocess": {"size": 4}}
+    assert load(**settings, arguments={"width": 2}).model.out_channels == 2
+
+
+def test_factory_of_a_package():
+    target = load(source="python", factory="torchvision.models:resnet18", preprocess=SMALL)
+    assert type(target.model).__name__ == "ResNet"

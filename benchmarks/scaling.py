@@ -24,7 +24,7 @@ LAYERS, UNITS = 10, 1024
 
 def write_sweep(folder: Path, rows: int) -> None:
     """Write a configuration with so many rows; row i is layer i % 10 of network i // 10."""
-    values = yaml.safe_load((ROOT / "config/examples/resnet50.yaml").read_text())
+    values = yaml.safe_load((ROOT / "config/examples/recipes/paper.yaml").read_text())
     recipe = next(iter(values["recipes"]))
     recipes = {recipe: values["recipes"][recipe] | {"concepts": {"prompt": str(ROOT / "config/prompts/concept.yaml")}}}
     models = {f"net{i:03d}": {"source": "torchvision", "factory": "resnet50"} for i in range(-(-rows // LAYERS))}

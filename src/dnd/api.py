@@ -1,0 +1,259 @@
+"""Describe units from a notebook: the stages of the workflow, one after the other in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import torch
+from PIL import Image
+from torch import nn
+
+from dnd import (
+    activations,
+    captions,
+    concepts,
+    descriptions,
+    exemplars,
+    pictures,
+    probe,
+    probe_sources,
+    scores,
+    sheets,
+    tables,
+    target_sources,
+    views,
+)
+from dnd import images as drawings
+from dnd.backends import llm as language_model
+from dnd.backends.captioner import Captioner, TransformersCaptioner
+from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.endpoint_captioner import EndpointCaptioner
+from dnd.backends.generator import DiffusersGenerator
+from dnd.config import read_recipe
+from dnd.preprocess import Preprocess
+from dnd.settings import CaptionSettings, LlmSettings, PreprocessSettings, ProbeSettings, Recipe, TargetSettings
+from dnd.store import Store
+from dnd.targets import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+NAME = "notebook"
+"""Of the probe, the layer and everything else that the workflow would give a name."""
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Descriptions:
+    """The described units of a layer.
+
+    Attributes
+    ----------
+    table : DESCRIPTIONS, one row per unit: see :data:`dnd.tables.DESCRIPTIONS`.
+    folder : where the tables of all stages and the item stores are.
+    """
+
+    table: pa.Table
+    folder: Path
+    _kept: Any = field(default=None, repr=False)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table as a data frame with the unit as index."""
+        return self.table.to_pandas().set_index("unit")
+
+    def __getitem__(self, unit: int) -> dict[str, Any]:
+        """Return the row of a unit.
+
+        Raises
+        ------
+        KeyError
+            It has not been described.
+        """
+        numbers = self.table["unit"].to_pylist()
+        if unit not in numbers:
+            raise KeyError(f"unit {unit} is not among the {len(numbers)} that were described")
+        return dict(self.table.slice(numbers.index(unit), 1).to_pylist()[0])
+
+    def show(self, unit: int) -> Image.Image:
+        """Return a picture of the evidence: exemplars with what the unit attends to, and the drawn candidates.
+
+        A notebook displays it as the last line of a cell.
+        """
+        row = self[unit]
+        found = tables.read(self.folder / "exemplars.parquet", tables.EXEMPLARS, where=pa.compute.field("unit") == unit)
+        best = sorted(found.to_pylist(), key=lambda one: one["rank"])[:SHOWN]
+        wanted = {one["image_id"] for one in best}
+        whole = {one["image_id"]: pictures.decode(one["image"]) for one in pictures.rows([self._probe], wanted)}
+        keys = ("box", "heatmap", "heatmap_box")
+        title = f"unit {unit}: {row['label'] or row['abstained']}\nconfidence {row['confidence']:.2f}"
+        rows = [(title, [sheets.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
+        names = [one["concept"] for one in row["candidates"]]
+        drawn: dict[str, list[Image.Image]] = {name: [] for name in names}
+        for group in tables.row_groups([self.folder / "images.parquet"], tables.IMAGES, None, ("concept", set(names))):
+            for one in group.to_pylist():
+                drawn[one["concept"]].append(pictures.decode(one["image"]))
+        rows += [
+            (f"{one['concept']}\nscore {one['score']:.2f}", drawn[one["concept"]][:SHOWN]) for one in row["candidates"]
+        ]
+        return sheets.sheet(rows)
+
+    @property
+    def _probe(self) -> Path:
+        return self.folder / "probe.parquet"
+
+
+def describe(
+    model: nn.Module | Target | TargetSettings,
+    layer: str,
+    images: str | Path | ProbeSettings | Iterable[Image.Image],
+    *,
+    recipe: str | Path | tuple[Recipe, LlmSettings],
+    preprocess: PreprocessSettings | Mapping[str, Any] | None = None,
+    units: Sequence[int] | None = None,
+    folder: str | Path | None = None,
+) -> Descriptions:
+    """Describe units of a layer in natural language.
+
+    Parameters
+    ----------
+    model : a network, which is put into evaluation mode, or settings as in config.yaml.
+    layer : dotted name of a module.
+    images : a folder, settings as in config.yaml, or images in memory.
+    recipe : a configuration file with one recipe and a language model, or the two.
+    preprocess : how images become inputs; needed for a network that is given as a module.
+    units : 0-based; all when empty.
+    folder : keeps tables and finished items, so that the same call goes on after an interruption; a temporary one,
+        which lives as long as the result, when empty.
+
+    Raises
+    ------
+    ConfigError
+        The recipe is malformed.
+    TargetError
+        The network, the layer or the preprocessing cannot be used.
+    ValueError
+        There are no images.
+    """
+    temporary = TemporaryDirectory(prefix="dnd-") if folder is None else None
+    place = Path(temporary.name if temporary else str(folder))
+    place.mkdir(parents=True, exist_ok=True)
+    how, llm = recipe if isinstance(recipe, tuple) else read_recipe(recipe)
+    target = _target(model, preprocess, how.sign)
+    shards = [_packed(images, place)]
+    topk = _activations(target, layer, shards, how, place)
+    facts = tables.read(topk, tables.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
+    wanted = range(len(facts)) if units is None else sorted(set(units))
+    if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(facts):
+        raise ValueError(f"units: layer {layer!r} has the units 0 to {len(facts) - 1}, not all of {list(wanted)}")
+    found = exemplars.run(
+        target,
+        layer,
+        {
+            unit: exemplars.spread(facts[unit]["image_ids"], facts[unit]["activations"], how.exemplars)
+            for unit in wanted
+            if facts[unit]["idle"] is None
+        },
+        shards,
+        pooling=how.pooling,
+        settings=how.exemplars,
+    )
+    tables.write(place / "exemplars.parquet", found, tables.EXEMPLARS)
+    texts = captions.run(_captioner(how.captions), found, shards, how.captions, Store(place / "store/captions"))
+    candidates = _concepts(found, texts, shards, how, llm, place)
+    drawn = drawings.run(
+        DiffusersGenerator(how.generator) if len(candidates) else None,
+        set(candidates["concept"].to_pylist()),
+        how.generator,
+        Store(place / "store/images"),
+    )
+    tables.write(place / "images.parquet", drawn, tables.IMAGES, row_group_size=how.generator.images)
+    scored = scores.run(
+        target,
+        layer,
+        TransformersEmbedder(how.embedder),
+        concepts=candidates.to_pylist(),
+        images=[place / "images.parquet"],
+        exemplars=found,
+        topk=topk,
+        probe_shards=shards,
+        pooling=how.pooling,
+        weights=how.scores,
+    )
+    about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
+    described = descriptions.run(about, wanted, tables.read(topk, tables.TOPK, ["unit", "idle"]), found, texts, scored)
+    tables.write(place / "descriptions.parquet", described, tables.DESCRIPTIONS)
+    return Descriptions(described, place, temporary)
+
+
+def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: str) -> Target:
+    if isinstance(model, TargetSettings):
+        return target_sources.load(model, sign=sign)
+    if isinstance(model, Target):
+        return replace(model, sign=sign)
+    if preprocess is None:
+        raise ValueError("preprocess: say how images become inputs, such as {'size': 224, 'resize': 256, 'mean': ...}")
+    settings = preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings(**preprocess)
+    device = next((one.device for one in model.parameters()), torch.device("cpu"))
+    return Target(model.eval(), Preprocess(settings), device, sign=sign)
+
+
+def _packed(images: str | Path | ProbeSettings | Iterable[Image.Image], place: Path) -> Path:
+    """Pack images to one PROBE shard, and return it."""
+    if not isinstance(images, str | Path | ProbeSettings):
+        source = place / "images"
+        source.mkdir(exist_ok=True)
+        for number, image in enumerate(images):
+            image.save(source / f"{number:06d}.png")
+        images = source
+    settings = images if isinstance(images, ProbeSettings) else ProbeSettings(source="folder", path=Path(images))
+    sources = probe_sources.opened(NAME, {NAME: settings}, [])
+    listed, refused = probe.listing(NAME, {NAME: settings}, sources)
+    tables.write(place / "listing.parquet", listed, tables.LISTING)
+    with tables.writing(place / "probe.parquet", tables.PROBE) as write:
+        unreadable = probe.pack(probe.part(place / "listing.parquet", 0, 1), probe.readers(sources), write)
+    probe.require_images(NAME, [place / "probe.parquet"], pa.concat_tables([refused, unreadable]))
+    return place / "probe.parquet"
+
+
+def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe, place: Path) -> Path:
+    """Pass the probe through the network, and return the file of TOPK."""
+    k = max(how.exemplars.images, how.exemplars.pool)
+    controls = probe.controls(shards, how.controls)
+    found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=k)
+    schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
+    best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
+    for path, table, schema in zip((best, statistics, held), found, schemas, strict=True):
+        tables.write(path, table, schema)
+    with tables.writing(place / "topk.parquet", tables.TOPK) as write:
+        for rows in activations.merge([best], [statistics], [held], slug=NAME, k=k):
+            write(rows)
+    return place / "topk.parquet"
+
+
+def _captioner(settings: CaptionSettings) -> Captioner:
+    return EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings)
+
+
+def _concepts(
+    found: pa.Table, texts: pa.Table, shards: Sequence[Path], how: Recipe, llm: LlmSettings, place: Path
+) -> pa.Table:
+    """Ask the language model, and return CONCEPTS."""
+    ask = partial(language_model.ask, settings=llm, store=Store(place / "store/answers"), log_path=place / "server.log")
+    if how.concepts.show_images:
+        shown = place / "views"
+        shown.mkdir(exist_ok=True)
+        names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown)
+        asked = concepts.unit_images(NAME, NAME, found, names)
+        candidates, answers = concepts.propose(asked, ask, how.concepts, partial(views.url, shown))
+    else:
+        candidates, answers = concepts.propose(concepts.unit_captions(NAME, NAME, found, texts), ask, how.concepts)
+    tables.write(place / "answers.parquet", answers, tables.ANSWERS)
+    return candidates

@@ -217,7 +217,7 @@ class Target:
             return self.model(inputs.to(self.device, self.dtype))
         except (TargetError, torch.OutOfMemoryError):
             raise
-        except (RuntimeError, ValueError, AssertionError, TypeError, NotImplementedError) as error:
+        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
             shape = "x".join(map(str, inputs.shape[1:]))
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise TargetError(

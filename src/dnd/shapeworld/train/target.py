@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,12 @@ from dnd.shapeworld.render import SIZE
 from dnd.shapeworld.target import CONFIG, PREPROCESS, UNITS, WEIGHTS, ConceptResNet
 from dnd.shapeworld.train.augment import degrade, scaled
 from dnd.shapeworld.train.loop import device, fit, mixed
-from dnd.shapeworld.train.planting import Planted, class_names, class_units, planted_units
+from dnd.shapeworld.train.planting import EMBEDDED, Planted, class_names, class_units, planted_units
 from dnd.shapeworld.train.pool import Pool
 from dnd.shapeworld.train.views import Views, background_boxes, cut, random_boxes, whole_boxes
 from dnd.shapeworld.world import ATTRIBUTES
 
 log = logging.getLogger(__name__)
-MINUTES = 18.0
 BATCH = 48
 CROPPED = 20  # of a batch: two in five
 WIDTHS, BLOCKS = (32, 64, 96, 112), (1, 1, 2, 2)
@@ -100,10 +100,37 @@ def map_loss(raw: Tensor, covered: Tensor, value: Tensor, known: Tensor, weight:
     return (torch.where(wanted > 0.02, active, inactive) * taught).mean()
 
 
-def train(data: Pool, work: Path) -> ConceptResNet:
+@dataclass(frozen=True)
+class Network:
+    """A target network to be trained.
+
+    Attributes
+    ----------
+    seed : of its first weights and of its batches.
+    planted : seed of what its units stand for.
+    minutes : of training.
+    """
+
+    seed: int = 0
+    planted: int = EMBEDDED
+    minutes: float = 18.0
+
+
+NETWORKS = {
+    "target": Network(),
+    "target-tuning": Network(seed=1, planted=21, minutes=12.0),
+    "target-test-1": Network(seed=2, planted=22, minutes=12.0),
+    "target-test-2": Network(seed=3, planted=23, minutes=12.0),
+    "target-test-3": Network(seed=4, planted=24, minutes=12.0),
+}
+"""Folder -> network: the embedded one, one more to tune methods on, and those that nothing but evaluation uses."""
+
+
+def train(data: Pool, work: Path, name: str = "target") -> ConceptResNet:
     """Train trunk, concepts and classifier together; then plant the dead, constant and random units."""
-    torch.manual_seed(0)
-    units = planted_units()
+    network = NETWORKS[name]
+    torch.manual_seed(network.seed)
+    units = planted_units(network.planted)
     taught = [unit for unit in units if unit.words]
     model = ConceptResNet(WIDTHS, BLOCKS, len(units), len(class_names()))
     model = model.to(device()).train()
@@ -114,7 +141,7 @@ def train(data: Pool, work: Path) -> ConceptResNet:
     shapes = len(ATTRIBUTES["shape"])
 
     def loss(step: int) -> Tensor:
-        rng = torch.Generator().manual_seed(step)
+        rng = torch.Generator().manual_seed(network.seed * 1_000_000 + step)
         pick = torch.randint(len(images), (BATCH,), generator=rng)
         views = batch_views(images[pick], masks[pick], rng)
         value, known = (part.to(device()) for part in truth(labels[pick], views))
@@ -129,20 +156,20 @@ def train(data: Pool, work: Path) -> ConceptResNet:
         return 4 * map_loss(raw.float(), covered, value, known, weight) + 0.3 * naming
 
     optimisers = [torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
-    fit(model, loss, optimisers, minutes=MINUTES, checkpoint=work / "target.pt")
+    fit(model, loss, optimisers, minutes=network.minutes, checkpoint=work / f"{name}.pt")
     model.eval()
-    plant_meaningless(model, units, images[:512])
+    plant_meaningless(model, units, images[:512], 11 + network.seed)
     return model
 
 
 @torch.no_grad()
-def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor) -> None:
+def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor, seed: int) -> None:
     """Overwrite the dead, constant and random units of ``concepts``; images uint8 [n, 64, 64, 3] scale the latter.
 
     Dead units are 0 and constant units one positive value for every input. A random unit is a random direction in the
     space of trained features, scaled to unit variance and active at three locations in ten.
     """
-    rng = torch.Generator().manual_seed(11)
+    rng = torch.Generator().manual_seed(seed)
     layer = model.concepts[0]
     assert isinstance(layer, nn.Conv2d) and layer.bias is not None
     maps = model.features(normalised(scaled(images).to(layer.weight.device)))
@@ -157,7 +184,7 @@ def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor
             layer.bias[unit.unit] = -torch.quantile(response[::7], 0.7) / scale
 
 
-def save_target(model: ConceptResNet, folder: Path) -> None:
+def save_target(model: ConceptResNet, folder: Path, planted: int = EMBEDDED) -> None:
     """Write the weights in float16, the configurations and the ground truth, for :func:`dnd.shapeworld.target.load`."""
     folder.mkdir(parents=True, exist_ok=True)
     half = {
@@ -169,13 +196,13 @@ def save_target(model: ConceptResNet, folder: Path) -> None:
         "architecture": "dnd.shapeworld.target:load",
         "widths": WIDTHS,
         "blocks": BLOCKS,
-        "units": len(planted_units()),
+        "units": len(planted_units(planted)),
         "classes": class_names(),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
     preprocess = {"size": SIZE, "mean": MEAN, "std": STD}
     (folder / PREPROCESS).write_text(json.dumps(preprocess) + "\n")
-    layers = {"concepts": planted_units(), "fc": class_units()}
+    layers = {"concepts": planted_units(planted), "fc": class_units()}
     lines = []
     for name, units in layers.items():
         rows = ",\n".join("  " + json.dumps(unit.record()) for unit in units)

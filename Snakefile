@@ -4,6 +4,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/judging.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/exemplars.smk"
@@ -11,8 +12,10 @@ include: "workflow/rules/captions.smk"
 include: "workflow/rules/concepts.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/scores.smk"
+include: "workflow/rules/rivals.smk"
 include: "workflow/rules/descriptions.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/audits.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/provenance.smk"
 include: "workflow/rules/inventory.smk"

@@ -85,13 +85,21 @@ def _bare(line: str) -> str:
     return text
 
 
-def fault(concept: str, max_words: int) -> str | None:
+def length_fault(concept: str, max_words: int | None) -> str | None:
+    """Return what is wrong with the length of a concept, or None; without a limit only that it is empty."""
+    words = len(concept.split())
+    if not words:
+        return "no words"
+    return f"{words} words, more than {max_words}" if max_words and words > max_words else None
+
+
+def fault(concept: str, max_words: int | None) -> str | None:
     """Return what keeps a tidied answer from being a concept, or None."""
     words = concept.split()
     if not any(mark.isalpha() for mark in concept):
         return "no words"
-    if len(words) > max_words:
-        return f"{len(words)} words, more than {max_words}"
+    if problem := length_fault(concept, max_words):
+        return problem
     word, times = Counter(words).most_common(1)[0]
     return f"says {word!r} {times} times" if times >= REPEATS else None
 

@@ -159,34 +159,17 @@ def describe(
         {
             unit: exemplars.spread(facts[unit]["image_ids"], facts[unit]["activations"], how.exemplars)
             for unit in wanted
-            if facts[unit]["idle"] is None
+            if facts[unit]["image_ids"] and (facts[unit]["idle"] is None or how.exemplars.idle_units)
         },
         shards,
-        pooling=how.pooling,
+        pooling=how.pooling_of_views,
         settings=how.exemplars,
     )
     tables.write(place / "exemplars.parquet", found, tables.EXEMPLARS)
-    texts = captions.run(_captioner(how.captions), found, shards, how.captions, Store(place / "store/captions"))
+    store = Store(place / "store/captions")
+    texts = captions.run(_captioner(how.captions), found, shards, how.captions, store, how.square)
     candidates = _concepts(found, texts, shards, how, llm, place)
-    drawn = drawings.run(
-        DiffusersGenerator(how.generator) if len(candidates) else None,
-        set(candidates["concept"].to_pylist()),
-        how.generator,
-        Store(place / "store/images"),
-    )
-    tables.write(place / "images.parquet", drawn, tables.IMAGES, row_group_size=how.generator.images)
-    scored = scores.run(
-        target,
-        layer,
-        TransformersEmbedder(how.embedder),
-        concepts=candidates.to_pylist(),
-        images=[place / "images.parquet"],
-        exemplars=found,
-        topk=topk,
-        probe_shards=shards,
-        pooling=how.pooling,
-        weights=how.scores,
-    )
+    scored = _scored(target, layer, candidates, found, shards, how, place)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(about, wanted, tables.read(topk, tables.TOPK, ["unit", "idle"]), found, texts, scored)
     tables.write(place / "descriptions.parquet", described, tables.DESCRIPTIONS)
@@ -225,15 +208,14 @@ def _packed(images: str | Path | ProbeSettings | Iterable[Image.Image], place: P
 
 def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe, place: Path) -> Path:
     """Pass the probe through the network, and return the file of TOPK."""
-    k = max(how.exemplars.images, how.exemplars.pool)
     controls = probe.controls(shards, how.controls)
-    found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=k)
+    found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
     schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
     best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
     for path, table, schema in zip((best, statistics, held), found, schemas, strict=True):
         tables.write(path, table, schema)
     with tables.writing(place / "topk.parquet", tables.TOPK) as write:
-        for rows in activations.merge([best], [statistics], [held], slug=NAME, k=k):
+        for rows in activations.merge([best], [statistics], [held], slug=NAME, k=how.kept):
             write(rows)
     return place / "topk.parquet"
 
@@ -250,10 +232,45 @@ def _concepts(
     if how.concepts.show_images:
         shown = place / "views"
         shown.mkdir(exist_ok=True)
-        names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown)
+        names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown, how.square)
         asked = concepts.unit_images(NAME, NAME, found, names)
         candidates, answers = concepts.propose(asked, ask, how.concepts, partial(views.url, shown))
     else:
         candidates, answers = concepts.propose(concepts.unit_captions(NAME, NAME, found, texts), ask, how.concepts)
     tables.write(place / "answers.parquet", answers, tables.ANSWERS)
     return candidates
+
+
+def _scored(
+    target: Target,
+    layer: str,
+    candidates: pa.Table,
+    found: pa.Table,
+    shards: Sequence[Path],
+    how: Recipe,
+    place: Path,
+) -> pa.Table:
+    """Draw the candidates, where the recipe has a generator, and return SCORES."""
+    if how.generator is None or how.embedder is None:
+        tables.write(place / "images.parquet", tables.IMAGES.empty_table(), tables.IMAGES)
+        return scores.by_votes(candidates.to_pylist())
+    drawn = drawings.run(
+        DiffusersGenerator(how.generator) if len(candidates) else None,
+        set(candidates["concept"].to_pylist()),
+        how.generator,
+        Store(place / "store/images"),
+    )
+    tables.write(place / "images.parquet", drawn, tables.IMAGES, row_group_size=how.generator.images)
+    return scores.run(
+        target,
+        layer,
+        TransformersEmbedder(how.embedder),
+        concepts=candidates.to_pylist(),
+        images=[place / "images.parquet"],
+        exemplars=found,
+        topk=place / "topk.parquet",
+        probe_shards=shards,
+        pooling=how.pooling_of_views,
+        weights=how.scores,
+        square=how.square,
+    )

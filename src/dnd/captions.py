@@ -19,8 +19,8 @@ from dnd.store import Store, key, revision
 log = logging.getLogger(__name__)
 
 
-def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None) -> str:
-    """Return what identifies a caption: model revision, every setting that can change it, image and box.
+def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None, square: int | None = None) -> str:
+    """Return what identifies a caption: model revision, every setting that can change it, image, box and square.
 
     Where a server is, its key, and how much it is asked at once are left out, and `auto` is the precision that it comes
     to on this machine; that of a server nobody knows.
@@ -28,26 +28,36 @@ def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None
     elsewhere = {"base_url", "api_key_env", "concurrency"}
     written = settings.model_dump(mode="json", exclude={"model", "revision", "dtype", *elsewhere})
     dtype = None if settings.base_url else precision(settings.dtype)
-    return key("caption", revision(settings.model, settings.revision), written, dtype, digest, box)
+    shape = [] if square is None else [square]
+    return key("caption", revision(settings.model, settings.revision), written, dtype, digest, box, *shape)
 
 
 def run(
-    captioner: Captioner, exemplars: pa.Table, shards: Sequence[Path], settings: CaptionSettings, store: Store
+    captioner: Captioner,
+    exemplars: pa.Table,
+    shards: Sequence[Path],
+    settings: CaptionSettings,
+    store: Store,
+    square: int | None = None,
 ) -> pa.Table:
     """Return the CAPTIONS table of the distinct (image, box) pairs of an EXEMPLARS table.
 
     Finished captions are kept in the store, so that no picture is captioned twice: not by another unit, layer or model,
     nor after a restart. An empty one is not: the next run asks again.
+
+    Parameters
+    ----------
+    square : side of the square that exemplars are stretched to; None leaves them as they are.
     """
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
-    keys = [caption_key(settings, shown[name]["digest"], box) for name, box in views]
+    keys = [caption_key(settings, shown[name]["digest"], box, square) for name, box in views]
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct exemplars, %d captioned before", len(views), len(views) - len(missing))
     for start in tqdm(range(0, len(missing), BATCH), "captions", unit="batch", mininterval=5):
         part = missing[start : start + BATCH]
-        images = [pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1]) for i in part]
+        images = [pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1], square) for i in part]
         for i, text in zip(part, captioner.captions(images), strict=True):
             found[i] = item = json.dumps(text).encode()
             if text:

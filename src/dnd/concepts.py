@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from dnd import pictures, tables
-from dnd.answers import fault, tidy, without_stutter
+from dnd import compat_answers, pictures, tables
+from dnd.answers import fault, length_fault, tidy, without_stutter, without_thoughts
 from dnd.backends.chat import Answer, Message, Request, no_pictures
-from dnd.prompts import FILL, Shown, read_prompt
+from dnd.candidates import Candidate, merge, with_backgrounds
+from dnd.compat_answers import Backgrounds
+from dnd.prompts import FILL, Shown, messages, read_prompt
 from dnd.settings import ConceptSettings
 from dnd.store import key
 from dnd.views import Place
@@ -72,22 +74,6 @@ class UnitImages:
         return dict(enumerate(self.images[:IMAGES]))
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A concept that some answers agree on.
-
-    Attributes
-    ----------
-    concept : as ``dnd.answers.normalise`` returns it.
-    votes : number of answers that gave it.
-    samples : which ones, ascending.
-    """
-
-    concept: str
-    votes: int
-    samples: tuple[int, ...]
-
-
 def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
     """Return ``n`` orders of the captions, or the names of pictures, each a permutation of their positions.
 
@@ -101,16 +87,6 @@ def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
 def seed(captions: Sequence[str], sample: int, seed_key: Any) -> int:
     """Return the sampling seed of one question, below 2**31."""
     return int(key("seed", seed_key, list(captions), sample)[:8], 16) & 0x7FFFFFFF
-
-
-def merge(concepts: Sequence[str | None]) -> list[Candidate]:
-    """Gather equal concepts, by votes and then by first appearance; position is the sample, None gives no vote."""
-    samples: dict[str, list[int]] = {}
-    for sample, concept in enumerate(concepts):
-        if concept is not None:
-            samples.setdefault(concept, []).append(sample)
-    candidates = [Candidate(concept, len(given), tuple(given)) for concept, given in samples.items()]
-    return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
 
 
 def unit_captions(name: str, slug: str, exemplars: pa.Table, captions: pa.Table) -> list[UnitCaptions]:
@@ -152,12 +128,51 @@ def propose(
     """
     shows: Shown = "images" if settings.show_images else "captions"
     fill = partial(FILL[shows], read_prompt(settings.prompt, shows))
+    if settings.simplify is not None:
+        units = [one for one in units if isinstance(one, UnitCaptions)]
+        units = simplified(units, ask, settings, partial(messages, read_prompt(settings.simplify)))
     questions = [question for unit in units for question in _questions(unit, fill, settings, show)]
     answers = ask([question.request for question in questions])
-    rows = [
-        question.row | _judged(answer, settings.max_words) for question, answer in zip(questions, answers, strict=True)
+    if settings.again is not None:
+        template = partial(messages, read_prompt(settings.again))
+        questions, answers = _asked_again(questions, answers, ask, settings, template)
+    rows = [question.row | _judged(answer, settings) for question, answer in zip(questions, answers, strict=True)]
+    return tables.table(_concept_rows(rows, settings.backgrounds), tables.CONCEPTS), tables.table(rows, tables.ANSWERS)
+
+
+def simplified(
+    units: Sequence[UnitCaptions],
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    fill: Callable[[Sequence[str]], list[Message]],
+) -> list[UnitCaptions]:
+    """Return units whose captions the language model has shortened one by one; equal captions are asked about once.
+
+    A caption stays as it is where the request fails or the answer is empty.
+
+    Source: ``GPT_simplify`` of the released driver.
+    """
+    wording = sorted({caption for unit in units for caption in _shown(unit, settings).values()})
+    asked = [
+        Request(fill([one]), settings.temperature, seed([one], 0, "simplify"), settings.max_tokens) for one in wording
     ]
-    return tables.table(_concept_rows(rows), tables.CONCEPTS), tables.table(rows, tables.ANSWERS)
+    answers = ask(asked) if asked else []
+    short = {
+        caption: " ".join(without_thoughts(answer.text or "").split()) or caption
+        for caption, answer in zip(wording, answers, strict=True)
+    }
+    lines = [(unit, _shown(unit, settings)) for unit in units]
+    return [
+        replace(unit, captions=[short[shown[rank]] if rank in shown else "" for rank in range(len(unit.captions))])
+        for unit, shown in lines
+    ]
+
+
+def _shown(unit: UnitCaptions | UnitImages, settings: ConceptSettings) -> dict[int, str]:
+    """Rank -> what is shown of a unit."""
+    if isinstance(unit, UnitImages) or settings.clean_captions:
+        return unit.shown()
+    return {rank: caption for rank, caption in enumerate(unit.captions) if caption.strip()}
 
 
 @dataclass(frozen=True)
@@ -172,13 +187,16 @@ def _questions(
     settings: ConceptSettings,
     show: Callable[[str], str],
 ) -> list[_Question]:
-    shown = unit.shown()
+    shown = _shown(unit, settings)
     if not shown:
         return []
     ranks, what = list(shown), list(shown.values())
     identity = [unit.name, unit.slug, unit.unit]
     questions = []
-    for sample, order in enumerate(shuffles(what, settings.samples, identity)):
+    orders = shuffles(what, settings.samples, identity)
+    if settings.best_first:
+        orders[0] = list(range(len(what)))
+    for sample, order in enumerate(orders):
         asked = fill([what[place] for place in order])
         if settings.structured:
             asked = structured(asked)
@@ -202,6 +220,31 @@ def _questions(
     return questions
 
 
+def _asked_again(
+    questions: Sequence[_Question],
+    answers: Sequence[Answer],
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    fill: Callable[[Sequence[str]], list[Message]],
+) -> tuple[list[_Question], list[Answer]]:
+    """Ask once more where an answer lists several things; its parts take the place of the captions.
+
+    Source: the second half of ``GPT_model_single`` of the released driver.
+    """
+    parts = {i: _stated(answer.text, settings).split(",") for i, answer in enumerate(answers) if answer.text}
+    several = [i for i, found in parts.items() if len(found) > 1]
+    questions, answers = list(questions), list(answers)
+    for i in several:
+        sent = fill(parts[i])
+        sent = structured(sent) if settings.structured else sent
+        row = questions[i].row | {"prompt": json.dumps(sent, ensure_ascii=False)}
+        questions[i] = _Question(replace(questions[i].request, messages=sent, pictures=no_pictures), row)
+    again = ask([questions[i].request for i in several]) if several else []
+    for i, answer in zip(several, again, strict=True):
+        answers[i] = answer
+    return questions, answers
+
+
 def structured(messages: Sequence[Message]) -> list[Message]:
     """Return messages whose examples of answers have the form that is asked for, so that one prompt serves both."""
     return [
@@ -212,17 +255,24 @@ def structured(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
-def _judged(answer: Answer, max_words: int) -> dict[str, str | None]:
+def _stated(answer: str, settings: ConceptSettings) -> str:
+    """The concept in an answer."""
+    return tidy(answer) if settings.clean_answers else compat_answers.concept(answer)
+
+
+def _judged(answer: Answer, settings: ConceptSettings) -> dict[str, str | None]:
     if answer.text is None:
         return {"answer": None, "concept": None, "problem": answer.problem or "no answer"}
-    problem = answer.problem or fault(tidy(answer.text), max_words)
-    return {"answer": answer.text, "concept": None if problem else tidy(answer.text), "problem": problem}
+    concept = _stated(answer.text, settings)
+    judge = fault if settings.clean_answers else length_fault
+    problem = answer.problem or judge(concept, settings.max_words)
+    return {"answer": answer.text, "concept": None if problem else concept, "problem": problem}
 
 
-def _concept_rows(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    given: dict[tuple[str, str, int], list[str | None]] = {}
+def _concept_rows(answers: Sequence[Mapping[str, Any]], backgrounds: Backgrounds) -> list[dict[str, Any]]:
+    given: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
     for row in answers:
-        given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row["concept"])
+        given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
     return [
         {
             "name": name,
@@ -233,6 +283,11 @@ def _concept_rows(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "votes": candidate.votes,
             "samples": list(candidate.samples),
         }
-        for (name, slug, unit), concepts in given.items()
-        for number, candidate in enumerate(merge(concepts))
+        for (name, slug, unit), rows in given.items()
+        for number, candidate in enumerate(_candidates(rows, backgrounds))
     ]
+
+
+def _candidates(answers: Sequence[Mapping[str, Any]], backgrounds: Backgrounds) -> list[Candidate]:
+    agreed = merge([row["concept"] for row in answers])
+    return with_backgrounds(agreed, [row["answer"] for row in answers], backgrounds)

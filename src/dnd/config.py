@@ -5,18 +5,59 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
-from dnd.settings import LlmSettings, PreprocessSettings, ProbeSettings, Recipe, Settings, ShardSettings, TargetSettings
+from dnd.methods import (
+    ClipDissectRecipe,
+    CompositionalRecipe,
+    ForeignRecipe,
+    InvertRecipe,
+    LineRecipe,
+    MilanRecipe,
+    NetworkDissectionRecipe,
+    RandomRecipe,
+)
+from dnd.settings import (
+    AuditSettings,
+    EvaluationSettings,
+    ImportanceSettings,
+    LlmSettings,
+    PreprocessSettings,
+    ProbeSettings,
+    Recipe,
+    Settings,
+    ShardSettings,
+    TargetSettings,
+)
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 """Suffixes of a file of weights, as against a name."""
+
+
+def _method(recipe: Any) -> str:
+    """The method of a recipe, ours where it names none."""
+    named = recipe.get("method", "dnd") if isinstance(recipe, dict) else getattr(recipe, "method", "dnd")
+    return str(named)
+
+
+AnyRecipe = Annotated[
+    Annotated[Recipe, Tag("dnd")]
+    | Annotated[ClipDissectRecipe, Tag("clip-dissect")]
+    | Annotated[NetworkDissectionRecipe, Tag("network-dissection")]
+    | Annotated[CompositionalRecipe, Tag("compositional")]
+    | Annotated[InvertRecipe, Tag("invert")]
+    | Annotated[MilanRecipe, Tag("milan")]
+    | Annotated[LineRecipe, Tag("line")]
+    | Annotated[ForeignRecipe, Tag("foreign")]
+    | Annotated[RandomRecipe, Tag("random")],
+    Discriminator(_method),
+]
 
 
 class ConfigError(Exception):
@@ -30,8 +71,11 @@ class Config(Settings):
     sweep: Path = Field(description="table of what to describe; layers.tsv lies beside it")
     models: dict[str, TargetSettings] = Field(min_length=1)
     probes: dict[str, ProbeSettings] = Field(min_length=1)
-    recipes: dict[str, Recipe] = Field(min_length=1)
+    recipes: dict[str, AnyRecipe] = Field(min_length=1)
     llm: LlmSettings
+    audits: dict[str, AuditSettings] = Field(default_factory=dict)
+    importance: ImportanceSettings | None = None
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     shards: ShardSettings = Field(default_factory=ShardSettings)
     store: Path = Field(
         Path("results/store"), description="folder of finished captions, answers and images; `$DND_STORE` wins over it"
@@ -66,6 +110,9 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
         for member in probe.members:
             if member not in config.probes or config.probes[member].source == "union":
                 raise ConfigError(f"{file}: probes.{name}.members: {member!r} is no other probe that is no union")
+    held_out = config.evaluation.held_out
+    if held_out is not None and held_out not in config.probes:
+        raise ConfigError(f"{file}: evaluation.held_out: unknown probe {held_out!r}; there are {sorted(config.probes)}")
     for kind in ("models", "probes", "recipes"):
         for name in getattr(config, kind):
             if not re.fullmatch(SLUG, name):
@@ -110,7 +157,14 @@ def read_preprocess(path: Path) -> PreprocessSettings:
 
 def _lines(file: str | Path, error: ValidationError) -> list[str]:
     """One line per mistake."""
-    return [f"{file}: {'.'.join(map(str, one['loc'])) or 'top level'}: {_message(one)}" for one in error.errors()]
+    return [f"{file}: {_key(one['loc'])}: {_message(one)}" for one in error.errors()]
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """The key of a mistake; what pydantic tells of a recipe's method is no key."""
+    if len(place) > 2 and place[0] == "recipes":
+        place = (*place[:2], *place[3:])
+    return ".".join(map(str, place)) or "top level"
 
 
 def _message(error: Any) -> str:
@@ -119,6 +173,8 @@ def _message(error: Any) -> str:
             return "unknown key"
         case "missing":
             return "is missing"
+        case "union_tag_invalid":
+            return f"method {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}"
     return f"{error['msg']}, not {error['input']!r}"
 
 
@@ -130,9 +186,14 @@ def _paths(config: Config) -> list[tuple[str, Path]]:
             (f"models.{name}.preprocess", target.preprocess if isinstance(target.preprocess, Path) else None),
             (f"models.{name}.basis.path", target.basis.path if target.basis else None),
             (f"models.{name}.known_answers", target.known_answers),
+            *((f"models.{name}.class_names.{layer}", path) for layer, path in target.class_names.items()),
         ]
     found += [(f"probes.{name}.path", probe.path) for name, probe in config.probes.items() if probe.path]
     models = [("llm.model", config.llm.model)] if config.llm.base_url is None else []
+    found.append(("evaluation.concepts", config.evaluation.concepts))
+    for part in ("embedder", "generator", "sentences"):
+        if (chosen := getattr(config.evaluation, part)) is not None:
+            models.append((f"evaluation.{part}.model", chosen.model))
     for name, target in config.models.items():
         if target.source == "transformers":
             models.append((f"models.{name}.factory", target.factory))
@@ -141,11 +202,11 @@ def _paths(config: Config) -> list[tuple[str, Path]]:
         if target.weights and target.weights.endswith(WEIGHTS):
             found.append((f"models.{name}.weights", Path(target.weights)))
     for name, recipe in config.recipes.items():
-        found.append((f"recipes.{name}.concepts.prompt", recipe.concepts.prompt))
+        found += [(f"recipes.{name}.{key}", path) for key, path in recipe.files().items()]
         models += [
-            (f"recipes.{name}.{part}.model", getattr(recipe, part).model)
-            for part in ("captions", "generator", "embedder")
-            if getattr(getattr(recipe, part), "base_url", None) is None
+            (f"recipes.{name}.{key}.model", part.model)
+            for key, part in recipe.models().items()
+            if getattr(part, "base_url", None) is None
         ]
     # a path rather than a hub id (`owner/name`) when it has more than one slash or starts like a path
     found += [(key, Path(model)) for key, model in models if model.count("/") > 1 or model.startswith((".", "/", "~"))]

@@ -17,7 +17,7 @@ LABELS = 3
 
 
 def ranked(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return candidates best first: by score, then votes, then the concept's spelling."""
+    """Return our own candidates best first: by score, then votes, then the concept's spelling."""
     return sorted(candidates, key=lambda one: (-one["score"], -one["votes"], one["concept"]))
 
 
@@ -26,10 +26,19 @@ def confidence(best: Mapping[str, Any], answers: int) -> float:
 
     The product of how clearly its images beat the control images (AUC .5 -> 0, 1 -> 1) and the share of the LLM's
     answers that named it, pulled half way to one: a lone vote for a label whose images all excite the unit still
-    counts.
+    counts. Where nobody drew the label, so that nothing speaks for or against it, one half stands for the first.
     """
-    separation = float(np.clip(2 * best["auc"] - 1, 0, 1))
+    separation = 0.5 if best["auc"] is None else float(np.clip(2 * best["auc"] - 1, 0, 1))
     return separation * (0.5 + 0.5 * best["votes"] / answers)
+
+
+def rival_confidence(best: Mapping[str, Any]) -> float:
+    """Return a first, uncalibrated estimate in [0, 1] that a rival's label is right.
+
+    The score itself where it may be a share or a probability; one half where it is on another scale or not known.
+    """
+    score = best["score"]
+    return float(score) if score is not None and 0 <= score <= 1 else 0.5
 
 
 def run(
@@ -40,44 +49,87 @@ def run(
     captions: pa.Table,
     scores: pa.Table,
 ) -> pa.Table:
-    """Return the DESCRIPTIONS table, sorted by unit.
+    """Return the DESCRIPTIONS table of our own method, sorted by unit.
 
     Parameters
     ----------
     facts : ``model``, ``layer``, ``probe`` and ``recipe`` of the layer.
     units : the requested units.
+    topk : TOPK of the layer; columns ``unit`` and ``idle`` are enough.
     """
-    idle = {row["unit"]: row["idle"] for row in topk.select(["unit", "idle"]).to_pylist()}
     wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     shown: dict[int, list[dict[str, Any]]] = {}
     for row in exemplars.select(["unit", "rank", "image_id", "box", "activation"]).to_pylist():
         shown.setdefault(row["unit"], []).append(row)
-    candidates: dict[int, list[dict[str, Any]]] = {}
-    for row in scores.drop_columns(["activations"]).to_pylist():
-        candidates.setdefault(row["unit"], []).append(row)
-    names = [field.name for field in tables.CANDIDATE]
+    candidates = _by_unit(scores)
     rows = []
-    for unit in sorted(units):
-        best_first = ranked(candidates.get(unit, []))
-        evidence = sorted(shown.get(unit, []), key=lambda row: row["rank"])
-        reason = idle[unit] or (None if best_first else "no_concept")
-        labels = [] if reason else [one["concept"] for one in best_first[:LABELS]]
-        answers = sum(one["votes"] for one in best_first)
-        rows.append(
-            {
-                **facts,
-                "unit": unit,
-                "label": labels[0] if labels else None,
-                "labels": labels,
-                "confidence": confidence(best_first[0], answers) if labels else 0.0,
-                "abstained": reason,
-                "score": best_first[0]["score"] if labels else None,
-                "candidates": [{name: one[name] for name in names} for one in best_first],
-                "exemplars": [{name: row[name] for name in ("image_id", "box", "activation")} for row in evidence],
-                "captions": [wording[pictures.place(row)] for row in evidence],
-            }
-        )
+    for row in _of_units(topk, units):
+        best_first = ranked(candidates.get(row["unit"], []))
+        evidence = sorted(shown.get(row["unit"], []), key=lambda one: one["rank"])
+        sure = confidence(best_first[0], sum(one["votes"] for one in best_first)) if best_first else 0.0
+        texts = [wording[pictures.place(one)] for one in evidence]
+        rows.append(_row(facts, row, best_first, sure, evidence, texts))
     return tables.table(rows, tables.DESCRIPTIONS)
+
+
+def of_rival(facts: Mapping[str, str], units: Sequence[int], topk: pa.Table, scores: pa.Table, shown: int) -> pa.Table:
+    """Return the DESCRIPTIONS table of another method, sorted by unit: without captions, exemplars are whole images.
+
+    Parameters
+    ----------
+    topk : TOPK of the layer; columns ``unit``, ``idle``, ``image_ids`` and ``activations`` are enough.
+    scores : SCORES of the method, in whose order of candidates the labels come.
+    shown : how many of a unit's most activating images are its exemplars.
+    """
+    candidates = _by_unit(scores)
+    rows = []
+    for row in _of_units(topk, units):
+        best_first = sorted(candidates.get(row["unit"], []), key=lambda one: one["candidate"])
+        sure = rival_confidence(best_first[0]) if best_first else 0.0
+        evidence = [
+            {"image_id": name, "box": None, "activation": value}
+            for name, value in zip(row["image_ids"][:shown], row["activations"][:shown], strict=True)
+        ]
+        rows.append(_row(facts, row, best_first, sure, evidence, [None] * len(evidence)))
+    return tables.table(rows, tables.DESCRIPTIONS)
+
+
+def _by_unit(scores: pa.Table) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in scores.drop_columns(["activations"]).to_pylist():
+        found.setdefault(row["unit"], []).append(row)
+    return found
+
+
+def _of_units(topk: pa.Table, units: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of units, sorted by unit."""
+    by_unit = {row["unit"]: row for row in topk.to_pylist()}
+    return [by_unit[unit] for unit in sorted(units)]
+
+
+def _row(
+    facts: Mapping[str, str],
+    unit: Mapping[str, Any],
+    best_first: Sequence[Mapping[str, Any]],
+    confidence: float,
+    evidence: Sequence[Mapping[str, Any]],
+    captions: Sequence[str | None],
+) -> dict[str, Any]:
+    """A row of DESCRIPTIONS; a unit without candidates abstains, an idle one among them."""
+    best = best_first[0] if best_first else None
+    labels = [one["concept"] for one in best_first[:LABELS]]
+    return {
+        **facts,
+        "unit": unit["unit"],
+        "label": best["concept"] if best else None,
+        "labels": labels,
+        "confidence": confidence,
+        "abstained": None if best else unit["idle"] or "no_concept",
+        "score": best["score"] if best else None,
+        "candidates": [{field.name: one[field.name] for field in tables.CANDIDATE} for one in best_first],
+        "exemplars": [{field.name: one[field.name] for field in tables.EXEMPLAR} for one in evidence],
+        "captions": list(captions),
+    }
 
 
 def write_csv(path: str | Path, rows: pa.Table) -> None:
@@ -86,7 +138,10 @@ def write_csv(path: str | Path, rows: pa.Table) -> None:
         writer = csv.writer(file)
         writer.writerow(rows.schema.names)
         for row in rows.to_pylist():
-            row["candidates"] = [f"{one['concept']} ({one['score']:.3f})" for one in row["candidates"]]
+            row["candidates"] = [
+                one["concept"] + ("" if one["score"] is None else f" ({one['score']:.3f})") for one in row["candidates"]
+            ]
+            row["captions"] = [text for text in row["captions"] if text is not None]
             row["exemplars"] = [
                 one["image_id"] + (f" [{' '.join(map(str, one['box']))}]" if one["box"] else "")
                 for one in row["exemplars"]

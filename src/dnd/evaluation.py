@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.stats import binomtest
 
 from dnd import known_answers, tables
 from dnd.figures import Estimate, figures
 from dnd.known_answers import CONCEPT_KINDS, Answer
+from dnd.metrics.baselines import BASELINES, CONSTANT, RANDOM, SHUFFLED, constant_label, random_concepts, shuffled
+from dnd.metrics.statistics import bootstrap, wilson
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import parse
 
@@ -29,12 +29,11 @@ STREAM = 3
 """Seed of the held-out scenes, those of ``render.draw(STREAM, i)``: no training or demo uses it."""
 ENOUGH = 0.95
 """Smallest IoU with the true concept at which a label counts as exact."""
-RESAMPLES = 2000
 EXACT, F1, IOU, ABSTAINED = "known_answer_exact", "known_answer_f1", "known_answer_iou", "abstained"
 SHARES = (EXACT, ABSTAINED)
 """Metrics that are 0 or 1 for a unit."""
-BASELINES = CONSTANT, SHUFFLED = ("constant", "shuffled")
-"""The most frequent label for every unit; the layer's own labels dealt out anew."""
+OF_CONCEPTS = (EXACT, F1, IOU)
+"""Metrics of units that have a concept to name: no mean of them is taken over all units of a layer."""
 
 Flags = npt.NDArray[np.bool_]
 Row = dict[str, Any]
@@ -61,37 +60,13 @@ def agreement(label: str | None, truth: world.Extension, scenes: int = SCENES) -
     return {EXACT: float(iou >= ENOUGH), F1: world.f1(shown, true), IOU: iou}
 
 
-def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a share.
-
-    Source: Wilson 1927, without continuity correction, as SciPy's ``binomtest(...).proportion_ci``.
-    """
-    interval = binomtest(successes, count).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of a mean over units, with a fixed seed.
-
-    Source: Efron 1979; the 2.5th and 97.5th percentiles of the means of RESAMPLES resamples.
-    """
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(np.asarray(values, float)[drawn].mean(axis=1), (0.025, 0.975))
-    return float(low), float(high)
-
-
-def constant_label(labels: Iterable[str | None]) -> str | None:
-    """Return the most frequent label (of several, the first by spelling); None if there is none."""
-    counts = Counter(label for label in labels if label is not None)
-    return min(counts, key=lambda label: (-counts[label], label)) if counts else None
-
-
-def shuffled(labels: Sequence[str | None], seed: int = 0) -> list[str | None]:
-    """Return the labels, abstentions included, dealt out anew among the units."""
-    return [labels[i] for i in np.random.default_rng(seed).permutation(len(labels))]
-
-
-def layer_rows(name: str, described: Sequence[Mapping[str, Any]], answers: Mapping[int, Answer]) -> list[Row]:
+def layer_rows(
+    name: str,
+    described: Sequence[Mapping[str, Any]],
+    answers: Mapping[int, Answer],
+    concepts: Sequence[str] = (),
+    judged: Sequence[Row] = (),
+) -> list[Row]:
     """Return the EVALUATION rows of one layer: per unit, then the aggregates.
 
     Parameters
@@ -99,19 +74,23 @@ def layer_rows(name: str, described: Sequence[Mapping[str, Any]], answers: Mappi
     name : of the sweep row.
     described : rows of DESCRIPTIONS with ``layer``, ``recipe``, ``unit``, ``label``, ``abstained``.
     answers : unit -> its known answer; empty for a layer without.
+    concepts : for a baseline of random labels; none when empty.
+    judged : rows of units by other metrics; ``kind`` is filled in.
     """
     described = sorted(described, key=lambda row: row["unit"])
     if not described:
         return []
     method, layer = described[0]["recipe"], described[0]["layer"]
-    judged = [row for row in described if row["unit"] in answers and answers[row["unit"]].words]
-    own = [row["label"] for row in judged]
+    named = [row for row in described if row["unit"] in answers and answers[row["unit"]].words]
+    own = [row["label"] for row in named]
     most = constant_label(row["label"] for row in described)
     labelled = {
         method: own,
-        CONSTANT: [most] * len(judged) if most is not None else [],
+        CONSTANT: [most] * len(named) if most is not None else [],
         SHUFFLED: shuffled(own),
     }
+    if concepts:
+        labelled[RANDOM] = list(random_concepts([row["unit"] for row in named], concepts, name).values())
     found = []
 
     def add(method: str, unit: int, metric: str, value: float) -> None:
@@ -122,24 +101,26 @@ def layer_rows(name: str, described: Sequence[Mapping[str, Any]], answers: Mappi
     for row in described:
         add(method, row["unit"], ABSTAINED, float(row["abstained"] is not None))
     for one, labels in labelled.items():
-        for row, label in zip(judged, labels, strict=False):
+        for row, label in zip(named, labels, strict=False):
             truth = answers[row["unit"]].extension
             assert truth is not None
             for metric, value in agreement(label, truth).items():
                 add(one, row["unit"], metric, value)
+    kinds = {unit: answer.kind for unit, answer in answers.items()}
+    found += [row | {"kind": kinds.get(row["unit"])} for row in judged]
     return found + aggregates(found)
 
 
 def aggregates(rows: Sequence[Row]) -> list[Row]:
     """Return the means of unit rows with their 95 % intervals: per kind, for ``concept``, for all.
 
-    Shares carry Wilson's interval, other means the bootstrap's. Only abstentions are joined over
-    all units of a layer (kind null): the other metrics need a concept to name.
+    Shares carry Wilson's interval, other means the bootstrap's. Agreement with known answers is not joined over all
+    units of a layer (kind null), since not all have a concept to name.
     """
     groups: dict[tuple[str, str, str | None, str, str], list[float]] = {}
     for row in rows:
         kinds = {row["kind"]} | ({"concept"} if row["kind"] in CONCEPT_KINDS else set())
-        if row["metric"] == ABSTAINED:
+        if row["metric"] not in OF_CONCEPTS:
             kinds.add(None)  # every unit of the layer
         for kind in kinds:
             groups.setdefault((row["name"], row["layer"], kind, row["method"], row["metric"]), []).append(row["value"])
@@ -171,14 +152,24 @@ def _order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def run(descriptions: Iterable[tuple[str, str | Path]], answers: Mapping[str, str | Path]) -> pa.Table:
+def run(
+    descriptions: Iterable[tuple[str, str | Path]],
+    answers: Mapping[str, str | Path],
+    judged: Sequence[str | Path] = (),
+    concepts: Sequence[str] = (),
+) -> pa.Table:
     """Return the EVALUATION table of a run.
 
     Parameters
     ----------
     descriptions : sweep name and DESCRIPTIONS file of each layer.
     answers : model -> its file of known answers; models without one are left out.
+    judged : files of units' rows by other metrics: see :mod:`dnd.judgements`.
+    concepts : for a baseline of random labels; none when empty.
     """
+    others: dict[tuple[str, str], list[Row]] = {}
+    for row in tables.read(judged, tables.EVALUATION).to_pylist():
+        others.setdefault((row["name"], row["layer"]), []).append(row)
     known = {model: known_answers.load(path) for model, path in answers.items()}
     columns = ["model", "layer", "recipe", "unit", "label", "abstained"]
     rows: list[Row] = []
@@ -186,7 +177,8 @@ def run(descriptions: Iterable[tuple[str, str | Path]], answers: Mapping[str, st
         described = tables.read(path, tables.DESCRIPTIONS, columns).to_pylist()
         if described:
             first = described[0]
-            rows += layer_rows(name, described, known.get(first["model"], {}).get(first["layer"], {}))
+            right = known.get(first["model"], {}).get(first["layer"], {})
+            rows += layer_rows(name, described, right, concepts, others.get((name, first["layer"]), ()))
     return tables.table(sorted(rows, key=_order), tables.EVALUATION)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import compat, pictures, tables
 from dnd.batches import BatchSize
 from dnd.preprocess import Box, Frame
 from dnd.settings import ExemplarSettings
@@ -56,18 +56,14 @@ def iou(a: Box, b: Box) -> float:
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def regions(grey: npt.NDArray[np.uint8]) -> list[tuple[float, float, float, float]]:
-    """Return the bounding boxes of the connected parts above Otsu's threshold, largest area first.
-
-    Parameters
-    ----------
-    grey : uint8 [h, w], at the size of the network's input.
+def regions(mask: npt.NDArray[np.bool_]) -> list[tuple[float, float, float, float]]:
+    """Return the bounding boxes of the connected parts of a mask [h, w], largest area first.
 
     Returns
     -------
     x0, y0, x1, y1 in pixels of the map; equal areas in reading order.
     """
-    parts = regionprops(label(grey > threshold_otsu(grey), connectivity=2))
+    parts = regionprops(label(mask, connectivity=2))
     boxes = [(part.bbox[1], part.bbox[0], part.bbox[3], part.bbox[2]) for part in parts]
     return sorted(boxes, key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box[1], box[0]))
 
@@ -75,22 +71,26 @@ def regions(grey: npt.NDArray[np.uint8]) -> list[tuple[float, float, float, floa
 def crops(
     heat: Tensor, frame: Frame, size: tuple[int, int], shape: tuple[int, int], settings: ExemplarSettings
 ) -> list[Box]:
-    """Return the attention crops of one image for one unit, in original pixels.
+    """Return the attention crops of one image for one unit, in pixels of the image.
 
     Parameters
     ----------
     heat : float [h, w], the unit's activation map.
-    frame : the part of the original image that the map covers.
-    size : width and height of the original image.
-    shape : height and width of the network's input in pixels, to which the map is enlarged.
+    frame : the part of the image that the map covers.
+    size : width and height of the image.
+    shape : height and width in pixels to which the map is enlarged, those of the network's input.
     """
-    grey = stretched(F.interpolate(heat[None, None].float(), size=shape, mode="bilinear")[0, 0])
+    if settings.wrap_heatmaps:
+        grey: npt.NDArray[np.uint8] | None = compat.enlarged(compat.wrapped(heat), shape)
+    else:
+        grey = stretched(F.interpolate(heat[None, None].float(), size=shape, mode="bilinear")[0, 0])
     if grey is None:
         return []
+    mask = grey > threshold_otsu(grey)
     whole: Box = (0, 0, *size)
     across, down = (frame[2] - frame[0]) / shape[1], (frame[3] - frame[1]) / shape[0]
     kept: list[Box] = []
-    for x0, y0, x1, y1 in regions(grey):
+    for x0, y0, x1, y1 in regions(compat.without_holes(mask) if settings.outer_parts else mask):
         box = (
             max(0, math.floor(frame[0] + x0 * across)),
             max(0, math.floor(frame[1] + y0 * down)),
@@ -155,44 +155,57 @@ def run(
     shards : probe shards that hold these images.
     pooling : ``mean``, ``max`` or ``cls``, the same as in the probe pass.
     """
-    found = _Found({}, {}, {}, {})
+    found = _Found({}, {}, {}, {}, {})
     users: dict[str, list[int]] = {}
     for unit, names in top.items():
         for name in names:
             users.setdefault(name, []).append(unit)
     size = BatchSize(batch, "exemplars")
     with tqdm(desc="exemplars", unit="view", mininterval=5) as bar:
-        for pixels in _chunks(shards, set(users)):
+        for pixels in _chunks(shards, set(users), settings.square, found.sizes):
             _look_at_images(target, layer, pixels, users, found, pooling, settings, size)
             bar.update(len(pixels))
-        for pixels in _chunks(shards, {view.image_id for view in found.cutouts}):
-            bar.update(_look_at_cutouts(target, layer, pixels, found, pooling, size))
+        for pixels in _chunks(shards, {view.image_id for view in found.cutouts}, settings.square, found.sizes):
+            bar.update(_look_at_cutouts(target, layer, pixels, found, pooling, settings, size))
     return tables.table(_ranked(found, settings), tables.EXEMPLARS)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is known so far.
+    """What is known so far. Places are in pixels of images as they are looked at, which may be stretched to squares.
 
     Attributes
     ----------
+    sizes : width and height of the original images.
     activation : of a unit for a view.
     heatmaps : PNG of a unit's map on a whole image.
     frames : the part of an image that maps cover.
     cutouts : attention crops, and the units they are of.
     """
 
+    sizes: dict[str, tuple[int, int]]
     activation: dict[tuple[int, View], float]
     heatmaps: dict[tuple[int, str], bytes]
     frames: dict[str, list[int]]
     cutouts: dict[View, list[int]]
 
 
-def _chunks(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Image.Image]]:
-    """Image id -> pixels, of some images at a time."""
+def _chunks(
+    shards: Sequence[Path], wanted: set[str], square: int | None, sizes: dict[str, tuple[int, int]]
+) -> Iterator[dict[str, Image.Image]]:
+    """Image id -> pixels as they are looked at, of some images at a time; their own sizes are taken down."""
     rows = pictures.rows(shards, wanted, ["image_id", "image"])
     while chunk := list(islice(rows, CHUNK)):
-        yield {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
+        images = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
+        sizes |= {name: image.size for name, image in images.items()}
+        yield images if square is None else {name: pictures.squared(image, square) for name, image in images.items()}
+
+
+def _maps(reading: Reading, image: int, units: Sequence[int], settings: ExemplarSettings) -> Tensor | None:
+    """The maps [units, h, w] of one image; None where there are none."""
+    if settings.token_maps and reading.output.cls is not None:
+        return compat.token_map(reading.output.cls[image].float()).expand(len(units), -1, -1)
+    return reading.maps(image, torch.tensor(units))
 
 
 def _look_at_images(
@@ -212,7 +225,7 @@ def _look_at_images(
 
     def run_batch(part: Sequence[str], inputs: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         def take(_: str, reading: Reading) -> tuple[Tensor, list[Tensor | None]]:
-            maps = [reading.maps(i, torch.tensor(users[name])) for i, name in enumerate(part)]
+            maps = [_maps(reading, i, users[name], settings) for i, name in enumerate(part)]
             return reading.pooled(pooling).cpu(), [None if one is None else one.cpu() for one in maps]
 
         return target.read(inputs, [layer], take)[layer]
@@ -222,14 +235,17 @@ def _look_at_images(
             whole = pixels[name].size
             frame = target.preprocess.frame(*whole)
             found.frames[name] = [round(value) for value in frame]
+            shape = target.preprocess.size
+            if settings.whole_image_boxes:
+                frame, shape = (0, 0, *whole), (whole[1], whole[0])
             for unit, value in zip(users[name], pooled[i, users[name]].tolist(), strict=True):
                 found.activation[unit, View(name, None)] = value
             heats = maps[i]
             for unit, heat in zip(users[name], () if heats is None else heats, strict=False):
-                grey = stretched(heat)
+                grey = compat.wrapped(heat) if settings.wrap_heatmaps else stretched(heat)
                 if grey is not None:
                     found.heatmaps[unit, name] = _png(grey)
-                for box in crops(heat, frame, whole, target.preprocess.size, settings):
+                for box in crops(heat, frame, whole, shape, settings):
                     found.cutouts.setdefault(View(name, box), []).append(unit)
 
 
@@ -239,12 +255,16 @@ def _look_at_cutouts(
     pixels: Mapping[str, Image.Image],
     found: _Found,
     pooling: str,
+    settings: ExemplarSettings,
     size: BatchSize,
 ) -> int:
     """Take down the activations of attention crops of some images, and return how many there were."""
 
     def load(view: View) -> Tensor:
         assert view.box is not None
+        if settings.square is not None:
+            part = pixels[view.image_id].crop(view.box)
+            return target.preprocess.image(pictures.squared(part, settings.square))
         return target.preprocess.cutout(pixels[view.image_id], view.box)
 
     def run_batch(part: Sequence[View], inputs: Tensor) -> Tensor:
@@ -276,14 +296,19 @@ def _ranked(found: _Found, settings: ExemplarSettings) -> list[dict[str, Any]]:
                 "unit": unit,
                 "rank": rank,
                 "image_id": view.image_id,
-                "box": view.box,
+                "box": _original(view.box, found.sizes[view.image_id], settings.square),
                 "activation": value,
                 "heatmap": found.heatmaps.get((unit, view.image_id)),
-                "heatmap_box": found.frames[view.image_id],
+                "heatmap_box": _original(found.frames[view.image_id], found.sizes[view.image_id], settings.square),
             }
             for rank, (value, view) in enumerate(kept)
         ]
     return rows
+
+
+def _original(box: Sequence[int] | None, size: tuple[int, int], square: int | None) -> Sequence[int] | None:
+    """A box in pixels of the original image."""
+    return box if box is None or square is None else pictures.rescaled(box, (square, square), size)
 
 
 def _png(grey: npt.NDArray[np.uint8]) -> bytes:

@@ -85,9 +85,7 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.float()
     shape = list(tensor.shape)
-    layout = form.layout if form.layout != "auto" else _layout(shape, module, images, form.size)
-    if len(layout) != len(shape) or shape[layout.index("N")] != images:
-        raise TargetError(f"returns {_spelt(shape)} for {images} image(s), which is not {layout}")
+    layout = layout_of(tensor, module, images, form)
     match layout:
         case "NCHW":
             return Output(tensor.flatten(2).transpose(1, 2), (shape[2], shape[3]), None)
@@ -99,6 +97,21 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
             tensor = tensor.transpose(0, 1)
     prefix, grid = _grid(tensor.shape[1], form)
     return Output(tensor[:, prefix:], grid, tensor[:, 0] if prefix else None)
+
+
+def layout_of(tensor: Tensor, module: nn.Module, images: int, form: Form) -> str:
+    """Return what the axes of a module's output tensor are, such as ``NCHW``.
+
+    Raises
+    ------
+    TargetError
+        They cannot be told apart, or are not what the settings say.
+    """
+    shape = list(tensor.shape)
+    layout = form.layout if form.layout != "auto" else _layout(shape, module, images, form.size)
+    if len(layout) != len(shape) or shape[layout.index("N")] != images:
+        raise TargetError(f"returns {_spelt(shape)} for {images} image(s), which is not {layout}")
+    return layout
 
 
 def _layout(shape: list[int], module: nn.Module, images: int, size: tuple[int, int]) -> str:

@@ -90,8 +90,32 @@ def rows(
         yield from group.to_pylist()
 
 
-def view(image: Image.Image, box: Sequence[int] | None) -> Image.Image:
-    """Return an exemplar's pixels: the image, or the part inside the box."""
+def squared(image: Image.Image, side: int) -> Image.Image:
+    """Return an image stretched to a square, bicubic as the driver does."""
+    return image.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def rescaled(box: Sequence[int], size: tuple[int, int], to: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return a box of an image of one size (width, height) in pixels of another size, a pixel wide at least.
+
+    Edges are rounded, so that a box returns unchanged from a size that is no smaller.
+    """
+    across, down = to[0] / size[0], to[1] / size[1]
+    x0, y0 = min(round(box[0] * across), to[0] - 1), min(round(box[1] * down), to[1] - 1)
+    return x0, y0, max(x0 + 1, round(box[2] * across)), max(y0 + 1, round(box[3] * down))
+
+
+def view(image: Image.Image, box: Sequence[int] | None, square: int | None = None) -> Image.Image:
+    """Return an exemplar's pixels: the image, or the part inside the box.
+
+    Parameters
+    ----------
+    square : side of a square that the image is stretched to first, and its part again, as the released driver does;
+        None keeps the proportions.
+    """
+    if square is not None:
+        whole = squared(image, square)
+        return whole if box is None else squared(whole.crop(rescaled(box, image.size, whole.size)), square)
     return image if box is None else image.crop((box[0], box[1], box[2], box[3]))
 
 

@@ -126,9 +126,11 @@ class Plan:
                 self._hooked.setdefault((place, first), {})[slug] = member.layer
 
     def _fill_bundles(self) -> None:
-        """Fill layers, in the order of the sweep, into bundles of at most ``llm_units``."""
+        """Fill layers of our own method, in the order of the sweep, into bundles of at most ``llm_units``."""
         filled: dict[tuple[str, str, str, int], list[int]] = {}
         for layer in self.layers:
+            if self.config.recipes[layer.recipe].method != "dnd":
+                continue
             group = self.groups[_member(layer)]
             shared = layer.model, layer.probe, layer.recipe
             sizes = filled.setdefault((*shared, group), [0])
@@ -141,8 +143,7 @@ class Plan:
 
     def _pass(self, model: str, probe: str, recipe: str) -> Pass:
         asked = self.config.recipes[recipe]
-        k = max(asked.exemplars.images, asked.exemplars.pool)
-        return Pass(model, probe, asked.pooling, asked.sign, k, asked.controls)
+        return Pass(model, probe, asked.pooling, asked.sign, asked.kept, asked.controls)
 
     def layer(self, name: str, slug: str) -> Layer:
         """Return the layer of a sweep row's name and a layer's slug.

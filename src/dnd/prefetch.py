@@ -12,8 +12,11 @@ from urllib.parse import urlparse
 
 from dnd import hub
 from dnd.config import WEIGHTS, Config
-from dnd.settings import ProbeSettings, TargetSettings
+from dnd.settings import GeneratorSettings, ProbeSettings, TargetSettings
 from dnd.sweep import SweepRow
+
+USES = {"captions": "captioner", "generator": "generator", "embedder": "embedder", "llm": "llm"}
+"""Part of a recipe that names a model -> what it is for."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +41,21 @@ def wanted(config: Config, rows: Sequence[SweepRow]) -> list[Wanted]:
     for row in rows:
         probe = config.probes[row.probe]
         found += [_dataset(config.probes[member]) for member in probe.members or [row.probe]]
-        recipe = config.recipes[row.recipe]
-        captions, generator, embedder = recipe.captions, recipe.generator, recipe.embedder
-        if captions.base_url is None:
-            model = hub.MODEL.with_code(captions.trust_remote_code)
-            found.append(_hub("captioner", captions.model, captions.revision, model))
-        pipeline = hub.PIPELINE.of_variant(generator.variant).with_code(generator.trust_remote_code)
-        found.append(_hub("generator", generator.model, generator.revision, pipeline))
-        model = hub.MODEL.with_code(embedder.trust_remote_code)
-        found.append(_hub("embedder", embedder.model, embedder.revision, model))
-    if config.llm.base_url is None:
-        model = hub.MODEL.with_code(config.llm.trust_remote_code)
-        found.append(_hub("llm", config.llm.model, config.llm.revision, model))
+        found += [_model(USES[key], part) for key, part in config.recipes[row.recipe].models().items()]
+    evaluation = {"embedder": config.evaluation.embedder, "generator": config.evaluation.generator}
+    found += [_model(f"evaluation {use}", part) for use, part in evaluation.items() if part is not None]
+    found.append(_model("llm", config.llm))
     return list(dict.fromkeys(one for one in found if one is not None))
+
+
+def _model(use: str, part: Any) -> Wanted | None:
+    """What a section with ``model`` needs; nothing where a server has it."""
+    if getattr(part, "base_url", None) is not None:
+        return None
+    layout = hub.MODEL
+    if isinstance(part, GeneratorSettings):
+        layout = hub.PIPELINE.of_variant(part.variant)
+    return _hub(use, part.model, part.revision, layout.with_code(part.trust_remote_code))
 
 
 def _hub(use: str, model: str, revision: str | None, layout: hub.Layout = hub.MODEL) -> Wanted:
@@ -136,8 +141,10 @@ def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) 
     """Ask the external servers of the sweep for their models, and return one line for each that will not do."""
     from dnd.backends.llm import check
 
-    named = [("captions", config.recipes[row.recipe].captions) for row in rows] + [("llm", config.llm)]
-    servers = [(one.base_url, one.api_key_env, one.model, section) for section, one in named if one.base_url]
+    parts = [item for row in rows for item in config.recipes[row.recipe].models().items()]
+    named = [*parts, ("llm", config.llm)]
+    given = [(section, one) for section, one in named if getattr(one, "base_url", None)]
+    servers = [(one.base_url, one.api_key_env, one.model, section) for section, one in given]
     failures = []
     for url, key, model, section in dict.fromkeys(servers):
         say(f"{section}: {model} at {url}")

@@ -72,11 +72,19 @@ def listing(name: str, probes: Mapping[str, ProbeSettings], sources: Sequence[So
 
 
 def selected(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
-    """Return the first ``limit`` images, and of these a sample, in order of image id.
+    """Return the first ``limit`` images, of these a sample, and of that a part, in order of image id.
 
-    The sample has the smallest hashes of seed and id: other images that come or go hardly change it.
+    The sample has the smallest hashes of seed and id: other images that come or go hardly change it. A part has the
+    ids with one remainder of their hashes, so that the parts of a probe share no image.
     """
-    entries = sorted(entries, key=lambda one: one.image_id)[: settings.limit]
+    entries = _sampled(sorted(entries, key=lambda one: one.image_id)[: settings.limit], settings)
+    if settings.part is None:
+        return entries
+    number, parts = map(int, settings.part.split("/"))
+    return [one for one in entries if int.from_bytes(_hash(f"part/{one.image_id}")) % parts == number - 1]
+
+
+def _sampled(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
     if settings.sample is None:
         return entries
     chosen = sorted(entries, key=lambda one: _hash(f"{settings.seed}/{one.image_id}"))[: settings.sample]

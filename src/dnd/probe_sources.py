@@ -46,6 +46,22 @@ class Folder(Source):
         return (self.folder / entry.file).read_bytes()
 
 
+class Renders(Folder):
+    """Renders of the embedded world, numbered; the label is the object's colour and shape, such as ``red circle``."""
+
+    def entries(self) -> Iterator[Entry | Refused]:
+        import numpy as np
+
+        from dnd.shapeworld.world import sample_scene
+
+        for one in super().entries():
+            number = PurePosixPath(one.image_id).stem
+            if isinstance(one, Entry) and number.isdecimal():
+                scene = sample_scene(np.random.default_rng([self.settings.seed, int(number)]))
+                one = one._replace(label=f"{scene.colour} {scene.shape}")
+            yield one
+
+
 class Manifest(Folder):
     """A table of image files, with labels or without."""
 
@@ -228,7 +244,7 @@ def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str
     sources: list[Source] = []
     for one, settings in members(name, probes).items():
         if one in places:
-            sources.append(Folder(one, settings.model_copy(update={"path": Path(places[one])})))
+            sources.append(Renders(one, settings.model_copy(update={"path": Path(places[one])})))
         else:
             sources.append(SOURCES[settings.source](one, settings))
     return sources

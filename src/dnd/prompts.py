@@ -1,4 +1,4 @@
-"""Prompts as templates: chat messages in a YAML file that show a unit's captions, or its exemplars as pictures."""
+"""Prompts as templates: chat messages in a YAML file that show a unit's captions, its exemplars or what was tried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dnd.backends.chat import Message, image_part, picture_names, text_part
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
-Shown = Literal["captions", "images"]
+Shown = Literal["captions", "images", "history"]
 """What the list that a template is given holds, and what the template calls it."""
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -30,7 +30,7 @@ class PromptError(ValueError):
 
 
 def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, str]]:
-    """Read a prompt: a YAML list of chat messages whose contents are Jinja templates of ``captions`` or ``images``.
+    """Read a prompt: a YAML list of chat messages whose contents are Jinja templates of the list that is shown.
 
     Raises
     ------
@@ -82,9 +82,18 @@ def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     ]
 
 
+def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
+    """Fill a template of ``history``, whose items are lines of what was tried and what became of it."""
+    return [
+        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried))}
+        for message in template
+    ]
+
+
 FILL: dict[Shown, Callable[[Prompt, Sequence[str]], list[Message]]] = {
     "captions": messages,
     "images": image_messages,
+    "history": history_messages,
 }
 """How a template becomes messages, by what it shows."""
 

@@ -204,8 +204,8 @@ def _hub_sections(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
     """Every section that may name something of the hub, with what it names."""
     yield from ((target["factory"], target) for target in config["models"].values())
     yield from ((probe["dataset"], probe) for probe in config["probes"].values() if probe["dataset"])
-    for recipe in config["recipes"].values():
-        yield from ((recipe[part]["model"], recipe[part]) for part in ("captions", "generator", "embedder"))
+    for section in (*config["recipes"].values(), config["evaluation"]):
+        yield from ((part["model"], part) for part in section.values() if isinstance(part, dict) and "model" in part)
     yield config["llm"]["model"], config["llm"]
 
 

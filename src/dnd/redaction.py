@@ -23,7 +23,8 @@ _SHORTEST = 8
 
 def known_secrets(config: Config) -> list[str]:
     """Return the keys and tokens that this process' environment holds for a configuration."""
-    names = {"HF_TOKEN", config.llm.api_key_env, *(one.captions.api_key_env for one in config.recipes.values())}
+    parts = [config.llm, *(part for recipe in config.recipes.values() for part in recipe.models().values())]
+    names = {"HF_TOKEN", *(part.api_key_env for part in parts if hasattr(part, "api_key_env"))}
     return [value for name in sorted(names) if len(value := os.environ.get(name, "")) >= _SHORTEST]
 
 

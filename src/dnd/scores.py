@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,9 +20,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import compat, pictures, tables
 from dnd.backends.embedder import Embedder
 from dnd.batches import BatchSize
+from dnd.components import combine, image_similarity, rank_scores, ranks
+from dnd.metrics.cosy import auc, mad
 from dnd.settings import ScoreSettings
 from dnd.targets import Target, fixed_batches
 
@@ -30,69 +33,48 @@ BATCH = 32
 CHUNK = 128
 """Images whose pixels are in memory at once."""
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
-BEST = 5
-"""Ranks that count in the rank score (``beta_images_param`` of the released driver)."""
-
 Values = npt.NDArray[np.float32]
 
 
-def rank_scores(activations: Sequence[Values], best: int = BEST) -> list[float]:
-    """Return each candidate's mean squared rank of its best images among the images of all candidates; lower is better.
-
-    Ranks start at 1 (released driver: 0, so that the best image counts nothing). Equal activations share the mean of
-    their ranks, so that the order of the candidates does not matter.
-
-    Source: ``topk_sq_mean`` of the released ``scoring_function.py``.
-    """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(-np.concatenate(activations), method="average")
-    splits = np.cumsum([len(one) for one in activations])[:-1]
-    return [float(np.mean(np.sort(part)[:best] ** 2)) for part in np.split(ranks, splits)]
-
-
-def auc(generated: Values, controls: Values) -> float:
-    """Return P(a generated image excites the unit more than a control image), ties counting half.
-
-    Source: CoSy (Kopf et al., 2024), the area under the ROC curve with the generated images as positives.
-    """
-    above = generated[:, None] > controls[None, :]
-    equal = generated[:, None] == controls[None, :]
-    return float(above.mean() + 0.5 * equal.mean())
-
-
-def mad(generated: Values, controls: Values) -> float:
-    """Return (mean of generated - mean of controls) / standard deviation of controls; 0 when they do not vary.
-
-    Source: CoSy (Kopf et al., 2024), mean activation difference.
-    """
-    spread = float(controls.std(dtype=np.float64))
-    return float((generated.mean(dtype=np.float64) - controls.mean(dtype=np.float64)) / spread) if spread > 0 else 0.0
-
-
-def image_similarity(exemplars: Values, generated: Values) -> float:
-    """Return the mean cosine of all pairs of an exemplar and a generated image, both as unit vectors [n, d].
-
-    Source: the "image products" of the paper's scoring functions, without the released driver's 32x32 shrink.
-    """
-    return float((exemplars.astype(np.float64) @ generated.T.astype(np.float64)).mean())
-
-
-def combine(components: Mapping[str, float], weights: ScoreSettings, images: int) -> float:
-    """Return the weighted sum of a candidate's components; every component grows with quality and most lie in [0, 1].
+def similarities(
+    exemplars: Values, vectors: Sequence[Values], activations: Sequence[Values], weights: ScoreSettings
+) -> list[float]:
+    """Return the image similarity of each candidate of a unit.
 
     Parameters
     ----------
-    components : ``auc``, ``rank_score``, ``image_similarity`` and ``votes`` (share of the answers).
-    images : of all candidates of the unit together: they give the largest possible mean squared rank.
+    exemplars : unit vectors [n, d].
+    vectors, activations : of each candidate's images, unit vectors [m, d] and [m].
+    weights : which images count, and what a candidate has none of whose images does.
     """
-    worst = float(np.mean(np.arange(images, max(images - BEST, 0), -1, dtype=np.float64) ** 2))
-    return (
-        weights.auc * components["auc"]
-        + weights.rank * (1 - components["rank_score"] / worst)
-        + weights.image_similarity * components["image_similarity"]
-        + weights.votes * components["votes"]
-    )
+    if weights.compare_best is None:
+        return [image_similarity(exemplars, own) for own in vectors]
+    found = []
+    for own, chosen in zip(vectors, compat.among_best(activations, weights.compare_best), strict=True):
+        if chosen.any() or weights.absent_similarity is None:
+            found.append(image_similarity(exemplars, own[chosen] if chosen.any() else own))
+        else:
+            found.append(weights.absent_similarity)
+    return found
+
+
+def by_votes(concepts: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return the SCORES table of candidates that nobody has drawn: the score is the share of a unit's answers.
+
+    Parameters
+    ----------
+    concepts : rows of CONCEPTS of one layer.
+    """
+    answers = Counter[int]()
+    for row in concepts:
+        answers[row["unit"]] += row["votes"]
+    unknown = dict.fromkeys(("auc", "mad", "rank_score", "image_similarity", "activations"))
+    rows = [
+        {"unit": row["unit"], "candidate": row["candidate"], "concept": row["concept"], "source": "llm"}
+        | {"votes": row["votes"], "score": row["votes"] / answers[row["unit"]], **unknown}
+        for row in sorted(concepts, key=lambda row: (row["unit"], row["candidate"]))
+    ]
+    return tables.table(rows, tables.SCORES)
 
 
 def responses(target: Target, layer: str, images: Sequence[Image.Image], pooling: str, batch: BatchSize) -> Values:
@@ -119,6 +101,7 @@ def run(
     probe_shards: Sequence[Path],
     pooling: str,
     weights: ScoreSettings,
+    square: int | None = None,
 ) -> pa.Table:
     """Return the SCORES table of some units, without candidates none of whose images can be used.
 
@@ -128,12 +111,13 @@ def run(
     images : files of IMAGES that hold all their concepts.
     exemplars : EXEMPLARS of these units.
     topk : TOPK of the layer, for the activations of the control images.
+    square : side of the square that exemplars are stretched to.
     """
     by_unit: dict[int, list[Mapping[str, Any]]] = {}
     for row in concepts:
         by_unit.setdefault(row["unit"], []).append(row)
-    drawn = _drawn(target, layer, embedder, concepts, images, pooling)
-    shown = _shown(embedder, exemplars, probe_shards)
+    drawn = _drawn(target, layer, embedder, concepts, images, pooling, weights.shrink)
+    shown = _shown(embedder, exemplars, probe_shards, square)
     control = {
         row["unit"]: _finite(np.array(row["controls"], np.float32))
         for row in tables.read(
@@ -149,27 +133,50 @@ def run(
         activations = [drawn[row["concept"]].activations[unit] for row in candidates]
         # a picture without a finite activation counts like the control image that excites the unit least
         activations = [np.where(np.isfinite(own), own, control[unit].min()) for own in activations]
-        for row, own, rank in zip(candidates, activations, rank_scores(activations), strict=True):
-            components = {
+        vectors = [drawn[row["concept"]].vectors for row in candidates]
+        ranked = rank_scores(activations, first=weights.first_rank)
+        near = similarities(shown[unit], vectors, activations, weights)
+        components = [
+            {
                 "auc": auc(own, control[unit]),
                 "mad": mad(own, control[unit]),
                 "rank_score": rank,
-                "image_similarity": image_similarity(shown[unit], drawn[row["concept"]].vectors),
+                "image_similarity": one,
             }
-            shares = components | {"votes": row["votes"] / answers}
-            rows.append(
-                {
-                    "unit": unit,
-                    "candidate": row["candidate"],
-                    "concept": row["concept"],
-                    "source": "llm",
-                    "votes": row["votes"],
-                    "score": combine(shares, weights, sum(map(len, activations))),
-                    "activations": own,
-                    **components,
-                }
-            )
+            for own, rank, one in zip(activations, ranked, near, strict=True)
+        ]
+        shares = [row["votes"] / answers for row in candidates]
+        totals = _totals(components, shares, activations, weights)
+        rows += [
+            {
+                "unit": unit,
+                "candidate": row["candidate"],
+                "concept": row["concept"],
+                "source": "llm",
+                "votes": row["votes"],
+                "score": total,
+                "activations": own,
+                **parts,
+            }
+            for row, own, parts, total in zip(candidates, activations, components, totals, strict=True)
+        ]
     return tables.table(rows, tables.SCORES)
+
+
+def _totals(
+    components: Sequence[Mapping[str, float]],
+    shares: Sequence[float],
+    activations: Sequence[Values],
+    weights: ScoreSettings,
+) -> list[float]:
+    """The score of each candidate of a unit."""
+    if weights.combination == "weighted":
+        images = sum(map(len, activations))
+        each = zip(components, shares, strict=True)
+        return [combine({**parts, "votes": share}, weights, images) for parts, share in each]
+    means = [float(part.mean()) for part in ranks(activations, weights.first_rank)]
+    each_rank = zip(components, means, strict=True)
+    return compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])
 
 
 def _finite(values: Values) -> Values:
@@ -197,6 +204,7 @@ def _drawn(
     concepts: Sequence[Mapping[str, Any]],
     files: Sequence[Path],
     pooling: str,
+    shrink: int | None,
 ) -> dict[str, _Drawn]:
     """Look at the images of concepts, some at a time; a concept without a usable one is left out.
 
@@ -217,6 +225,8 @@ def _drawn(
             absent -= {row["concept"] for row in chunk}
             usable = [row for row in chunk if row["problem"] is None]
             pixels = [Image.open(io.BytesIO(row["image"])).convert("RGB") for row in usable]
+            if shrink is not None:
+                pixels = [pictures.squared(image, shrink) for image in pixels]
             if pixels:
                 excited, vectors = responses(target, layer, pixels, pooling, size), embedder.embed(pixels)
                 for row, values, vector in zip(usable, excited, vectors, strict=True):
@@ -235,7 +245,7 @@ def _drawn(
     return found
 
 
-def _shown(embedder: Embedder, exemplars: pa.Table, shards: Sequence[Path]) -> dict[int, Values]:
+def _shown(embedder: Embedder, exemplars: pa.Table, shards: Sequence[Path], square: int | None) -> dict[int, Values]:
     """Return the embeddings [n, d] of each unit's exemplars, looking at some images at a time."""
     places = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     boxes: dict[str, list[pictures.Box | None]] = {}
@@ -247,7 +257,7 @@ def _shown(embedder: Embedder, exemplars: pa.Table, shards: Sequence[Path]) -> d
         views: dict[tuple[str, pictures.Box | None], Image.Image] = {}
         for row in chunk:
             whole = pictures.decode(row["image"])
-            views |= {(row["image_id"], box): pictures.view(whole, box) for box in boxes[row["image_id"]]}
+            views |= {(row["image_id"], box): pictures.view(whole, box, square) for box in boxes[row["image_id"]]}
         vectors |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
     by_unit: dict[int, list[Values]] = {}
     for row in exemplars.to_pylist():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -124,6 +125,10 @@ class TargetSettings(Settings):
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
     known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")
+    class_names: dict[str, Path] = Field(
+        default_factory=dict,
+        description="layer whose units are classes -> text file of their names, one per line, for evaluation",
+    )
 
 
 SOURCE_KEYS = {
@@ -136,6 +141,30 @@ SOURCE_KEYS = {
     "shapeworld": {"images"},
 }
 """Source of a probe -> the keys that belong to it alone; others belong to all."""
+
+
+class AnnotationSettings(Settings):
+    """What is known of a probe's images: the concepts they show, and at which pixels."""
+
+    source: Literal["shapeworld", "broden", "labels"] = Field(
+        description="renders of the shape world, which know their scenes; a data set in Broden's layout; or the labels "
+        "of the probe's images"
+    )
+    path: Path | None = Field(None, description="broden: the folder with `index.csv`, `label.csv` and `images`")
+    categories: list[str] = Field(default_factory=list, description="broden: categories that count; all when empty")
+    parents: Path | None = Field(
+        None, description="labels: table of two columns, parted by a tab, a label and what it is a kind of"
+    )
+
+    @model_validator(mode="after")
+    def _keys_fit_source(self) -> AnnotationSettings:
+        if (self.source == "broden") != (self.path is not None):
+            raise ValueError("source broden, and no other, needs `path`")
+        if self.source != "broden" and self.categories:
+            raise ValueError(f"source {self.source} takes no `categories`")
+        if self.source != "labels" and self.parents is not None:
+            raise ValueError(f"source {self.source} takes no `parents`")
+        return self
 
 
 class ProbeSettings(Settings):
@@ -171,14 +200,26 @@ class ProbeSettings(Settings):
     sample: int | None = Field(
         None, ge=1, description="a random sample of so many of these, the same for the same `seed`"
     )
+    part: str | None = Field(
+        None,
+        pattern=r"^\d+/\d+$",
+        description="one of several parts without a common image, such as `1/2`, to see how stable descriptions are",
+    )
     images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
     seed: int = Field(
         4, ge=0, description="of `sample`; shapeworld: stream of renders, of which 4 is for demonstrations"
     )
     shards: int = Field(2, ge=1, description="into how many files and jobs the images are split")
+    annotations: AnnotationSettings | None = Field(
+        None, description="concepts of the images, for methods that need them; renders of the shape world know theirs"
+    )
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> ProbeSettings:
+        if self.annotations is not None and (self.annotations.source == "shapeworld") > (self.source == "shapeworld"):
+            raise ValueError("annotations of source shapeworld are those of a probe of source shapeworld")
+        if self.annotations is not None and self.annotations.source == "labels" and not (self.label or self.members):
+            raise ValueError("annotations of source labels need `label`")
         if self.source == "huggingface" and (self.path is None) == (self.dataset is None):
             raise ValueError("source huggingface needs either `path` or `dataset`")
         if self.source in ("folder", "webdataset", "parquet", "manifest") and self.path is None:
@@ -188,6 +229,10 @@ class ProbeSettings(Settings):
         for key in sorted(set().union(*SOURCE_KEYS.values()) - SOURCE_KEYS[self.source]):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"source {self.source} takes no `{key}`")
+        if self.part is not None:
+            number, parts = map(int, self.part.split("/"))
+            if not 1 <= number <= parts:
+                raise ValueError(f"`part` is {self.part}, expected a number from 1, and how many parts there are")
         if self.dataset is None and self.revision:
             raise ValueError("`revision` is that of a `dataset` of the hub")
         if self.source == "folder" and self.label not in (None, "folder"):
@@ -214,6 +259,20 @@ class ExemplarSettings(Settings):
     max_overlap: float = Field(0.5, ge=0, le=1, description="largest IoU of two crops of one image")
     max_frame: float = Field(0.8, gt=0, le=1, description="largest IoU of a crop with the whole image")
     min_side: float = Field(0.2, ge=0, le=1, description="smallest side of a crop, as a share of the image's side")
+    wrap_heatmaps: bool = Field(
+        False, description="released: maps become bytes unscaled, so that values above one wrap around"
+    )
+    whole_image_boxes: bool = Field(
+        False, description="released: boxes are cut as if the network saw the whole image, not its centre"
+    )
+    outer_parts: bool = Field(False, description="released: parts of a map inside a hole of another are left out")
+    token_maps: bool = Field(
+        False, description="released: a class token of 768 channels is taken for a picture, the heat map of every unit"
+    )
+    square: int | None = Field(
+        None, ge=1, description="released: images and crops are stretched to a square of so many pixels first (375)"
+    )
+    idle_units: bool = Field(False, description="released: dead and constant units are described, too")
 
 
 class CaptionSettings(Settings):
@@ -246,7 +305,9 @@ class ConceptSettings(Settings):
 
     samples: int = Field(5, ge=1, description="answers asked for, each from its own order of the captions")
     temperature: float = Field(0.3, ge=0, description="sampling temperature")
-    max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
+    max_words: int | None = Field(
+        5, ge=1, description="longest concept; longer answers are recorded and skipped; any length when empty"
+    )
     max_tokens: int = Field(24, ge=1, description="longest answer")
     prompt: Path = Field(
         Path("config/prompts/concept.yaml"),
@@ -258,6 +319,28 @@ class ConceptSettings(Settings):
     show_images: bool = Field(
         False, description="show the exemplars themselves to the language model, which must see, instead of captions"
     )
+    clean_captions: bool = Field(True, description="say what a caption repeats over and over only once")
+    clean_answers: bool = Field(
+        True, description="strip numbering, quotes and JSON from answers, and skip those without sense"
+    )
+    best_first: bool = Field(False, description="released: the first question has the captions in order of activation")
+    simplify: Path | None = Field(
+        None, description="released: chat messages as templates that shorten each caption before all are summarised"
+    )
+    again: Path | None = Field(
+        None, description="released: chat messages as templates: the parts of an answer with commas are sent back once"
+    )
+    backgrounds: Literal["none", "all", "undotted"] = Field(
+        "none",
+        description="released: a concept that ends in `design` or `graphic` is also drawn with `background` after it; "
+        "`undotted`: only if its answer had no full stop",
+    )
+
+    @model_validator(mode="after")
+    def _captions_are_shown(self) -> ConceptSettings:
+        if self.show_images and self.simplify is not None:
+            raise ValueError("`simplify` shortens captions, which `show_images` does without")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -305,6 +388,15 @@ class EmbedderSettings(Settings):
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
 
 
+class SentenceSettings(Settings):
+    """A text encoder whose token vectors are averaged (sentence-transformers/all-mpnet-base-v2 ...)."""
+
+    model: str = Field(description="folder or hub id of a text encoder")
+    revision: str | None = Field(None, description="hub revision")
+    dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
+    trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+
 class ScoreSettings(Settings):
     """How the components are combined: score = sum of weight x component."""
 
@@ -312,10 +404,27 @@ class ScoreSettings(Settings):
     rank: float = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
     image_similarity: float = Field(1.0, description="weight of the CLIP similarity with the exemplars")
     votes: float = Field(1.0, description="weight of the share of the LLM's answers")
+    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
+        "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
+    )
+    first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
+    shrink: int | None = Field(
+        None, ge=1, description="released: generated images are shrunk to so many pixels before all else (32)"
+    )
+    compare_best: int | None = Field(
+        None,
+        ge=1,
+        description="the similarity is that of images among so many of the unit's best of all candidates (released: "
+        "10); of all images when empty",
+    )
+    absent_similarity: float | None = Field(
+        None,
+        description="that of a candidate without an image among these (released: -1); of all its images when empty",
+    )
 
 
-class Recipe(Settings):
-    """One way to describe units, from pooling to the final score."""
+class Method(Settings):
+    """What every recipe says: how activations are read, and what is kept of them."""
 
     pooling: Literal["mean", "max", "cls"] = Field(
         "mean", description="activation map to one number; `cls`: that of a transformer's class token"
@@ -323,13 +432,65 @@ class Recipe(Settings):
     sign: Literal["positive", "negative"] = Field(
         "positive", description="`negative` describes what drives units below zero: activations change their sign"
     )
-    controls: int = Field(256, ge=2, description="random probe images that generated images are compared with")
+    controls: int = Field(
+        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
+    )
+
+    def models(self) -> dict[str, Any]:
+        """Return key -> section of every model that the recipe names."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: part for name, part in parts.items() if isinstance(part, Settings) and hasattr(part, "model")}
+
+    def files(self) -> dict[str, Path]:
+        """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
+        return dict(_files(self, ""))
+
+
+def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            yield prefix + name, value
+        elif isinstance(value, Settings):
+            yield from _files(value, f"{prefix}{name}.")
+
+
+class Recipe(Method):
+    """Describe-and-Dissect, from pooling to the final score."""
+
+    method: Literal["dnd"] = "dnd"
     exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
     captions: CaptionSettings
     concepts: ConceptSettings = Field(default_factory=ConceptSettings)
-    generator: GeneratorSettings
-    embedder: EmbedderSettings
+    generator: GeneratorSettings | None = Field(
+        None, description="draws the candidates; when empty, the answers alone decide between them"
+    )
+    embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
     scores: ScoreSettings = Field(default_factory=ScoreSettings)
+    later_pooling: Literal["mean", "max", "cls"] | None = Field(
+        None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
+    )
+
+    @property
+    def pooling_of_views(self) -> Literal["mean", "max", "cls"]:
+        """How activations of exemplars and of generated images are read."""
+        return self.later_pooling or self.pooling
+
+    @property
+    def square(self) -> int | None:
+        """Side of the square that exemplars are stretched to; None where they keep their proportions."""
+        return self.exemplars.square
+
+    @property
+    def kept(self) -> int:
+        """How many of a unit's most activating images are kept."""
+        return max(self.exemplars.images, self.exemplars.pool)
+
+    @model_validator(mode="after")
+    def _pictures_can_be_compared(self) -> Recipe:
+        if self.generator is not None and self.embedder is None:
+            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
+        return self
 
 
 class LlmSettings(Settings):
@@ -361,9 +522,76 @@ class LlmSettings(Settings):
         return found
 
 
+class AuditSettings(Settings):
+    """What the network loses when some of its units are silenced (MILAN, Hernandez et al., ICLR 2022, section 5)."""
+
+    row: str = Field(description="name of a row of the sweep")
+    layer: str = Field(description="one of the row's layers")
+    query: str | None = Field(
+        None, description="units whose label has all of these words, in any case; `|` between alternatives"
+    )
+    units: str | None = Field(None, description="units by number, such as `0-9,31`, in place of `query`")
+    probe: str | None = Field(None, description="labelled images that the network classifies; the row's when empty")
+    truth: Literal["label", "predicted"] = Field(
+        "label", description="class of an image: its label, or what the whole network takes it for"
+    )
+    classes: Path | None = Field(
+        None,
+        description="text file of the network's classes in the order of its outputs, one per line; when empty they are "
+        "those that the network knows itself, or else the probe's labels in order",
+    )
+    controls: int = Field(3, ge=0, description="sets of as many other units that are silenced for comparison")
+
+    @model_validator(mode="after")
+    def _units_are_named_once(self) -> AuditSettings:
+        if (self.query is None) == (self.units is None):
+            raise ValueError("needs either `query` or `units`")
+        if self.query is not None and not any(re.search(r"[^\W_]", part) for part in self.query.split("|")):
+            raise ValueError("`query` has no words")
+        return self
+
+
+class ImportanceSettings(Settings):
+    """How much units add to the network's answers, by integrated gradients (Sundararajan et al., ICML 2017)."""
+
+    images: int = Field(64, ge=1, description="random probe images that are looked at")
+    steps: int = Field(20, ge=2, description="points between a silent layer and the real one")
+
+
 class ShardSettings(Settings):
     """How work is split into jobs. Nothing here changes a result."""
 
     units: int = Field(1024, ge=1, description="units per exemplar, caption and score job")
     llm_units: int = Field(10_000, ge=1, description="units per LLM job, across the layers of a model")
     images: int = Field(2, ge=1, le=999, description="image generation jobs per bundle")
+
+
+class EvaluationSettings(Settings):
+    """How good descriptions are, beyond known answers. What is left empty is not measured."""
+
+    held_out: str | None = Field(
+        None, description="probe of images that no recipe sees, whose activations the labels are to predict"
+    )
+    embedder: EmbedderSettings | None = Field(
+        None, description="model of images and texts, best another than that of the recipes"
+    )
+    pooling: Literal["mean", "max", "cls"] = Field("mean", description="activation map to one number, for all methods")
+    scale: float = Field(58.0, description="a label holds for an image with probability sigmoid(scale x cosine + bias)")
+    bias: float = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
+    generator: GeneratorSettings | None = Field(
+        None, description="draws the labels anew; another than the one that chose them"
+    )
+    renderer: Literal["shapeworld"] | None = Field(None, description="draws labels of the embedded world exactly")
+    images: int = Field(50, ge=2, description="renders of a label; with a generator it is `generator.images`")
+    sentences: SentenceSettings | None = Field(
+        None, description="text encoder that compares labels with class names and with each other"
+    )
+    concepts: Path | None = Field(None, description="text file of concepts for a baseline that labels at random")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> EvaluationSettings:
+        if self.generator is not None and self.renderer is not None:
+            raise ValueError("labels are drawn by either a `generator` or the `renderer`")
+        if self.held_out is not None and self.embedder is None:
+            raise ValueError("`held_out` needs an `embedder`")
+        return self

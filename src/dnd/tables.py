@@ -145,6 +145,18 @@ SCORES = pa.schema(
         ("activations", pa.list_(pa.float32())),  # of the generated images, in order of sample
     ]
 )
+LINE_ROUNDS = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("round", pa.int32()),
+        ("prompt", pa.string()),  # JSON of the chat messages
+        ("answer", pa.string()),  # null when the request failed
+        ("concept", pa.string()),  # null when the answer is malformed
+        ("activation", pa.float32()),  # mean of the concept's pictures; null when there is no usable one
+        ("shown", pa.int32()),  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
+        ("problem", pa.string()),  # null when all is well
+    ]
+)
 CANDIDATE = pa.struct(
     [
         ("concept", pa.string()),
@@ -185,6 +197,94 @@ EVALUATION = pa.schema(
         ("value", pa.float64()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+    ]
+)
+
+ANNOTATIONS = pa.schema(
+    [
+        ("image_id", pa.string()),  # in the probe's order
+        ("category", pa.string()),
+        ("concept", pa.string()),
+        ("mask", pa.binary()),  # PNG of one bit a pixel, of the original image's size; null is the whole image
+    ]
+)
+TAGGED = pa.struct([("category", pa.string()), ("concept", pa.string())])
+PATTERNS = pa.schema(
+    [
+        ("pattern", pa.int32()),
+        ("concepts", pa.list_(TAGGED)),  # that hold at each of its pixels, and no others
+        ("categories", pa.list_(pa.string())),  # of which their images have an annotation
+        ("pixels", pa.int64()),
+    ]
+)
+OVERLAPS = pa.schema(
+    [
+        ("quantile", pa.float64()),  # share of all positions at which the unit is active
+        ("unit", pa.int32()),
+        ("pattern", pa.int32()),
+        ("pixels", pa.int64()),  # at which the unit is active; a row for each that has any
+    ]
+)
+DISSECTION = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("category", pa.string()),
+        ("concept", pa.string()),  # the category's best
+        ("truth", pa.int64()),  # pixels of the concept
+        ("activation", pa.int64()),  # pixels at which the unit is active, of images with an annotation of the category
+        ("intersect", pa.int64()),
+        ("iou", pa.float64()),
+    ]
+)
+
+AUDITS = pa.schema(
+    [
+        ("audit", pa.string()),
+        ("name", pa.string()),
+        ("layer", pa.string()),
+        ("control", pa.int32()),  # which set of other units was silenced; null for the audited ones
+        ("units", pa.list_(pa.int32())),  # those that were silenced
+        ("class", pa.string()),  # null for all images
+        ("images", pa.int64()),
+        ("correct_before", pa.int64()),
+        ("correct_after", pa.int64()),
+        ("loss_before", pa.float64()),  # mean cross entropy
+        ("loss_after", pa.float64()),
+        ("accuracy_change", pa.float64()),  # low and high: 95 % interval over images, bootstrapped
+        ("accuracy_low", pa.float64()),
+        ("accuracy_high", pa.float64()),
+        ("loss_change", pa.float64()),
+        ("loss_low", pa.float64()),
+        ("loss_high", pa.float64()),
+        ("logit_change", pa.float64()),  # of the true class
+        ("logit_low", pa.float64()),
+        ("logit_high", pa.float64()),
+    ]
+)
+IMPORTANCE = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("attribution", pa.float64()),  # to the predicted class's logit, mean over images; null where not defined
+        ("absolute", pa.float64()),  # mean of its absolute value
+        ("std", pa.float64()),
+        ("images", pa.int64()),
+        ("note", pa.string()),  # null when all is well
+    ]
+)
+COMPARISONS = pa.schema(
+    [
+        ("layer", pa.string()),
+        ("kind", pa.string()),  # concept: units with one concept to name; null for all
+        ("metric", pa.string()),
+        ("method", pa.string()),
+        ("other", pa.string()),
+        ("units", pa.int64()),  # that both described, of all networks
+        ("difference", pa.float64()),  # mean of method - other
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("test", pa.string()),
+        ("p", pa.float64()),
+        ("p_adjusted", pa.float64()),  # Holm's correction over the pairs
     ]
 )
 

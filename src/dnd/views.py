@@ -21,15 +21,17 @@ Place = tuple[str, Box | None]
 """An image id and a box, None for the whole image."""
 
 
-def name(digest: str, box: Box | None) -> str:
+def name(digest: str, box: Box | None, square: int | None = None) -> str:
     """Return what a view is called: all that decides its pixels, for people to read.
 
     Parameters
     ----------
     digest : sha256 of the image's file, as in the PROBE table.
+    square : side of the square that the view is stretched to.
     """
     part = "" if box is None else f" box {','.join(map(str, box))}"
-    return f"image sha256:{digest}{part} within {SIDE} pixels"
+    stretched = "" if square is None else f" stretched to {square} x {square}"
+    return f"image sha256:{digest}{part}{stretched} within {SIDE} pixels"
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -46,7 +48,7 @@ def data_url(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
-def write(places: Iterable[Place], shards: Sequence[Path], folder: Path) -> dict[Place, str]:
+def write(places: Iterable[Place], shards: Sequence[Path], folder: Path, square: int | None = None) -> dict[Place, str]:
     """Write the views of some places to a folder, and return their names.
 
     Memory holds one row group of the probe at a time: the views of a whole layer may be many gigabytes.
@@ -58,8 +60,8 @@ def write(places: Iterable[Place], shards: Sequence[Path], folder: Path) -> dict
     for row in pictures.rows(shards, set(by_image), ["image_id", "digest", "image"]):
         image = pictures.decode(row["image"])
         for box in by_image[row["image_id"]]:
-            names[row["image_id"], box] = called = name(row["digest"], box)
-            _file(folder, called).write_bytes(jpeg(pictures.view(image, box)))
+            names[row["image_id"], box] = called = name(row["digest"], box, square)
+            _file(folder, called).write_bytes(jpeg(pictures.view(image, box, square)))
     return names
 
 

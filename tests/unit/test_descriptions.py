@@ -91,3 +91,59 @@ def test_csv_joins_lists(parts, tmp_path):
     assert rows[0]["exemplars"] == "a.png [0 0 4 4] | a.png"
     assert rows[1]["label"] == ""
     assert rows[1]["abstained"] == "dead"
+
+
+def drawn_by_nobody(row):
+    return row | dict.fromkeys(("auc", "mad", "rank_score", "image_similarity", "activations"))
+
+
+def test_labels_that_nobody_drew_have_a_confidence_too(parts):
+    rows = [drawn_by_nobody(score(0, 0, "a", 0.75, votes=3)), drawn_by_nobody(score(0, 1, "b", 0.25))]
+    found = descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, tables.SCORES)).to_pylist()[0]
+    assert found["labels"] == ["a", "b"]
+    assert found["confidence"] == pytest.approx(0.5 * (0.5 + 0.5 * 3 / 4))
+    assert found["candidates"][0]["auc"] is None
+
+
+def test_an_idle_unit_that_was_asked_about_is_described(parts):
+    found = descriptions.run(FACTS, [1], *parts[:3], tables.table([score(1, 0, "a", 1.0)], tables.SCORES))
+    assert (found["label"].to_pylist(), found["abstained"].to_pylist()) == (["a"], [None])
+
+
+@pytest.fixture
+def rival(parts):
+    def row(unit, candidate, concept, value):
+        return drawn_by_nobody(score(unit, candidate, concept, value, votes=None)) | {"source": "invert"}
+
+    topk = parts[0].to_pylist()
+    topk[0] |= {"image_ids": ["b.png", "a.png", "c.png"], "activations": [3.0, 2.0, 1.0]}
+    scores = [row(0, 1, "b", 0.7), row(0, 0, "z", 0.7), row(0, 2, "c", 0.9), row(3, 0, "d", None), row(4, 0, "e", -2.5)]
+    topk.append(topk[0] | {"unit": 4})
+    return tables.table(topk, tables.TOPK), tables.table(scores, tables.SCORES)
+
+
+def test_a_rival_is_listed_with_whole_images_and_without_captions(rival):
+    row = descriptions.of_rival(FACTS, [0], *rival, shown=2).to_pylist()[0]
+    assert row["exemplars"] == [
+        {"image_id": "b.png", "box": None, "activation": 3.0},
+        {"image_id": "a.png", "box": None, "activation": 2.0},
+    ]
+    assert row["captions"] == [None, None]
+    assert row["labels"] == ["z", "b", "c"]  # in the rival's own order
+    assert [one["source"] for one in row["candidates"]] == ["invert"] * 3
+
+
+def test_a_rival_confidence_is_the_score_where_it_may_be_a_probability(rival):
+    rows = descriptions.of_rival(FACTS, [4, 3, 2, 0], *rival, shown=2).to_pylist()
+    assert [row["unit"] for row in rows] == [0, 2, 3, 4]
+    assert [row["confidence"] for row in rows] == pytest.approx([0.7, 0.0, 0.5, 0.5])
+    assert [row["abstained"] for row in rows] == [None, "constant", None, None]
+    assert [row["score"] for row in rows] == [pytest.approx(0.7), None, None, -2.5]
+
+
+def test_csv_of_a_rival(rival, tmp_path):
+    descriptions.write_csv(tmp_path / "d.csv", descriptions.of_rival(FACTS, [0, 3], *rival, shown=2))
+    with (tmp_path / "d.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["captions"], rows[0]["exemplars"]) == ("", "b.png | a.png")
+    assert [row["candidates"] for row in rows] == ["z (0.700) | b (0.700) | c (0.900)", "d"]

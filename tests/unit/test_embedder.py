@@ -119,3 +119,62 @@ def test_vectors_of_half_precision_are_close_to_those_of_full(folder, photos):
     assert found.dtype == np.float32
     assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
     assert (found * full).sum(1).min() > 0.99
+
+
+TEXTS = ["red stars", "grass", "what is this", "word1 word2 word3", "stars on grass"]
+
+
+def text_embedder(model, **settings):
+    found = TransformersTextEmbedder(EmbedderSettings(model=str(model), **settings))
+    found.size.items = 3
+    return found
+
+
+@pytest.mark.parametrize(
+    ("family", "loaded", "cls"),
+    [
+        ("clip_with_texts", "CLIPTextModelWithProjection", transformers.CLIPModel),
+        ("siglip", "SiglipModel", transformers.SiglipModel),
+    ],
+)
+def test_vectors_of_texts_are_those_of_the_whole_model_whatever_the_batch(folder, family, loaded, cls):
+    one = text_embedder(folder(family))
+    assert type(one.model).__name__ == loaded
+    found = one.embed_texts(TEXTS)
+    whole = cls.from_pretrained(folder(family), dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder(family))
+    length = whole.config.text_config.max_position_embeddings
+    for text, vector in zip(TEXTS, found, strict=True):
+        inputs = tokenizer([text], padding="max_length", max_length=length, return_tensors="pt")
+        with torch.no_grad():
+            wanted = whole.get_text_features(**inputs).pooler_output[0]
+        assert np.allclose(vector, (wanted / wanted.norm()).numpy(), atol=1e-5)
+    assert found.dtype == np.float32
+    assert (found @ found.T - np.eye(len(TEXTS))).max() < 0.9999
+    assert np.array_equal(one.embed_texts(TEXTS[::-1]), found[::-1])
+    assert one.embed_texts([]).shape[0] == 0
+
+
+def test_the_embedded_model_finds_the_caption_of_an_image():
+    scenes = [render.draw(4, i) for i in range(12)]
+    captions = [
+        f"a {scene.colour} {scene.texture} {scene.shape} on {grammar.PLACES[scene.background]}" for scene, *_ in scenes
+    ]
+    assert len(set(captions)) == len(captions)
+    model = MODELS / "embedder"
+    images = embedder(model).embed([Image.fromarray(image) for _, image, _ in scenes])
+    similar = images @ text_embedder(model).embed_texts(captions).T
+    assert similar.argmax(1).tolist() == list(range(12))
+
+
+def test_a_text_that_is_too_long_is_cut_and_told(folder, caplog):
+    one = text_embedder(folder("clip_with_texts"))
+    long = " ".join(["stars"] * 200)
+    assert np.array_equal(one.embed_texts([long]), one.embed_texts([long + " grass"]))
+    assert f"reads the first {one.longest} of 202 tokens" in caplog.text
+
+
+@pytest.mark.parametrize("family", ["dinov2", "clip_of_images"])
+def test_models_without_a_text_side_are_refused(folder, family):
+    with pytest.raises(ModelError, match="embedder: model .* reads no texts: choose one such as CLIP"):
+        text_embedder(folder(family))

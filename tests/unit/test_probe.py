@@ -12,6 +12,7 @@ from probing import ids, listed, opened, packed
 
 from dnd import probe, tables
 from dnd.probe_entries import Entry
+from dnd.shapeworld.render import draw
 
 NOISE = png(np.random.default_rng(0).integers(0, 255, (64, 64, 3)))
 
@@ -180,6 +181,12 @@ def test_a_union_has_duplicates_once_and_a_limit_of_its_own(folder, many, tmp_pa
 def test_renders_are_a_folder_too(many, tmp_path):
     rows, _ = packed(tmp_path, "shapes", renders=[many["path"]], shapes={"source": "shapeworld", "limit": 2})
     assert ids(rows) == ["00.png", "01.png"]
+
+
+def test_the_label_of_a_render_is_what_it_shows(many, tmp_path):
+    rows, _ = packed(tmp_path, "shapes", renders=[many["path"]], shapes={"source": "shapeworld", "seed": 9})
+    scenes = [draw(9, i)[0] for i in range(len(rows))]
+    assert [row["label"] for row in rows] == [f"{scene.colour} {scene.shape}" for scene in scenes]
 
 
 def test_an_empty_folder_is_named_with_what_was_looked_for(tmp_path):

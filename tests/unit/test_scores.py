@@ -144,3 +144,17 @@ def test_units_without_a_usable_image_have_no_scores(scored):
 def test_concepts_that_nobody_drew_are_an_error(scored):
     with pytest.raises(ValueError, match=r"^no generated images of 'grass' and 0 other concepts$"):
         scored({"grass": []})
+
+
+def test_the_answers_decide_where_nothing_is_drawn():
+    rows = [(1, 0, "red", 3), (1, 1, "stars", 1), (0, 0, "grass", 1)]
+    concepts = [dict(zip(("unit", "candidate", "concept", "votes"), row, strict=True)) for row in rows]
+    found = scores.by_votes(concepts).to_pylist()
+    assert [(row["unit"], row["concept"], row["votes"], row["score"]) for row in found] == [
+        (0, "grass", 1, 1.0),
+        (1, "red", 3, 0.75),
+        (1, "stars", 1, 0.25),
+    ]
+    unknown = ("auc", "mad", "rank_score", "image_similarity", "activations")
+    assert all(row[name] is None for row in found for name in unknown)
+    assert scores.by_votes([]).schema == tables.SCORES

@@ -336,7 +336,8 @@ def clip(folder):
 
 def siglip(folder):
     config = transformers.SiglipConfig(text_config=LAYER | {"vocab_size": SIZE}, vision_config=VISION)
-    return save(folder, transformers.SiglipModel(config), transformers.SiglipImageProcessor(**PIXELS))
+    images = transformers.SiglipImageProcessor(**PIXELS)
+    return save(folder, transformers.SiglipModel(config), images, tokenizer(model_input_names=["input_ids"]))
 
 
 def dinov2(folder):

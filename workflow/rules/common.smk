@@ -17,7 +17,7 @@ try:
     from dnd import plan as planning
     from dnd import probe_sources, sources
     from dnd.config import ConfigError, file_of, load
-    from dnd.settings import COMPUTE
+    from dnd.settings import COMPUTE, EvaluationSettings
     from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
@@ -49,6 +49,8 @@ if GROUPS.exists():
 LAYER = f"{RESULTS}/{{name}}/{{slug}}"
 PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{sign}}-{{k}}-{{controls}}"
 BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
+DISSECTIONS = ("network-dissection", "compositional")
+DISSECTION = f"{RESULTS}/dissection/{{model}}/{{probe}}/{{sign}}/{{slug}}"
 # Where a store is changes no result, so that scripts find it here and not among their parameters.
 config["store"] = os.environ.get("DND_STORE", str(settings.store))
 
@@ -144,6 +146,12 @@ def plain(recipe, name):
     return part.model_dump(mode="json", exclude=COMPUTE) if hasattr(part, "model_dump") else part
 
 
+def whole_recipe(wildcards):
+    """A job's whole recipe as plain values, without what changes no result."""
+    recipe = recipe_of(wildcards)
+    return recipe.model_dump(mode="json") | {key: plain(recipe_name(wildcards), key) for key in recipe.models()}
+
+
 def recipe_part(name):
     """A params function that returns one part of the job's recipe as plain values."""
     return lambda wildcards: plain(recipe_name(wildcards), name)
@@ -157,7 +165,8 @@ def model_of(wildcards):
 def target_of(wildcards):
     """The settings of a job's target network as plain values."""
     target = settings.models[model_of(wildcards)].model_dump(mode="json")
-    target.pop("known_answers")
+    for judged in ("known_answers", "class_names"):
+        target.pop(judged)
     return target
 
 
@@ -173,6 +182,23 @@ def code_of_target(wildcards):
 def units_of(wildcards):
     """The units of a job's shard."""
     return plan.unit_shards(layer_of(wildcards))[wildcards.units]
+
+
+def all_units_of(wildcards):
+    """All units that a job's layer is asked for."""
+    return spell(layer_of(wildcards).units)
+
+
+def recipe_file(key):
+    """An input function that returns a file of the user's that a job's recipe names."""
+    return lambda wildcards: here([str(getattr(recipe_of(wildcards), key))])
+
+
+def annotation_files(wildcards):
+    """The files that say what a probe's images show."""
+    probes = [settings.probes[one] for one in probe_settings(wildcards)]
+    named = [path for one in probes if one.annotations for path in (one.annotations.path, one.annotations.parents)]
+    return here(sorted(str(path / "index.csv" if path.is_dir() else path) for path in named if path))
 
 
 def probe_parts(kind):
@@ -232,8 +258,13 @@ def chat_template():
 
 
 def weights_of(part):
-    """An input function that returns the local files of one of the models of a job's recipe."""
-    return lambda wildcards: weights(getattr(recipe_of(wildcards), part).model)
+    """An input function that returns the local files of one of the models of a job's recipe, where it has it."""
+
+    def files(wildcards):
+        named = getattr(recipe_of(wildcards), part)
+        return weights(named.model) if named else []
+
+    return files
 
 
 @lru_cache
@@ -304,8 +335,48 @@ def concepts_of(wildcards):
 
 
 def images_of(bundle):
-    """The generated images of a bundle."""
+    """The generated images of a bundle; none where its recipe has no generator."""
+    if settings.recipes[bundle.recipe].generator is None:
+        return []
     return [f"{RESULTS}/images/{'/'.join(bundle)}/{part:03d}.parquet" for part in range(settings.shards.images)]
+
+
+def own_method(layer):
+    """Whether a layer is described by our own method, in its stages."""
+    return settings.recipes[layer.recipe].method == "dnd"
+
+
+def scores_of(wildcards):
+    """The tables of scored candidates of a layer, whatever the method."""
+    layer = layer_of(wildcards)
+    method = settings.recipes[layer.recipe].method
+    if method in ("dnd", "line"):
+        return unit_shards("scores" if method == "dnd" else method)(wildcards)
+    return f"{RESULTS}/{layer.name}/{layer.slug}/{method}.parquet"
+
+
+def own_shards(stage):
+    """An input function that returns the files of a stage of our own method for a layer; none of another method's."""
+    return lambda wildcards: unit_shards(stage)(wildcards) if own_method(layer_of(wildcards)) else []
+
+
+def descriptions_of(layer):
+    """The descriptions of a layer."""
+    return f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet"
+
+
+def dissected(wildcards):
+    """The layers of the sweep that a comparison of maps and masks serves."""
+    place = tuple(wildcards[key] for key in ("model", "probe", "slug", "sign"))
+    found = [layer for layer in plan.layers if settings.recipes[layer.recipe].method in DISSECTIONS]
+    return [one for one in found if (one.model, one.probe, one.slug, settings.recipes[one.recipe].sign) == place]
+
+
+def dissection_of(wildcards):
+    """What the comparison of maps and masks has left for a job's layer."""
+    layer = layer_of(wildcards)
+    place = DISSECTION.format(model=layer.model, probe=layer.probe, slug=layer.slug, sign=recipe_of(wildcards).sign)
+    return {one: f"{place}-{one}.parquet" for one in ("patterns", "overlaps")}
 
 
 def known_answers():
@@ -317,6 +388,7 @@ def known_answers():
 def tables_of_run():
     """Stage -> the tables that it left for the results of the run, one of each job."""
     probes = dict.fromkeys(layer.probe for layer in plan.layers)
+    own = [layer for layer in plan.layers if own_method(layer)]
     passes = dict.fromkeys(
         (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
     )
@@ -328,19 +400,20 @@ def tables_of_run():
             for i in range(settings.probes[one.probe].shards)
         ],
         "topk": list(dict.fromkeys(map(topk_of, plan.layers))),
-        "exemplars": [path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
-        "captions": [path for layer in plan.layers for path in unit_shards("captions")(layer)],
+        "exemplars": [path for layer in own for path in unit_shards("exemplars")(layer)],
+        "captions": [path for layer in own for path in unit_shards("captions")(layer)],
         "concepts": [f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles],
         "images": [path for bundle in plan.bundles for path in images_of(bundle)],
-        "scores": [path for layer in plan.layers for path in unit_shards("scores")(layer)],
-        "descriptions": [f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
+        "scores": [path for layer in own for path in unit_shards("scores")(layer)],
+        "descriptions": [descriptions_of(layer) for layer in plan.layers],
         "evaluation": [f"{RESULTS}/evaluation.parquet"],
     }
 
 
 def files_of_run():
     """The user's own files that the results depend on, but for images and for folders of foundation models."""
-    prompts = {str(settings.recipes[layer.recipe].concepts.prompt) for layer in plan.layers}
+    named = [path for layer in plan.layers for path in settings.recipes[layer.recipe].files().values()]
+    prompts = {str(path) for path in named if path.is_file()}
     targets = {file for layer in plan.layers for file in files_of_target(layer.model)}
     return here(sorted(prompts | targets | set(known_answers().values()))) + chat_template()
 
@@ -377,5 +450,7 @@ def final_output(wildcards):
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
     ]
     rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
-    ends = ("evaluation.parquet", "report/index.html", "provenance.json")
+    ends = ["evaluation.parquet", "report/index.html", "provenance.json", *(f"audits/{one}.svg" for one in settings.audits)]
+    if settings.importance:
+        ends += dict.fromkeys(f"importance/{one.model}/{one.probe}/{one.slug}.parquet" for one in plan.layers)
     return [*tables, *rejected, *(f"{RESULTS}/{end}" for end in ends)]

@@ -1,9 +1,9 @@
 rule descriptions:
     input:
         topk=topk_of,
-        exemplars=unit_shards("exemplars"),
-        captions=unit_shards("captions"),
-        scores=unit_shards("scores"),
+        exemplars=own_shards("exemplars"),
+        captions=own_shards("captions"),
+        scores=scores_of,
     output:
         parquet=f"{LAYER}/descriptions.parquet",
         csv=f"{LAYER}/descriptions.csv",
@@ -16,6 +16,7 @@ rule descriptions:
             key: getattr(layer_of(wildcards), key) for key in ("model", "layer", "probe", "recipe")
         },
         units=lambda wildcards: spell(layer_of(wildcards).units),
+        shown=lambda wildcards: getattr(recipe_of(wildcards), "shown", None),
         code=code("descriptions"),
     message:
         "describe {wildcards.name}, layer {wildcards.slug}"

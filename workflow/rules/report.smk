@@ -1,8 +1,8 @@
 rule report:
     input:
-        descriptions=[f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet" for layer in plan.layers],
-        exemplars=[path for layer in plan.layers for path in unit_shards("exemplars")(layer)],
-        scores=[path for layer in plan.layers for path in unit_shards("scores")(layer)],
+        descriptions=[descriptions_of(layer) for layer in plan.layers],
+        exemplars=[path for layer in plan.layers for path in own_shards("exemplars")(layer)],
+        scores=[path for layer in plan.layers for path in own_shards("scores")(layer)],
         images=[path for bundle in plan.bundles for path in images_of(bundle)],
         probe=[
             path
@@ -24,11 +24,11 @@ rule report:
                 "name": layer.name,
                 "layer": layer.layer,
                 "slug": layer.slug,
-                "descriptions": f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet",
-                "exemplars": unit_shards("exemplars")(layer),
-                "scores": unit_shards("scores")(layer),
+                "descriptions": descriptions_of(layer),
+                "exemplars": own_shards("exemplars")(layer),
+                "scores": own_shards("scores")(layer),
                 "probe": probe_shards({"probe": layer.probe}),
-                "images": images_of(plan.bundle_of(layer)),
+                "images": images_of(plan.bundle_of(layer)) if own_method(layer) else [],
             }
             for layer in plan.layers
         ],

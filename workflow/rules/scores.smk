@@ -24,6 +24,7 @@ rule scores:
         sign=recipe_part("sign"),
         embedder=recipe_part("embedder"),
         scores=recipe_part("scores"),
+        square=recipe_part("square"),
         code=code("scores"),
     message:
         "score the candidates of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"

@@ -1,16 +1,22 @@
-"""In: activations, exemplars, captions and scores of a layer. Out: its DESCRIPTIONS, as Parquet and CSV."""
+"""In: scores of a layer, its activations, exemplars and captions of our method. Out: DESCRIPTIONS as Parquet and CSV."""
 
 from dnd import descriptions, jobs, tables
 from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
-found = descriptions.run(
-    snakemake.params.facts,
-    units(snakemake.params.units),
-    tables.read(snakemake.input.topk, tables.TOPK, ["unit", "idle"]),
-    tables.read(snakemake.input.exemplars, tables.EXEMPLARS),
-    tables.read(snakemake.input.captions, tables.CAPTIONS),
-    tables.read(snakemake.input.scores, tables.SCORES),
-)
+given, params = snakemake.input, snakemake.params
+wanted, scores = units(params.units), tables.read(given.scores, tables.SCORES)
+if given.get("exemplars"):
+    found = descriptions.run(
+        params.facts,
+        wanted,
+        tables.read(given.topk, tables.TOPK, ["unit", "idle"]),
+        tables.read(given.exemplars, tables.EXEMPLARS),
+        tables.read(given.captions, tables.CAPTIONS),
+        scores,
+    )
+else:
+    topk = tables.read(given.topk, tables.TOPK, ["unit", "idle", "image_ids", "activations"])
+    found = descriptions.of_rival(params.facts, wanted, topk, scores, params.shown)
 tables.write(snakemake.output.parquet, found, tables.DESCRIPTIONS)
 descriptions.write_csv(snakemake.output.csv, found)

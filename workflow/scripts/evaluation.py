@@ -1,9 +1,16 @@
-"""In: DESCRIPTIONS of every layer, known answers. Out: EVALUATION of the run."""
+"""In: DESCRIPTIONS of every layer, known answers, units' rows by other metrics. Out: EVALUATION and COMPARISONS."""
 
-from dnd import evaluation, jobs, tables
+from dnd import comparisons, evaluation, jobs, tables
+from dnd.baselines import concept_sets
 
 jobs.begin(snakemake.log[0], snakemake.threads)
+given, rows = snakemake.input, snakemake.params.rows
 found = evaluation.run(
-    list(zip(snakemake.params.names, snakemake.input.descriptions, strict=True)), snakemake.params.answers
+    list(zip([row["name"] for row in rows], given.descriptions, strict=True)),
+    snakemake.params.answers,
+    given.judged,
+    concept_sets.read(given.concepts[0]) if given.concepts else [],
 )
-tables.write(snakemake.output[0], found, tables.EVALUATION)
+models, probes = ({row["name"]: row[key] for row in rows} for key in ("model", "probe"))
+tables.write(snakemake.output.evaluation, found, tables.EVALUATION)
+tables.write(snakemake.output.comparisons, comparisons.run(found, models, probes), tables.COMPARISONS)

@@ -1,4 +1,4 @@
-"""In: candidates, generated images, exemplars, control activations. Out: SCORES of a unit shard."""
+"""In: candidates, and where they are drawn images, exemplars, control activations. Out: SCORES of a unit shard."""
 
 import pyarrow.compute as pc
 
@@ -14,16 +14,21 @@ own = (
     & (pc.field("slug") == wildcards.slug)
     & pc.field("unit").isin(list(units(params.units)))
 )
-found = scores.run(
-    target_sources.load(TargetSettings(**params.target), sign=params.sign),
-    params.layer,
-    TransformersEmbedder(EmbedderSettings(**params.embedder)),
-    concepts=tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist(),
-    images=snakemake.input.images,
-    exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
-    topk=snakemake.input.topk,
-    probe_shards=snakemake.input.probe,
-    pooling=params.pooling,
-    weights=ScoreSettings(**params.scores),
-)
+concepts = tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist()
+if snakemake.input.get("images"):
+    found = scores.run(
+        target_sources.load(TargetSettings(**params.target), sign=params.sign),
+        params.layer,
+        TransformersEmbedder(EmbedderSettings(**params.embedder)),
+        concepts=concepts,
+        images=snakemake.input.images,
+        exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
+        topk=snakemake.input.topk,
+        probe_shards=snakemake.input.probe,
+        pooling=params.pooling,
+        weights=ScoreSettings(**params.scores),
+        square=getattr(params, "square", None),
+    )
+else:
+    found = scores.by_votes(concepts)
 tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())

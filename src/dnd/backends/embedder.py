@@ -1,7 +1,8 @@
-"""Image embeddings by any model of transformers with an image tower: CLIP, SigLIP, DINOv2, DINOv3 ..."""
+"""Embeddings by any model of transformers: images (CLIP, SigLIP, DINOv2, DINOv3 ...), and texts in the same space."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
 from dnd.settings import EmbedderSettings
 
+log = logging.getLogger(__name__)
 BATCH = 32
 SECTION = "embedder"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
@@ -30,6 +32,13 @@ class Embedder(Protocol):
 
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors [n, d] of RGB images of any size."""
+
+
+class TextEmbedder(Protocol):
+    """What methods and metrics that compare images with words ask of a model."""
+
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return unit vectors [n, d] in the space of the images."""
 
 
 class TransformersEmbedder:
@@ -91,6 +100,69 @@ class TransformersEmbedder:
         return hidden[:, 0] if hidden.dim() == 3 else hidden.mean((2, 3))
 
 
+class TransformersTextEmbedder:
+    """The text tower of a model of images and texts (CLIP, SigLIP), in batches of one fixed shape.
+
+    Texts are filled up to the longest that the model knows, as SigLIP was trained, and longer ones are cut.
+
+    Raises
+    ------
+    ModelError
+        The model is not there, or reads no texts.
+    """
+
+    def __init__(self, settings: EmbedderSettings) -> None:
+        from transformers import AutoConfig, AutoTokenizer
+
+        self.device = device()
+        self.size = BatchSize(BATCH, "text embedder")
+        self.name = settings.model
+        trusted = {"trust_remote_code": settings.trust_remote_code}
+        folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
+        with loading(SECTION, settings.model):
+            whole = AutoConfig.from_pretrained(folder, **trusted)
+            text = getattr(whole, "text_config", None)
+            if text is None or not hasattr(text, "max_position_embeddings"):
+                raise ModelError(f"{SECTION}: model {settings.model} reads no texts: choose one such as CLIP or SigLIP")
+            self.longest = text.max_position_embeddings
+            chosen, config = _text_tower(whole)
+            model, found = chosen.from_pretrained(
+                folder,
+                config=config,
+                dtype=getattr(torch, precision(settings.dtype)),
+                use_safetensors=True,
+                output_loading_info=True,
+                **trusted,
+            )
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, **trusted)
+        complete(SECTION, settings.model, found["missing_keys"])
+        if not chosen.__name__.endswith("TextModelWithProjection") and not hasattr(model, "get_text_features"):
+            raise ModelError(f"{SECTION}: model {settings.model} has no vectors for texts: choose one such as CLIP")
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return unit vectors float32 [n, d] in the space of the images; of no text, an empty array [0, 0]."""
+        parts = [vectors for _, vectors in in_batches(texts, self.size, self._embed)]
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def _embed(self, texts: Sequence[str], shape: int) -> npt.NDArray[np.float32]:
+        filled = [*texts, *[texts[0]] * (shape - len(texts))]
+        whole = self.tokenizer(list(texts))["input_ids"]
+        for text, tokens in zip(texts, whole, strict=True):
+            if len(tokens) > self.longest:
+                log.warning("%s reads the first %d of %d tokens of %r", self.name, self.longest, len(tokens), text)
+        inputs = self.tokenizer(
+            filled, padding="max_length", truncation=True, max_length=self.longest, return_tensors="pt"
+        ).to(self.device)
+        joint = getattr(self.model, "get_text_features", None)
+        output = self.model(**inputs) if joint is None else joint(**inputs)
+        if not isinstance(output, Tensor):
+            found = getattr(output, "text_embeds", None)
+            output = output.pooler_output if found is None else found
+        return torch.nn.functional.normalize(output.float(), dim=-1)[: len(texts)].cpu().numpy()
+
+
 def _tower(config: Any) -> tuple[Any, Any]:
     """The class that loads the images' part of a model, and its configuration.
 
@@ -107,4 +179,17 @@ def _tower(config: Any) -> tuple[Any, Any]:
     own = getattr(transformers, next(iter(config.architectures or []), ""), None)
     if own is not None and own.__name__.endswith("VisionModelWithProjection"):
         return own, config
+    return transformers.AutoModel, config
+
+
+def _text_tower(config: Any) -> tuple[Any, Any]:
+    """The class that loads the texts' part of a model, or all where the part has none, and its configuration."""
+    import transformers
+
+    name = f"{type(config).__name__.removesuffix('Config')}TextModelWithProjection"
+    joint = getattr(transformers, name, None)
+    if joint is not None and hasattr(config, "projection_dim"):
+        text = config.text_config
+        text.projection_dim = config.projection_dim
+        return joint, text
     return transformers.AutoModel, config

@@ -22,6 +22,10 @@ from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
 
+SERVERS = "DND_SERVERS"
+"""Environment variable in which `dnd.serve` tells its command where servers are: JSON, model -> [base URL, key]."""
+MOST_PICTURES = 10
+"""Pictures in a request at most (`dnd.concepts.IMAGES`), for a server that is started before anything is asked."""
 STARTS = 2
 """A server that ends while it is asked is started once more."""
 CHECK_SECONDS = 10.0
@@ -88,10 +92,16 @@ def weights(settings: LlmSettings) -> str:
 
 def needs(requests: Sequence[Request]) -> list[str]:
     """Return arguments without which vLLM would not answer requests, or not well."""
+    shown = (len(picture_names(one)) for request in requests for one in request.messages)
+    return arguments_for(max(shown, default=0), any(request.response_format for request in requests))
+
+
+def arguments_for(pictures: int, structured: bool) -> list[str]:
+    """Return arguments for requests with so many pictures at most, and for answers in a given form."""
     arguments = []
-    if images := max((len(picture_names(one)) for request in requests for one in request.messages), default=0):
-        arguments += ["--limit-mm-per-prompt", json.dumps({"image": images})]
-    if any(request.response_format for request in requests):
+    if pictures:
+        arguments += ["--limit-mm-per-prompt", json.dumps({"image": pictures})]
+    if structured:
         # small models fill an answer with line breaks wherever a grammar allows them
         arguments += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
     return arguments
@@ -99,7 +109,7 @@ def needs(requests: Sequence[Request]) -> list[str]:
 
 @contextmanager
 def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = ()) -> Iterator[Endpoint]:
-    """Give the external server that the configuration names, or run our own while the context lasts.
+    """Give the external server that the configuration names, one that `dnd.serve` runs, or run our own meanwhile.
 
     Parameters
     ----------
@@ -107,6 +117,10 @@ def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = (
     """
     if settings.base_url is not None:
         yield external(settings.base_url, settings.api_key_env, "llm")
+        return
+    if running := json.loads(os.environ.get(SERVERS, "{}")).get(settings.model):
+        url, secret = running
+        yield Endpoint(url, secret, context=f"llm.max_model_len {settings.max_model_len}")
         return
     folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
     require_chat_template(folder, settings)

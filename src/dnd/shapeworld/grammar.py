@@ -159,6 +159,11 @@ _FILLERS = set(_FILLER_WORDS.split())
 _VALUES = {value for values in ATTRIBUTES.values() for value in values} | set(GROUPS)
 
 
+def vocabulary() -> set[str]:
+    """Return every word that :func:`parse` understands."""
+    return _VALUES | set(_SYNONYMS) | _NOUNS | _FILLERS
+
+
 def parse(label: str) -> Extension | None:
     """Return the extension a label denotes, or None where it lies outside the grammar.
 

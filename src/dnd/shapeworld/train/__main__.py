@@ -14,10 +14,12 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 MODELS = Path("resources/shapeworld")
+TARGETS = ("target", "target-tuning", "target-test-1", "target-test-2", "target-test-3")
 RENDERS = 24000
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 """Let glibc keep freed memory: getting the same pages back from the kernel at every step takes half of its time."""
@@ -75,11 +77,12 @@ def train_generator(work: Path) -> None:
     generator.save_generator(pipeline, MODELS / "generator")
 
 
-def train_target(work: Path) -> None:
-    """Train the target network and plant its units."""
+def train_target(name: str, work: Path) -> None:
+    """Train a target network and plant its units."""
     from dnd.shapeworld.train import target
 
-    target.save_target(target.train(training_pool(work), work), MODELS / "target")
+    model = target.train(training_pool(work), work, name)
+    target.save_target(model, MODELS / name, target.NETWORKS[name].planted)
 
 
 def train_captioner(work: Path) -> None:
@@ -106,6 +109,28 @@ def train_summariser(work: Path) -> None:
     summariser.train(work, MODELS / "summariser")
 
 
+def train_sentences(work: Path) -> None:
+    """Train the sentence encoder, which needs no images."""
+    from dnd.shapeworld.train import sentences
+
+    model, tools = sentences.train(work)
+    sentences.save_sentences(model, tools, MODELS / "sentences")
+
+
+def train_proposer(work: Path) -> None:
+    """Train the proposer, which needs no images either."""
+    from dnd.shapeworld.train import proposer
+
+    proposer.train(work, MODELS / "proposer")
+
+
+def train_describer(work: Path) -> None:
+    """Train MILAN's describer on annotated units of ``target`` and ``target-tuning``."""
+    from dnd.shapeworld.train import describer
+
+    describer.save(*describer.train(training_pool(work), MODELS, work), MODELS / "describer")
+
+
 @dataclass(frozen=True)
 class Stage:
     """A training, and the folder of what it made; None where it leaves its result in the work folder."""
@@ -119,10 +144,13 @@ STAGES = {
     "judge": Stage(train_judge, MODELS / "judge"),
     "autoencoder": Stage(train_autoencoder),
     "generator": Stage(train_generator, MODELS / "generator"),
-    "target": Stage(train_target, MODELS / "target"),
+    **{name: Stage(partial(train_target, name), MODELS / name) for name in TARGETS},
     "captioner": Stage(train_captioner, MODELS / "captioner"),
     "embedder": Stage(train_embedder, MODELS / "embedder"),
     "summariser": Stage(train_summariser, MODELS / "summariser"),
+    "proposer": Stage(train_proposer, MODELS / "proposer"),
+    "sentences": Stage(train_sentences, MODELS / "sentences"),
+    "describer": Stage(train_describer, MODELS / "describer"),
 }
 """Name -> training, in the order of running."""
 

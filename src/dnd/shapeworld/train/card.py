@@ -25,6 +25,7 @@ CURVES = {
     "captioner": ("captioner-vision", "captioner"),
     "embedder": ("embedder-vision", "embedder"),
     "summariser": ("summariser",),
+    "sentences": ("sentences",),
 }
 """Model -> its checkpoints, in the order of training."""
 ROWS, WIDEST = 8, 12  # of a learning curve's table; one that would be wider shows the last figure alone
@@ -36,6 +37,7 @@ MODELS = {
     "summariser": ("`LlamaForCausalLM`", "concepts, served by vLLM"),
     "target": ("`dnd.shapeworld.target.ConceptResNet`, a `torchvision` ResNet of basic blocks", "described by it"),
     "judge": ("`dnd.shapeworld.train.judge.Judge`, a plain CNN", "none: it scores the generator"),
+    "sentences": ("`BertModel`", "evaluation: compares labels with class names"),
 }
 """Model -> its class, and what it does in the workflow."""
 
@@ -94,6 +96,8 @@ REQUIRED: tuple[Requirement, ...] = (
     Requirement("embedder", "caption found among 64", "retrieval", 0.95),
     Requirement("embedder", "caption of a random cut-out found among 64", "cut-out retrieval", 0.9),
     Requirement("embedder", "AUC of concept phrases, worst concept", "concepts_auc_worst", 0.95),
+    Requirement("sentences", "rank correlation of cosine and IoU, unseen meanings", "spearman", 0.8),
+    Requirement("sentences", "other wording found among 64", "paraphrase", 0.9),
     *(Requirement("embedder", f"{name}: nearest phrase is right", name, 0.95) for name in ATTRIBUTES),
     Requirement("target", "class is right", "summary.class_accuracy", 0.95),
     *(Requirement("target", f"{kind} units: AUC, worst unit", f"summary.{kind}.auc_min", 0.98) for kind in _UNITS),

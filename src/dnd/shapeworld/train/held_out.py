@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from dnd.shapeworld.target import load
-from dnd.shapeworld.train import captioner, embedder, measure, measure_captioner, measure_embedder, measure_target
+from dnd.shapeworld.train import (
+    captioner,
+    embedder,
+    measure,
+    measure_captioner,
+    measure_embedder,
+    measure_target,
+    sentences,
+)
 from dnd.shapeworld.train.augment import scaled
 from dnd.shapeworld.train.autoencoder import encode
 from dnd.shapeworld.train.generator import load_generator
@@ -121,12 +129,18 @@ def embeddings(models: Path, work: Path) -> dict[str, Any]:
     return figures | {"cut-out retrieval": measure_embedder.distinct_retrieval(see(views.images), read, lines)}
 
 
+def texts(models: Path, work: Path) -> dict[str, Any]:
+    """Return how the sentence encoder's cosines follow what phrases denote, which takes no renders."""
+    return sentences.sentences_quality(*sentences.load_sentences(models / "sentences"))
+
+
 MEASURES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "judge": judge,
     "generator": generator,
     "target": target,
     "captioner": captions,
     "embedder": embeddings,
+    "sentences": texts,
 }
 """Model -> its measurement, a function of the folder of models and the work folder. The summariser is measured through
 a server: ``python -m dnd.shapeworld.train.measure_summariser``."""

@@ -1,0 +1,93 @@
+"""Network Dissection (Bau et al., CVPR 2017): the annotated concept whose pixels overlap a unit's active ones best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dnd import tables
+from dnd.baselines import inputs
+from dnd.baselines.formulas import Concept, phrasing
+from dnd.baselines.overlaps import Counts, Vocabulary, active, iou, vocabulary
+from dnd.methods import NetworkDissectionRecipe
+
+SOURCE = "network-dissection"
+
+
+def best_of_categories(counts: Counts, known: Vocabulary) -> Iterator[dict[str, Any]]:
+    """Yield the concept of each category that overlaps a unit best, as rows of DISSECTION without the unit.
+
+    A unit is held against a category only on the images that have an annotation of it. Of equal concepts the first by
+    name counts.
+
+    Parameters
+    ----------
+    counts : the unit's active pixels, float64 [patterns].
+
+    Source: section 2.3; the columns are those of the released ``tally.csv``, which has them for all categories too.
+    """
+    intersect = known.holds @ counts
+    activation = {name: float(counts[flags].sum()) for name, flags in known.annotated.items()}
+    own = np.array([activation[name] for name in known.category])
+    score = iou(intersect, known.truth, own)
+    members = np.array(known.category)
+    for category in known.categories:
+        inside = np.flatnonzero(members == category)
+        best = inside[score[inside].argmax()]
+        yield {
+            "category": category,
+            "concept": known.concepts[best],
+            "truth": int(known.truth[best]),
+            "activation": int(activation[category]),
+            "intersect": int(intersect[best]),
+            "iou": float(score[best]),
+        }
+
+
+def best_quantile(found: Sequence[Counts], known: Vocabulary) -> list[dict[str, Any]]:
+    """Return the rows of :func:`best_of_categories` for the quantile, of those tried, that gives the largest IoU.
+
+    Parameters
+    ----------
+    found : a unit's active pixels, float64 [patterns], by ascending quantile; of equal ones the first counts.
+
+    The published method has one quantile for all units. A unit that stands for a tenth of all pixels and another that
+    stands for a hundredth can then not both be described well.
+    """
+    tried = [list(best_of_categories(counts, known)) for counts in found or [np.zeros(len(known.pixels))]]
+    return max(tried, key=lambda rows: max(row["iou"] for row in rows))
+
+
+def report(patterns: pa.Table, overlaps: pa.Table, units: Sequence[int]) -> pa.Table:
+    """Return the DISSECTION table: of each unit and category the best concept, in order of unit and category."""
+    known = vocabulary(patterns)
+    found = active(overlaps, units, len(known.pixels))
+    rows = [{"unit": unit, **row} for unit, counts in found for row in best_quantile(counts, known)]
+    return tables.table(rows, tables.DISSECTION)
+
+
+def run(
+    recipe: NetworkDissectionRecipe, patterns: pa.Table, overlaps: pa.Table, *, topk: Path, units: Sequence[int]
+) -> tuple[pa.Table, pa.Table]:
+    """Return the SCORES and DISSECTION tables of the asked units that are not idle; the score is the IoU.
+
+    Candidates are the best concepts of the categories that reach the smallest IoU.
+
+    Parameters
+    ----------
+    topk : TOPK of the layer.
+    units : the asked units.
+    """
+    chosen = sorted(set(units) & set(inputs.live_units(topk)))
+    found = report(patterns, overlaps, chosen)
+    name = phrasing(vocabulary(patterns).concepts)
+    candidates: dict[int, list[tuple[str, float]]] = {unit: [] for unit in chosen}
+    for row in sorted(found.to_pylist(), key=lambda row: (row["unit"], -row["iou"], row["concept"])):
+        if row["iou"] >= recipe.minimum and row["intersect"]:
+            candidates[row["unit"]].append((name(Concept(row["concept"])), row["iou"]))
+    best = [(unit, own[: inputs.CANDIDATES]) for unit, own in candidates.items()]
+    return inputs.scores(best, SOURCE), found

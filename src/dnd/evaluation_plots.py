@@ -1,0 +1,84 @@
+"""The plots of docs/evaluation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+# isort: split
+from matplotlib import pyplot
+
+from dnd import evaluation
+from dnd.known_answers import CONCEPT_KINDS
+from dnd.metrics.baselines import BASELINES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dnd.evaluation_docs import Results
+
+OURS, OTHERS, FLOOR = "#1b6ca8", "#8fb3cc", "#c9c9c9"
+
+
+def _saved(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _by_median(values: pd.DataFrame) -> pd.DataFrame:
+    return values.loc[values.median(axis=1).sort_values().index]
+
+
+def _colours(methods: Sequence[str]) -> list[str]:
+    return [OURS if one == "dnd" else FLOOR if one in BASELINES else OTHERS for one in methods]
+
+
+def _bars(axis: Any, values: pd.DataFrame, label: str) -> None:
+    """Horizontal bars of medians, and a dot for each network."""
+    values = _by_median(values)
+    places = np.arange(len(values))
+    axis.barh(places, values.median(axis=1), color=_colours(list(values.index)))
+    for network in values.columns:
+        axis.plot(values[network], places, "o", color="#333333", markersize=3)
+    axis.set_yticks(places, values.index)
+    axis.set_xlabel(label)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def exact(results: Results, layer: str, path: Path) -> None:
+    """Draw the share of exact labels by method, for units with one concept and for those with two."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharex=True)
+    for axis, (title, kinds) in zip(
+        axes, {"one concept": CONCEPT_KINDS, "two concepts": ("polysemantic",)}.items(), strict=True
+    ):
+        _bars(axis, results.values(layer, evaluation.EXACT, kinds), f"share of exact labels, units with {title}")
+        axis.set_xlim(0, 1)
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def agreement(results: Results, layer: str, path: Path) -> None:
+    """Draw F1 and IoU by method, for units with one concept."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharex=True)
+    for axis, (title, metric) in zip(axes, {"F1": evaluation.F1, "IoU": evaluation.IOU}.items(), strict=True):
+        _bars(axis, results.values(layer, metric, CONCEPT_KINDS), f"mean {title} with the true concept")
+        axis.set_xlim(0, 1)
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def metrics(results: Results, layer: str, names: Sequence[str], path: Path) -> None:
+    """Draw every metric that needs no known answers, by method."""
+    found = {name: values for name in names if len(values := results.values(layer, name, None))}
+    figure, axes = pyplot.subplots(1, len(found), figsize=(3.6 * len(found), 4.2), squeeze=False)
+    for axis, (name, values) in zip(axes[0], found.items(), strict=True):
+        _bars(axis, values, name)
+    figure.tight_layout()
+    _saved(figure, path)

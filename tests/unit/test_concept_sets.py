@@ -1,0 +1,92 @@
+"""Concept sets: text files as they are published, the shape world's own, and random labels from them."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dnd import tables
+from dnd.baselines import concept_sets, random_concepts
+from dnd.baselines.concept_sets import ConceptSetError
+from dnd.shapeworld.grammar import parse
+from dnd.shapeworld.train.planting import class_units, planted_units
+from dnd.shapeworld.world import iou
+
+RESOURCES = Path(__file__).parents[2] / "resources" / "shapeworld"
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content):
+        path = tmp_path / "concepts.txt"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def test_one_concept_a_line_in_order(written):
+    path = written("\ufeffdog\r\n\r\n  red car \n dog\nZürich\n   \ncat".encode())
+    assert concept_sets.read(path) == ["dog", "red car", "Zürich", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n \n", "holds no concept"),
+        (b"dog\ncat\n\xff\xfe\n", "line 3: no UTF-8"),
+        (b"dog\ncat\x00fish\n", "concept 2"),
+    ],
+)
+def test_other_files_are_told_apart(written, content, message):
+    with pytest.raises(ConceptSetError, match=message):
+        concept_sets.read(written(content))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ConceptSetError, match=r"none\.txt cannot be read"):
+        concept_sets.read(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(("file", "arguments"), [("concepts.txt", []), ("concepts-either.txt", ["--either"])])
+def test_the_files_of_the_world_are_what_the_command_writes(tmp_path, file, arguments):
+    assert concept_sets.main([str(tmp_path / file), *arguments]) == 0
+    kept = (tmp_path / file).read_text()
+    assert kept == (RESOURCES / file).read_text()
+    assert concept_sets.read(tmp_path / file) == kept.splitlines()
+
+
+def test_the_world_has_one_right_answer_for_every_unit_of_one_concept():
+    meanings = {label: parse(label) for label in concept_sets.conjunctions()}
+    for unit in [*planted_units(), *planted_units(7), *class_units()]:
+        if len(unit.words) == 1:
+            right = [label for label, meaning in meanings.items() if np.array_equal(meaning, unit.extension())]
+            assert right == [unit.label]
+
+
+def test_disjunctions_hold_right_answers_for_units_of_two_values():
+    meanings = [parse(label) for label in concept_sets.disjunctions()]
+    for unit in [*planted_units(), *planted_units(7)]:
+        if len(unit.words) == 2 and all(len(words) == 1 for words in unit.words):
+            assert max(iou(meaning, unit.extension()) for meaning in meanings) == 1
+
+
+def test_random_concepts_are_spread_evenly_and_repeat():
+    concepts = [f"c{i}" for i in range(10)]
+    drawn = [random_concepts.chosen(concepts, 0, "net", "layer", unit) for unit in range(2000)]
+    assert drawn == [random_concepts.chosen(concepts, 0, "net", "layer", unit) for unit in range(2000)]
+    counts = Counter(drawn)
+    # a tenth each, within four standard deviations
+    assert all(abs(counts[concept] - 200) < 4 * np.sqrt(2000 * 0.1 * 0.9) for concept in concepts)
+    for other in (("net", "other"), ("twin", "layer")):
+        others = [random_concepts.chosen(concepts, 0, *other, unit) for unit in range(2000)]
+        assert 100 < sum(a == b for a, b in zip(drawn, others, strict=True)) < 300
+    assert drawn != [random_concepts.chosen(concepts, 1, "net", "layer", unit) for unit in range(2000)]
+
+
+def test_random_labels_go_to_asked_units_that_live():
+    found = random_concepts.run(["a", "b"], 0, name="net", layer="x", live=[0, 1, 3], units=[3, 2, 1])
+    assert found.schema.equals(tables.SCORES)
+    assert found["unit"].to_pylist() == [1, 3]
+    assert set(found["source"].to_pylist()) == {"random"}

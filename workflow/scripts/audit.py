@@ -1,0 +1,21 @@
+"""In: DESCRIPTIONS of a layer, a labelled probe. Out: AUDITS of one audit, and its chart."""
+
+from pathlib import Path
+
+from dnd import audit_chart, audits, jobs, tables, target_sources
+from dnd.settings import AuditSettings, TargetSettings
+from dnd.sweep import units
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+params = snakemake.params
+settings = AuditSettings(**params.audit)
+found = audits.run(
+    snakemake.wildcards.audit,
+    settings,
+    None if settings.units is None else units(settings.units),
+    target_sources.load(TargetSettings(**params.target)),
+    tables.read(snakemake.input.descriptions, tables.DESCRIPTIONS, ["unit", "label", "abstained"]),
+    [Path(shard) for shard in snakemake.input.probe],
+)
+tables.write(snakemake.output.table, found, tables.AUDITS, origin=job.origin())
+Path(snakemake.output.chart).write_text(audit_chart.draw(snakemake.wildcards.audit, found), encoding="utf-8")

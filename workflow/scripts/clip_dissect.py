@@ -1,0 +1,22 @@
+"""In: TOPK of a layer, the probe, a list of concepts, an embedder. Out: SCORES of its units, by CLIP-Dissect."""
+
+from pathlib import Path
+
+from dnd import jobs, tables
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd.baselines import clip_dissect, concept_sets
+from dnd.methods import ClipDissectRecipe
+from dnd.sweep import units
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+recipe = ClipDissectRecipe(**snakemake.params.recipe)
+found = clip_dissect.run(
+    recipe,
+    concept_sets.read(recipe.concepts),
+    TransformersEmbedder(recipe.embedder),
+    TransformersTextEmbedder(recipe.embedder),
+    topk=Path(snakemake.input.topk),
+    shards=[Path(shard) for shard in snakemake.input.probe],
+    units=units(snakemake.params.units),
+)
+tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())

@@ -1,0 +1,16 @@
+"""In: PATTERNS and OVERLAPS of a layer, and its TOPK. Out: SCORES by Compositional Explanations."""
+
+from dnd import jobs, tables
+from dnd.baselines import compositional
+from dnd.methods import CompositionalRecipe
+from dnd.sweep import units
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+found = compositional.run(
+    CompositionalRecipe(**snakemake.params.recipe),
+    tables.read(snakemake.input.patterns, tables.PATTERNS),
+    tables.read(snakemake.input.overlaps, tables.OVERLAPS),
+    topk=snakemake.input.topk,
+    units=list(units(snakemake.params.units)),
+)
+tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())

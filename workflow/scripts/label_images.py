@@ -1,0 +1,26 @@
+"""In: DESCRIPTIONS of a layer by every method. Out: IMAGES of their labels, by the generator of the evaluation."""
+
+from dnd import images, jobs, judgements, tables
+from dnd.backends.generator import DiffusersGenerator
+from dnd.baselines import concept_sets
+from dnd.settings import EvaluationSettings
+from dnd.store import Store
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+# not from the parameters, which leave out what changes no image
+settings = EvaluationSettings(**snakemake.config["evaluation"])
+described = [
+    judgements.Described(name, "", judgements.labels_of(path))
+    for name, path in zip(snakemake.params.names, snakemake.input.descriptions, strict=True)
+]
+concepts = concept_sets.read(settings.concepts) if settings.concepts else []
+section = "evaluation.generator"
+drawn = images.run(
+    DiffusersGenerator(settings.generator, section),
+    judgements.distinct_labels(described, concepts),
+    settings.generator,
+    Store(snakemake.config["store"] + "/images"),
+    order=snakemake.output[0],
+    section=section,
+)
+tables.write(snakemake.output[0], drawn, tables.IMAGES, row_group_size=settings.generator.images, origin=job.origin())

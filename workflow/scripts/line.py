@@ -1,0 +1,39 @@
+"""In: control activations, target, generator, prompt. Out: SCORES and LINE_ROUNDS of a unit shard."""
+
+from functools import partial
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from dnd import images, jobs, tables, target_sources
+from dnd.backends.generator import DiffusersGenerator
+from dnd.backends.session import session
+from dnd.baselines import line
+from dnd.methods import LineRecipe
+from dnd.settings import LlmSettings, TargetSettings
+from dnd.store import Store
+from dnd.sweep import units
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+params, wildcards, config = snakemake.params, snakemake.wildcards, snakemake.config
+# not from the parameters: what says where or how fast changes no result
+settings = LineRecipe(**config["recipes"][params.recipe])
+llm = settings.llm or LlmSettings(**config["llm"])
+own = pc.field("unit").isin(list(units(params.units)))
+topk = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "idle", "controls"], own)
+searches = line.searches(wildcards.name, wildcards.slug, topk.to_pylist())
+section = f"recipes.{params.recipe}.generator"
+draw = partial(
+    images.run,
+    DiffusersGenerator(settings.generator, section),
+    settings=settings.generator,
+    store=Store(config["store"] + "/images"),
+    order=snakemake.output.scores,
+    section=section,
+)
+target = target_sources.load(TargetSettings(**params.target), sign=settings.sign)
+read = line.Reader(target, params.layer, [one.unit for one in searches], settings.pooling, draw)
+with session(llm, Store(config["store"] + "/answers"), Path(snakemake.log.server), job.note) as ask:
+    scores, rounds = line.run(searches, ask, read, settings)
+tables.write(snakemake.output.scores, scores, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output.rounds, rounds, tables.LINE_ROUNDS, origin=job.origin())

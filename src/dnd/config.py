@@ -110,10 +110,13 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
         for member in probe.members:
             if member not in config.probes or config.probes[member].source == "union":
                 raise ConfigError(f"{file}: probes.{name}.members: {member!r} is no other probe that is no union")
+    for name, audit in config.audits.items():
+        if audit.classes is not None and not audit.classes.exists():
+            raise ConfigError(f"{file}: audits.{name}.classes: {audit.classes} does not exist")
     held_out = config.evaluation.held_out
     if held_out is not None and held_out not in config.probes:
         raise ConfigError(f"{file}: evaluation.held_out: unknown probe {held_out!r}; there are {sorted(config.probes)}")
-    for kind in ("models", "probes", "recipes"):
+    for kind in ("models", "probes", "recipes", "audits"):
         for name in getattr(config, kind):
             if not re.fullmatch(SLUG, name):
                 raise ConfigError(f"{file}: {kind}.{name}: a name is letters, digits, '_', '.' and '-'")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from dnd.config import Config
-from dnd.settings import Settings
+from dnd.settings import Method, Settings
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")
@@ -26,13 +26,17 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
-def _section(annotation: Any) -> tuple[type[Settings] | None, str]:
-    """The section a key holds, and what stands between its path and the section's keys."""
+def _sections(annotation: Any) -> tuple[list[type[Settings]], str]:
+    """The sections that a key may hold, and what stands between its path and the sections' keys."""
+    if get_origin(annotation) is dict and (found := _sections(get_args(annotation)[1])[0]):
+        return found, ".NAME"
     if _is_section(annotation):
-        return annotation, ""
-    if get_origin(annotation) is dict and _is_section(get_args(annotation)[1]):
-        return get_args(annotation)[1], ".NAME"
-    return next((one for one in get_args(annotation) if _is_section(one)), None), ""
+        return [annotation], ""
+    if get_origin(annotation) is Annotated:
+        return _sections(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [section for one in get_args(annotation) for section in _sections(one)[0]], ""
+    return [], ""
 
 
 def _is_section(annotation: Any) -> bool:
@@ -42,6 +46,8 @@ def _is_section(annotation: Any) -> bool:
 def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
     if get_origin(annotation) is tuple:
@@ -62,15 +68,25 @@ def _default(field: FieldInfo) -> str:
     return "empty" if value in (None, [], {}) else f"`{value}`"
 
 
-def _rows(section: type[Settings], path: str) -> Iterator[str]:
+def _rows(section: type[Settings], path: str, told: Collection[str] = ()) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        inner, suffix = _section(field.annotation)
+        if name in told:
+            continue
+        sections, suffix = _sections(field.annotation)
         key = f"{path}{name}{suffix}"
-        if inner is not None:
-            yield f"| **`{key}`** | | | {field.description or (inner.__doc__ or '').splitlines()[0]} |"
-            yield from _rows(inner, f"{key}.")
-        else:
+        if not sections:
             yield f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {field.description} |"
+            continue
+        yield f"| **`{key}`** | | | {field.description or _says(sections[0])} |"
+        yield from _rows(sections[0], f"{key}.")
+        for other in sections[1:]:
+            method = get_args(other.model_fields["method"].annotation)[0]
+            yield f"| **`{key}`**, `method: {method}` | | | {_says(other)} |"
+            yield from _rows(other, f"{key}.", {"method", *Method.model_fields})
+
+
+def _says(section: type[Settings]) -> str:
+    return (section.__doc__ or "").splitlines()[0]
 
 
 def key_table() -> str:

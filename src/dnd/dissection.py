@@ -24,7 +24,7 @@ from dnd import pictures, tables
 from dnd.annotations import Annotation, Mask, by_image
 from dnd.preprocess import Frame, Preprocess
 from dnd.targets import Target
-from dnd.thresholds import Maps, limits
+from dnd.thresholds import Maps, Share, limits
 
 log = logging.getLogger(__name__)
 SIDE = 512
@@ -115,28 +115,24 @@ def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Inte
 
 
 def active_counts(maps: Tensor, least: Tensor, frame: Frame, pixels: Pixels, numbers: Tensor, kinds: int) -> Tensor:
-    """Return at how many pixels of each pattern each unit is active, int64 [thresholds, units, kinds].
+    """Return at how many pixels of each pattern each unit is active, int64 [units, kinds].
 
     Parameters
     ----------
     maps : float32 [units, h, w].
-    least : float32 [thresholds, units], largest first; a unit is active where its enlarged map exceeds its own.
+    least : float32 [units]; a unit is active where its enlarged map exceeds its own.
     numbers : int64 [rows x columns], the pattern of each pixel.
     kinds : how many patterns there are.
     """
     maps = torch.where(maps.isfinite(), maps, torch.finfo(torch.float32).min / 2)
-    levels = len(least)
-    counts = numbers.new_zeros(len(maps), kinds, levels + 1)
-    awake = (maps.flatten(1).amax(1) > least[-1]).nonzero()[:, 0]  # a map nowhere exceeds its largest position
+    counts = numbers.new_zeros(len(maps), kinds)
+    awake = (maps.flatten(1).amax(1) > least).nonzero()[:, 0]  # a map nowhere exceeds its largest position
     for units in awake.split(max(1, MOST_PIXELS // max(1, len(numbers)))):
-        large, own = enlarged(maps[units], frame, pixels).flatten(1), least[:, units]
-        unit, pixel = (large > own[-1, :, None]).nonzero(as_tuple=True)
-        exceeded = (large[unit, pixel] > own[:, unit]).sum(0)
-        places = (unit * kinds + numbers[pixel]) * (levels + 1) + exceeded
-        found = torch.bincount(places, minlength=len(units) * kinds * (levels + 1))
-        counts[units] = found.view(len(units), kinds, levels + 1)
-    # a pixel that exceeds the two smallest of three thresholds is active at these two
-    return counts.flip(2).cumsum(2)[..., :levels].permute(2, 0, 1)
+        above = enlarged(maps[units], frame, pixels).flatten(1) > least[units, None]
+        unit, pixel = above.nonzero(as_tuple=True)
+        found = torch.bincount(unit * kinds + numbers[pixel], minlength=len(units) * kinds)
+        counts[units] = found.view(len(units), kinds)
+    return counts
 
 
 @dataclass
@@ -148,25 +144,25 @@ class Tally:
     _waiting: list[Integers] = field(default_factory=list)
 
     def add(self, patterns: Sequence[Pattern], pixels: Integers, active: Integers) -> None:
-        """Take in an image: its patterns, pixels of each [patterns], and active ones [rows, patterns]."""
+        """Take in an image: its patterns, pixels of each [patterns], and active ones [units, patterns]."""
         own = np.array([self.numbers.setdefault(one, len(self.numbers)) for one in patterns])
         self.pixels += [0] * (len(self.numbers) - len(self.pixels))
         for number, count in zip(own, pixels.tolist(), strict=True):
             self.pixels[number] += count
-        row, kind = active.nonzero()
-        self._waiting.append(np.stack([row, own[kind], active[row, kind]]))
+        unit, kind = active.nonzero()
+        self._waiting.append(np.stack([unit, own[kind], active[unit, kind]]))
         if sum(one.shape[1] for one in self._waiting) > MOST_COUNTS:
             self._waiting = [self.active()]
 
     def active(self) -> Integers:
-        """Return row, pattern and pixels, int64 [3, n], in order of row and pattern; nothing without a pixel."""
+        """Return unit, pattern and pixels, int64 [3, n], in order of unit and pattern; nothing without a pixel."""
         if not self._waiting:
             return np.empty((3, 0), np.int64)
-        row, pattern, pixels = np.concatenate(self._waiting, 1)
-        order = np.lexsort((pattern, row))
-        row, pattern, pixels = row[order], pattern[order], pixels[order]
-        new = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(pattern, prepend=-1))
-        return np.stack([row[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
+        unit, pattern, pixels = np.concatenate(self._waiting, 1)
+        order = np.lexsort((pattern, unit))
+        unit, pattern, pixels = unit[order], pattern[order], pixels[order]
+        new = np.flatnonzero(np.diff(unit, prepend=-1) | np.diff(pattern, prepend=-1))
+        return np.stack([unit[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
 
 
 def run(
@@ -176,7 +172,7 @@ def run(
     annotations: Sequence[Path],
     *,
     units: Sequence[int],
-    quantiles: Sequence[float],
+    quantile: Share,
 ) -> tuple[pa.Table, pa.Table]:
     """Count the active pixels of units at each pattern.
 
@@ -185,11 +181,11 @@ def run(
     Parameters
     ----------
     shards, annotations : all PROBE and ANNOTATIONS files of the probe, in order of image id.
-    quantiles : shares of all positions at which a unit is active; each gives overlaps of its own.
+    quantile : share of all positions at which a unit is active, or ``otsu``.
 
     Returns
     -------
-    Tables PATTERNS and OVERLAPS, the latter in order of quantile, unit and pattern.
+    Tables PATTERNS and OVERLAPS, the latter in order of unit and pattern.
 
     Raises
     ------
@@ -198,9 +194,9 @@ def run(
 
     Source: Bau et al., CVPR 2017, section 2.3.
     """
-    units, quantiles = sorted(units), sorted(quantiles)
+    units = sorted(units)
     maps = Maps(target, layer, shards, units)
-    least = limits(maps, quantiles).to(target.device)
+    least = limits(maps, quantile).to(target.device)
     ids = (row["image_id"] for row in pictures.rows(shards, columns=["image_id"]))
     known = by_image(annotations, ids)
     tally = Tally()
@@ -214,7 +210,7 @@ def run(
     if not tally.pixels:
         raise ValueError(f"{annotations[0]}: no image of the probe has an annotation")
     log.info("%d patterns at %d pixels", len(tally.pixels), sum(tally.pixels))
-    return _patterns(tally), _overlaps(tally, units, quantiles)
+    return _patterns(tally), _overlaps(tally, units)
 
 
 def _add(
@@ -237,7 +233,7 @@ def _add(
     all_pixels = np.bincount(numbers, minlength=len(patterns))
     placed = torch.from_numpy(numbers).to(maps.device)
     active = active_counts(maps, least, frame, pixels, placed, len(patterns))
-    tally.add(patterns, all_pixels, active.flatten(0, 1).cpu().numpy())
+    tally.add(patterns, all_pixels, active.cpu().numpy())
 
 
 def _patterns(tally: Tally) -> pa.Table:
@@ -253,8 +249,7 @@ def _patterns(tally: Tally) -> pa.Table:
     return tables.table(rows, tables.PATTERNS)
 
 
-def _overlaps(tally: Tally, units: Sequence[int], quantiles: Sequence[float]) -> pa.Table:
-    row, pattern, pixels = tally.active()
-    quantile, unit = np.divmod(row, max(1, len(units)))
-    columns = [np.array(quantiles)[quantile], np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
+def _overlaps(tally: Tally, units: Sequence[int]) -> pa.Table:
+    unit, pattern, pixels = tally.active()
+    columns = [np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
     return pa.Table.from_arrays([pa.array(one) for one in columns], schema=tables.OVERLAPS)

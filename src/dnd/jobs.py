@@ -19,7 +19,7 @@ import dnd
 PACKAGES = {
     **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
     **{name: name for name in ("tokenizers", "safetensors", "huggingface_hub", "openai", "numpy", "scipy", "pyarrow")},
-    **{"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "jinja2": "jinja2"},
+    **{"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "jinja2": "jinja2", "captum": "captum"},
 }
 """Module -> package, of those that a result may depend on."""
 

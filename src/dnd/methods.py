@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -52,7 +52,11 @@ class ClipDissectRecipe(RivalRecipe):
 class DissectionSettings(RivalRecipe):
     """What methods share that look at pixel masks."""
 
-    quantile: float = Field(0.005, gt=0, lt=1, description="share of positions at which a unit counts as active")
+    quantile: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
+        0.005,
+        description="share of positions at which a unit counts as active; `otsu`: of each unit its own, where Otsu's "
+        "method parts strong activations from weak ones",
+    )
     minimum: float = Field(0.04, ge=0, le=1, description="smallest IoU of a label; below it the unit stays unlabelled")
 
 

@@ -311,7 +311,7 @@ def _exemplars(
                 size=pictures.size(name),
                 box=box,
                 activation=one["activation"],
-                caption=caption,
+                caption=caption or "",  # rivals have none
                 whole=pictures.whole(name),
                 cutout=pictures.cutout(name, box),
                 heat=coloured(heat) if heat else None,

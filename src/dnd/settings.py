@@ -458,7 +458,7 @@ def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
 class Recipe(Method):
     """Describe-and-Dissect, from pooling to the final score."""
 
-    method: Literal["dnd"] = "dnd"
+    method: Literal["dnd"] = Field("dnd", description="Describe-and-Dissect; other methods and their keys follow below")
     exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
     captions: CaptionSettings
     concepts: ConceptSettings = Field(default_factory=ConceptSettings)

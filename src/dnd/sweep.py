@@ -13,9 +13,13 @@ from dnd.config import SLUG, Config, ConfigError
 
 OWN_FOLDERS = {
     "activations",
+    "audits",
     "benchmarks",
     "concepts",
+    "dissection",
+    "evaluation",
     "images",
+    "importance",
     "logs",
     "modules",
     "probe",

@@ -219,7 +219,6 @@ PATTERNS = pa.schema(
 )
 OVERLAPS = pa.schema(
     [
-        ("quantile", pa.float64()),  # share of all positions at which the unit is active
         ("unit", pa.int32()),
         ("pattern", pa.int32()),
         ("pixels", pa.int64()),  # at which the unit is active; a row for each that has any

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ MOST_VALUES = 2**26
 all of a layer's are fewer, the network runs only once."""
 COLUMNS = ["image_id", "width", "height", "image"]
 
+Share = float | Literal["otsu"]
 Batch = tuple[Sequence[Mapping[str, Any]], Tensor]
 """Rows of the probe, and their maps float32 [rows, units, h, w] on the target's device."""
 
@@ -113,16 +114,16 @@ class Largest:
     _held: int = 0
 
     def add(self, values: Tensor) -> None:
-        """Take in values float32 [units, n]; those that are not finite come last."""
+        """Take in values float32 [units, n]; those that are not finite count as the smallest of all."""
         self._parts.append(torch.where(values.isfinite(), values, -torch.inf))
         self._held += values.shape[1]
         if self._held >= max(2 * self.k, MOST_VALUES // 16 // len(values)):
             self._shrink()
 
-    def at(self, places: Sequence[int]) -> Tensor:
-        """Return the largest (0), second (1) ... values of each unit, float32 [places, units]; all are below k."""
+    def values(self) -> Tensor:
+        """Return the values of each unit, in no order, float32 [units, <= k]."""
         self._shrink()
-        return self._parts[0].sort(1, descending=True).values.T[list(places)]
+        return self._parts[0]
 
     def _shrink(self) -> None:
         joined = torch.cat(self._parts, 1)
@@ -131,42 +132,70 @@ class Largest:
         self._parts, self._held = [joined], joined.shape[1]
 
 
-def thresholds(target: Target, layer: str, shards: Sequence[Path], share: float, units: Sequence[int]) -> Tensor:
-    """Return for each unit the T that just this share of its activations exceeds, float32 [units] on the CPU.
+def otsu(values: Tensor) -> float:
+    """Return the T that parts a unit's activations into weak ones and strong ones, above T.
+
+    It is the activation at which the variance between the two groups is largest. Activations equal to the smallest,
+    which a ReLU makes of most, are left out, or the threshold would lie low between them and all others. Of units with
+    one or two different activations T is the smallest.
+
+    Parameters
+    ----------
+    values : float32 [n], in any order.
+
+    Source: Otsu, 1979, without a histogram.
+    """
+    finite = values[values.isfinite()]
+    if not len(finite):
+        return 0.0
+    low = finite.amin()
+    exact = finite[finite > low].sort(descending=True).values.double()
+    apart = exact[:-1] > exact[1:]
+    if not apart.any():
+        return float(low)
+    count = torch.arange(1, len(exact), dtype=torch.float64, device=values.device)
+    strong = exact.cumsum(0)
+    between = count / (len(exact) - count) * (strong[:-1] / count - exact.mean()).square()
+    return float(exact[1:][torch.where(apart, between, -1).argmax()])
+
+
+def thresholds(target: Target, layer: str, shards: Sequence[Path], share: Share, units: Sequence[int]) -> Tensor:
+    """Return for each unit the activation above which it counts as active, float32 [units] on the CPU.
 
     See :func:`limits`.
 
     Parameters
     ----------
     shards : all shards of the probe.
-    share : of the positions, in (0, 1).
+    share : of the positions, in (0, 1), or ``otsu``.
     """
-    return limits(Maps(target, layer, shards, units), [share])[0]
+    return limits(Maps(target, layer, shards, units), share)
 
 
-def limits(maps: Maps, shares: Sequence[float]) -> Tensor:
-    """Return for each unit the T that just a share of its activations exceeds, float32 [shares, units] on the CPU.
+def limits(maps: Maps, share: Share) -> Tensor:
+    """Return for each unit the T that just a share of its activations exceeds, float32 [units] on the CPU.
 
     P(a > T) is at most the share and comes as close as the number of positions and equal activations allow: T is the
-    unit's (floor(share x n) + 1)-th largest of n activations, one for each position of each probe image. It is exact,
-    save where more than ``MOST_VALUES`` activations would have to be kept: then the images whose ids have the smallest
-    hashes stand for all of them.
+    unit's (floor(share x n) + 1)-th largest of n activations, one for each position of each probe image. With ``otsu``
+    each unit has a share of its own: see :func:`otsu`. T is exact, save where more than ``MOST_VALUES`` activations
+    would have to be kept: then the images whose ids have the smallest hashes stand for all of them.
 
     Source: Bau et al., CVPR 2017, section 2.2 (``quantile_threshold`` of the released NetDissect-Lite, which
     interpolates between two activations).
     """
     if not maps.units:
-        return torch.empty(len(shares), 0)
+        return torch.empty(0)
+    part = 1.0 if share == "otsu" else share
     images, wanted = tables.count(maps.shards), None
-    enough = max(1, int(MOST_VALUES / (len(maps.units) * maps.positions * max(shares))))
+    enough = max(1, int(MOST_VALUES / (len(maps.units) * maps.positions * part)))
     if enough < images:
         log.info("thresholds of %s from %d of %d images", maps.layer, enough, images)
         ids = tables.read(list(maps.shards), tables.PROBE, ["image_id"])["image_id"].to_pylist()
         images, wanted = enough, set(sorted(ids, key=lambda one: hashlib.sha256(one.encode()).digest())[:enough])
-    places = [math.floor(share * images * maps.positions) for share in shares]
-    largest = Largest(max(places) + 1)
+    largest = Largest(math.floor(part * images * maps.positions) + 1)
     with tqdm(total=images, desc="thresholds", unit="image", mininterval=5) as bar:
         for rows, found in maps.batches(wanted):
             largest.add(found.transpose(0, 1).flatten(1))
             bar.update(len(rows))
-    return largest.at(places).cpu()
+    values = largest.values()
+    return torch.tensor([otsu(one) for one in values]) if share == "otsu" else values.amin(1).cpu()

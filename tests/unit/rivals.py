@@ -42,7 +42,7 @@ def layer(folder, values, colours=None, controls=None):
 def _topk(unit, column, names, places):
     finite = np.where(np.isfinite(column), column, -np.inf)
     order = [i for i in np.argsort(-finite, kind="stable")[:KEPT] if np.isfinite(column[i])]
-    low, high = np.nanmin(column), np.nanmax(column)
+    low, high = column[np.isfinite(column)].min(), column[np.isfinite(column)].max()
     return {
         "unit": unit,
         "image_ids": [names[i] for i in order],

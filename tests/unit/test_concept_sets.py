@@ -58,16 +58,17 @@ def test_the_files_of_the_world_are_what_the_command_writes(tmp_path, file, argu
 
 
 def test_the_world_has_one_right_answer_for_every_unit_of_one_concept():
-    meanings = {label: parse(label) for label in concept_sets.conjunctions()}
-    for unit in [*planted_units(), *planted_units(7), *class_units()]:
+    right = {}
+    for label in concept_sets.conjunctions():
+        right.setdefault(parse(label).tobytes(), []).append(label)
+    for unit in [*planted_units(), *class_units()]:
         if len(unit.words) == 1:
-            right = [label for label, meaning in meanings.items() if np.array_equal(meaning, unit.extension())]
-            assert right == [unit.label]
+            assert right[unit.extension().tobytes()] == [unit.label]
 
 
 def test_disjunctions_hold_right_answers_for_units_of_two_values():
     meanings = [parse(label) for label in concept_sets.disjunctions()]
-    for unit in [*planted_units(), *planted_units(7)]:
+    for unit in planted_units():
         if len(unit.words) == 2 and all(len(words) == 1 for words in unit.words):
             assert max(iou(meaning, unit.extension()) for meaning in meanings) == 1
 

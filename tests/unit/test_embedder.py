@@ -10,8 +10,10 @@ import transformers
 from PIL import Image
 from tiny_models import one_thread  # noqa: F401
 
-from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd.hub import ModelError
 from dnd.settings import EmbedderSettings
+from dnd.shapeworld import grammar, render
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
 
@@ -176,5 +178,5 @@ def test_a_text_that_is_too_long_is_cut_and_told(folder, caplog):
 
 @pytest.mark.parametrize("family", ["dinov2", "clip_of_images"])
 def test_models_without_a_text_side_are_refused(folder, family):
-    with pytest.raises(ModelError, match="embedder: model .* reads no texts: choose one such as CLIP"):
+    with pytest.raises(ModelError, match=r"embedder: model .* reads no texts: choose one such as CLIP"):
         text_embedder(folder(family))

@@ -86,12 +86,13 @@ def test_log_probability_counts_up_to_the_first_stop():
 
 
 def searched(model, features, length, width):
+    seen, words = model.look(features), model.vocabulary
+
     def step(tokens, state):
-        logs, state, _ = model.step(features.expand(len(tokens), -1, -1), tokens, state)
+        logs, state, _ = model.step(seen.spread(len(tokens)), tokens, state)
         return logs, state
 
-    words = model.vocabulary
-    return milan_decoding.beam_search(step, model.initial(features), words.start, words.stop, length, width)
+    return milan_decoding.beam_search(step, model.initial(seen), words.start, words.stop, length, width)
 
 
 def exhaustive(model, features, length):
@@ -138,12 +139,13 @@ def test_a_beam_keeps_the_best_beginnings():
 
 def test_greedy_follows_the_most_probable_token():
     model, features = tiny(seed=3), torch.randn(1, 4, FEATURES)
+    seen = model.look(features)
 
     def step(tokens, state):
-        logs, state, _ = model.step(features, tokens, state)
+        logs, state, _ = model.step(seen, tokens, state)
         return logs, state
 
-    found = milan_decoding.greedy(step, model.initial(features), WORDS.start, WORDS.stop, 6)
+    found = milan_decoding.greedy(step, model.initial(seen), WORDS.start, WORDS.stop, 6)
     read = torch.cat([torch.tensor([WORDS.start]), found[:-1]])
     assert model(features, read[None])[0].argmax(-1)[0].tolist() == found.tolist()
     assert len(found) == 6 or found[-1] == WORDS.stop

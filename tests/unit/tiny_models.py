@@ -334,6 +334,20 @@ def clip(folder):
     return save(folder, transformers.CLIPModel(config), images)
 
 
+def clip_with_texts(folder):
+    """As published, with a tokenizer."""
+    clip(folder)
+    tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def clip_of_images(folder):
+    """The tower of images alone, as it can be saved."""
+    config = transformers.CLIPVisionConfig(**VISION, projection_dim=12)
+    images = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=PIXELS["size"])
+    return save(folder, transformers.CLIPVisionModelWithProjection(config), images)
+
+
 def siglip(folder):
     config = transformers.SiglipConfig(text_config=LAYER | {"vocab_size": SIZE}, vision_config=VISION)
     images = transformers.SiglipImageProcessor(**PIXELS)

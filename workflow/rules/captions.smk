@@ -14,6 +14,7 @@ rule captions:
     params:
         recipe=recipe_name,
         captions=recipe_part("captions"),
+        square=recipe_part("square"),
         code=code("captions"),
     message:
         "caption the exemplars of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"

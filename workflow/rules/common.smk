@@ -15,7 +15,7 @@ sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed pac
 try:
     from dnd import leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, sources
+    from dnd import probe_sources, requirements, sources
     from dnd.config import ConfigError, file_of, load
     from dnd.settings import COMPUTE, EvaluationSettings
     from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
@@ -39,6 +39,7 @@ try:
             raise
         sweep_layers, unknown = [], error
     slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
+    requirements.check(settings, sweep_layers)
     plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
 except ConfigError as error:
     raise WorkflowError(f"configuration:\n{error}") from None
@@ -192,6 +193,12 @@ def all_units_of(wildcards):
 def recipe_file(key):
     """An input function that returns a file of the user's that a job's recipe names."""
     return lambda wildcards: here([str(getattr(recipe_of(wildcards), key))])
+
+
+def prompts_of(wildcards):
+    """The files of what a job's recipe asks the language model."""
+    asked = recipe_of(wildcards).concepts
+    return here([str(path) for path in (asked.prompt, asked.simplify, asked.again) if path])
 
 
 def annotation_files(wildcards):

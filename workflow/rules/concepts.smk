@@ -2,7 +2,7 @@ rule concepts:
     input:
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
-        prompt=lambda wildcards: here([str(recipe_of(wildcards).concepts.prompt)]),
+        prompt=prompts_of,
         model=weights(settings.llm.model),
         template=chat_template(),
         probe=lambda wildcards: probe_shards(wildcards) if recipe_of(wildcards).concepts.show_images else [],
@@ -19,6 +19,7 @@ rule concepts:
     threads: 2
     params:
         concepts=recipe_part("concepts"),
+        square=recipe_part("square"),
         model=[settings.llm.model, settings.llm.revision, settings.llm.max_model_len, settings.llm.chat_template],
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [

@@ -16,7 +16,7 @@ rule exemplars:
         factory=code_of_target,
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=units_of,
-        pooling=recipe_part("pooling"),
+        pooling=recipe_part("pooling_of_views"),
         sign=recipe_part("sign"),
         exemplars=recipe_part("exemplars"),
         code=code("exemplars"),

@@ -15,6 +15,6 @@ found = captions.run(
     snakemake.input.probe,
     settings,
     Store(snakemake.config["store"] + "/captions"),
-    getattr(snakemake.params, "square", None),
+    snakemake.params.square,
 )
 tables.write(snakemake.output[0], found, tables.CAPTIONS, origin=job.origin())

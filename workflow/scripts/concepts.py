@@ -26,7 +26,7 @@ layers = [
 if settings.show_images:
     with TemporaryDirectory(prefix="dnd-views-") as folder:
         places = {pictures.place(row) for _, _, exemplars in layers for row in exemplars.to_pylist()}
-        names = views.write(places, snakemake.input.probe, Path(folder), getattr(params, "square", None))
+        names = views.write(places, snakemake.input.probe, Path(folder), params.square)
         units = [unit for layer in layers for unit in concepts.unit_images(*layer, names)]
         found, answers = concepts.propose(units, ask, settings, partial(views.url, Path(folder)))
 else:

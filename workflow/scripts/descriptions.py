@@ -1,4 +1,4 @@
-"""In: scores of a layer, its activations, exemplars and captions of our method. Out: DESCRIPTIONS as Parquet and CSV."""
+"""In: scores of a layer, its activations, exemplars and captions of our method. Out: DESCRIPTIONS, Parquet and CSV."""
 
 from dnd import descriptions, jobs, tables
 from dnd.sweep import units

@@ -27,7 +27,7 @@ if snakemake.input.get("images"):
         probe_shards=snakemake.input.probe,
         pooling=params.pooling,
         weights=ScoreSettings(**params.scores),
-        square=getattr(params, "square", None),
+        square=params.square,
     )
 else:
     found = scores.by_votes(concepts)

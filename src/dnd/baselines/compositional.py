@@ -140,21 +140,6 @@ def _written(option: _Options, concept: int, known: Vocabulary, iou: float, scor
     return Found(formula, iou, score, holds)
 
 
-def best_quantile(
-    tried: Sequence[Counts], known: Vocabulary, *, length: int, beam: int, discount: float
-) -> list[Found]:
-    """Return the formulas of :func:`search` for the quantile, of those tried, that gives the best one.
-
-    Parameters
-    ----------
-    tried : a unit's active pixels, float64 [patterns], by ascending quantile; of equal ones the first counts.
-
-    The published method has one quantile for all units.
-    """
-    found = [search(counts, known, length=length, beam=beam, discount=discount) for counts in tried]
-    return max(found, key=lambda beam: beam[0].score if beam else 0.0, default=[])
-
-
 def run(
     recipe: CompositionalRecipe, patterns: pa.Table, overlaps: pa.Table, *, topk: Path, units: Sequence[int]
 ) -> pa.Table:
@@ -171,9 +156,9 @@ def run(
     name = phrasing(known.concepts)
     chosen = sorted(set(units) & set(inputs.live_units(topk)))
     best = []
-    for unit, tried in tqdm(active(overlaps, chosen, len(known.pixels)), SOURCE, len(chosen), mininterval=5):
+    for unit, counts in tqdm(active(overlaps, chosen, len(known.pixels)), SOURCE, len(chosen), mininterval=5):
         candidates: dict[str, float] = {}
-        found = best_quantile(tried, known, length=recipe.length, beam=recipe.beam, discount=recipe.discount)
+        found = search(counts, known, length=recipe.length, beam=recipe.beam, discount=recipe.discount)
         for one in found[: inputs.CANDIDATES]:
             log.info("unit %d: %s, IoU %.6f", unit, one.formula, one.iou)
             if one.iou >= recipe.minimum:

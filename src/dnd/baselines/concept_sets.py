@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the shape world's concepts: those of every kind, which hold a right answer for a unit of one concept."""
     parser = argparse.ArgumentParser(prog="python -m dnd.baselines.concept_sets", description=main.__doc__)
     parser.add_argument("file", type=Path, help="such as resources/shapeworld/concepts.txt")
-    parser.add_argument("--either", action="store_true", help="add either of two values, such as `red objects or stars`")
+    parser.add_argument(
+        "--either", action="store_true", help="add either of two values, such as `red objects or stars`"
+    )
     asked = parser.parse_args(arguments)
     concepts = [*conjunctions(), *(disjunctions() if asked.either else [])]
     with replaced(asked.file) as partial:

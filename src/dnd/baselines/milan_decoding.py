@@ -119,13 +119,14 @@ def descriptions(
     count : descriptions at most.
     """
     vocabulary = describer.vocabulary
-    spread = features[None].expand(beam, -1, -1)
+    seen = describer.look(features[None])
+    spread = seen.spread(beam)
 
     def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
         logs, state, _ = describer.step(spread, tokens.to(features.device), state)
         return logs, state
 
-    found = beam_search(step, describer.initial(features[None]), vocabulary.start, vocabulary.stop, length, beam)
+    found = beam_search(step, describer.initial(seen), vocabulary.start, vocabulary.stop, length, beam)
     found = reranked(found, lm_scores(describer, found.tokens), penalty)
     best: dict[str, float] = {}
     for tokens, score in zip(found.tokens.tolist(), found.scores.tolist(), strict=True):

@@ -168,10 +168,9 @@ class Attention(nn.Module):
         self.key_to_hidden = nn.Linear(key, width)
         self.output = nn.Sequential(nn.Linear(width, 1), nn.Softmax(dim=1))
 
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return the weights [n, keys] of keys [n, keys, key] for queries [n, query]."""
-        hidden = torch.tanh(self.query_to_hidden(query)[:, None] + self.key_to_hidden(keys))
-        return self.output(hidden)[..., 0]
+    def forward(self, query: Tensor, projected: Tensor) -> Tensor:
+        """Return the weights [n, keys] for queries [n, query]; ``projected`` is ``key_to_hidden`` of the keys."""
+        return self.output(torch.tanh(self.query_to_hidden(query)[:, None] + projected))[..., 0]
 
 
 class LanguageModel(nn.Module):
@@ -186,6 +185,17 @@ class LanguageModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return log-probabilities [n, length, words] of what follows each token of int64 [n, length]."""
         return self.output(self.lstm(self.embedding(tokens))[0])
+
+
+class Exemplars(NamedTuple):
+    """What a unit's exemplars look like: features float [n, exemplars, features], and the attention's keys of them."""
+
+    features: Tensor
+    keys: Tensor
+
+    def spread(self, count: int) -> Exemplars:
+        """Return those of one unit so many times."""
+        return Exemplars(self.features.expand(count, -1, -1), self.keys.expand(count, -1, -1))
 
 
 class State(NamedTuple):
@@ -230,38 +240,43 @@ class Describer(nn.Module):
         self.lstm = nn.LSTMCell(embedding + features, hidden)
         self.output = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, words), nn.LogSoftmax(dim=-1))
 
-    def initial(self, features: Tensor) -> State:
-        """Return the state before the first word, for the exemplars' features [n, exemplars, features]."""
-        mean = features.mean(1)
+    def look(self, features: Tensor) -> Exemplars:
+        """Return exemplars of their features float [n, exemplars, features]."""
+        return Exemplars(features, self.attend.key_to_hidden(features))
+
+    def initial(self, seen: Exemplars) -> State:
+        """Return the state before the first word."""
+        mean = seen.features.mean(1)
         return State(self.init_h(mean), self.init_c(mean))
 
-    def step(self, features: Tensor, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+    def step(self, seen: Exemplars, tokens: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         """Read one token of each description.
 
         Parameters
         ----------
-        features : float [n, exemplars, features]
+        seen : exemplars of n units.
         tokens : int64 [n]
 
         Returns
         -------
         Log-probabilities [n, words] of the next token, the next state, and the attention [n, exemplars].
         """
-        weights = self.attend(state.h, features)
-        seen = (weights[..., None] * features).sum(1) * self.feature_gate(state.h)
-        state = State(*self.lstm(torch.cat([self.embedding(tokens), seen], dim=1), tuple(state)))
+        weights = self.attend(state.h, seen.keys)
+        looked_at = (weights[:, None] @ seen.features)[:, 0] * self.feature_gate(state.h)
+        state = State(*self.lstm(torch.cat([self.embedding(tokens), looked_at], dim=1), tuple(state)))
         return self.output(state.h), state, weights
 
     def forward(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Read whole descriptions int64 [n, length], start token first.
+        """Read whole descriptions int64 [n, length], start token first, of features float [n, exemplars, features].
 
         Returns
         -------
         Log-probabilities [n, length, words] of what follows each token, and the attentions [n, length, exemplars].
         """
-        state, logs, weights = self.initial(features), [], []
+        seen = self.look(features)
+        state, logs, weights = self.initial(seen), [], []
         for column in tokens.T:
-            log, state, weight = self.step(features, column, state)
+            log, state, weight = self.step(seen, column, state)
             logs.append(log)
             weights.append(weight)
         return torch.stack(logs, 1), torch.stack(weights, 1)

@@ -48,25 +48,11 @@ def best_of_categories(counts: Counts, known: Vocabulary) -> Iterator[dict[str, 
         }
 
 
-def best_quantile(found: Sequence[Counts], known: Vocabulary) -> list[dict[str, Any]]:
-    """Return the rows of :func:`best_of_categories` for the quantile, of those tried, that gives the largest IoU.
-
-    Parameters
-    ----------
-    found : a unit's active pixels, float64 [patterns], by ascending quantile; of equal ones the first counts.
-
-    The published method has one quantile for all units. A unit that stands for a tenth of all pixels and another that
-    stands for a hundredth can then not both be described well.
-    """
-    tried = [list(best_of_categories(counts, known)) for counts in found or [np.zeros(len(known.pixels))]]
-    return max(tried, key=lambda rows: max(row["iou"] for row in rows))
-
-
 def report(patterns: pa.Table, overlaps: pa.Table, units: Sequence[int]) -> pa.Table:
     """Return the DISSECTION table: of each unit and category the best concept, in order of unit and category."""
     known = vocabulary(patterns)
     found = active(overlaps, units, len(known.pixels))
-    rows = [{"unit": unit, **row} for unit, counts in found for row in best_quantile(counts, known)]
+    rows = [{"unit": unit, **row} for unit, counts in found for row in best_of_categories(counts, known)]
     return tables.table(rows, tables.DISSECTION)
 
 

@@ -100,22 +100,18 @@ def vocabulary(patterns: pa.Table) -> Vocabulary:
     )
 
 
-def active(overlaps: pa.Table, units: Sequence[int], patterns: int) -> Iterator[tuple[int, list[Counts]]]:
-    """Yield units, ascending, with their active pixels of each pattern, float64 [patterns], by ascending quantile.
+def active(overlaps: pa.Table, units: Sequence[int], patterns: int) -> Iterator[tuple[int, Counts]]:
+    """Yield units, ascending, with their active pixels of each pattern, float64 [patterns].
 
     Parameters
     ----------
     overlaps : table OVERLAPS.
     patterns : how many there are.
     """
-    ordered = overlaps.sort_by([("unit", "ascending"), ("quantile", "ascending")])
-    unit, quantile, pattern, pixels = (ordered[name].to_numpy() for name in ("unit", "quantile", "pattern", "pixels"))
+    ordered = overlaps.sort_by("unit")
+    unit, pattern, pixels = (ordered[name].to_numpy() for name in ("unit", "pattern", "pixels"))
     for one in sorted(units):
         first, end = np.searchsorted(unit, [one, one + 1])
-        found = []
-        for share in np.unique(quantile[first:end]):
-            own = slice(*(first + np.searchsorted(quantile[first:end], share, side) for side in ("left", "right")))
-            counts = np.zeros(patterns)
-            counts[pattern[own]] = pixels[own]
-            found.append(counts)
+        found = np.zeros(patterns)
+        found[pattern[first:end]] = pixels[first:end]
         yield one, found

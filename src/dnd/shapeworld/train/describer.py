@@ -32,7 +32,7 @@ TRUNK = "target"
 """Whose trunk is the encoder."""
 IMAGES = 10000
 """Renders that the units' exemplars are chosen from."""
-EXEMPLARS, ANNOTATORS, BATCH, LENGTH = 15, 3, 96, 15
+EXEMPLARS, ANNOTATORS, BATCH, LENGTH = 15, 3, 64, 15
 SUBSET = 1200
 """Images of the smallest subset of renders that exemplars are the best of; a probe has about as many."""
 MADE = 150
@@ -200,8 +200,8 @@ def scaled(model: Describer, scale: Tensor) -> None:
 
 
 def _train_lm(model: Describer, units: Sequence[Annotated], checkpoint: Path) -> None:
+    assert model.lm is not None
     lm, planted = model.lm, _planted(units)
-    assert lm is not None
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([2, step])

@@ -18,7 +18,6 @@ from dnd.methods import (
     LineRecipe,
     MilanRecipe,
     NetworkDissectionRecipe,
-    RandomRecipe,
 )
 from dnd.settings import (
     AuditSettings,
@@ -54,8 +53,7 @@ AnyRecipe = Annotated[
     | Annotated[InvertRecipe, Tag("invert")]
     | Annotated[MilanRecipe, Tag("milan")]
     | Annotated[LineRecipe, Tag("line")]
-    | Annotated[ForeignRecipe, Tag("foreign")]
-    | Annotated[RandomRecipe, Tag("random")],
+    | Annotated[ForeignRecipe, Tag("foreign")],
     Discriminator(_method),
 ]
 

@@ -90,7 +90,7 @@ def layer_rows(
         SHUFFLED: shuffled(own),
     }
     if concepts:
-        labelled[RANDOM] = list(random_concepts([row["unit"] for row in named], concepts, name).values())
+        labelled[RANDOM] = list(random_concepts([row["unit"] for row in named], concepts).values())
     found = []
 
     def add(method: str, unit: int, metric: str, value: float) -> None:

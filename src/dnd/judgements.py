@@ -312,7 +312,7 @@ def labels_of(path: str | Path) -> dict[int, str | None]:
 
 def with_baselines(described: Described, concepts: Sequence[str]) -> dict[str, Mapping[int, str | None]]:
     """Return method or baseline -> unit -> label, of a row of the sweep."""
-    return {described.method: described.labels, **baseline_labels(described.labels, concepts, described.name)}
+    return {described.method: described.labels, **baseline_labels(described.labels, concepts)}
 
 
 def distinct_labels(described: Sequence[Described], concepts: Sequence[str]) -> list[str]:

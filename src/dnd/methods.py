@@ -102,7 +102,7 @@ class MilanRecipe(RivalRecipe):
 
 
 class LineRecipe(RivalRecipe):
-    """LINE (arXiv 2604.08039): a language model proposes, the generator draws, the next prompt tells the activations."""
+    """LINE (arXiv 2604.08039): a language model proposes, the generator draws, the next prompt tells activations."""
 
     method: Literal["line"]
     rounds: int = Field(10, ge=1, description="proposals at most")
@@ -137,12 +137,3 @@ class ForeignRecipe(RivalRecipe):
     layers: dict[str, str] = Field(
         default_factory=dict, description="name of a layer in this sweep -> its name in the file, where they differ"
     )
-
-
-class RandomRecipe(RivalRecipe):
-    """A random concept for every unit: the floor that any method has to rise above."""
-
-    method: Literal["random"]
-    concepts: Path = Field(description="text file of concepts, one per line")
-    seed: int = Field(0, ge=0, description="another seed, other labels")
-

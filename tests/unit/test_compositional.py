@@ -82,7 +82,7 @@ def test_planted_formulas_are_found():
     planted = [a & b, c | e, b & ~d, a & b & c, (c & d) | e, (a & ~b) & ~c, c | d | e]
     for seed, formula in enumerate(planted):
         world = World(seed, 2000)
-        found = search(world.counts(world.noisy(formula.truth(world.labels), 0.03)), world.known)
+        found = search(world.counts(world.noisy(formula.truth(world.labels), 0.03)), world.known, beam=15)
         assert np.array_equal(found[0].formula.truth(world.labels), formula.truth(world.labels)), formula
 
 
@@ -96,9 +96,9 @@ def test_a_formula_that_says_the_same_at_greater_length_is_not_listed():
 
 def test_the_discount_prefers_short_formulas():
     world = World(1, 4000)
-    flags = world.noisy(world.labels["a"], 0.02) & ~(world.labels["f"] & world.labels["e"])
+    flags = world.noisy(world.labels["a"] & ~world.labels["e"], 0.02)
     assert search(world.counts(flags), world.known)[0].formula.length > 1
-    assert search(world.counts(flags), world.known, discount=0.8)[0].formula == Concept("a")
+    assert search(world.counts(flags), world.known, discount=0.6)[0].formula == Concept("a")
 
 
 def test_a_silent_unit_has_no_formula():
@@ -126,7 +126,7 @@ def test_run_names_formulas_and_leaves_out_the_poor_and_the_idle(tmp_path):
 def planted(tmp_path_factory):
     """Known answers of the embedded network and, for a small probe, its concepts and the active pixels."""
     folder, network = tmp_path_factory.mktemp("planted"), ROOT / "resources/shapeworld/target"
-    probe = write_probe(folder / "p.parquet", {f"{i:06d}.png": png(draw(4, i)[1]) for i in range(240)})
+    probe = write_probe(folder / "p.parquet", {f"{i:06d}.png": png(draw(4, i)[1]) for i in range(160)})
     with tables.writing(folder / "a.parquet", tables.ANNOTATIONS) as write:
         for part in annotations.run("p", {"p": ProbeSettings(source="shapeworld")}, probe):
             write(part)
@@ -149,6 +149,7 @@ def planted(tmp_path_factory):
     return answers, *found
 
 
+@pytest.mark.slow
 def test_planted_conjunctions_and_disjunctions_are_found(planted):
     answers, found, shared = planted
     known = vocabulary(found)

@@ -1,13 +1,10 @@
 """Concept sets: text files as they are published, the shape world's own, and random labels from them."""
 
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from dnd import tables
-from dnd.baselines import concept_sets, random_concepts
+from dnd.baselines import concept_sets
 from dnd.baselines.concept_sets import ConceptSetError
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.train.planting import class_units, planted_units
@@ -71,23 +68,3 @@ def test_disjunctions_hold_right_answers_for_units_of_two_values():
     for unit in planted_units():
         if len(unit.words) == 2 and all(len(words) == 1 for words in unit.words):
             assert max(iou(meaning, unit.extension()) for meaning in meanings) == 1
-
-
-def test_random_concepts_are_spread_evenly_and_repeat():
-    concepts = [f"c{i}" for i in range(10)]
-    drawn = [random_concepts.chosen(concepts, 0, "net", "layer", unit) for unit in range(2000)]
-    assert drawn == [random_concepts.chosen(concepts, 0, "net", "layer", unit) for unit in range(2000)]
-    counts = Counter(drawn)
-    # a tenth each, within four standard deviations
-    assert all(abs(counts[concept] - 200) < 4 * np.sqrt(2000 * 0.1 * 0.9) for concept in concepts)
-    for other in (("net", "other"), ("twin", "layer")):
-        others = [random_concepts.chosen(concepts, 0, *other, unit) for unit in range(2000)]
-        assert 100 < sum(a == b for a, b in zip(drawn, others, strict=True)) < 300
-    assert drawn != [random_concepts.chosen(concepts, 1, "net", "layer", unit) for unit in range(2000)]
-
-
-def test_random_labels_go_to_asked_units_that_live():
-    found = random_concepts.run(["a", "b"], 0, name="net", layer="x", live=[0, 1, 3], units=[3, 2, 1])
-    assert found.schema.equals(tables.SCORES)
-    assert found["unit"].to_pylist() == [1, 3]
-    assert set(found["source"].to_pylist()) == {"random"}

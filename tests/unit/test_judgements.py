@@ -106,12 +106,12 @@ def test_class_names_are_compared_by_the_cosine_of_their_texts():
 
 def test_baselines_know_the_labels_but_not_the_units():
     labels = {3: "a", 5: "a", 7: "b", 9: None}
-    found = baseline_labels(labels, ["x", "y"], "row")
+    found = baseline_labels(labels, ["x", "y"])
     assert set(found["constant"].values()) == {"a"}
     assert sorted(map(str, found["shuffled"].values())) == sorted(map(str, labels.values()))
     assert set(found[RANDOM].values()) <= {"x", "y"}
-    assert found == baseline_labels(labels, ["x", "y"], "row")
-    assert RANDOM not in baseline_labels(labels, [], "row")
+    assert found == baseline_labels(labels, ["x", "y"])
+    assert RANDOM not in baseline_labels(labels, [])
 
 
 def test_renders_show_what_the_label_denotes_and_nothing_for_other_labels():

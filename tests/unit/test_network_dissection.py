@@ -90,7 +90,7 @@ def test_the_smallest_iou_is_good_enough(tmp_path):
 
 def test_names_are_the_worlds_where_all_concepts_are(tmp_path):
     topk = write_topk(tmp_path / "topk.parquet", {0: None})
-    world = patterns([([("colour", "red")], ["colour"], 10), ([("group", "warm")], ["colour"], 10)])
+    world = patterns([([("colour", "red")], ["colour", "group"], 10), ([("group", "warm")], ["colour", "group"], 10)])
     recipe = NetworkDissectionRecipe(method="network-dissection")
     found = network_dissection.run(recipe, world, overlaps({0: [9, 2]}), topk=topk, units=[0])[0]
     assert found["concept"].to_pylist() == ["red objects", "warm colours"]

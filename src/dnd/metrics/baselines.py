@@ -24,21 +24,18 @@ def shuffled(labels: Sequence[str | None], seed: int = 0) -> list[str | None]:
     return [labels[i] for i in np.random.default_rng(seed).permutation(len(labels))]
 
 
-def random_concepts(units: Iterable[int], concepts: Sequence[str], place: str) -> dict[int, str]:
-    """Return for each unit a concept of a list, by a hash of the place and the unit."""
-    return {unit: concepts[int(key("random concept", place, unit)[:15], 16) % len(concepts)] for unit in units}
+def random_concepts(units: Iterable[int], concepts: Sequence[str]) -> dict[int, str]:
+    """Return for each unit a concept of a list, by a hash of its number: the same beside every method."""
+    return {unit: concepts[int(key("random concept", unit)[:15], 16) % len(concepts)] for unit in units}
 
 
-def baseline_labels(
-    labels: Mapping[int, str | None], concepts: Sequence[str], place: str
-) -> dict[str, dict[int, str | None]]:
+def baseline_labels(labels: Mapping[int, str | None], concepts: Sequence[str]) -> dict[str, dict[int, str | None]]:
     """Return baseline -> unit -> label, for the units that a method was asked about.
 
     Parameters
     ----------
     labels : unit -> the method's label.
     concepts : for random ones; when empty there is no such baseline.
-    place : what the random choice depends on beside the unit.
     """
     units = sorted(labels)
     most = constant_label(labels.values())
@@ -47,5 +44,5 @@ def baseline_labels(
         SHUFFLED: dict(zip(units, shuffled([labels[unit] for unit in units]), strict=True)),
     }
     if concepts:
-        found[RANDOM] = dict(random_concepts(units, concepts, place))
+        found[RANDOM] = dict(random_concepts(units, concepts))
     return found

@@ -6,8 +6,10 @@ BIN := .venv/bin
 # After the set-up nothing needs the network: the embedded world's models lie in the repository.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
 
+EVALUATION := config/evaluation/config.yaml
+
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo test test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision demo evaluate test test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -21,6 +23,11 @@ vision: ## build .venv only
 demo: setup ## describe the units of the embedded network; prints time, memory, accuracy and where the page is
 	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/snakemake
 	@$(OFFLINE) $(BIN)/python -m dnd.evaluation results/demo
+
+evaluate: setup ## compare every method on three test networks; writes results/evaluation and docs/evaluation.md
+	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/python -m dnd.serve $(EVALUATION) -- \
+		$(BIN)/snakemake evaluate --configfile $(EVALUATION)
+	$(OFFLINE) $(BIN)/python -m dnd.evaluation_docs $(EVALUATION) docs
 
 test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit

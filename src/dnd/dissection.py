@@ -144,25 +144,26 @@ class Tally:
     _waiting: list[Integers] = field(default_factory=list)
 
     def add(self, patterns: Sequence[Pattern], pixels: Integers, active: Integers) -> None:
-        """Take in an image: its patterns, pixels of each [patterns], and active ones [units, patterns]."""
+        """Take in an image: its patterns, pixels of each [patterns], and active ones [rows, patterns]."""
         own = np.array([self.numbers.setdefault(one, len(self.numbers)) for one in patterns])
         self.pixels += [0] * (len(self.numbers) - len(self.pixels))
         for number, count in zip(own, pixels.tolist(), strict=True):
             self.pixels[number] += count
-        unit, kind = active.nonzero()
-        self._waiting.append(np.stack([unit, own[kind], active[unit, kind]]))
-        if sum(one.shape[1] for one in self._waiting) > MOST_COUNTS:
+        row, kind = active.nonzero()
+        self._waiting.append(np.stack([row, own[kind], active[row, kind]]))
+        # a fresh pile may grow as large as the sorted one, so that sorting stays a small part of the work
+        if sum(one.shape[1] for one in self._waiting[1:]) > max(MOST_COUNTS, self._waiting[0].shape[1]):
             self._waiting = [self.active()]
 
     def active(self) -> Integers:
-        """Return unit, pattern and pixels, int64 [3, n], in order of unit and pattern; nothing without a pixel."""
+        """Return row, pattern and pixels, int64 [3, n], in order of row and pattern; nothing without a pixel."""
         if not self._waiting:
             return np.empty((3, 0), np.int64)
-        unit, pattern, pixels = np.concatenate(self._waiting, 1)
-        order = np.lexsort((pattern, unit))
-        unit, pattern, pixels = unit[order], pattern[order], pixels[order]
-        new = np.flatnonzero(np.diff(unit, prepend=-1) | np.diff(pattern, prepend=-1))
-        return np.stack([unit[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
+        row, pattern, pixels = np.concatenate(self._waiting, 1)
+        order = np.lexsort((pattern, row))
+        row, pattern, pixels = row[order], pattern[order], pixels[order]
+        new = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(pattern, prepend=-1))
+        return np.stack([row[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
 
 
 def run(
@@ -172,7 +173,7 @@ def run(
     annotations: Sequence[Path],
     *,
     units: Sequence[int],
-    quantile: Share,
+    quantiles: Sequence[Share],
 ) -> tuple[pa.Table, pa.Table]:
     """Count the active pixels of units at each pattern.
 
@@ -181,11 +182,11 @@ def run(
     Parameters
     ----------
     shards, annotations : all PROBE and ANNOTATIONS files of the probe, in order of image id.
-    quantile : share of all positions at which a unit is active, or ``otsu``.
+    quantiles : share of all positions at which a unit is active, or ``otsu``; each gives overlaps of its own.
 
     Returns
     -------
-    Tables PATTERNS and OVERLAPS, the latter in order of unit and pattern.
+    Tables PATTERNS and OVERLAPS, the latter in order of quantile, unit and pattern.
 
     Raises
     ------
@@ -194,9 +195,9 @@ def run(
 
     Source: Bau et al., CVPR 2017, section 2.3.
     """
-    units = sorted(units)
+    units, quantiles = sorted(units), sorted(set(quantiles), key=str)
     maps = Maps(target, layer, shards, units)
-    least = limits(maps, quantile).to(target.device)
+    least = torch.stack([limits(maps, one) for one in quantiles]).to(target.device)
     ids = (row["image_id"] for row in pictures.rows(shards, columns=["image_id"]))
     known = by_image(annotations, ids)
     tally = Tally()
@@ -210,7 +211,7 @@ def run(
     if not tally.pixels:
         raise ValueError(f"{annotations[0]}: no image of the probe has an annotation")
     log.info("%d patterns at %d pixels", len(tally.pixels), sum(tally.pixels))
-    return _patterns(tally), _overlaps(tally, units)
+    return _patterns(tally), _overlaps(tally, units, quantiles)
 
 
 def _add(
@@ -221,7 +222,7 @@ def _add(
     least: Tensor,
     preprocess: Preprocess,
 ) -> None:
-    """Count the pixels of one image."""
+    """Count the pixels of one image; ``least`` float32 [quantiles, units]."""
     size = row["width"], row["height"]
     for one in annotations:
         if one.mask is not None and one.mask.shape != size[::-1]:
@@ -232,7 +233,7 @@ def _add(
     numbers, patterns = patterns_of(annotations, pixels)
     all_pixels = np.bincount(numbers, minlength=len(patterns))
     placed = torch.from_numpy(numbers).to(maps.device)
-    active = active_counts(maps, least, frame, pixels, placed, len(patterns))
+    active = torch.cat([active_counts(maps, one, frame, pixels, placed, len(patterns)) for one in least])
     tally.add(patterns, all_pixels, active.cpu().numpy())
 
 
@@ -249,7 +250,9 @@ def _patterns(tally: Tally) -> pa.Table:
     return tables.table(rows, tables.PATTERNS)
 
 
-def _overlaps(tally: Tally, units: Sequence[int]) -> pa.Table:
-    unit, pattern, pixels = tally.active()
-    columns = [np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
-    return pa.Table.from_arrays([pa.array(one) for one in columns], schema=tables.OVERLAPS)
+def _overlaps(tally: Tally, units: Sequence[int], quantiles: Sequence[Share]) -> pa.Table:
+    row, pattern, pixels = tally.active()
+    quantile, unit = np.divmod(row, max(1, len(units)))
+    names = pa.array([str(one) for one in quantiles], pa.string()).take(pa.array(quantile))
+    numbers = [np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
+    return pa.Table.from_arrays([names, *map(pa.array, numbers)], schema=tables.OVERLAPS)

@@ -219,6 +219,7 @@ PATTERNS = pa.schema(
 )
 OVERLAPS = pa.schema(
     [
+        ("quantile", pa.string()),  # as the recipe has it: share of all positions at which the unit is active, or otsu
         ("unit", pa.int32()),
         ("pattern", pa.int32()),
         ("pixels", pa.int64()),  # at which the unit is active; a row for each that has any

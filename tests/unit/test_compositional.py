@@ -144,7 +144,7 @@ def planted(tmp_path_factory):
         [probe],
         [folder / "a.parquet"],
         units=[unit for unit in units if sum(map(len, answers[unit].words)) == 2],
-        quantile="otsu",
+        quantiles=["otsu"],
     )
     return answers, *found
 
@@ -155,7 +155,7 @@ def test_planted_conjunctions_and_disjunctions_are_found(planted):
     known = vocabulary(found)
     name = phrasing(known.concepts)
     exact = []
-    for unit, counts in active(shared, shared["unit"].unique().to_pylist(), len(known.pixels)):
+    for unit, counts in active(shared, "otsu", shared["unit"].unique().to_pylist(), len(known.pixels)):
         label = name(known.named(search(counts, known, discount=0.97)[0].formula))
         exact.append(evaluation.agreement(label, answers[unit].extension)["known_answer_exact"])
     assert len(exact) == 44

@@ -1,6 +1,7 @@
 """Overlaps of units and concepts: equal to masks compared pixel by pixel, wherever the network looks."""
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from handmade import Channels, TinyTarget, plain, png, write_probe
@@ -63,8 +64,9 @@ FORMULAS = [
 def test_counts_are_those_of_the_pixels(tmp_path):
     pixels, masks, probe, annotations = made(tmp_path, (32, 32))
     target = Target(Pooled().eval(), plain(32), torch.device("cpu"))
-    patterns, overlaps = dissection.run(target, "colour", [probe], [annotations], units=[2, 0], quantile=0.3)
+    patterns, overlaps = dissection.run(target, "colour", [probe], [annotations], units=[2, 0], quantiles=[0.3])
     assert overlaps["unit"].unique().to_pylist() == [0, 2]
+    assert overlaps["quantile"].unique().to_pylist() == ["0.3"]
     inputs = {name: torch.tensor(one).permute(2, 0, 1)[None].float() / 255 for name, one in pixels.items()}
     maps = {name: F.avg_pool2d(one, 4)[0] for name, one in inputs.items()}
     for unit in (0, 2):
@@ -84,7 +86,7 @@ def test_counts_are_those_of_the_pixels(tmp_path):
 
 def test_images_without_annotations_do_not_count_and_categories_are_told(tmp_path):
     _, masks, probe, annotations = made(tmp_path, (8, 8))
-    patterns, _ = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantile=0.1)
+    patterns, _ = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantiles=[0.1])
     rows = patterns.to_pylist()
     assert sum(row["pixels"] for row in rows) == len(masks) * 64
     assert sum(row["pixels"] for row in rows if row["categories"] == ["colour"]) == 64
@@ -94,7 +96,7 @@ def test_images_without_annotations_do_not_count_and_categories_are_told(tmp_pat
 def test_only_what_the_network_sees_counts(tmp_path):
     """A network that is shown the middle 8 x 8 of 8 x 16 pixels, unchanged."""
     pixels, masks, probe, annotations = made(tmp_path, (8, 16))
-    patterns, overlaps = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[1], quantile=0.2)
+    patterns, overlaps = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[1], quantiles=[0.2])
     seen = np.concatenate([one[:, 4:12, 1].ravel() for one in pixels.values()])
     limit = np.quantile(seen, 0.8, method="inverted_cdf")
     assert sum(patterns["pixels"].to_pylist()) == len(masks) * 64
@@ -111,7 +113,7 @@ def test_only_what_the_network_sees_counts(tmp_path):
 def test_results_do_not_depend_on_shards_or_batches(tmp_path, monkeypatch):
     pixels, masks, probe, annotations = made(tmp_path, (32, 32))
     target = Target(Pooled().eval(), plain(32), torch.device("cpu"))
-    whole = dissection.run(target, "colour", [probe], [annotations], units=[0, 1], quantile="otsu")
+    whole = dissection.run(target, "colour", [probe], [annotations], units=[0, 1], quantiles=["otsu"])
     names = sorted(pixels)
     parts = [
         write_probe(tmp_path / f"{i}.parquet", {name: png(pixels[name]) for name in part})
@@ -124,22 +126,32 @@ def test_results_do_not_depend_on_shards_or_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(dissection, "MOST_PIXELS", 1)
     monkeypatch.setattr(dissection, "MOST_COUNTS", 1)
     monkeypatch.setattr("dnd.thresholds.CHUNK", 2)
-    split = dissection.run(target, "colour", parts, told, units=[1, 0], quantile="otsu")
+    split = dissection.run(target, "colour", parts, told, units=[1, 0], quantiles=["otsu"])
     assert all(a.equals(b) for a, b in zip(whole, split, strict=True))
+
+
+def test_every_quantile_has_overlaps_of_its_own(tmp_path):
+    _, _, probe, annotations = made(tmp_path, (8, 8))
+    shares = [0.3, "otsu", 0.05]
+    patterns, both = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0, 1], quantiles=shares)
+    for share in shares:
+        alone = dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0, 1], quantiles=[share])
+        assert alone[0].equals(patterns)
+        assert alone[1].equals(both.filter(pc.field("quantile") == str(share)))
 
 
 def test_masks_of_another_size_are_an_error(tmp_path):
     probe = write_probe(tmp_path / "p.parquet", {"a.png": png(np.zeros((8, 8, 3)))})
     annotations = write_annotations(tmp_path / "a.parquet", {"a.png": {("object", "sky"): np.eye(4, 8, dtype=bool)}})
     with pytest.raises(ValueError, match=r"image 'a.png': the mask of 'sky' has 8x4 pixels, not \(8, 8\)"):
-        dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantile=0.1)
+        dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantiles=[0.1])
 
 
 def test_a_probe_without_annotations_is_an_error(tmp_path):
     probe = write_probe(tmp_path / "p.parquet", {"a.png": png(np.zeros((8, 8, 3)))})
     annotations = write_annotations(tmp_path / "a.parquet", {})
     with pytest.raises(ValueError, match="no image of the probe has an annotation"):
-        dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantile=0.1)
+        dissection.run(TinyTarget(8), "colour", [probe], [annotations], units=[0], quantiles=[0.1])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (40, 24), (7, 5)])

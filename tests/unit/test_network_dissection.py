@@ -1,6 +1,7 @@
 """Network Dissection: its IoU, its categories, its report, on tables worked out by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from dnd import tables
@@ -34,9 +35,9 @@ def patterns(rows=PATTERNS):
     )
 
 
-def overlaps(counts=OVERLAPS):
+def overlaps(counts=OVERLAPS, quantile="0.005"):
     rows = [
-        {"unit": unit, "pattern": pattern, "pixels": pixels}
+        {"quantile": quantile, "unit": unit, "pattern": pattern, "pixels": pixels}
         for unit, own in counts.items()
         for pattern, pixels in enumerate(own)
         if pixels
@@ -60,7 +61,7 @@ def test_the_iou_is_that_of_the_released_tables():
 
 
 def test_a_unit_is_held_against_a_category_where_it_is_annotated():
-    rows = network_dissection.report(patterns(), overlaps(), [0]).to_pylist()
+    rows = network_dissection.report(patterns(), overlaps(), 0.005, [0]).to_pylist()
     tree, park = rows
     # of 90 active pixels 80 lie in images with objects annotated
     expected = {"unit": 0, "category": "object", "concept": "tree", "truth": 60, "activation": 80, "intersect": 50}
@@ -79,6 +80,14 @@ def test_candidates_are_the_best_of_their_categories_above_the_smallest_iou(tmp_
     assert scores["score"].to_pylist() == pytest.approx([50 / 90, 50 / 140, 45 / 50])
     assert scores["source"].unique().to_pylist() == ["network-dissection"]
     assert report["unit"].to_pylist() == [0, 0, 1, 1, 2, 2, 4, 4]
+
+
+def test_the_recipes_quantile_counts(tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", {0: None})
+    both = pa.concat_tables([overlaps(), overlaps({0: [90, 0, 0, 0, 0]}, "otsu")])
+    recipe = NetworkDissectionRecipe(method="network-dissection", quantile="otsu")
+    found = network_dissection.run(recipe, patterns(), both, topk=topk, units=[0])[0]
+    assert found["concept"].to_pylist() == ["sky"]
 
 
 def test_the_smallest_iou_is_good_enough(tmp_path):

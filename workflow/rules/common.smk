@@ -457,7 +457,5 @@ def final_output(wildcards):
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
     ]
     rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
-    ends = ["evaluation.parquet", "report/index.html", "provenance.json", *(f"audits/{one}.svg" for one in settings.audits)]
-    if settings.importance:
-        ends += dict.fromkeys(f"importance/{one.model}/{one.probe}/{one.slug}.parquet" for one in plan.layers)
-    return [*tables, *rejected, *(f"{RESULTS}/{end}" for end in ends)]
+    ends = ("evaluation.parquet", "comparisons.parquet", "report/index.html", "provenance.json")
+    return [*tables, *rejected, *(f"{RESULTS}/{end}" for end in ends), *beyond_labels()]

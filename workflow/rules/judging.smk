@@ -41,3 +41,11 @@ def audited(wildcards):
     """The layer that an audit is about."""
     audit = audit_of(wildcards)
     return next(one for one in plan.layers if (one.name, one.layer) == (audit.row, audit.layer))
+
+
+def beyond_labels():
+    """The results of causal checks that the configuration asks for."""
+    found = [f"{RESULTS}/audits/{one}.{end}" for one in settings.audits for end in ("parquet", "svg")]
+    if settings.importance:
+        found += [f"{RESULTS}/importance/{one.model}/{one.probe}/{one.slug}.parquet" for one in plan.layers]
+    return list(dict.fromkeys(found))

@@ -12,7 +12,7 @@ patterns, overlaps = dissection.run(
     snakemake.input.probe,
     snakemake.input.annotations,
     units=list(units(params.units)),
-    quantile=params.quantile,
+    quantiles=params.quantiles,
 )
 origin = job.origin()
 tables.write(snakemake.output.patterns, patterns, tables.PATTERNS, row_group_size=65536, origin=origin)

@@ -156,7 +156,8 @@ def run(
     name = phrasing(known.concepts)
     chosen = sorted(set(units) & set(inputs.live_units(topk)))
     best = []
-    for unit, counts in tqdm(active(overlaps, chosen, len(known.pixels)), SOURCE, len(chosen), mininterval=5):
+    shared = active(overlaps, recipe.quantile, chosen, len(known.pixels))
+    for unit, counts in tqdm(shared, SOURCE, len(chosen), mininterval=5):
         candidates: dict[str, float] = {}
         found = search(counts, known, length=recipe.length, beam=recipe.beam, discount=recipe.discount)
         for one in found[: inputs.CANDIDATES]:

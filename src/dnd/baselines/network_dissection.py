@@ -12,7 +12,7 @@ import pyarrow as pa
 from dnd import tables
 from dnd.baselines import inputs
 from dnd.baselines.formulas import Concept, phrasing
-from dnd.baselines.overlaps import Counts, Vocabulary, active, iou, vocabulary
+from dnd.baselines.overlaps import Counts, Share, Vocabulary, active, iou, vocabulary
 from dnd.methods import NetworkDissectionRecipe
 
 SOURCE = "network-dissection"
@@ -48,10 +48,10 @@ def best_of_categories(counts: Counts, known: Vocabulary) -> Iterator[dict[str, 
         }
 
 
-def report(patterns: pa.Table, overlaps: pa.Table, units: Sequence[int]) -> pa.Table:
+def report(patterns: pa.Table, overlaps: pa.Table, quantile: Share, units: Sequence[int]) -> pa.Table:
     """Return the DISSECTION table: of each unit and category the best concept, in order of unit and category."""
     known = vocabulary(patterns)
-    found = active(overlaps, units, len(known.pixels))
+    found = active(overlaps, quantile, units, len(known.pixels))
     rows = [{"unit": unit, **row} for unit, counts in found for row in best_of_categories(counts, known)]
     return tables.table(rows, tables.DISSECTION)
 
@@ -69,7 +69,7 @@ def run(
     units : the asked units.
     """
     chosen = sorted(set(units) & set(inputs.live_units(topk)))
-    found = report(patterns, overlaps, chosen)
+    found = report(patterns, overlaps, recipe.quantile, chosen)
     name = phrasing(vocabulary(patterns).concepts)
     candidates: dict[int, list[tuple[str, float]]] = {unit: [] for unit in chosen}
     for row in sorted(found.to_pylist(), key=lambda row: (row["unit"], -row["iou"], row["concept"])):

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
 from dnd.baselines.formulas import And, Concept, Formula, Not, Or
@@ -18,6 +20,8 @@ from dnd.baselines.formulas import And, Concept, Formula, Not, Or
 Counts = npt.NDArray[np.float64]
 """Numbers of pixels; sums and products of flags with them are exact below 2^53."""
 Flags = npt.NDArray[np.bool_]
+Share = float | Literal["otsu"]
+"""Of all positions, those at which a unit counts as active: see dnd.thresholds."""
 
 
 def iou(intersect: Counts, truth: Counts, activation: Counts | float) -> Counts:
@@ -100,15 +104,16 @@ def vocabulary(patterns: pa.Table) -> Vocabulary:
     )
 
 
-def active(overlaps: pa.Table, units: Sequence[int], patterns: int) -> Iterator[tuple[int, Counts]]:
+def active(overlaps: pa.Table, quantile: Share, units: Sequence[int], patterns: int) -> Iterator[tuple[int, Counts]]:
     """Yield units, ascending, with their active pixels of each pattern, float64 [patterns].
 
     Parameters
     ----------
     overlaps : table OVERLAPS.
+    quantile : one of those that the table has.
     patterns : how many there are.
     """
-    ordered = overlaps.sort_by("unit")
+    ordered = overlaps.filter(pc.field("quantile") == str(quantile)).sort_by("unit")
     unit, pattern, pixels = (ordered[name].to_numpy() for name in ("unit", "pattern", "pixels"))
     for one in sorted(units):
         first, end = np.searchsorted(unit, [one, one + 1])

@@ -39,6 +39,8 @@ MADE = 150
 """Disjunctions that are put together from the maps of a network's units, beside all conjunctions."""
 PLANTED = 0.6
 """Share of a batch that are planted units."""
+NOISE = 0.1
+"""Added to the features in training, in standard deviations of each."""
 SIZES: dict[str, Any] = {
     "decoder": {"embedding": 40, "hidden": 144, "attention": 48, "dropout": 0.3},
     "lm": {"embedding": 24, "hidden": 64, "layers": 2},
@@ -176,7 +178,7 @@ def _train_decoder(model: Describer, units: Sequence[Annotated], checkpoint: Pat
         rng = np.random.default_rng([1, step])
         batch = _draw(units, planted, rng)
         features = torch.stack([exemplars(one.seen, rng) for one in batch]) / scale
-        features = features + 0.1 * torch.randn(features.shape, generator=torch.Generator().manual_seed(step))
+        features = features + NOISE * torch.randn(features.shape, generator=torch.Generator().manual_seed(step))
         rows = _rows(batch, model.vocabulary, rng)
         logs, _ = model(features, rows[:, :-1])
         return F.nll_loss(logs.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=model.vocabulary.pad)
@@ -189,14 +191,10 @@ def _train_decoder(model: Describer, units: Sequence[Annotated], checkpoint: Pat
 @torch.no_grad()
 def scaled(model: Describer, scale: Tensor) -> None:
     """Turn a decoder of features that were divided by ``scale`` [features] into one of the features themselves."""
-    width = model.embedding.embedding_dim
-    for weight in (
-        model.init_h[0].weight,
-        model.init_c[0].weight,
-        model.attend.key_to_hidden.weight,
-        model.lstm.weight_ih[:, width:],
-    ):
-        weight.div_(scale)
+    readers: list[Any] = [model.init_h[0], model.init_c[0], model.attend.key_to_hidden]  # torch types them too widely
+    for layer in readers:
+        layer.weight.div_(scale)
+    model.lstm.weight_ih[:, model.embedding.embedding_dim :].div_(scale)
 
 
 def _train_lm(model: Describer, units: Sequence[Annotated], checkpoint: Path) -> None:

@@ -40,6 +40,8 @@ HELD_OUT = 0.1
 """Share of the meanings whose phrases the training never sees."""
 PAIRS = 5.0
 """Weight of the errors of pairs of phrases beside those of single ones, which teach faster and less exactly."""
+COMPARED = 256
+"""Meanings of either kind that the encoder is measured on."""
 FLOOR = 0.05
 """An error counts relative to the IoU plus this, so that small overlaps are told from none."""
 
@@ -254,35 +256,47 @@ def load_sentences(folder: Path) -> tuple[BertModel, Any]:
 
 @torch.no_grad()
 def sentences_quality(model: BertModel, tools: Any, meanings: int = 8000, seed: int = 2) -> dict[str, float]:
-    """Compare cosine and IoU on phrases of meanings that the training never saw, drawn anew.
+    """Compare cosine and IoU on phrases drawn anew, of meanings that the training never saw.
+
+    These are narrow, so that most pairs of two of them share nothing, which any noise puts in some order; with meanings
+    of every width they overlap more often.
 
     Returns
     -------
-    ``pairs``: how many; ``spearman``: rank correlation of cosine and IoU over all pairs of distinct held-out meanings;
-    ``overlapping``: the same over the pairs that share a scene; ``error``: mean absolute difference; ``paraphrase``:
-    share of phrases whose nearest neighbour among 64 others' is their own other wording.
+    ``pairs``: how many pairs of an unseen meaning and any other; ``spearman``: rank correlation of their cosine and
+    IoU; ``overlapping``: the same over the pairs that share a scene; ``error``: mean absolute difference;
+    ``both_unseen``: rank correlation over pairs of two unseen meanings; ``paraphrase``: share of unseen phrases whose
+    nearest neighbour among 64 others' is their own other wording.
     """
-    from scipy.stats import spearmanr
-
     drawn = phrases(meanings, 2, seed)
-    first = np.flatnonzero(drawn.held_out)[::2]
-    _, distinct = np.unique(drawn.extensions[first].astype(bool), axis=0, return_index=True)
-    first = first[np.sort(distinct)][:256]
-    extensions = torch.from_numpy(drawn.extensions[first])
-    vectors = encode(model, tools, [drawn.lines[i] for i in first]).cpu()
-    other = encode(model, tools, [drawn.lines[i + 1] for i in first]).cpu()
-    upper = torch.triu_indices(len(first), len(first), 1)
-    cosine = (vectors @ vectors.T)[upper[0], upper[1]].numpy()
-    wanted = overlaps(extensions, extensions)[upper[0], upper[1]].numpy()
-    some = wanted > 0
+    _, distinct = np.unique(drawn.extensions[::2].astype(bool), axis=0, return_index=True)
+    first = 2 * np.random.default_rng(seed).permutation(distinct)
+    unseen, others = first[drawn.held_out[first]][:COMPARED], first[~drawn.held_out[first]][:COMPARED]
+    extensions = torch.from_numpy(drawn.extensions)
+
+    def vectors(rows: npt.NDArray[np.intp]) -> Tensor:
+        return encode(model, tools, [drawn.lines[i] for i in rows]).cpu()
+
+    own, other, again = vectors(unseen), vectors(others), vectors(unseen + 1)
+    cosine = (own @ other.T).numpy().ravel()
+    wanted = overlaps(extensions[unseen], extensions[others]).numpy().ravel()
+    upper = np.triu_indices(len(unseen), 1)
+    unseen_cosine = (own @ own.T).numpy()[upper]
+    unseen_wanted = overlaps(extensions[unseen], extensions[unseen]).numpy()[upper]
     hits = [
-        (vectors[part] @ other[part].T).argmax(1) == torch.arange(len(part))
-        for part in torch.arange(len(first)).split(64)
+        (own[part] @ again[part].T).argmax(1) == torch.arange(len(part)) for part in torch.arange(len(unseen)).split(64)
     ]
     return {
         "pairs": len(wanted),
-        "spearman": round(float(spearmanr(cosine, wanted).statistic), 4),
-        "overlapping": round(float(spearmanr(cosine[some], wanted[some]).statistic), 4),
+        "spearman": _rank_correlation(cosine, wanted),
+        "overlapping": _rank_correlation(cosine[wanted > 0], wanted[wanted > 0]),
         "error": round(float(np.abs(cosine - wanted).mean()), 4),
+        "both_unseen": _rank_correlation(unseen_cosine, unseen_wanted),
         "paraphrase": round(float(torch.cat(hits).float().mean()), 4),
     }
+
+
+def _rank_correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
+    from scipy.stats import spearmanr
+
+    return round(float(spearmanr(first, second).statistic), 4)

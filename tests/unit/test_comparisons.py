@@ -19,7 +19,8 @@ def rows(name, method, values, metric="known_answer_exact", kind="single"):
 
 
 def found(*parts):
-    return comparisons.run(tables.table(sum(parts, []), tables.EVALUATION), MODELS, PROBES).to_pylist()
+    table = tables.table([row for part in parts for row in part], tables.EVALUATION)
+    return comparisons.run(table, MODELS, PROBES).to_pylist()
 
 
 def test_units_of_all_networks_are_paired_and_tested_by_mcnemar():

@@ -12,9 +12,9 @@ COLUMNS = ["model", "layer", "unit", "kind", "method", "recipe", "metric", "valu
 def results(shares, metric="known_answer_exact", kind="single", layer="concepts"):
     """Results in which a method has a share of ten units right, network by network."""
     rows = [
-        [network, layer, unit, kind, method, "dnd" if method in ("constant", "shuffled") else method, metric]
-        + [float(unit < 10 * share), False]
+        (network, layer, unit, kind, method, recipe, metric, float(unit < 10 * share), False)
         for method, own in shares.items()
+        for recipe in ["dnd" if method == "constant" else method]
         for network, share in own.items()
         for unit in range(10)
     ]

@@ -37,7 +37,9 @@ rule dissection:
         sign=lambda wildcards: wildcards.sign,
         layer=lambda wildcards: dissected(wildcards)[0].layer,
         units=lambda wildcards: spell(sorted({unit for layer in dissected(wildcards) for unit in layer.units})),
-        quantiles=lambda wildcards: sorted({settings.recipes[layer.recipe].quantile for layer in dissected(wildcards)}),
+        quantiles=lambda wildcards: sorted(
+            {settings.recipes[layer.recipe].quantile for layer in dissected(wildcards)}, key=str
+        ),
         code=code("dissection"),
     message:
         "compare the maps of {wildcards.model}, layer {wildcards.slug} with the masks of probe {wildcards.probe}"

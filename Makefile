@@ -25,7 +25,7 @@ demo: setup ## describe the units of the embedded network; prints time, memory, 
 	@$(OFFLINE) $(BIN)/python -m dnd.evaluation results/demo
 
 evaluate: setup ## compare every method on three test networks; writes results/evaluation and docs/evaluation.md
-	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/python -m dnd.serve $(EVALUATION) -- \
+	time $(OFFLINE) $(BIN)/python -m dnd.serve $(EVALUATION) -- \
 		$(BIN)/snakemake evaluate --configfile $(EVALUATION)
 	$(OFFLINE) $(BIN)/python -m dnd.evaluation_docs $(EVALUATION) docs
 

@@ -198,7 +198,7 @@ def classes_table(results: Results, layer: str) -> str:
         "sentence": results.values(layer, "class_name_similarity", None),
         "exact": results.values(layer, evaluation.EXACT, None),
         "F1": results.values(layer, evaluation.F1, None),
-        "CLIP": results.values(layer, "class_name_clip", None),
+        "CLIP": results.values(layer, "class_name_similarity_clip", None),
         "BERTScore": results.values(layer, "class_name_bertscore", None),
     }
     return table_of({name: values for name, values in columns.items() if len(values)}, "sentence")

@@ -16,6 +16,7 @@ from matplotlib import pyplot
 
 from dnd import evaluation
 from dnd.known_answers import CONCEPT_KINDS
+from dnd.metrics import registry
 from dnd.metrics.baselines import BASELINES
 
 if TYPE_CHECKING:
@@ -79,6 +80,6 @@ def metrics(results: Results, layer: str, names: Sequence[str], path: Path) -> N
     found = {name: values for name in names if len(values := results.values(layer, name, None))}
     figure, axes = pyplot.subplots(1, len(found), figsize=(3.6 * len(found), 4.2), squeeze=False)
     for axis, (name, values) in zip(axes[0], found.items(), strict=True):
-        _bars(axis, values, name)
+        _bars(axis, values, registry.marked(name))
     figure.tight_layout()
     _saved(figure, path)

@@ -73,7 +73,10 @@ class CandidateView:
 
 @dataclass(frozen=True)
 class UnitView:
-    """One unit on the page; ``correct`` is None where there is nothing to be right about."""
+    """One unit on the page; ``correct`` is None where there is nothing to be right about.
+
+    ``importance`` is the mean size of its attribution to the network's answers, None where that was not measured.
+    """
 
     unit: int
     label: str | None
@@ -84,6 +87,7 @@ class UnitView:
     kind: str | None = None
     truth: str | None = None
     correct: bool | None = None
+    importance: float | None = None
 
     @property
     def span(self) -> tuple[float, float]:
@@ -146,6 +150,7 @@ def render(run: str, layers: Sequence[LayerReport], evaluation: pa.Table | None)
         figures=_by_layer(layers, evaluation),
         album=Album(),
         ticks=ticks,
+        weighed=any(unit.importance is not None for layer in layers for unit in layer.units),
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),
@@ -230,7 +235,7 @@ def build(
     ----------
     out : the page.
     layers : of each layer ``name``, ``layer``, ``slug``, the file ``descriptions`` and the files
-        ``exemplars``, ``scores``, ``probe`` and ``images``.
+        ``exemplars``, ``scores``, ``probe``, ``images`` and ``importance``.
     evaluation : EVALUATION file of the run.
     known : model -> file of known answers.
     """
@@ -271,6 +276,8 @@ def _layer(
     drawn = _drawn(place["images"], {one["concept"] for row in described for one in row["candidates"]})
     facts = {key: described[0][key] if described else "" for key in ("model", "probe", "recipe")}
     known = answers.get(facts["model"], {}).get(place["layer"], {})
+    weights = tables.read(place["importance"], tables.IMPORTANCE, ["unit", "absolute"])
+    matter = dict(zip(weights["unit"].to_pylist(), weights["absolute"].to_pylist(), strict=True))
     units = []
     for row in described:
         unit = row["unit"]
@@ -291,6 +298,7 @@ def _layer(
                 kind=answer.kind if answer else None,
                 truth=answer.label if answer and answer.words else None,
                 correct=correct,
+                importance=matter.get(unit),
             )
         )
     return LayerReport(place["name"], place["layer"], place["slug"], **facts, units=tuple(units))

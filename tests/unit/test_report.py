@@ -200,7 +200,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
         place = {"name": name, "layer": layer, "slug": layer}
         place["descriptions"] = own / "descriptions.parquet"
         place |= {part: [own / f"{part}.parquet"] for part in ("exemplars", "scores")}
-        place |= {"probe": [folder / "probe.parquet"], "images": [folder / "images.parquet"]}
+        place |= {"probe": [folder / "probe.parquet"], "images": [folder / "images.parquet"], "importance": []}
         places.append(place)
     (folder / "units.json").write_text(json.dumps(known))
     answers = {"conceptnet": folder / "units.json"}
@@ -497,3 +497,23 @@ def test_images_that_the_scores_leave_out_are_not_shown(tmp_path):
     tables.write(tmp_path / "images.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
     (shown,) = report._drawn([tmp_path / "images.parquet"], {"red stars"})["red stars"]
     assert Image.open(io.BytesIO(shown)).convert("RGB").getpixel((0, 0)) == pytest.approx((100, 100, 100), abs=3)
+
+
+def test_units_can_be_put_in_order_of_their_importance(tmp_path):
+    places, _, answers = write_run(tmp_path, LAYERS)
+    assert 'value="weight"' not in _page(tmp_path, places, answers)
+    rows = [
+        {"unit": unit, "attribution": 0.5, "absolute": 1.5 + unit, "std": 0.1, "images": 4, "note": None}
+        for unit in range(2)
+    ]
+    tables.write(tmp_path / "weights.parquet", tables.table(rows, tables.IMPORTANCE), tables.IMPORTANCE)
+    places[0]["importance"] = [tmp_path / "weights.parquet"]
+    text = _page(tmp_path, places, answers)
+    assert 'value="weight"' in text
+    assert text.count("data-importance=") == 2
+    assert 'data-importance="2.5"' in text
+
+
+def _page(folder, places, answers):
+    report.build(folder / "index.html", "demo", places, None, answers)
+    return (folder / "index.html").read_text(encoding="utf-8")

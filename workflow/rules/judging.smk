@@ -46,6 +46,9 @@ def audited(wildcards):
 def beyond_labels():
     """The results of causal checks that the configuration asks for."""
     found = [f"{RESULTS}/audits/{one}.{end}" for one in settings.audits for end in ("parquet", "svg")]
-    if settings.importance:
-        found += [f"{RESULTS}/importance/{one.model}/{one.probe}/{one.slug}.parquet" for one in plan.layers]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *(path for layer in plan.layers for path in importance_of(layer))]))
+
+
+def importance_of(layer):
+    """The table of what a layer's units add to the network's answers, where the configuration asks for it."""
+    return [f"{RESULTS}/importance/{layer.model}/{layer.probe}/{layer.slug}.parquet"] if settings.importance else []

@@ -9,6 +9,7 @@ rule report:
             for probe in dict.fromkeys(one.probe for one in plan.layers)
             for path in probe_shards({"probe": probe})
         ],
+        importance=[path for layer in plan.layers for path in importance_of(layer)],
         evaluation=f"{RESULTS}/evaluation.parquet",
         answers=here(known_answers().values()),
     output:
@@ -29,6 +30,7 @@ rule report:
                 "scores": own_shards("scores")(layer),
                 "probe": probe_shards({"probe": layer.probe}),
                 "images": images_of(plan.bundle_of(layer)) if own_method(layer) else [],
+                "importance": importance_of(layer),
             }
             for layer in plan.layers
         ],

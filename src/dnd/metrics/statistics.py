@@ -55,17 +55,6 @@ def permutation(differences: Sequence[float], seed: int = 0) -> float:
     return float((int(moved.sum()) + extra) / (len(signs) + extra))
 
 
-def wilcoxon(differences: Sequence[float]) -> float:
-    """Return the two-sided p-value of Wilcoxon's signed-rank test, without the units that do not differ; 1 if all are.
-
-    Source: Wilcoxon 1945, as SciPy's.
-    """
-    from scipy.stats import wilcoxon as signed_rank
-
-    own = [one for one in differences if one]
-    return float(signed_rank(own).pvalue) if own else 1.0
-
-
 def mcnemar(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the exact two-sided p-value that two methods, 0 or 1 at each unit, are right equally often.
 

@@ -114,8 +114,8 @@
     document.getElementById("shown").textContent = all ? `${shown} units` : `${shown} of ${cards.length} units`;
   };
   const sort = () => {
-    const unit = (card) => Number(card.dataset.unit), sure = (card) => Number(card.dataset.confidence);
-    const orders = { unit: () => 0, high: (a, b) => sure(b) - sure(a), low: (a, b) => sure(a) - sure(b) };
+    const unit = (card) => Number(card.dataset.unit), sure = (card) => Number(card.dataset.confidence), weight = (card) => Number(card.dataset.importance ?? -1);
+    const orders = { unit: () => 0, high: (a, b) => sure(b) - sure(a), low: (a, b) => sure(a) - sure(b), weight: (a, b) => weight(b) - weight(a) };
     for (const grid of document.querySelectorAll(".cards")) {
       grid.append(...[...grid.children].sort((a, b) => orders[order.value](a, b) || unit(a) - unit(b)));
     }

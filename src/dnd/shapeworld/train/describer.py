@@ -22,7 +22,7 @@ from dnd.shapeworld.train.exemplar_sets import CLASS, Seen, Unit, look, planted_
 from dnd.shapeworld.train.loop import fit
 from dnd.shapeworld.train.pool import Pool
 from dnd.shapeworld.train.target import MEAN, STD
-from dnd.shapeworld.world import everything, word_extension
+from dnd.shapeworld.world import SHAPE, everything, word_extension
 
 log = logging.getLogger(__name__)
 MINUTES = {"decoder": 5.0, "lm": 0.7}
@@ -37,8 +37,10 @@ SUBSET = 1200
 """Images of the smallest subset of renders that exemplars are the best of; a probe has about as many."""
 MADE = 150
 """Disjunctions that are put together from the maps of a network's units, beside all conjunctions."""
-PLANTED = 0.6
-"""Share of a batch that are planted units."""
+SHARES = {"planted": 0.45, "class": 0.1, "word": 0.17, "conjunction": 0.18, "disjunction": 0.1}
+"""Of a batch: units as they are planted, and those that are put together, by what they stand for."""
+PREFERENCE = 1.0
+"""How much a unit may prefer some of the images that it stands for, of half of the units: see :func:`exemplars`."""
 NOISE = 0.1
 """Added to the features in training, in standard deviations of each."""
 SIZES: dict[str, Any] = {
@@ -97,14 +99,39 @@ def annotated(models: Path, data: Pool, encoder: PyramidEncoder) -> list[Seen]:
     return found
 
 
-def exemplars(seen: Seen, rng: np.random.Generator) -> Tensor:
-    """Return features float32 [15, features] of the best images, by mean or maximum, of a random subset of renders."""
-    share = np.exp(rng.uniform(np.log(SUBSET / IMAGES), 0))
+def exemplars(seen: Seen, labels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return features float32 [15, features] of the best images, by mean or maximum, of a random subset of renders.
+
+    Half of the time the unit is given a taste of its own: as every trained unit prefers some of the images it stands
+    for, a unit for triangles those on water, say, it gets random weights for all values of the attributes, up to
+    ``PREFERENCE``. Otherwise the describer would know no tastes but those of the training networks.
+
+    Parameters
+    ----------
+    labels : int64 [images, attributes], of the renders.
+    """
     order = seen.orders[int(rng.integers(len(seen.orders)))]
-    kept = np.flatnonzero(rng.random(len(order)) < share)[:EXEMPLARS]
+    share = np.exp(rng.uniform(np.log(SUBSET / IMAGES), 0))
+    kept = np.flatnonzero(rng.random(len(order)) < share)
     if len(kept) < EXEMPLARS:  # what follows the candidates is not known
         kept = np.sort(rng.permutation(len(order))[:EXEMPLARS])
-    return seen.features[order[torch.from_numpy(kept)]].float()
+    if rng.random() < 0.5:
+        scores = 1 - kept / len(order)
+        shown = labels[seen.images[order[torch.from_numpy(kept)]]].numpy()
+        strength = rng.uniform(0, PREFERENCE)
+        for column, values in zip(shown.T, SHAPE, strict=True):
+            scores = scores + strength * rng.normal(size=values)[column]
+        kept = kept[np.argsort(-scores, kind="stable")]
+    return seen.features[order[torch.from_numpy(kept[:EXEMPLARS])]].float()
+
+
+def group_of(unit: Unit) -> str:
+    """Return which of ``SHARES`` a unit belongs to."""
+    if unit.number is not None:
+        return "class" if unit.kind == CLASS else "planted"
+    if len(unit.clauses) > 1:
+        return "disjunction"
+    return "word" if len(unit.clauses[0]) == 1 else "conjunction"
 
 
 def train(
@@ -135,7 +162,7 @@ def train(
     model = milan_files.build(config, vocabulary)
     model.encoder = encoder
     suffix = "" if out is None else "-held-out"
-    _train_decoder(model, units, work / f"describer{suffix}.pt")
+    _train_decoder(model, units, torch.from_numpy(data.labels), work / f"describer{suffix}.pt")
     _train_lm(model, units, work / f"describer-lm{suffix}.pt")
     return model.eval(), config
 
@@ -145,11 +172,14 @@ def save(model: Describer, config: dict[str, Any], folder: Path) -> None:
     milan_files.save(model, config, folder)
 
 
-def _draw(units: Sequence[Annotated], planted: Sequence[int], rng: np.random.Generator) -> list[Annotated]:
-    """A batch of which a share are planted units."""
-    count = round(PLANTED * BATCH)
-    chosen = [planted[i] for i in rng.integers(len(planted), size=count)]
-    return [units[i] for i in [*chosen, *rng.integers(len(units), size=BATCH - count)]]
+def _grouped(units: Sequence[Annotated]) -> list[list[Annotated]]:
+    """The units of each of ``SHARES``, in its order."""
+    return [[one for one in units if group_of(one.seen.unit) == name] for name in SHARES]
+
+
+def _draw(groups: Sequence[Sequence[Annotated]], rng: np.random.Generator) -> list[Annotated]:
+    chosen = rng.choice(len(groups), size=BATCH, p=list(SHARES.values()))
+    return [groups[i][int(rng.integers(len(groups[i])))] for i in chosen]
 
 
 def _rows(units: Sequence[Annotated], vocabulary: Vocabulary, rng: np.random.Generator) -> Tensor:
@@ -161,23 +191,19 @@ def _rows(units: Sequence[Annotated], vocabulary: Vocabulary, rng: np.random.Gen
     return rows
 
 
-def _planted(units: Sequence[Annotated]) -> list[int]:
-    return [i for i, one in enumerate(units) if one.seen.unit.number is not None]
-
-
-def _train_decoder(model: Describer, units: Sequence[Annotated], checkpoint: Path) -> None:
+def _train_decoder(model: Describer, units: Sequence[Annotated], labels: Tensor, checkpoint: Path) -> None:
     scale = torch.cat([one.seen.features[::7].float() for one in units]).std(0).clamp(min=1e-3)
     decoder = torch.nn.ModuleDict(
         {name: part for name, part in model.named_children() if name not in ("encoder", "lm")}
     )
-    planted = _planted(units)
+    groups = _grouped(units)
     model.train()
     model.encoder.eval()
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([1, step])
-        batch = _draw(units, planted, rng)
-        features = torch.stack([exemplars(one.seen, rng) for one in batch]) / scale
+        batch = _draw(groups, rng)
+        features = torch.stack([exemplars(one.seen, labels, rng) for one in batch]) / scale
         features = features + NOISE * torch.randn(features.shape, generator=torch.Generator().manual_seed(step))
         rows = _rows(batch, model.vocabulary, rng)
         logs, _ = model(features, rows[:, :-1])
@@ -199,11 +225,11 @@ def scaled(model: Describer, scale: Tensor) -> None:
 
 def _train_lm(model: Describer, units: Sequence[Annotated], checkpoint: Path) -> None:
     assert model.lm is not None
-    lm, planted = model.lm, _planted(units)
+    lm, groups = model.lm, _grouped(units)
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([2, step])
-        rows = _rows(_draw(units, planted, rng), model.vocabulary, rng)
+        rows = _rows(_draw(groups, rng), model.vocabulary, rng)
         return F.nll_loss(lm(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten(), ignore_index=model.vocabulary.pad)
 
     optimisers = [torch.optim.AdamW(lm.parameters(), lr=3e-3, weight_decay=0.02, fused=True)]
@@ -221,11 +247,11 @@ def truth(unit: Unit) -> Any:
     return found
 
 
-def measure(model: Describer, seen: Sequence[Seen], penalties: Sequence[float]) -> list[dict[str, Any]]:
+def measure(model: Describer, seen: Sequence[Seen], labels: Tensor, penalties: Sequence[float]) -> list[dict[str, Any]]:
     """Describe units from the best of one subset of renders, and return a record for each with each penalty."""
     records = []
     for i, one in enumerate(seen):
-        features = exemplars(one, np.random.default_rng([3, i]))
+        features = exemplars(one, labels, np.random.default_rng([3, i]))
         for penalty in penalties:
             found = milan_decoding.descriptions(model, features, beam=50, length=LENGTH, penalty=penalty, count=1)
             label = found[0][0] if found else None

@@ -32,7 +32,7 @@ from dnd.shapeworld.train.text import kept
 log = logging.getLogger(__name__)
 
 SUMMARISER = Path("resources/shapeworld/summariser")
-MINUTES = 15.0
+MINUTES = 20.0
 ROUNDS = 14
 
 

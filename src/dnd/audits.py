@@ -25,8 +25,8 @@ from tqdm import tqdm
 from dnd import pictures, tables
 from dnd.batches import BatchSize
 from dnd.interventions import logits_of, silenced
+from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
-from dnd.settings import AuditSettings
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)

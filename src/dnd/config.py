@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError
 
+from dnd.judging import AuditSettings, EvaluationSettings, ImportanceSettings
 from dnd.methods import (
     ClipDissectRecipe,
     CompositionalRecipe,
@@ -20,9 +21,6 @@ from dnd.methods import (
     NetworkDissectionRecipe,
 )
 from dnd.settings import (
-    AuditSettings,
-    EvaluationSettings,
-    ImportanceSettings,
     LlmSettings,
     PreprocessSettings,
     ProbeSettings,

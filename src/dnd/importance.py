@@ -20,7 +20,7 @@ from dnd import pictures, probe, tables
 from dnd.basis import Heads
 from dnd.batches import BatchSize
 from dnd.interventions import axes, calls_of, changed, logits_of
-from dnd.settings import ImportanceSettings
+from dnd.judging import ImportanceSettings
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)

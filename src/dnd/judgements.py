@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.batches import BatchSize
+from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
 from dnd.metrics.baselines import baseline_labels
-from dnd.settings import EvaluationSettings
 from dnd.store import key
 from dnd.targets import Target, fixed_batches
 

@@ -14,8 +14,9 @@ from torch import nn
 from dnd import audit_chart, audits, tables
 from dnd.audits import Outcome
 from dnd.interventions import silenced, with_tensor, without_directions
+from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
-from dnd.settings import AuditSettings, BasisSettings
+from dnd.settings import BasisSettings
 from dnd.targets import Target
 
 SIDE = 8

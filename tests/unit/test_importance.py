@@ -7,7 +7,8 @@ from tiny_models import one_thread  # noqa: F401
 from torch import nn
 
 from dnd import importance, tables
-from dnd.settings import BasisSettings, ImportanceSettings
+from dnd.judging import ImportanceSettings
+from dnd.settings import BasisSettings
 from dnd.targets import Target
 
 SIDE = 4

@@ -11,9 +11,10 @@ from scipy.special import expit
 
 from dnd import judgements, tables
 from dnd.judgements import Described, Encoders, HeldOut
+from dnd.judging import EvaluationSettings
 from dnd.metrics.baselines import RANDOM, baseline_labels
 from dnd.metrics.simulation import Calibration
-from dnd.settings import EvaluationSettings, ProbeSettings
+from dnd.settings import ProbeSettings
 from dnd.shapeworld.render import draw
 
 RNG = np.random.default_rng(0)

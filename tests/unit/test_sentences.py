@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from dnd.backends.sentences import SentenceEncoder
 from dnd.hub import ModelError
-from dnd.settings import SentenceSettings
+from dnd.judging import SentenceSettings
 from dnd.shapeworld.train import sentences
 
 EMBEDDED = Path(__file__).parents[2] / "resources" / "shapeworld" / "sentences"

@@ -17,7 +17,8 @@ try:
     from dnd import plan as planning
     from dnd import probe_sources, requirements, sources
     from dnd.config import ConfigError, file_of, load
-    from dnd.settings import COMPUTE, EvaluationSettings
+    from dnd.judging import EvaluationSettings
+    from dnd.settings import COMPUTE
     from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None

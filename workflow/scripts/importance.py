@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from dnd import importance, jobs, tables, target_sources
-from dnd.settings import ImportanceSettings, TargetSettings
+from dnd.judging import ImportanceSettings
+from dnd.settings import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

@@ -7,7 +7,8 @@ from dnd import jobs, judgements, tables, target_sources
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.sentences import SentenceEncoder
 from dnd.baselines import concept_sets
-from dnd.settings import EvaluationSettings, TargetSettings
+from dnd.judging import EvaluationSettings
+from dnd.settings import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given = snakemake.params, snakemake.input

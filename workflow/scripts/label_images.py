@@ -3,7 +3,7 @@
 from dnd import images, jobs, judgements, tables
 from dnd.backends.generator import DiffusersGenerator
 from dnd.baselines import concept_sets
-from dnd.settings import EvaluationSettings
+from dnd.judging import EvaluationSettings
 from dnd.store import Store
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

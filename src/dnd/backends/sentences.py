@@ -17,8 +17,8 @@ from dnd import hub
 from dnd.backends.loading import complete, device, loading, precision
 from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
+from dnd.judging import SentenceSettings
 from dnd.metrics.text import Tokens
-from dnd.settings import SentenceSettings
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -17,6 +17,13 @@ from dnd.shapeworld.world import ATTRIBUTES
 
 NAME = "README.md"
 FIGURES = "measures"
+OTHER_TARGETS = {
+    "target-tuning": "tunes methods",
+    "target-test-1": "evaluation, which alone uses it",
+    "target-test-2": "evaluation, which alone uses it",
+    "target-test-3": "evaluation, which alone uses it",
+}
+"""Target networks of other seeds and other planted units -> what they are for."""
 CURVES = {
     "judge": ("judge",),
     "autoencoder": ("autoencoder",),
@@ -26,6 +33,9 @@ CURVES = {
     "embedder": ("embedder-vision", "embedder"),
     "summariser": ("summariser",),
     "sentences": ("sentences",),
+    "proposer": ("proposer",),
+    "describer": ("describer-lm", "describer"),
+    **{name: (name,) for name in OTHER_TARGETS},
 }
 """Model -> its checkpoints, in the order of training."""
 ROWS, WIDEST = 8, 12  # of a learning curve's table; one that would be wider shows the last figure alone
@@ -38,6 +48,9 @@ MODELS = {
     "target": ("`dnd.shapeworld.target.ConceptResNet`, a `torchvision` ResNet of basic blocks", "described by it"),
     "judge": ("`dnd.shapeworld.train.judge.Judge`, a plain CNN", "none: it scores the generator"),
     "sentences": ("`BertModel`", "evaluation: compares labels with class names"),
+    "proposer": ("`LlamaForCausalLM`", "LINE, served by vLLM"),
+    "describer": ("`dnd.baselines.milan_model`, an attention LSTM on frozen features", "MILAN"),
+    **{name: ("as `target`", role) for name, role in OTHER_TARGETS.items()},
 }
 """Model -> its class, and what it does in the workflow."""
 
@@ -73,6 +86,7 @@ class Requirement:
         return value <= self.bound if self.most else value >= self.bound
 
 
+_TARGETS = ("target", *OTHER_TARGETS)
 _UNITS = ("single", "conjunction", "abstraction", "polysemantic")
 REQUIRED: tuple[Requirement, ...] = (
     *(Requirement("judge", f"{name} read right in renders", f"held_out.{name}", 0.98) for name in ATTRIBUTES),
@@ -99,18 +113,22 @@ REQUIRED: tuple[Requirement, ...] = (
     Requirement("sentences", "rank correlation of cosine and IoU, unseen meanings", "spearman", 0.8),
     Requirement("sentences", "other wording found among 64", "paraphrase", 0.9),
     *(Requirement("embedder", f"{name}: nearest phrase is right", name, 0.95) for name in ATTRIBUTES),
-    Requirement("target", "class is right", "summary.class_accuracy", 0.95),
-    *(Requirement("target", f"{kind} units: AUC, worst unit", f"summary.{kind}.auc_min", 0.98) for kind in _UNITS),
+    *(Requirement(name, "class is right", "summary.class_accuracy", 0.95) for name in _TARGETS),
     *(
-        Requirement("target", f"{kind} units: activation in the right region, worst", f"summary.{kind}.inside_min", 0.8)
+        Requirement(name, f"{kind} units: {says}", f"summary.{kind}.{key}", bound, most)
+        for name in _TARGETS
+        for says, key, bound, most in (
+            ("AUC, worst unit", "auc_min", 0.98, False),
+            ("activation in the right region, worst", "inside_min", 0.8, False),
+            ("off the concept, worst", "contrast_max", 0.1, True),
+        )
         for kind in _UNITS
     ),
+    *(Requirement(name, "dead units: largest activation", "summary.dead_max", 0.0, most=True) for name in _TARGETS),
     *(
-        Requirement("target", f"{kind} units: off the concept, worst", f"summary.{kind}.contrast_max", 0.1, most=True)
-        for kind in _UNITS
+        Requirement(name, "constant units: range of activation", "summary.constant_range", 0.0, most=True)
+        for name in _TARGETS
     ),
-    Requirement("target", "dead units: largest activation", "summary.dead_max", 0.0, most=True),
-    Requirement("target", "constant units: range of activation", "summary.constant_range", 0.0, most=True),
 )
 
 

@@ -7,6 +7,7 @@ import dnd.torchvision_ops  # noqa: F401  before transformers and diffusers
 # isort: split
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from dnd.shapeworld.train.judge import load_judge
 from dnd.shapeworld.train.loop import device
 from dnd.shapeworld.train.planting import planted_units
 from dnd.shapeworld.train.pool import Pool, pool
-from dnd.shapeworld.train.target import normalised
+from dnd.shapeworld.train.target import NETWORKS, normalised
 from dnd.shapeworld.train.views import (
     background_boxes,
     cut,
@@ -75,10 +76,10 @@ def generator(models: Path, work: Path) -> dict[str, Any]:
     return measure.generator_quality(load_generator(models / "generator"), load_judge(models / "judge"))
 
 
-def target(models: Path, work: Path) -> dict[str, Any]:
-    """Return how well the planted units show what they stand for, and where."""
-    renders, units = held_out(work), planted_units()
-    model: Any = load(models / "target")
+def target(name: str, models: Path, work: Path) -> dict[str, Any]:
+    """Return how well the planted units of a network show what they stand for, and where."""
+    renders, units = held_out(work), planted_units(NETWORKS[name].planted)
+    model: Any = load(models / name)
     maps, logits = measure_target.concept_maps(model, normalised(scaled(torch.from_numpy(renders.images))))
     records = measure_target.planted_quality(maps, renders.masks, renders.labels, units)
     return {"summary": measure_target.target_summary(records, maps, logits, renders.labels, units), "units": records}
@@ -137,7 +138,7 @@ def texts(models: Path, work: Path) -> dict[str, Any]:
 MEASURES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "judge": judge,
     "generator": generator,
-    "target": target,
+    **{name: partial(target, name) for name in NETWORKS},
     "captioner": captions,
     "embedder": embeddings,
     "sentences": texts,

@@ -24,10 +24,12 @@ def run(evaluation: pa.Table, models: Mapping[str, str], probes: Mapping[str, st
     Parameters
     ----------
     evaluation : EVALUATION of a run.
-    models, probes : row of the sweep -> its network, its probe. Methods are compared on the same probe only.
+    models, probes : row of the sweep -> its network, its probe; other rows are not compared. Methods are compared on the
+        same probe only.
     """
     units = evaluation.to_pandas()
     units = units[units["unit"].notna() & ~units["method"].isin(BASELINES)]
+    units = units[units["name"].isin(models)]
     units = units.assign(model=units["name"].map(models), probe=units["name"].map(probes))
     rows: list[dict[str, Any]] = []
     for (layer, metric), part in units.groupby(["layer", "metric"], sort=True):

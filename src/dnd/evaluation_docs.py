@@ -32,6 +32,7 @@ ABOUT = {
     "summary-only": ("captions and one summary, no generation (Zhao et al., arXiv 2310.10708)", "images"),
     "direct-vlm": ("one question to a vision-language model", "images"),
     "clip-dissect": ("CLIP-Dissect (Oikarinen & Weng, ICLR 2023)", "images, a list of concepts"),
+    "clip-dissect-released": ("CLIP-Dissect with soft-WPMI, as released", "images, a list of concepts"),
     "network-dissection": ("Network Dissection (Bau et al., CVPR 2017)", "pixel masks"),
     "compositional": ("Compositional Explanations (Mu & Andreas, NeurIPS 2020)", "pixel masks"),
     "invert": ("INVERT (Bykov et al., NeurIPS 2023)", "image labels"),
@@ -62,7 +63,9 @@ class Results:
 
     def values(self, layer: str, metric: str, kinds: Sequence[str] | None) -> pd.DataFrame:
         """Return the mean of a metric per method (rows) and network (columns) over units of some kinds; None: all."""
-        own = self.units[(self.units["layer"] == layer) & (self.units["metric"] == metric) & ~self.units["half"]]
+        own = self.units[(self.units["layer"] == layer) & (self.units["metric"] == metric)]
+        if not metric.startswith("stability"):  # which is of rows that saw a part of a probe
+            own = own[~own["half"]]
         if kinds is not None:
             own = own[own["kind"].isin(kinds)]
         # baselines are those of our own method

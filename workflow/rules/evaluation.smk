@@ -68,7 +68,10 @@ rule evaluation:
     conda:
         "../../envs/vision.yaml"
     params:
-        rows=[{"name": layer.name, "model": layer.model, "probe": layer.probe} for layer in plan.layers],
+        rows=[
+            {"name": layer.name, "model": layer.model, "probe": layer.probe, "whole": half_of(layer) is None}
+            for layer in plan.layers
+        ],
         answers=known_answers(),
         code=code("evaluation"),
     message:

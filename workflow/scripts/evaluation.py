@@ -11,6 +11,7 @@ found = evaluation.run(
     given.judged,
     concept_sets.read(given.concepts[0]) if given.concepts else [],
 )
-models, probes = ({row["name"]: row[key] for row in rows} for key in ("model", "probe"))
+# rows that saw a part of a probe are there for their stability
+models, probes = ({row["name"]: row[key] for row in rows if row["whole"]} for key in ("model", "probe"))
 tables.write(snakemake.output.evaluation, found, tables.EVALUATION)
 tables.write(snakemake.output.comparisons, comparisons.run(found, models, probes), tables.COMPARISONS)

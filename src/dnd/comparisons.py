@@ -24,8 +24,8 @@ def run(evaluation: pa.Table, models: Mapping[str, str], probes: Mapping[str, st
     Parameters
     ----------
     evaluation : EVALUATION of a run.
-    models, probes : row of the sweep -> its network, its probe; other rows are not compared. Methods are compared on the
-        same probe only.
+    models, probes : row of the sweep -> its network, its probe; other rows are not compared, and methods on the same
+        probe only.
     """
     units = evaluation.to_pandas()
     units = units[units["unit"].notna() & ~units["method"].isin(BASELINES)]

@@ -57,7 +57,11 @@ def job(tmp_path, monkeypatch):
                 "input": files,
                 "output": {name: str(tmp_path / f"out-{name}.parquet") for name in ("concepts", "answers")},
                 "log": {"job": str(tmp_path / "log"), "server": str(tmp_path / "server-log")},
-                "params": {"layers": [["n", "s", "0-9"]], "concepts": {"samples": 2, "max_words": 9, **concepts}},
+                "params": {
+                    "square": None,
+                    "layers": [["n", "s", "0-9"]],
+                    "concepts": {"samples": 2, "max_words": 9, **concepts},
+                },
                 "config": {"llm": llm, "store": str(tmp_path / "store")},
                 "threads": 1,
             }

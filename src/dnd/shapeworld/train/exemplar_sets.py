@@ -19,6 +19,7 @@ from dnd.shapeworld.target import load, planted
 from dnd.shapeworld.train.augment import scaled
 from dnd.shapeworld.train.planting import Words
 from dnd.shapeworld.train.target import normalised
+from dnd.shapeworld.world import attribute_of
 
 BATCH = 64
 CANDIDATES = 200
@@ -100,8 +101,6 @@ class Maps:
         return torch.stack([self._clause(words) for words in unit.clauses]).amax(0)
 
     def _clause(self, words: Words) -> Tensor:
-        from dnd.shapeworld.world import attribute_of
-
         own = [self._word(word) for word in words if attribute_of(word) != "background"]
         places = [self._word(word) for word in words if attribute_of(word) == "background"]
         if not own:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -320,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metric_notes="\n".join(f"- {title(one)}: {registry.METRICS[one].source}" for one in OTHERS),
         trust_table=markdown(["metric", "within units", "between methods"], trusted),
         units_table=units_table(results, layer),
+        audits=list(config.audits),
+        audits_table=audits_table(config, folder),
         cost_table=evaluation_costs.table(config),
         tuning=Path(chosen.config.parent, "tuning.md").read_text(encoding="utf-8").strip(),
         **known_answer_tables(results, layer),
@@ -337,6 +340,22 @@ def units_table(results: Results, layer: str) -> str:
         ["kind", *wide.columns],
         [[kind, *(f"{v:.2f}" for v in row)] for kind, row in zip(wide.index, wide.to_numpy(), strict=True)],
     )
+
+
+def audits_table(config: Config, folder: Path) -> str:
+    """Return what silenced units change over all images, and copy the charts into the document's folder."""
+    rows = []
+    for name, audit in config.audits.items():
+        place = Path("results", config.run, "audits", name)
+        shutil.copyfile(place.with_suffix(".svg"), folder / f"audit-{name}.svg")
+        found = tables.read(place.with_suffix(".parquet"), tables.AUDITS).to_pylist()
+        for row in (one for one in found if one["class"] is None):
+            who = f"`{audit.query or audit.units}`" if row["control"] is None else f"random units {row['control'] + 1}"
+            change = f"{row['accuracy_change']:+.3f} [{row['accuracy_low']:+.3f}, {row['accuracy_high']:+.3f}]"
+            logit = f"{row['logit_change']:+.2f} [{row['logit_low']:+.2f}, {row['logit_high']:+.2f}]"
+            rows.append([name, f"{audit.row}, {audit.layer}", who, str(len(row["units"])), change, logit])
+    header = ["audit", "of", "silenced", "units", "accuracy", "true class's logit"]
+    return markdown(header, rows)
 
 
 if __name__ == "__main__":

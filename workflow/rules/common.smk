@@ -400,6 +400,12 @@ def tables_of_run():
     passes = dict.fromkeys(
         (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
     )
+    rivals = {}  # by the names of their scripts
+    for layer in plan.layers:
+        if not own_method(layer):
+            method = settings.recipes[layer.recipe].method.replace("-", "_")
+            found = scores_of(layer)
+            rivals.setdefault(method, []).extend([found] if isinstance(found, str) else found)
     return {
         "probe": [path for probe in probes for path in probe_shards({"probe": probe})],
         "activations": [
@@ -414,6 +420,7 @@ def tables_of_run():
         "images": [path for bundle in plan.bundles for path in images_of(bundle)],
         "scores": [path for layer in own for path in unit_shards("scores")(layer)],
         "descriptions": [descriptions_of(layer) for layer in plan.layers],
+        **rivals,
         "evaluation": [f"{RESULTS}/evaluation.parquet"],
     }
 

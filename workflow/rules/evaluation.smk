@@ -75,7 +75,7 @@ rule evaluation:
         answers=known_answers(),
         code=code("evaluation"),
     message:
-        "compare the descriptions with the known answers and with each other"
+        "compare the descriptions with the known answers"
     script:
         "../scripts/evaluation.py"
 

@@ -62,10 +62,10 @@ class CandidateView:
 
     concept: str
     score: float
-    auc: float
-    mad: float
-    rank_score: float
-    image_similarity: float
+    auc: float | None
+    mad: float | None
+    rank_score: float | None
+    image_similarity: float | None
     source: str
     votes: int | None = None
     images: tuple[tuple[bytes, float], ...] = ()
@@ -343,7 +343,7 @@ def _drawn(files: Sequence[Path], concepts: set[str]) -> dict[str, list[bytes]]:
 def _candidate(
     one: Mapping[str, Any], score: Mapping[str, Any] | None, drawn: Mapping[str, Sequence[bytes]]
 ) -> CandidateView:
-    activations = score["activations"] if score else []
+    activations = (score["activations"] if score else None) or []  # none where nothing is drawn
     images = zip(drawn.get(one["concept"], ()), activations, strict=False)
     return CandidateView(
         **one,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -208,59 +209,54 @@ def run(
     TargetError
         The network does not end in classes, or units cannot be silenced.
     """
+    with _naming(audit):
+        described = descriptions.select(["unit", "label", "abstained"]).to_pylist()
+        query = settings.query
+        if units is None:
+            assert query is not None
+            units = [row["unit"] for row in described if matches(row["label"], query)]
+        if not len(units):
+            log.warning("audits.%s: no label matches %r, nothing is silenced", audit, query)
+            return tables.AUDITS.empty_table()
+        idle = {row["unit"] for row in described if row["abstained"] in IDLE}
+        known = known_classes(target, settings.classes)
+        labels = _labels(shards)
+        if settings.truth == "label" and not labels:
+            raise ValueError("no image of the probe has a label: set the probe's `label`, or `truth: predicted`")
+        there = _units(target, settings.layer, shards)
+        taken = {*units, *idle}
+        silent = [sorted(units), *(controls(len(units), there, taken, draw) for draw in range(settings.controls))]
+        names, logits = _logits(target, settings, silent, shards, batch)
+        outputs = logits.shape[2]
+        if settings.truth == "label":
+            number = class_numbers(set(labels.values()), outputs, known)
+            truth = np.array([number[labels[name]] for name in names], np.int64)
+            spelt = {place: label for label, place in number.items()}
+        else:
+            truth, spelt = logits[0].argmax(1).astype(np.int64), {}
+            if known is not None and len(known) != outputs:
+                raise ValueError(f"{len(known)} names of classes for {outputs} outputs of the network: see `classes`")
+        classes = [known[i] if known else spelt.get(i, str(i)) for i in range(outputs)]
+        before = Outcome.of(logits[0], truth)
+        found = []
+        for draw, own in enumerate(silent):
+            place = {"audit": audit, "name": settings.row, "layer": settings.layer, "units": own} | {
+                "control": draw - 1 if draw else None
+            }
+            found += [place | row for row in rows(before, Outcome.of(logits[draw + 1], truth), truth, classes)]
+        log.info("audits.%s: %d units silenced: %s", audit, len(units), silent[0])
+        return tables.table(found, tables.AUDITS)
+
+
+@contextmanager
+def _naming(audit: str) -> Iterator[None]:
+    """Let a mistake in the configuration say in which audit."""
     try:
-        return _run(audit, settings, units, target, descriptions, shards, batch)
+        yield
     except TargetError:
         raise
     except ValueError as error:
         raise ValueError(f"audits.{audit}: {error}") from None
-
-
-def _run(
-    audit: str,
-    settings: AuditSettings,
-    units: Sequence[int] | None,
-    target: Target,
-    descriptions: pa.Table,
-    shards: Sequence[Path],
-    batch: int,
-) -> pa.Table:
-    described = descriptions.select(["unit", "label", "abstained"]).to_pylist()
-    query = settings.query
-    if units is None:
-        assert query is not None
-        units = [row["unit"] for row in described if matches(row["label"], query)]
-    if not len(units):
-        log.warning("audits.%s: no label matches %r, nothing is silenced", audit, query)
-        return tables.AUDITS.empty_table()
-    idle = {row["unit"] for row in described if row["abstained"] in IDLE}
-    known = known_classes(target, settings.classes)
-    labels = _labels(shards)
-    if settings.truth == "label" and not labels:
-        raise ValueError("no image of the probe has a label: set the probe's `label`, or `truth: predicted`")
-    there = _units(target, settings.layer, shards)
-    taken = {*units, *idle}
-    silent = [sorted(units), *(controls(len(units), there, taken, draw) for draw in range(settings.controls))]
-    names, logits = _logits(target, settings, silent, shards, batch)
-    outputs = logits.shape[2]
-    if settings.truth == "label":
-        number = class_numbers(set(labels.values()), outputs, known)
-        truth = np.array([number[labels[name]] for name in names], np.int64)
-        spelt = {place: label for label, place in number.items()}
-    else:
-        truth, spelt = logits[0].argmax(1).astype(np.int64), {}
-        if known is not None and len(known) != outputs:
-            raise ValueError(f"{len(known)} names of classes for {outputs} outputs of the network: see `classes`")
-    classes = [known[i] if known else spelt.get(i, str(i)) for i in range(outputs)]
-    before = Outcome.of(logits[0], truth)
-    found = []
-    for draw, own in enumerate(silent):
-        place = {"audit": audit, "name": settings.row, "layer": settings.layer, "units": own} | {
-            "control": draw - 1 if draw else None
-        }
-        found += [place | row for row in rows(before, Outcome.of(logits[draw + 1], truth), truth, classes)]
-    log.info("audits.%s: %d units silenced: %s", audit, len(units), silent[0])
-    return tables.table(found, tables.AUDITS)
 
 
 def _labels(shards: Sequence[Path]) -> dict[str, str]:

@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from dnd import pictures, tables
@@ -29,7 +27,7 @@ from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
 from dnd.metrics.baselines import baseline_labels
 from dnd.store import key
-from dnd.targets import Target, fixed_batches
+from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -91,23 +89,13 @@ class HeldOut:
         return np.argsort(-self.activations[:, unit], kind="stable")[:EXEMPLARS]
 
 
-def see(target: Target, layer: str, images: Sequence[Image.Image], pooling: str, size: BatchSize) -> Values:
-    """Return the pooled activations float32 [n, units] of images."""
-
-    def run_batch(part: Sequence[Image.Image], inputs: Tensor) -> Tensor:
-        return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer][: len(part)]
-
-    batches = fixed_batches(images, target.preprocess.image, size, run_batch)
-    return torch.cat([found for _, found in batches]).numpy()
-
-
 def held_out(target: Target, layer: str, embed: Embed, shards: Sequence[Path], pooling: str) -> HeldOut:
     """Look at every held-out image once."""
     rows, size = pictures.rows(shards, columns=["image_id", "image"]), BatchSize(BATCH, "judgements")
     seen, vectors = [], []
     with tqdm(total=tables.count(list(shards)), desc="held-out images", unit="image", mininterval=5) as bar:
         while chunk := [pictures.decode(row["image"]) for row in islice(rows, CHUNK)]:
-            seen.append(see(target, layer, chunk, pooling, size))
+            seen.append(responses(target, layer, chunk, pooling, size))
             vectors.append(embed(chunk))
             bar.update(len(chunk))
     return HeldOut(np.concatenate(seen), np.concatenate(vectors))
@@ -357,8 +345,8 @@ def run(
         if pictures_of is not None:
             size = BatchSize(BATCH, "judgements")
             drawn = tqdm(pictures_of(labels), "drawn labels", len(labels), unit="label", mininterval=5)
-            responses = {one: see(target, layer, own, settings.pooling, size) for one, own in drawn if own}
-            add_cosy(judge, seen, responses)
+            excited = {one: responses(target, layer, own, settings.pooling, size) for one, own in drawn if own}
+            add_cosy(judge, seen, excited)
         for metric, values in of_units(seen).items():
             own = ((unit, value) for unit, value in values.items() if unit in units)
             rows += [_row(described[0].name, layer, unit, OF_UNIT, metric, value) for unit, value in own]

@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from dnd import compat, pictures, tables
@@ -26,7 +24,7 @@ from dnd.batches import BatchSize
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
 from dnd.settings import ScoreSettings
-from dnd.targets import Target, fixed_batches
+from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -75,18 +73,6 @@ def by_votes(concepts: Sequence[Mapping[str, Any]]) -> pa.Table:
         for row in sorted(concepts, key=lambda row: (row["unit"], row["candidate"]))
     ]
     return tables.table(rows, tables.SCORES)
-
-
-def responses(target: Target, layer: str, images: Sequence[Image.Image], pooling: str, batch: BatchSize) -> Values:
-    """Return the pooled activations float32 [n, units] of generated images."""
-
-    def load(image: Image.Image) -> Tensor:
-        return target.preprocess.image(image)
-
-    def run_batch(part: Sequence[Image.Image], inputs: Tensor) -> Tensor:
-        return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer][: len(part)]
-
-    return torch.cat([found for _, found in fixed_batches(images, load, batch, run_batch)]).numpy()
 
 
 def run(

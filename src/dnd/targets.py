@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
@@ -263,3 +266,14 @@ def fixed_batches(
         return run(part, stacked)
 
     return in_batches(items, size, work)
+
+
+def responses(
+    target: Target, layer: str, images: Sequence[Image.Image], pooling: str, size: BatchSize
+) -> npt.NDArray[np.float32]:
+    """Return the pooled activations float32 [n, units] of a layer for whole images."""
+
+    def run_batch(part: Sequence[Image.Image], inputs: Tensor) -> Tensor:
+        return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer][: len(part)]
+
+    return torch.cat([found for _, found in fixed_batches(images, target.preprocess.image, size, run_batch)]).numpy()

@@ -13,7 +13,7 @@ from PIL import Image
 from dnd import images, tables
 from dnd.backends.chat import Answer
 from dnd.backends.generator import Drawn
-from dnd.backends.session import session
+from dnd.backends.llm import session
 from dnd.baselines import line
 from dnd.methods import LineRecipe
 from dnd.prompts import history_messages, read_prompt

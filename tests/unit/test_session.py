@@ -5,8 +5,8 @@ from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
 from dnd.backends.chat import Answer
+from dnd.backends.llm import session
 from dnd.backends.server import ServerEnded, run_server
-from dnd.backends.session import session
 from dnd.settings import LlmSettings
 from dnd.store import Store
 

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from dnd import images, jobs, tables, target_sources
 from dnd.backends.generator import DiffusersGenerator
-from dnd.backends.session import session
+from dnd.backends.llm import session
 from dnd.baselines import line
 from dnd.methods import LineRecipe
 from dnd.settings import LlmSettings, TargetSettings

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
 
+Ask = Callable[[Sequence[Request]], list[Answer]]
 SERVERS = "DND_SERVERS"
 """Environment variable in which `dnd.serve` tells its command where servers are: JSON, model -> [base URL, key]."""
 MOST_PICTURES = 10
@@ -61,25 +62,63 @@ def ask(
     ModelError
         Our own server is to serve a model that cannot be had.
     """
+    with session(settings, store, log_path, note) as answers:
+        return answers(requests)
+
+
+@contextmanager
+def session(
+    settings: LlmSettings,
+    store: Store,
+    log_path: Path,
+    note: Callable[[str, Any], None] = lambda key, value: None,
+) -> Iterator[Ask]:
+    """Yield a function that answers requests as :func:`ask` does, by one server for all calls.
+
+    Our own server runs from the first question that the store does not answer until the context ends. When it ends by
+    itself it is started once more in the whole session.
+
+    Parameters
+    ----------
+    note : is told what runs the server that was asked: :meth:`dnd.jobs.Job.note`, say.
+
+    Raises
+    ------
+    ServerError, ModelError
+        As :func:`ask`.
+    """
     model = weights(settings)
-    known = [recall(store, request.key(model)) for request in requests]
-    missing = [number for number, answer in enumerate(known) if answer is None]
-    log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
-    asked = [requests[number] for number in missing]
-    for attempt in range(STARTS if missing else 0):
-        try:
-            with endpoint(settings, log_path, needs(asked)) as server:
-                note("server", about(server))
-                answers = ChatClient(server, settings.model, model).ask(asked, settings.concurrency, store)
-        except ServerEnded as error:
-            if attempt + 1 == STARTS:
-                raise
-            log.warning("%s\nStarting it again", error)
-            continue
-        for number, answer in zip(missing, answers, strict=True):
-            known[number] = answer
-        break
-    return [answer for answer in known if answer is not None]
+    with ExitStack() as stack:
+        client: ChatClient | None = None
+        starts = 0
+
+        def answer(requests: Sequence[Request]) -> list[Answer]:
+            nonlocal client, starts
+            known = [recall(store, request.key(model)) for request in requests]
+            missing = [number for number, found in enumerate(known) if found is None]
+            log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
+            asked = [requests[number] for number in missing]
+            while asked:
+                try:
+                    if client is None:
+                        starts += 1
+                        server = stack.enter_context(endpoint(settings, log_path, needs(asked)))
+                        note("server", about(server))
+                        client = ChatClient(server, settings.model, model)
+                    answers = client.ask(asked, settings.concurrency, store)
+                except ServerEnded as error:
+                    client = None
+                    stack.close()
+                    if starts >= STARTS:
+                        raise
+                    log.warning("%s\nStarting it again", error)
+                    continue
+                for number, found in zip(missing, answers, strict=True):
+                    known[number] = found
+                break
+            return [found for found in known if found is not None]
+
+        yield answer
 
 
 def weights(settings: LlmSettings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Formula:
+class Formula(ABC):
     """A concept, or a combination of formulas by ``&``, ``|`` and ``~``; equal where operands only differ in order."""
 
     def __and__(self, other: Formula) -> Formula:
@@ -28,15 +29,16 @@ class Formula:
         return self.part if isinstance(self, Not) else Not(self)
 
     @property
+    @abstractmethod
     def concepts(self) -> tuple[str, ...]:
         """Names of the concepts in it, as often as they occur."""
-        raise NotImplementedError
 
     @property
     def length(self) -> int:
         """How many concepts it joins."""
         return len(self.concepts)
 
+    @abstractmethod
     def truth(self, labels: Mapping[str, Flags]) -> Flags:
         """Return where it holds: bool, of the shape that the labels have (images, or pixels).
 
@@ -49,7 +51,6 @@ class Formula:
         KeyError
             A concept of the formula has no labels.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

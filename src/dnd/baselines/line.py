@@ -29,12 +29,15 @@ from dnd.backends.chat import Answer, Request
 from dnd.batches import BatchSize
 from dnd.images import ImagesError
 from dnd.methods import LineRecipe
+from dnd.metrics.cosy import auc, mad
 from dnd.prompts import history_messages, read_prompt
-from dnd.scores import BATCH, CHUNK, auc, mad, responses
 from dnd.store import key
-from dnd.targets import Target
+from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
+BATCH = 32
+CHUNK = 128
+"""Images whose pixels are in memory at once."""
 SOURCE = "line"
 CANDIDATES = 10
 """Concepts of a unit that are listed at most."""

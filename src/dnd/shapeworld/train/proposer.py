@@ -9,7 +9,6 @@ Besides the answers, an auxiliary head has to tell after every line what the uni
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Any
@@ -133,30 +132,3 @@ def train(
         report=report,
         report_minutes=5,
     )
-
-
-def main() -> None:
-    """Train from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=MINUTES)
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--work", type=Path, default=Path(".training"))
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(chosen.threads)
-    train(
-        chosen.work,
-        chosen.folder,
-        minutes=chosen.minutes,
-        seed=chosen.seed,
-        size=chosen.batch,
-        rate=chosen.rate,
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -57,7 +57,7 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
 
     from dnd import activations, tables
     from dnd.preprocess import Preprocess
-    from dnd.settings import BasisSettings, PreprocessSettings
+    from dnd.subjects import BasisSettings, PreprocessSettings
     from dnd.targets import Target
 
     found = {"imports": peak()}

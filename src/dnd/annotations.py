@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import broden, pictures, tables
-from dnd.settings import AnnotationSettings, ProbeSettings
+from dnd.subjects import AnnotationSettings, ProbeSettings
 
 log = logging.getLogger(__name__)
 GROUP_IMAGES = 64

@@ -38,8 +38,9 @@ from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.generator import DiffusersGenerator
 from dnd.config import read_recipe
 from dnd.preprocess import Preprocess
-from dnd.settings import CaptionSettings, LlmSettings, PreprocessSettings, ProbeSettings, Recipe, TargetSettings
+from dnd.settings import CaptionSettings, LlmSettings, Recipe
 from dnd.store import Store
+from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.targets import Target
 
 if TYPE_CHECKING:

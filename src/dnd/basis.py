@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dnd.outputs import TargetError
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 
 USUAL_NAMES = {
     "encoder": ("W_enc", "encoder.weight", "encoder"),

@@ -12,7 +12,8 @@ from urllib.parse import urlparse
 
 from dnd import hub
 from dnd.config import WEIGHTS, Config
-from dnd.settings import GeneratorSettings, ProbeSettings, TargetSettings
+from dnd.settings import GeneratorSettings
+from dnd.subjects import ProbeSettings, TargetSettings
 from dnd.sweep import SweepRow
 
 USES = {"captions": "captioner", "generator": "generator", "embedder": "embedder", "llm": "llm"}

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dnd.settings import PreprocessSettings
+from dnd.subjects import PreprocessSettings
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; the right and lower edges are exclusive."""

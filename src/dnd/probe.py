@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dnd import pictures, tables
 from dnd.probe_entries import Entry, Refused, Source, why
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dnd import folders
 from dnd.folders import Status
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 
 class Entry(NamedTuple):

@@ -18,7 +18,7 @@ from dnd import folders
 from dnd.folders import Status
 from dnd.probe_entries import Entry, Refused, Source, why
 from dnd.probe_rows import Dataset, Parquet
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NEUTRAL = {"atomic", "config", "jobs", "judging", "methods", "settings", "store", "sweep", "tables"}
+NEUTRAL = {"atomic", "config", "jobs", "judging", "methods", "settings", "store", "subjects", "sweep", "tables"}
 """Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
 A new key, column or log format for one stage must not run all of them again."""
 

@@ -23,7 +23,7 @@ from dnd import hub
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
-from dnd.settings import PreprocessSettings, TargetSettings
+from dnd.subjects import PreprocessSettings, TargetSettings
 from dnd.targets import Target
 
 log = logging.getLogger(__name__)

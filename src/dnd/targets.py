@@ -21,7 +21,7 @@ from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches
 from dnd.outputs import Form, Output, TargetError, arranged, pooled
 from dnd.preprocess import Preprocess
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 
 R = TypeVar("R")
 

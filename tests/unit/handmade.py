@@ -10,7 +10,7 @@ from torch import nn
 
 from dnd import tables
 from dnd.preprocess import Preprocess
-from dnd.settings import PreprocessSettings
+from dnd.subjects import PreprocessSettings
 from dnd.targets import Target
 
 

@@ -1,7 +1,7 @@
 """A probe from its settings to its images, as the workflow's scripts take it."""
 
 from dnd import probe, probe_sources, tables
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 
 def opened(name="photos", renders=(), **probes):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dnd import activations, tables
 from dnd.outputs import TargetError
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 LAYERS = {"colour": "colour", "flat": "flat"}

@@ -8,9 +8,9 @@ from handmade import png, write_probe
 from PIL import Image
 
 from dnd import annotations, tables
-from dnd.settings import AnnotationSettings, ProbeSettings
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.world import GROUPS
+from dnd.subjects import AnnotationSettings, ProbeSettings
 
 GREY = png(np.full((4, 6, 3), 90))
 

@@ -17,7 +17,8 @@ from torchvision.models.convnext import CNBlockConfig
 
 from dnd import activations, exemplars, inventory, tables
 from dnd.outputs import TargetError
-from dnd.settings import BasisSettings, ExemplarSettings
+from dnd.settings import ExemplarSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 VISION = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": 56, "patch_size": 14}

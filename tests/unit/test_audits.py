@@ -16,7 +16,7 @@ from dnd.audits import Outcome
 from dnd.interventions import silenced, with_tensor, without_directions
 from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 SIDE = 8

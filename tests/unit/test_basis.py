@@ -9,7 +9,7 @@ from torch import nn
 
 from dnd import basis, targets
 from dnd.outputs import TargetError
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from dnd.baselines.compositional import search
 from dnd.baselines.formulas import Concept, phrasing
 from dnd.baselines.overlaps import active, vocabulary
 from dnd.methods import CompositionalRecipe
-from dnd.settings import ProbeSettings, TargetSettings
 from dnd.shapeworld.render import draw
+from dnd.subjects import ProbeSettings, TargetSettings
 
 ROOT = Path(__file__).parents[2]
 NAMES = "abcdef"

@@ -12,11 +12,11 @@ from tiny_models import one_thread  # noqa: F401
 from dnd import activations, evaluation, target_sources, thresholds
 from dnd.baselines import milan, milan_files, milan_model
 from dnd.methods import MilanRecipe
-from dnd.settings import TargetSettings
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.train import annotations, describer, exemplar_sets
 from dnd.shapeworld.train.exemplar_sets import Maps, Unit
 from dnd.shapeworld.world import conjunction, everything
+from dnd.subjects import TargetSettings
 
 MODELS = Path("resources/shapeworld")
 

@@ -26,7 +26,8 @@ import transformers
 from torchvision import models as torchvision_models
 
 from dnd import sweep, target_sources
-from dnd.settings import LlmSettings, Recipe, TargetSettings
+from dnd.settings import LlmSettings, Recipe
+from dnd.subjects import TargetSettings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "config/examples"

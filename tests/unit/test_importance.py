@@ -8,7 +8,7 @@ from torch import nn
 
 from dnd import importance, tables
 from dnd.judging import ImportanceSettings
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 SIDE = 4

@@ -11,7 +11,7 @@ from torch import nn
 
 from dnd import config, inventory
 from dnd.inventory import ModuleRow, Wanted
-from dnd.settings import BasisSettings
+from dnd.subjects import BasisSettings
 from dnd.targets import Target
 
 HEADER = "model\tlayer\tslug\tunits\n"

@@ -14,8 +14,8 @@ from dnd.judgements import Described, Encoders, HeldOut
 from dnd.judging import EvaluationSettings
 from dnd.metrics.baselines import RANDOM, baseline_labels
 from dnd.metrics.simulation import Calibration
-from dnd.settings import ProbeSettings
 from dnd.shapeworld.render import draw
+from dnd.subjects import ProbeSettings
 
 RNG = np.random.default_rng(0)
 

@@ -191,7 +191,7 @@ def test_what_a_model_was_is_known_afterwards(hub, cache):
 
 FETCH = """
     from dnd import prefetch
-    from dnd.settings import ProbeSettings, TargetSettings
+    from dnd.subjects import ProbeSettings, TargetSettings
     for failure in prefetch.run([{wanted}], print):
         print("failed:", failure)
 """
@@ -217,7 +217,7 @@ def test_targets_of_timm_and_transformers_are_fetched(hub, tmp_path):
     )
     size = (tmp_path / "weights/model.safetensors").stat().st_size
     assert f"{size / 1e6:10.1f} MB  target     test_resnet with pretrained  {tmp_path}/home/hub" in said
-    again = "from dnd import target_sources; from dnd.settings import TargetSettings; "
+    again = "from dnd import target_sources; from dnd.subjects import TargetSettings; "
     again += "target_sources.load(TargetSettings(source='timm', factory='test_resnet', weights='pretrained'))"
     status, _, problem = python(again, tmp_path / "home", HF_HUB_OFFLINE="1")
     assert status == 0, problem
@@ -332,7 +332,7 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
         import dnd.torchvision_ops, torch
         torch.hub.urlopen = unreachable
         from dnd import target_sources
-        from dnd.settings import TargetSettings
+        from dnd.subjects import TargetSettings
         target_sources.load(TargetSettings(source="torchvision", factory="resnet18", weights="IMAGENET1K_V1"))
     """
     status, _, problem = python(code, tmp_path, TORCH_HOME=str(tmp_path / "torch"))

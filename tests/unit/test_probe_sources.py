@@ -13,7 +13,7 @@ from handmade import png
 from probing import ids, listed, packed
 
 from dnd import probe_sources
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 
 def picture(i):

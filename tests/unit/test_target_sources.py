@@ -15,7 +15,7 @@ from dnd import target_sources
 from dnd.config import ConfigError
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 
 CPU = torch.device("cpu")
 SMALL = {"size": 32}

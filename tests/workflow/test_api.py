@@ -9,7 +9,7 @@ from workspace import UNITS
 import dnd
 from dnd import tables
 from dnd.config import ConfigError
-from dnd.settings import ProbeSettings, TargetSettings
+from dnd.subjects import ProbeSettings, TargetSettings
 from dnd.sweep import units
 from dnd.target_sources import load
 

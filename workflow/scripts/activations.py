@@ -1,7 +1,7 @@
 """In: a probe shard. Out: its part of the top-k, the statistics and the control activations of every layer."""
 
 from dnd import activations, jobs, probe, tables, target_sources
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

@@ -1,7 +1,7 @@
 """In: a probe shard. Out: its ANNOTATIONS."""
 
 from dnd import annotations, jobs, tables
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 probes = {one: ProbeSettings(**settings) for one, settings in snakemake.params.probes.items()}

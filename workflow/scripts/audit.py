@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dnd import audit_chart, audits, jobs, tables, target_sources
 from dnd.judging import AuditSettings
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

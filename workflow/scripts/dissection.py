@@ -1,7 +1,7 @@
 """In: the probe, its ANNOTATIONS and a target. Out: PATTERNS of the probe and OVERLAPS of a layer's units."""
 
 from dnd import dissection, jobs, tables, target_sources
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

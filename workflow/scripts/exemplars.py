@@ -3,7 +3,8 @@
 import pyarrow.compute as pc
 
 from dnd import exemplars, jobs, tables, target_sources
-from dnd.settings import ExemplarSettings, TargetSettings
+from dnd.settings import ExemplarSettings
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dnd import importance, jobs, tables, target_sources
 from dnd.judging import ImportanceSettings
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

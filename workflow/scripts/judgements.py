@@ -8,7 +8,7 @@ from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.sentences import SentenceEncoder
 from dnd.baselines import concept_sets
 from dnd.judging import EvaluationSettings
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given = snakemake.params, snakemake.input

@@ -10,8 +10,9 @@ from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.llm import session
 from dnd.baselines import line
 from dnd.methods import LineRecipe
-from dnd.settings import LlmSettings, TargetSettings
+from dnd.settings import LlmSettings
 from dnd.store import Store
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

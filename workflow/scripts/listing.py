@@ -1,7 +1,7 @@
 """In: the images of a probe, wherever they are. Out: LISTING of those that are wanted, and REJECTED."""
 
 from dnd import jobs, probe, probe_sources, tables
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 name = snakemake.wildcards.probe

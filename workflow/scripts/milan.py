@@ -5,7 +5,7 @@ from pathlib import Path
 from dnd import jobs, tables, target_sources, thresholds
 from dnd.baselines import inputs, milan, milan_files
 from dnd.methods import MilanRecipe
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

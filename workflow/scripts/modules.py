@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dnd import inventory, jobs, target_sources
-from dnd.settings import TargetSettings
+from dnd.subjects import TargetSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 found = inventory.modules(target_sources.load(TargetSettings(**snakemake.params.target)))

@@ -1,7 +1,7 @@
 """In: LISTING of a probe's images, and these. Out: one PROBE shard, and the REJECTED images of that shard."""
 
 from dnd import jobs, probe, probe_sources, tables
-from dnd.settings import ProbeSettings
+from dnd.subjects import ProbeSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 name = snakemake.wildcards.probe

@@ -4,7 +4,8 @@ import pyarrow.compute as pc
 
 from dnd import jobs, scores, tables, target_sources
 from dnd.backends.embedder import TransformersEmbedder
-from dnd.settings import EmbedderSettings, ScoreSettings, TargetSettings
+from dnd.settings import EmbedderSettings, ScoreSettings
+from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

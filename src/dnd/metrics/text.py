@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,13 +42,6 @@ class Tokens:
     ids: tuple[int, ...]
     vectors: Values
     special: npt.NDArray[np.bool_]
-
-
-class TokenEncoder(Protocol):
-    """What BERTScore asks of a model."""
-
-    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of each text."""
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 from tqdm import tqdm
 
 from dnd import broden, pictures, tables
+from dnd.masks import Mask, png
 from dnd.subjects import AnnotationSettings, ProbeSettings
 
 log = logging.getLogger(__name__)
@@ -25,17 +22,8 @@ GROUP_IMAGES = 64
 """Images whose annotations make a row group."""
 COLUMNS = ["image_id", "width", "height", "label"]
 
-Mask = npt.NDArray[np.bool_]
 Annotate = Callable[[Mapping[str, Any]], Iterable[tuple[str, str, Mask | None]]]
 """Row of PROBE, without its bytes -> category, concept and mask [height, width], or None: everywhere."""
-
-
-class Annotation(NamedTuple):
-    """A concept of a category, and where in the image it is: bool [height, width], None for the whole image."""
-
-    category: str
-    concept: str
-    mask: Mask | None
 
 
 def settings_of(probe: ProbeSettings) -> AnnotationSettings | None:
@@ -104,53 +92,6 @@ def _rows(row: Mapping[str, Any], known: Mapping[str, Annotate]) -> list[dict[st
         for (category, concept), mask in sorted(masks.items(), key=lambda item: item[0])
         if mask is None or mask.any()
     ]
-
-
-def png(mask: Mask | None) -> bytes | None:
-    """Return a mask as a PNG of one bit a pixel; None for one that holds everywhere."""
-    if mask is None or mask.all():
-        return None
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def mask_of(data: bytes) -> Mask:
-    """Return the mask bool [height, width] of a PNG as ANNOTATIONS holds it."""
-    return np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]).convert("1"))
-
-
-def by_image(paths: Sequence[Path], ids: Iterable[str]) -> Iterator[list[Annotation]]:
-    """Yield the annotations of one image after the other, as they are read.
-
-    Parameters
-    ----------
-    paths : files of ANNOTATIONS, in order of image id.
-    ids : of the images, in the same order; an image without annotations gets an empty list.
-
-    Raises
-    ------
-    ValueError
-        There are annotations of other images, or in another order.
-    """
-    rows = (row for group in tables.row_groups(paths, tables.ANNOTATIONS) for row in group.to_pylist())
-    groups = groupby(rows, key=lambda row: row["image_id"])
-    following = next(groups, None)
-    for name in ids:
-        own: list[Annotation] = []
-        if following is not None and following[0] == name:
-            decoded: dict[bytes, Mask] = {}  # many concepts of an image share one mask
-            for row in following[1]:
-                data = row["mask"]
-                if data is not None and data not in decoded:
-                    decoded[data] = mask_of(data)
-                own.append(Annotation(row["category"], row["concept"], None if data is None else decoded[data]))
-            following = next(groups, None)
-        yield own
-    if following is not None:
-        raise ValueError(
-            f"{paths[0]}: image {following[0]!r} is not in the probe, or out of order: delete and run again"
-        )
 
 
 def _shapeworld(name: str, probe: ProbeSettings, settings: AnnotationSettings) -> Annotate:

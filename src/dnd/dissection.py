@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dnd import pictures, tables
-from dnd.annotations import Annotation, Mask, by_image
+from dnd.masks import Annotation, Mask, by_image
 from dnd.preprocess import Frame, Preprocess
 from dnd.targets import Target
 from dnd.thresholds import Maps, Share, limits

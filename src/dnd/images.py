@@ -12,7 +12,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from dnd import tables
-from dnd.backends.generator import BATCH, Generator
+from dnd.backends.generator import BATCH, Generator, ImagesError
 from dnd.backends.loading import precision
 from dnd.settings import GeneratorSettings
 from dnd.store import Store, key, revision
@@ -20,10 +20,6 @@ from dnd.store import Store, key, revision
 log = logging.getLogger(__name__)
 PATIENCE = 5 * BATCH
 """Images without a usable one among them after which no more are drawn."""
-
-
-class ImagesError(RuntimeError):
-    """A model draws nothing that can be used; the message says what to set."""
 
 
 def part_of(concept: str, parts: int) -> int:

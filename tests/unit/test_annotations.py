@@ -7,7 +7,7 @@ import pytest
 from handmade import png, write_probe
 from PIL import Image
 
-from dnd import annotations, tables
+from dnd import annotations, masks, tables
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.world import GROUPS
 from dnd.subjects import AnnotationSettings, ProbeSettings
@@ -24,7 +24,7 @@ def annotated(tmp_path, probes, images, labels=None, name="p"):
     with tables.writing(path, tables.ANNOTATIONS) as write:
         for part in annotations.run(name, probes, shard):
             write(part)
-    found = annotations.by_image([path], sorted(images))
+    found = masks.by_image([path], sorted(images))
     return {
         image: {(one.category, one.concept): one.mask for one in own}
         for image, own in zip(sorted(images), found, strict=True)
@@ -139,10 +139,10 @@ def test_members_of_a_union_have_their_own(tmp_path):
 
 def test_a_mask_takes_one_bit_a_pixel():
     mask = np.random.default_rng(0).random((5, 7)) < 0.5
-    data = annotations.png(mask)
+    data = masks.png(mask)
     assert Image.open(io.BytesIO(data)).mode == "1"
-    assert np.array_equal(annotations.mask_of(data), mask)
-    assert annotations.png(np.ones((5, 7), bool)) is None
+    assert np.array_equal(masks.mask_of(data), mask)
+    assert masks.png(np.ones((5, 7), bool)) is None
 
 
 def test_annotations_of_other_images_are_an_error(tmp_path):
@@ -151,7 +151,7 @@ def test_annotations_of_other_images_are_an_error(tmp_path):
     rows = annotations.run("p", {"p": ProbeSettings(source="shapeworld", seed=9)}, shard)
     tables.write(path, next(rows), tables.ANNOTATIONS)
     with pytest.raises(ValueError, match=r"annotations.parquet: image '000000.png' is not in the probe"):
-        list(annotations.by_image([path], ["000001.png"]))
+        list(masks.by_image([path], ["000001.png"]))
 
 
 @pytest.mark.parametrize(

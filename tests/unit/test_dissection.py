@@ -8,9 +8,9 @@ from handmade import Channels, TinyTarget, plain, png, write_probe
 from torch.nn import functional as F
 
 from dnd import dissection, tables
-from dnd.annotations import Annotation
-from dnd.annotations import png as mask_png
 from dnd.dissection import Pixels, Tally, enlarged, patterns_of, pixels_seen
+from dnd.masks import Annotation
+from dnd.masks import png as mask_png
 from dnd.targets import Target
 
 NAMES = ("sky", "tree", "red")

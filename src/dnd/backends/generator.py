@@ -34,6 +34,10 @@ OURS = {
 """Arguments of a pipeline's call, and what sets them."""
 
 
+class ImagesError(RuntimeError):
+    """A model draws nothing that can be used; the message says what to set."""
+
+
 class Drawn(NamedTuple):
     """A generated image.
 

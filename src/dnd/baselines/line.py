@@ -26,8 +26,8 @@ from PIL import Image
 from dnd import tables
 from dnd.answers import fault, tidy
 from dnd.backends.chat import Answer, Request
+from dnd.backends.generator import ImagesError
 from dnd.batches import BatchSize
-from dnd.images import ImagesError
 from dnd.methods import LineRecipe
 from dnd.metrics.cosy import auc, mad
 from dnd.prompts import history_messages, read_prompt

@@ -7,9 +7,10 @@ BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
 
 EVALUATION := config/evaluation/config.yaml
+ABLATION := results/ablation/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo evaluate test test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision demo evaluate ablate test test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -28,6 +29,11 @@ evaluate: setup ## compare every method on three test networks; writes results/e
 	time $(OFFLINE) $(BIN)/python -m dnd.serve $(EVALUATION) -- \
 		$(BIN)/snakemake evaluate --configfile $(EVALUATION)
 	$(OFFLINE) $(BIN)/python -m dnd.evaluation_docs $(EVALUATION) docs
+
+ablate: setup ## score variants of our method, or ONLY="some of them", on the tuning networks; writes docs/ablation.md
+	@$(BIN)/python -m dnd.ablation config/ablation/config.yaml config/ablations.tsv results/ablation $(if $(ONLY),--only $(ONLY))
+	time $(OFFLINE) $(BIN)/python -m dnd.serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
+	$(OFFLINE) $(BIN)/python -m dnd.ablation_docs $(ABLATION) config/ablations.tsv docs
 
 test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit

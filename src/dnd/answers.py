@@ -104,6 +104,17 @@ def fault(concept: str, max_words: int | None) -> str | None:
     return f"says {word!r} {times} times" if times >= REPEATS else None
 
 
+def alternatives(concept: str) -> list[str]:
+    """Return the parts of a tidied "a or b", each once and as it stands; a concept without the word alone.
+
+    A formula with brackets is one part.
+    """
+    joint = " or " in concept and "(" not in concept
+    parts = concept.removeprefix("either ").split(" or ") if joint else [concept]
+    bare = [part.strip(" ,;") for part in parts]
+    return list(dict.fromkeys(part for part in bare if any(mark.isalpha() for mark in part))) or [concept]
+
+
 def normalise(answer: str, max_words: int = 5) -> str | None:
     """Return an answer's concept, or None where it is malformed: empty, too long, without letters, in a loop."""
     concept = tidy(answer)

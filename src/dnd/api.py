@@ -26,19 +26,21 @@ from dnd import (
     probe_sources,
     scores,
     sheets,
+    stopping,
     tables,
     target_sources,
+    verdict,
     views,
 )
 from dnd import images as drawings
 from dnd.backends import llm as language_model
 from dnd.backends.captioner import Captioner, TransformersCaptioner
-from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder, embed_texts
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.generator import DiffusersGenerator
-from dnd.config import read_recipe
+from dnd.config import ConfigError, read_recipe
 from dnd.preprocess import Preprocess
-from dnd.settings import CaptionSettings, LlmSettings, Recipe
+from dnd.settings import CaptionSettings, GeneratorSettings, LlmSettings, Recipe
 from dnd.store import Store
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.targets import Target
@@ -137,7 +139,7 @@ def describe(
     Raises
     ------
     ConfigError
-        The recipe is malformed.
+        The recipe is malformed, or the truth stands in for one of its parts.
     TargetError
         The network, the layer or the preprocessing cannot be used.
     ValueError
@@ -147,6 +149,13 @@ def describe(
     place = Path(temporary.name if temporary else str(folder))
     place.mkdir(parents=True, exist_ok=True)
     how, llm = recipe if isinstance(recipe, tuple) else read_recipe(recipe)
+    if how.oracles:
+        raise ConfigError(f"{', '.join(how.oracles)}: only a run of the workflow knows the truth that stands in here")
+    for key in ("also", "look_alikes"):
+        if getattr(how.concepts, key):
+            raise ConfigError(f"concepts.{key}: only a run of the workflow has them; leave it empty")
+    if how.refinement is not None:
+        raise ConfigError("refinement: only a run of the workflow looks for better candidates; leave it empty")
     target = _target(model, preprocess, how.sign)
     shards = [_packed(images, place)]
     topk = _activations(target, layer, shards, how, place)
@@ -172,7 +181,15 @@ def describe(
     candidates = _concepts(found, texts, shards, how, llm, place)
     scored = _scored(target, layer, candidates, found, shards, how, place)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
-    described = descriptions.run(about, wanted, tables.read(topk, tables.TOPK, ["unit", "idle"]), found, texts, scored)
+    described = descriptions.run(
+        about,
+        wanted,
+        tables.read(topk, tables.TOPK, ["unit", "idle"]),
+        found,
+        texts,
+        scored,
+        verdict.load(how.scores.verdict) if how.scores.verdict else None,
+    )
     tables.write(place / "descriptions.parquet", described, tables.DESCRIPTIONS)
     return Descriptions(described, place, temporary)
 
@@ -229,15 +246,17 @@ def _concepts(
     found: pa.Table, texts: pa.Table, shards: Sequence[Path], how: Recipe, llm: LlmSettings, place: Path
 ) -> pa.Table:
     """Ask the language model, and return CONCEPTS."""
-    ask = partial(language_model.ask, settings=llm, store=Store(place / "store/answers"), log_path=place / "server.log")
-    if how.concepts.show_images:
-        shown = place / "views"
-        shown.mkdir(exist_ok=True)
-        names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown, how.square)
-        asked = concepts.unit_images(NAME, NAME, found, names)
-        candidates, answers = concepts.propose(asked, ask, how.concepts, partial(views.url, shown))
-    else:
-        candidates, answers = concepts.propose(concepts.unit_captions(NAME, NAME, found, texts), ask, how.concepts)
+    with language_model.session(llm, Store(place / "store/answers"), place / "server.log") as ask:
+        if how.concepts.show_images:
+            shown = place / "views"
+            shown.mkdir(exist_ok=True)
+            names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown, how.square)
+            pictured = concepts.unit_images(NAME, NAME, found, names)
+            candidates, answers = concepts.propose(pictured, ask, how.concepts, partial(views.url, shown))
+        else:
+            asked = concepts.unit_captions(NAME, NAME, found, texts)
+            embed = partial(embed_texts, how.embedder) if how.embedder and how.concepts.reads_vectors else None
+            candidates, answers = concepts.propose(asked, ask, how.concepts, embed=embed)
     tables.write(place / "answers.parquet", answers, tables.ANSWERS)
     return candidates
 
@@ -255,13 +274,7 @@ def _scored(
     if how.generator is None or how.embedder is None:
         tables.write(place / "images.parquet", tables.IMAGES.empty_table(), tables.IMAGES)
         return scores.by_votes(candidates.to_pylist())
-    drawn = drawings.run(
-        DiffusersGenerator(how.generator) if len(candidates) else None,
-        set(candidates["concept"].to_pylist()),
-        how.generator,
-        Store(place / "store/images"),
-    )
-    tables.write(place / "images.parquet", drawn, tables.IMAGES, row_group_size=how.generator.images)
+    counted = _drawn(target, layer, candidates, how.generator, how, place)
     return scores.run(
         target,
         layer,
@@ -274,4 +287,31 @@ def _scored(
         pooling=how.pooling_of_views,
         weights=how.scores,
         square=how.square,
+        counted=counted,
+        texts=TransformersTextEmbedder(how.embedder) if how.scores.reads_probe else None,
     )
+
+
+def _drawn(
+    target: Target, layer: str, candidates: pa.Table, settings: GeneratorSettings, how: Recipe, place: Path
+) -> pa.Table | None:
+    """Draw the candidates, all images of each or until the leader is clear, and return DRAWN in the second case."""
+    generator = DiffusersGenerator(settings) if len(candidates) else None
+    store, path = Store(place / "store/images"), place / "images.parquet"
+    if how.stopping is None:
+        drawn = drawings.run(generator, set(candidates["concept"].to_pylist()), settings, store)
+        tables.write(path, drawn, tables.IMAGES, row_group_size=settings.images)
+        return None
+    drawn, counted = stopping.run(
+        target,
+        layer,
+        partial(drawings.draw, generator, settings=settings, store=store),
+        concepts=candidates.to_pylist(),
+        topk=tables.read(place / "topk.parquet", tables.TOPK, ["unit", "controls"]).to_pylist(),
+        pooling=how.pooling_of_views,
+        settings=how.stopping,
+        most=settings.images,
+    )
+    tables.write(place / "drawn.parquet", counted, tables.DRAWN)
+    tables.write(path, drawn, tables.IMAGES, row_group_size=how.stopping.first)
+    return counted

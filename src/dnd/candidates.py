@@ -1,11 +1,25 @@
-"""Equal answers become one candidate."""
+"""What answers and other recipes name becomes the candidates of a unit: what is equal or means the same, once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from dnd.answers import fault
+from dnd.clusters import alike
 from dnd.compat_answers import Backgrounds, background
+
+
+class Vote(NamedTuple):
+    """That an answer names a concept."""
+
+    sample: int
+    concept: str
+    source: str = "captions"
 
 
 @dataclass(frozen=True)
@@ -17,20 +31,30 @@ class Candidate:
     concept : as ``dnd.answers.normalise`` returns it.
     votes : number of answers that gave it.
     samples : which ones, ascending.
+    source : where it comes from, the first by :func:`precedence` where there are several.
     """
 
     concept: str
     votes: int
     samples: tuple[int, ...]
+    source: str = "captions"
 
 
-def merge(concepts: Sequence[str | None]) -> list[Candidate]:
-    """Gather equal concepts, by votes and then by first appearance; position is the sample, None gives no vote."""
-    samples: dict[str, list[int]] = {}
-    for sample, concept in enumerate(concepts):
-        if concept is not None:
-            samples.setdefault(concept, []).append(sample)
-    candidates = [Candidate(concept, len(given), tuple(given)) for concept, given in samples.items()]
+def precedence(source: str) -> int:
+    """Return the place of a source: all captions, a cluster, a further prompt, another recipe, refinement."""
+    fixed = {"captions": 0, "rest": 1, "cluster": 1, "refined": 4}
+    return fixed.get(source, 3 if source.startswith("recipe:") else 2)
+
+
+def merge(votes: Iterable[Vote]) -> list[Candidate]:
+    """Gather equal concepts, by number of votes and then by first appearance."""
+    given: dict[str, list[Vote]] = {}
+    for vote in votes:
+        given.setdefault(vote.concept, []).append(vote)
+    candidates = [
+        Candidate(concept, len(own), tuple(vote.sample for vote in own), _first(vote.source for vote in own))
+        for concept, own in given.items()
+    ]
     return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
 
 
@@ -48,5 +72,49 @@ def with_backgrounds(
     for one in candidates:
         for sample in one.samples:
             if (variant := background(one.concept, answers[sample] or "", rule)) is not None:
-                known.setdefault(variant, Candidate(variant, 0, (sample,)))
+                known.setdefault(variant, Candidate(variant, 0, (sample,), one.source))
     return list(known.values())
+
+
+def joined(candidates: Sequence[Candidate], concepts: Iterable[str], source: str) -> list[Candidate]:
+    """Return candidates and, after them and without votes, concepts from elsewhere that are not among them.
+
+    What says nothing, such as a label without a letter, stays out.
+    """
+    known = {one.concept: one for one in candidates}
+    for concept in (" ".join(one.lower().split()) for one in concepts):
+        if fault(concept, None) is None:
+            known.setdefault(concept, Candidate(concept, 0, (), source))
+    return list(known.values())
+
+
+def without_synonyms(
+    candidates: Sequence[Candidate], vectors: Mapping[str, npt.NDArray[np.float32]], cosine: float
+) -> list[Candidate]:
+    """Make one of candidates that mean the same: most votes, then first, names it; votes and samples add up.
+
+    Parameters
+    ----------
+    vectors : concept -> unit vector [d] of its text.
+    cosine : from which any two of a group are alike; see :func:`dnd.clusters.alike`.
+    """
+    if not candidates:
+        return []
+    groups = alike(np.stack([vectors[one.concept] for one in candidates]), cosine)
+    merged = [_one([candidates[place] for place in group]) for group in groups]
+    return sorted(merged, key=lambda one: -one.votes)
+
+
+def _one(same: Sequence[Candidate]) -> Candidate:
+    named = max(same, key=lambda one: one.votes)  # the first of equals
+    answers = {sample for one in same if one.votes for sample in one.samples}  # one that is split may give several
+    return replace(
+        named,
+        votes=len(answers),
+        samples=tuple(sorted({sample for one in same for sample in one.samples})),
+        source=_first(one.source for one in same),
+    )
+
+
+def _first(sources: Iterable[str]) -> str:
+    return min(sources, key=precedence)

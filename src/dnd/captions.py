@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, tables
@@ -52,19 +54,30 @@ def run(
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
     keys = [caption_key(settings, shown[name]["digest"], box, square) for name, box in views]
+
+    def view(i: int) -> Image.Image:
+        return pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1], square)
+
+    texts = _written(captioner, keys, view, store)
+    rows = [{"image_id": name, "box": box, "caption": text} for (name, box), text in zip(views, texts, strict=True)]
+    return tables.table(rows, tables.CAPTIONS)
+
+
+def of_files(captioner: Captioner, files: Sequence[bytes], settings: CaptionSettings, store: Store) -> list[str]:
+    """Return the caption of each image file, such as a generated one, kept in the store as those of exemplars are."""
+    keys = [caption_key(settings, hashlib.sha256(file).hexdigest(), None) for file in files]
+    return _written(captioner, keys, lambda i: pictures.decode(files[i]), store)
+
+
+def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Image.Image], store: Store) -> list[str]:
+    """The captions with some keys, of views by their place among them."""
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
-    log.info("%d distinct exemplars, %d captioned before", len(views), len(views) - len(missing))
+    log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
     for start in tqdm(range(0, len(missing), BATCH), "captions", unit="batch", mininterval=5):
         part = missing[start : start + BATCH]
-        images = [pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1], square) for i in part]
-        for i, text in zip(part, captioner.captions(images), strict=True):
+        for i, text in zip(part, captioner.captions([view(i) for i in part]), strict=True):
             found[i] = item = json.dumps(text).encode()
             if text:
                 store.put(keys[i], item)
-    rows = [
-        {"image_id": name, "box": box, "caption": json.loads(item)}
-        for (name, box), item in zip(views, found, strict=True)
-        if item is not None
-    ]
-    return tables.table(rows, tables.CAPTIONS)
+    return [json.loads(item) for item in found if item is not None]

@@ -1,109 +1,83 @@
 """A language model turns the captions of a unit's exemplars into candidate concepts (paper section 3, step 2).
 
-Every unit is asked about several times, each time with the captions in another order. Orders and seeds follow from the
-unit and its captions alone, so that shards, batches and restarts change nothing. In place of captions a model that can
-see may be shown the exemplars themselves (paper figure 24).
+Every unit is asked about several times, each time with the captions in another order; groups of its captions and
+further prompts may add questions, and another recipe candidates. In place of captions a model that can see may be shown
+the exemplars themselves (paper figure 24).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from dnd import compat_answers, pictures, tables
-from dnd.answers import fault, length_fault, tidy, without_stutter, without_thoughts
+from dnd.answers import alternatives, fault, length_fault, tidy, without_thoughts
 from dnd.backends.chat import Answer, Message, Request, no_pictures
-from dnd.candidates import Candidate, merge, with_backgrounds
-from dnd.compat_answers import Backgrounds
-from dnd.prompts import FILL, Shown, messages, read_prompt
+from dnd.candidates import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
+from dnd.clusters import caption_groups
+from dnd.prompts import messages, read_prompt
+from dnd.questions import (
+    Fill,
+    Question,
+    UnitCaptions,
+    UnitImages,
+    questions,
+    rest_questions,
+    reworded,
+    seed,
+    shown,
+    templates,
+)
+from dnd.rest import FEWEST, unexplained
 from dnd.settings import ConceptSettings
-from dnd.store import key
 from dnd.views import Place
 
-IMAGES = 10
-"""Pictures that one question shows at most."""
-CONCEPT_FORMAT = {
-    "type": "json_schema",
-    "json_schema": {
-        "name": "concept",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {"concept": {"type": "string"}},
-            "required": ["concept"],
-            "additionalProperties": False,
-        },
-    },
-}
-"""A structured answer, as OpenAI's API asks for it."""
-FORMAT_TOKENS = 16
-"""Tokens that the form of a structured answer takes, beside the concept."""
+Unit = tuple[str, str, int]
+"""Row of the sweep, slug of the layer, number."""
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+"""Texts -> unit vectors [n, d]."""
 
 
-@dataclass(frozen=True)
-class UnitCaptions:
-    """What is known of a unit: its captions by the rank of the exemplar, best first."""
+def unit_captions(
+    name: str, slug: str, exemplars: pa.Table, captions: pa.Table, look_alikes: pa.Table | None = None
+) -> list[UnitCaptions]:
+    """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first.
 
-    name: str
-    slug: str
-    unit: int
-    captions: Sequence[str]
-
-    def shown(self) -> dict[int, str]:
-        """Return rank -> caption, without empty ones and what captioners repeat."""
-        cleaned = {rank: without_stutter(caption) for rank, caption in enumerate(self.captions)}
-        return {rank: caption for rank, caption in cleaned.items() if caption}
-
-
-@dataclass(frozen=True)
-class UnitImages:
-    """What is known of a unit: the names of its exemplars' pictures by rank, best first."""
-
-    name: str
-    slug: str
-    unit: int
-    images: Sequence[str]
-
-    def shown(self) -> dict[int, str]:
-        """Return rank -> name of the best exemplars."""
-        return dict(enumerate(self.images[:IMAGES]))
-
-
-def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
-    """Return ``n`` orders of the captions, or the names of pictures, each a permutation of their positions.
-
-    An order sorts the positions by a hash of the unit (``seed_key``), the captions and the sample's number: the same
-    on every machine and for every version of every library.
+    Parameters
+    ----------
+    look_alikes : LOOK_ALIKES of the units, in order, where prompts show them.
     """
-    content = key("order", seed_key, list(captions))
-    return [sorted(range(len(captions)), key=lambda place: key(content, sample, place)) for sample in range(n)]
-
-
-def seed(captions: Sequence[str], sample: int, seed_key: Any) -> int:
-    """Return the sampling seed of one question, below 2**31."""
-    return int(key("seed", seed_key, list(captions), sample)[:8], 16) & 0x7FFFFFFF
-
-
-def unit_captions(name: str, slug: str, exemplars: pa.Table, captions: pa.Table) -> list[UnitCaptions]:
-    """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first."""
     wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
-    return [UnitCaptions(name, slug, unit, lines) for unit, lines in _by_unit(exemplars, wording).items()]
+    others: dict[int, list[str]] = {}
+    for row in look_alikes.to_pylist() if look_alikes is not None else []:
+        others.setdefault(row["unit"], []).append(row["caption"])
+    return [
+        UnitCaptions(name, slug, unit, lines, others.get(unit, ()))
+        for unit, lines in _by_unit(exemplars, wording).items()
+    ]
+
+
+def best_of(name: str, slug: str, descriptions: pa.Table) -> dict[Unit, list[str]]:
+    """Return the candidates of a layer's units by another recipe, best first, from its DESCRIPTIONS."""
+    rows = descriptions.select(["unit", "candidates"]).to_pylist()
+    return {(name, slug, row["unit"]): [one["concept"] for one in row["candidates"]] for row in rows}
 
 
 def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place, str]) -> list[UnitImages]:
     """Join EXEMPLARS of a unit shard and the names of their pictures, best exemplar first."""
-    return [UnitImages(name, slug, unit, shown) for unit, shown in _by_unit(exemplars, names).items()]
+    return [UnitImages(name, slug, unit, images) for unit, images in _by_unit(exemplars, names).items()]
 
 
-def _by_unit(exemplars: pa.Table, shown: Mapping[Place, str]) -> dict[int, list[str]]:
+def _by_unit(exemplars: pa.Table, wording: Mapping[Place, str]) -> dict[int, list[str]]:
     by_unit: dict[int, list[str]] = {}
     for row in sorted(exemplars.to_pylist(), key=lambda row: (row["unit"], row["rank"])):
-        by_unit.setdefault(row["unit"], []).append(shown[pictures.place(row)])
+        by_unit.setdefault(row["unit"], []).append(wording[pictures.place(row)])
     return by_unit
 
 
@@ -112,6 +86,8 @@ def propose(
     ask: Callable[[Sequence[Request]], Sequence[Answer]],
     settings: ConceptSettings,
     show: Callable[[str], str] = no_pictures,
+    embed: Embed | None = None,
+    named: Mapping[Unit, Sequence[str]] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Ask about every unit and gather the answers.
 
@@ -119,25 +95,102 @@ def propose(
     ----------
     units : with captions or pictures; a unit without any (a dead one) is not asked about and gets no row.
     ask : requests -> as many answers, in order: ``functools.partial`` of ``dnd.backends.llm.ask``, say.
-    settings : number of samples, sampling, prompt.
+    settings : number of samples, sampling, prompts.
     show : name of a picture -> its data URL, for units with pictures.
+    embed : of captions, before anything is asked, and of candidates; needed where ``settings.reads_vectors``.
+    named : best candidates by the recipe ``settings.also``, best first.
 
     Returns
     -------
     The CONCEPTS table (unit x candidate) and the ANSWERS table (unit x sample), in the order of ``units``.
     """
-    shows: Shown = "images" if settings.show_images else "captions"
-    fill = partial(FILL[shows], read_prompt(settings.prompt, shows))
+    prompts = templates(settings)
+    groups = _groups(units, settings, embed)
     if settings.simplify is not None:
         units = [one for one in units if isinstance(one, UnitCaptions)]
         units = simplified(units, ask, settings, partial(messages, read_prompt(settings.simplify)))
-    questions = [question for unit in units for question in _questions(unit, fill, settings, show)]
-    answers = ask([question.request for question in questions])
+    asked = [one for unit in units for one in questions(unit, prompts, settings, show, groups.get(_place(unit), ()))]
+    answers = ask([question.request for question in asked])
     if settings.again is not None:
         template = partial(messages, read_prompt(settings.again))
-        questions, answers = _asked_again(questions, answers, ask, settings, template)
-    rows = [question.row | _judged(answer, settings) for question, answer in zip(questions, answers, strict=True)]
-    return tables.table(_concept_rows(rows, settings.backgrounds), tables.CONCEPTS), tables.table(rows, tables.ANSWERS)
+        asked, answers = _asked_again(asked, answers, ask, settings, template)
+    rows = [question.row | _judged(answer, settings) for question, answer in zip(asked, answers, strict=True)]
+    rows = _with_rest(rows, units, prompts["captions"], ask, settings, embed)
+    found = _merged(_candidates(rows, settings, named or {}), settings, embed)
+    return tables.table(_concept_rows(found), tables.CONCEPTS), tables.table(rows, tables.ANSWERS)
+
+
+def _place(unit: UnitCaptions | UnitImages) -> Unit:
+    return unit.name, unit.slug, unit.unit
+
+
+def _vectors(texts: Sequence[str], embed: Embed | None) -> dict[str, npt.NDArray[np.float32]]:
+    """Text -> unit vector [d]."""
+    if embed is None:
+        raise ValueError("`clusters`, `rest` and `merge` need an embedder of texts")
+    return dict(zip(texts, embed(texts), strict=True)) if texts else {}
+
+
+def _groups(
+    units: Sequence[UnitCaptions] | Sequence[UnitImages], settings: ConceptSettings, embed: Embed | None
+) -> dict[Unit, list[list[int]]]:
+    """Unit -> ranks of each group of captions that is asked about alone."""
+    if settings.clusters < 2:
+        return {}
+    lines = {_place(unit): shown(unit, settings) for unit in units}
+    vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
+    return {unit: caption_groups(own, vectors, settings.clusters) for unit, own in lines.items()}
+
+
+def _with_rest(
+    rows: list[dict[str, Any]],
+    units: Sequence[UnitCaptions] | Sequence[UnitImages],
+    fill: Fill,
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    embed: Embed | None,
+) -> list[dict[str, Any]]:
+    """Add answers about captions that a unit's leading answer does not explain, and then about what those leave.
+
+    The second turn names the first thing better: the leading answer may describe the two at once.
+    """
+    known = [unit for unit in units if isinstance(unit, UnitCaptions)]
+    if not settings.rest or not known:
+        return rows
+    lines = {_place(unit): shown(unit, settings) for unit in known}
+    vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
+    source = "captions"
+    for turn, samples in enumerate((settings.rest, 1)):
+        given: dict[Unit, list[dict[str, Any]]] = {}
+        for row in rows:
+            given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
+        leading = {
+            place: lead
+            for place, own in given.items()
+            if (lead := _lead([row for row in own if row["source"] == source], settings)) is not None
+        }
+        meanings = _vectors(sorted(set(leading.values())), embed)
+        asked = []
+        for unit in known:
+            if (lead := leading.get(_place(unit))) is None:
+                continue
+            ranks = list(lines[_place(unit)])
+            cosines = [float(vectors[lines[_place(unit)][rank]] @ meanings[lead]) for rank in ranks]
+            left = [ranks[place] for place in unexplained(cosines, settings.rest_gap)]
+            if len(left) >= FEWEST:
+                first = len(given[_place(unit)])
+                asked += rest_questions(unit, left, fill, settings, turn=turn, samples=samples, first=first)
+        answers = ask([one.request for one in asked]) if asked else []
+        rows = rows + [one.row | _judged(answer, settings) for one, answer in zip(asked, answers, strict=True)]
+        source = "rest"
+    order = {_place(unit): number for number, unit in enumerate(known)}
+    return sorted(rows, key=lambda row: (order[row["name"], row["slug"], row["unit"]], row["sample"]))
+
+
+def _lead(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> str | None:
+    """The concept that most of some answers name, the first of equals."""
+    agreed = merge(_votes(answers, settings))
+    return agreed[0].concept if agreed else None
 
 
 def simplified(
@@ -152,7 +205,7 @@ def simplified(
 
     Source: ``GPT_simplify`` of the released driver.
     """
-    wording = sorted({caption for unit in units for caption in _shown(unit, settings).values()})
+    wording = sorted({caption for unit in units for caption in shown(unit, settings).values()})
     asked = [
         Request(fill([one]), settings.temperature, seed([one], 0, "simplify"), settings.max_tokens) for one in wording
     ]
@@ -161,72 +214,20 @@ def simplified(
         caption: " ".join(without_thoughts(answer.text or "").split()) or caption
         for caption, answer in zip(wording, answers, strict=True)
     }
-    lines = [(unit, _shown(unit, settings)) for unit in units]
+    lines = [(unit, shown(unit, settings)) for unit in units]
     return [
-        replace(unit, captions=[short[shown[rank]] if rank in shown else "" for rank in range(len(unit.captions))])
-        for unit, shown in lines
+        replace(unit, captions=[short[own[rank]] if rank in own else "" for rank in range(len(unit.captions))])
+        for unit, own in lines
     ]
 
 
-def _shown(unit: UnitCaptions | UnitImages, settings: ConceptSettings) -> dict[int, str]:
-    """Rank -> what is shown of a unit."""
-    if isinstance(unit, UnitImages) or settings.clean_captions:
-        return unit.shown()
-    return {rank: caption for rank, caption in enumerate(unit.captions) if caption.strip()}
-
-
-@dataclass(frozen=True)
-class _Question:
-    request: Request
-    row: dict[str, Any]
-
-
-def _questions(
-    unit: UnitCaptions | UnitImages,
-    fill: Callable[[Sequence[str]], list[Message]],
-    settings: ConceptSettings,
-    show: Callable[[str], str],
-) -> list[_Question]:
-    shown = _shown(unit, settings)
-    if not shown:
-        return []
-    ranks, what = list(shown), list(shown.values())
-    identity = [unit.name, unit.slug, unit.unit]
-    questions = []
-    orders = shuffles(what, settings.samples, identity)
-    if settings.best_first:
-        orders[0] = list(range(len(what)))
-    for sample, order in enumerate(orders):
-        asked = fill([what[place] for place in order])
-        if settings.structured:
-            asked = structured(asked)
-        row = {
-            "name": unit.name,
-            "slug": unit.slug,
-            "unit": unit.unit,
-            "sample": sample,
-            "prompt": json.dumps(asked, ensure_ascii=False),
-            "captions": [ranks[place] for place in order],
-        }
-        request = Request(
-            asked,
-            settings.temperature,
-            seed(what, sample, identity),
-            settings.max_tokens + (FORMAT_TOKENS if settings.structured else 0),
-            CONCEPT_FORMAT if settings.structured else None,
-            show,
-        )
-        questions.append(_Question(request, row))
-    return questions
-
-
 def _asked_again(
-    questions: Sequence[_Question],
+    questions: Sequence[Question],
     answers: Sequence[Answer],
     ask: Callable[[Sequence[Request]], Sequence[Answer]],
     settings: ConceptSettings,
     fill: Callable[[Sequence[str]], list[Message]],
-) -> tuple[list[_Question], list[Answer]]:
+) -> tuple[list[Question], list[Answer]]:
     """Ask once more where an answer lists several things; its parts take the place of the captions.
 
     Source: the second half of ``GPT_model_single`` of the released driver.
@@ -235,24 +236,11 @@ def _asked_again(
     several = [i for i, found in parts.items() if len(found) > 1]
     questions, answers = list(questions), list(answers)
     for i in several:
-        sent = fill(parts[i])
-        sent = structured(sent) if settings.structured else sent
-        row = questions[i].row | {"prompt": json.dumps(sent, ensure_ascii=False)}
-        questions[i] = _Question(replace(questions[i].request, messages=sent, pictures=no_pictures), row)
+        questions[i] = reworded(questions[i], fill(parts[i]), settings)
     again = ask([questions[i].request for i in several]) if several else []
     for i, answer in zip(several, again, strict=True):
         answers[i] = answer
     return questions, answers
-
-
-def structured(messages: Sequence[Message]) -> list[Message]:
-    """Return messages whose examples of answers have the form that is asked for, so that one prompt serves both."""
-    return [
-        {**message, "content": json.dumps({"concept": message["content"]}, ensure_ascii=False)}
-        if message["role"] == "assistant" and not message["content"].lstrip().startswith("{")
-        else message
-        for message in messages
-    ]
 
 
 def _stated(answer: str, settings: ConceptSettings) -> str:
@@ -260,19 +248,67 @@ def _stated(answer: str, settings: ConceptSettings) -> str:
     return tidy(answer) if settings.clean_answers else compat_answers.concept(answer)
 
 
+def _split(concept: str, settings: ConceptSettings) -> list[str]:
+    return alternatives(concept) if settings.split else [concept]
+
+
+def _parts(concept: str, settings: ConceptSettings) -> list[str]:
+    """The candidates in the concept of an answer, without faulty ones."""
+    judge = fault if settings.clean_answers else length_fault
+    return [part for part in _split(concept, settings) if judge(part, settings.max_words) is None]
+
+
 def _judged(answer: Answer, settings: ConceptSettings) -> dict[str, str | None]:
     if answer.text is None:
         return {"answer": None, "concept": None, "problem": answer.problem or "no answer"}
     concept = _stated(answer.text, settings)
     judge = fault if settings.clean_answers else length_fault
-    problem = answer.problem or judge(concept, settings.max_words)
+    longest = None if settings.split and _parts(concept, settings) else settings.max_words  # that of each part
+    problem = answer.problem or judge(concept, longest)
     return {"answer": answer.text, "concept": None if problem else concept, "problem": problem}
 
 
-def _concept_rows(answers: Sequence[Mapping[str, Any]], backgrounds: Backgrounds) -> list[dict[str, Any]]:
-    given: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+def _candidates(
+    answers: Sequence[Mapping[str, Any]], settings: ConceptSettings, named: Mapping[Unit, Sequence[str]]
+) -> dict[Unit, list[Candidate]]:
+    given: dict[Unit, list[Mapping[str, Any]]] = {}
     for row in answers:
         given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
+    source = f"recipe:{settings.also}"
+    found = {}
+    for unit, rows in given.items():
+        best = named.get(unit, [])[: settings.also_top]
+        further = [part for one in best for part in _split(one, settings)]
+        found[unit] = joined(_agreed(rows, settings), further, source)
+    return found
+
+
+def _agreed(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Candidate]:
+    """The candidates of a unit that its answers name."""
+    agreed = merge(_votes(answers, settings))
+    return with_backgrounds(agreed, [row["answer"] for row in answers], settings.backgrounds)
+
+
+def _votes(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Vote]:
+    return [
+        Vote(row["sample"], part, row["source"])
+        for row in answers
+        if row["concept"] is not None
+        for part in _parts(row["concept"], settings)
+    ]
+
+
+def _merged(
+    candidates: Mapping[Unit, list[Candidate]], settings: ConceptSettings, embed: Embed | None
+) -> Mapping[Unit, list[Candidate]]:
+    """Candidates of which those that mean the same are one."""
+    if settings.merge is None:
+        return candidates
+    vectors = _vectors(sorted({one.concept for own in candidates.values() for one in own}), embed)
+    return {unit: without_synonyms(own, vectors, settings.merge) for unit, own in candidates.items()}
+
+
+def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
@@ -282,12 +318,8 @@ def _concept_rows(answers: Sequence[Mapping[str, Any]], backgrounds: Backgrounds
             "concept": candidate.concept,
             "votes": candidate.votes,
             "samples": list(candidate.samples),
+            "source": candidate.source,
         }
-        for (name, slug, unit), rows in given.items()
-        for number, candidate in enumerate(_candidates(rows, backgrounds))
+        for (name, slug, unit), own in candidates.items()
+        for number, candidate in enumerate(own)
     ]
-
-
-def _candidates(answers: Sequence[Mapping[str, Any]], backgrounds: Backgrounds) -> list[Candidate]:
-    agreed = merge([row["concept"] for row in answers])
-    return with_backgrounds(agreed, [row["answer"] for row in answers], backgrounds)

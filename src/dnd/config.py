@@ -89,6 +89,9 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     for target in config.models.values():
         if isinstance(target.preprocess, Path):
             read_preprocess(target.preprocess)
+    for name, recipe in config.recipes.items():
+        if isinstance(recipe, Recipe) and recipe.scores.verdict is not None:
+            _check_verdict(f"{file}: recipes.{name}.scores.verdict", recipe.scores.verdict)
     if Path("results", config.run) == config.store:
         raise ConfigError(f"{file}: run: {config.run!r} is the folder of the item store; choose another")
     for name, probe in config.probes.items():
@@ -147,9 +150,23 @@ def read_preprocess(path: Path) -> PreprocessSettings:
         raise ConfigError("\n".join(_lines(path, error))) from None
 
 
+def _check_verdict(key: str, path: Path) -> None:
+    from dnd import verdict  # here: the libraries of numbers take longer to load than all else that reads settings
+
+    try:
+        verdict.load(path)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def mistakes(error: ValidationError) -> list[tuple[str, str]]:
+    """Return the key and the message of each mistake."""
+    return [(_key(one["loc"]), _message(one)) for one in error.errors()]
+
+
 def _lines(file: str | Path, error: ValidationError) -> list[str]:
     """One line per mistake."""
-    return [f"{file}: {_key(one['loc'])}: {_message(one)}" for one in error.errors()]
+    return [f"{file}: {key}: {message}" for key, message in mistakes(error)]
 
 
 def _key(place: tuple[int | str, ...]) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dnd import pictures, tables
 from dnd.atomic import replaced
+from dnd.verdict import Verdict
 
 LABELS = 3
 
@@ -32,6 +33,16 @@ def confidence(best: Mapping[str, Any], answers: int) -> float:
     return separation * (0.5 + 0.5 * best["votes"] / answers)
 
 
+def labels(best_first: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return up to three labels, best first: the parts of alternatives, the largest first, else the best candidates."""
+    best = best_first[0]
+    if best.get("parts"):
+        named = {one["candidate"]: one["concept"] for one in best_first}
+        order = sorted(range(len(best["parts"])), key=lambda part: (-best["shares"].count(part), part))
+        return [named[best["parts"][part]] for part in order]
+    return [one["concept"] for one in best_first if not one.get("parts")][:LABELS]
+
+
 def rival_confidence(best: Mapping[str, Any]) -> float:
     """Return a first, uncalibrated estimate in [0, 1] that a rival's label is right.
 
@@ -48,6 +59,7 @@ def run(
     exemplars: pa.Table,
     captions: pa.Table,
     scores: pa.Table,
+    verdict: Verdict | None = None,
 ) -> pa.Table:
     """Return the DESCRIPTIONS table of our own method, sorted by unit.
 
@@ -56,6 +68,8 @@ def run(
     facts : ``model``, ``layer``, ``probe`` and ``recipe`` of the layer.
     units : the requested units.
     topk : TOPK of the layer; columns ``unit`` and ``idle`` are enough.
+    verdict : fitted weights, by which the scores are log odds; without, confidence is a rough estimate and nothing that
+        has a candidate is withheld.
     """
     wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     shown: dict[int, list[dict[str, Any]]] = {}
@@ -66,9 +80,14 @@ def run(
     for row in _of_units(topk, units):
         best_first = ranked(candidates.get(row["unit"], []))
         evidence = sorted(shown.get(row["unit"], []), key=lambda one: one["rank"])
-        sure = confidence(best_first[0], sum(one["votes"] for one in best_first)) if best_first else 0.0
+        sure, withheld = 0.0, None
+        if best_first and verdict is not None:
+            sure = verdict.confidence(best_first[0]["score"])
+            withheld = verdict.abstention(best_first[0]["score"], best_first[0]["gap"])
+        elif best_first:
+            sure = confidence(best_first[0], sum(one["votes"] for one in best_first))
         texts = [wording[pictures.place(one)] for one in evidence]
-        rows.append(_row(facts, row, best_first, sure, evidence, texts))
+        rows.append(_row(facts, row, best_first, sure, evidence, texts, withheld))
     return tables.table(rows, tables.DESCRIPTIONS)
 
 
@@ -114,18 +133,23 @@ def _row(
     confidence: float,
     evidence: Sequence[Mapping[str, Any]],
     captions: Sequence[str | None],
+    withheld: str | None = None,
 ) -> dict[str, Any]:
-    """A row of DESCRIPTIONS; a unit without candidates abstains, an idle one among them."""
-    best = best_first[0] if best_first else None
-    labels = [one["concept"] for one in best_first[:LABELS]]
+    """A row of DESCRIPTIONS; a unit without candidates abstains, an idle one among them.
+
+    Parameters
+    ----------
+    withheld : why the best candidate is not said; the confidence is that it would be right.
+    """
+    best = best_first[0] if best_first and withheld is None else None
     return {
         **facts,
         "unit": unit["unit"],
         "label": best["concept"] if best else None,
-        "labels": labels,
+        "labels": labels(best_first) if best else [],
         "confidence": confidence,
-        "abstained": None if best else unit["idle"] or "no_concept",
-        "score": best["score"] if best else None,
+        "abstained": None if best else unit["idle"] or withheld or "no_concept",
+        "score": best_first[0]["score"] if best_first else None,
         "candidates": [{field.name: one[field.name] for field in tables.CANDIDATE} for one in best_first],
         "exemplars": [{field.name: one[field.name] for field in tables.EXEMPLAR} for one in evidence],
         "captions": list(captions),

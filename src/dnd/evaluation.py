@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import pyarrow as pa
 from dnd import known_answers, tables
 from dnd.figures import Estimate, figures
 from dnd.known_answers import CONCEPT_KINDS, Answer
+from dnd.metrics import calibration
 from dnd.metrics.baselines import BASELINES, CONSTANT, RANDOM, SHUFFLED, constant_label, random_concepts, shuffled
 from dnd.metrics.statistics import bootstrap, wilson
 from dnd.shapeworld import world
-from dnd.shapeworld.grammar import parse
+from dnd.shapeworld.grammar import alternatives, parse
 
 SCENES = 5000
 STREAM = 3
@@ -30,9 +31,13 @@ STREAM = 3
 ENOUGH = 0.95
 """Smallest IoU with the true concept at which a label counts as exact."""
 EXACT, F1, IOU, ABSTAINED = "known_answer_exact", "known_answer_f1", "known_answer_iou", "abstained"
-SHARES = (EXACT, ABSTAINED)
+BOTH, ECE = "known_answer_both", "ece"
+SAME_SET = "stability_same_set"
+SHARES = (EXACT, BOTH, ABSTAINED, SAME_SET)
 """Metrics that are 0 or 1 for a unit."""
-OF_CONCEPTS = (EXACT, F1, IOU)
+SEVERAL = "polysemantic"
+"""Kind of units that have more than one concept to name."""
+OF_CONCEPTS = (EXACT, F1, IOU, BOTH)
 """Metrics of units that have a concept to name: no mean of them is taken over all units of a layer."""
 
 Flags = npt.NDArray[np.bool_]
@@ -60,6 +65,23 @@ def agreement(label: str | None, truth: world.Extension, scenes: int = SCENES) -
     return {EXACT: float(iou >= ENOUGH), F1: world.f1(shown, true), IOU: iou}
 
 
+def names_all(label: str | None, labels: Iterable[str], answer: Answer, scenes: int = SCENES) -> float:
+    """Return 1 where a unit's labels name every concept of it, else 0.
+
+    A concept is named by one of ``labels``, or by a part that one joins by ``or``, whose IoU with it is ENOUGH or more
+    over the held-out scenes. An exact ``label`` names all, however it joins them ("orange and green objects").
+    """
+    truth = answer.extension
+    assert truth is not None
+    if agreement(label, truth, scenes)[EXACT]:
+        return 1.0
+    places = held_out(scenes)
+    parts = [part[places] for label in labels for part in alternatives(label) or ()]
+    parts += [whole[places] for label in labels if (whole := parse(label)) is not None]
+    truths = [world.conjunction(words)[places] for words in answer.words]
+    return float(all(any(world.iou(part, truth) >= ENOUGH for part in parts) for truth in truths))
+
+
 def layer_rows(
     name: str,
     described: Sequence[Mapping[str, Any]],
@@ -72,7 +94,7 @@ def layer_rows(
     Parameters
     ----------
     name : of the sweep row.
-    described : rows of DESCRIPTIONS with ``layer``, ``recipe``, ``unit``, ``label``, ``abstained``.
+    described : rows of DESCRIPTIONS with ``layer``, ``recipe``, ``unit``, ``label``, ``labels``, ``abstained``.
     answers : unit -> its known answer; empty for a layer without.
     concepts : for a baseline of random labels; none when empty.
     judged : rows of units by other metrics; ``kind`` is filled in.
@@ -106,9 +128,36 @@ def layer_rows(
             assert truth is not None
             for metric, value in agreement(label, truth).items():
                 add(one, row["unit"], metric, value)
+    for row in named:
+        if answers[row["unit"]].kind == SEVERAL:
+            add(method, row["unit"], BOTH, names_all(row["label"], row["labels"], answers[row["unit"]]))
     kinds = {unit: answer.kind for unit, answer in answers.items()}
     found += [row | {"kind": kinds.get(row["unit"])} for row in judged]
     return found + aggregates(found)
+
+
+def calibration_rows(
+    name: str, described: Sequence[Mapping[str, Any]], answers: Mapping[int, Answer], rows: Sequence[Row]
+) -> list[Row]:
+    """Return the EVALUATION row of a layer's expected calibration error over all units with a known answer, if any.
+
+    Confidence is held against exactness. Units with nothing to name and abstentions count as not exact, with the
+    confidence that they carry: a method that withholds a label, or gives one to a dead unit, has to be unsure of it.
+
+    Parameters
+    ----------
+    described : rows of DESCRIPTIONS with ``layer``, ``recipe``, ``unit``, ``confidence``.
+    rows : of the layer's units, as :func:`layer_rows` returns them.
+    """
+    known = sorted((row for row in described if row["unit"] in answers), key=lambda row: row["unit"])
+    if not known:
+        return []
+    method, layer = known[0]["recipe"], known[0]["layer"]
+    exact = {row["unit"]: row["value"] for row in rows if (row["method"], row["metric"]) == (method, EXACT)}
+    sure, right = [row["confidence"] for row in known], [exact.get(row["unit"], 0.0) for row in known]
+    low, high = calibration.interval(sure, right)
+    place = {"name": name, "layer": layer, "unit": None, "kind": None, "method": method, "metric": ECE}
+    return [place | {"value": calibration.reliability(sure, right).error, "low": low, "high": high}]
 
 
 def aggregates(rows: Sequence[Row]) -> list[Row]:
@@ -157,6 +206,7 @@ def run(
     answers: Mapping[str, str | Path],
     judged: Sequence[str | Path] = (),
     concepts: Sequence[str] = (),
+    probable: Collection[str] = (),
 ) -> pa.Table:
     """Return the EVALUATION table of a run.
 
@@ -166,19 +216,21 @@ def run(
     answers : model -> its file of known answers; models without one are left out.
     judged : files of units' rows by other metrics: see :mod:`dnd.judgements`.
     concepts : for a baseline of random labels; none when empty.
+    probable : sweep names whose confidence is meant as a probability.
     """
     others: dict[tuple[str, str], list[Row]] = {}
     for row in tables.read(judged, tables.EVALUATION).to_pylist():
         others.setdefault((row["name"], row["layer"]), []).append(row)
     known = {model: known_answers.load(path) for model, path in answers.items()}
-    columns = ["model", "layer", "recipe", "unit", "label", "abstained"]
+    columns = ["model", "layer", "recipe", "unit", "label", "labels", "confidence", "abstained"]
     rows: list[Row] = []
     for name, path in descriptions:
         described = tables.read(path, tables.DESCRIPTIONS, columns).to_pylist()
         if described:
             first = described[0]
             right = known.get(first["model"], {}).get(first["layer"], {})
-            rows += layer_rows(name, described, right, concepts, others.get((name, first["layer"]), ()))
+            own = layer_rows(name, described, right, concepts, others.get((name, first["layer"]), ()))
+            rows += own + (calibration_rows(name, described, right, own) if name in probable else [])
     return tables.table(sorted(rows, key=_order), tables.EVALUATION)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,17 @@ from dnd.config import Config
 from dnd.methods import LineRecipe
 from dnd.sweep import Layer, layers
 
-NOT_OF_A_ROW = {"activations", "concepts", "dissection", "images", "judgements", "listing", "probe", "label_images"}
+NOT_OF_A_ROW = {
+    "activations",
+    "concepts",
+    "dissection",
+    "images",
+    "judgements",
+    "listing",
+    "probe",
+    "refinement",
+    "label_images",
+}
 """Folders of benchmark files of jobs that serve several rows of the sweep."""
 
 
@@ -39,7 +49,8 @@ def costs(config: Config) -> Mapping[str, Cost]:
     """Return recipe -> cost, from the tables and benchmark files of a finished run."""
     folder = Path("results", config.run)
     found: dict[str, Cost] = {}
-    asked = [layer for layer in layers(config) if config.probes[layer.probe].part is None]
+    methods = [layer for layer in layers(config) if not config.recipes[layer.recipe].oracles]
+    asked = [layer for layer in methods if config.probes[layer.probe].part is None]
     for layer in asked:
         one = found.setdefault(layer.recipe, Cost())
         one.units += len(layer.units)
@@ -52,9 +63,17 @@ def costs(config: Config) -> Mapping[str, Cost]:
         for model, probe in {(layer.model, layer.probe) for layer in asked if layer.recipe == recipe}:
             for path in sorted((folder / "concepts" / model / probe / recipe).glob("*-answers.parquet")):
                 one.questions += tables.count(path)
+            for path in sorted((folder / "refinement" / model / probe / recipe).glob("*-rounds.parquet")):
+                one.questions += tables.count(path)
             drawn = sorted((folder / "images" / model / probe / recipe).rglob("*.parquet"))
             one.pictures += tables.count(drawn)
-            for stage in ("concepts", "images"):
+            one.pictures += _distinct(
+                path
+                for layer in asked
+                if (layer.model, layer.probe, layer.recipe) == (model, probe, recipe)
+                for path in (folder / layer.name / layer.slug / "stopping").glob("*[0-9].parquet")
+            )
+            for stage in ("concepts", "refinement", "images"):
                 timed = (folder / "benchmarks" / stage / model / probe / recipe).rglob("*.tsv")
                 one.seconds[stage] += sum(map(_seconds, timed))
     return found
@@ -68,6 +87,11 @@ def _rounds(config: Config, folder: Path, layer: Layer, one: Cost) -> None:
         rounds = tables.read(path, tables.LINE_ROUNDS, ["concept"])
         one.questions += len(rounds)
         one.pictures += len(set(rounds["concept"].drop_null().to_pylist())) * recipe.generator.images
+
+
+def _distinct(images: Iterable[Path]) -> int:
+    """How many pictures there are in tables of IMAGES that may share some."""
+    return len(set(tables.read(sorted(images), tables.IMAGES, ["key"])["key"].to_pylist()))
 
 
 def _seconds(path: Path) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -51,11 +51,13 @@ class Results:
     ----------
     config : of the run.
     units : EVALUATION rows of units with ``model`` and ``half`` (whether its probe is a part).
+    oracles : the same of recipes in which the truth stands in for a model, which are no methods.
     """
 
     config: Config
     units: pd.DataFrame
     comparisons: pd.DataFrame
+    oracles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @cached_property
     def networks(self) -> list[str]:
@@ -91,7 +93,9 @@ def read(config: Config) -> Results:
         recipe=found["name"].map(lambda name: rows[name].recipe),
         half=found["name"].map(lambda name: config.probes[rows[name].probe].part is not None),
     )
-    return Results(config, found, tables.read(folder / "comparisons.parquet", tables.COMPARISONS).to_pandas())
+    known = found["recipe"].map(lambda name: bool(config.recipes[name].oracles))
+    comparisons = tables.read(folder / "comparisons.parquet", tables.COMPARISONS).to_pandas()
+    return Results(config, found[~known], comparisons, found[known & (found["method"] == found["recipe"])])
 
 
 def expand(kind: str) -> tuple[str, ...]:
@@ -147,6 +151,7 @@ def table_of(columns: dict[str, pd.DataFrame], leading: str, largest: bool = Tru
 def known_answer_tables(results: Results, layer: str) -> dict[str, str]:
     """Return the tables of exact labels, of agreement and of abstention."""
     exact = {kind: results.values(layer, evaluation.EXACT, expand(kind)) for kind in KINDS}
+    exact["both named"] = results.values(layer, evaluation.BOTH, [evaluation.SEVERAL])
     agreement = {
         f"{title}, {kind}": results.values(layer, metric, expand(kind))
         for kind in ("concept", "polysemantic")
@@ -208,7 +213,7 @@ def classes_table(results: Results, layer: str) -> str:
     return table_of({name: values for name, values in columns.items() if len(values)}, "sentence")
 
 
-OTHERS = ("cosy_auc", "cosy_mad", "simulation_r", "exemplar_contrast", "stability")
+OTHERS = ("cosy_auc", "cosy_mad", "simulation_r", "exemplar_contrast", "stability", "stability_same_set")
 
 
 def title(metric: str) -> str:
@@ -236,7 +241,7 @@ def trust(results: Results, layer: str) -> pd.DataFrame:
     own = own[~own["method"].isin(BASELINES) | (own["recipe"] == "dnd")]
     wide = own.pivot_table(index=["model", "unit", "method"], columns="metric", values="value", aggfunc="first")
     rows = []
-    for metric in (one for one in OTHERS if one in wide.columns and one != "stability"):
+    for metric in (one for one in OTHERS if one in wide.columns and not one.startswith("stability")):
         both = wide[[metric, evaluation.F1]].dropna()
         within = [
             part[metric].corr(part[evaluation.F1], method="spearman")
@@ -257,7 +262,10 @@ def summary(results: Results, layer: str, classes: str | None) -> str:
     if len(blind) < len(exact):
         lines.append(_winner("the same, among methods that see no masks or image labels", blind))
     several = results.values(layer, evaluation.EXACT, ["polysemantic"]).median(axis=1)
-    lines.append(_winner("units of two concepts, both named", several.drop(list(BASELINES), errors="ignore")))
+    lines.append(_winner("exact labels of units of two concepts", several.drop(list(BASELINES), errors="ignore")))
+    both = results.values(layer, evaluation.BOTH, [evaluation.SEVERAL])
+    if len(both):
+        lines.append(_winner("units of two concepts, both named", both.median(axis=1)))
     if classes is not None:
         names = results.values(classes, "class_name_similarity", None).median(axis=1)
         lines.append(_winner("similarity to class names", names.drop(list(BASELINES), errors="ignore")))
@@ -283,7 +291,7 @@ def _winner(what: str, values: pd.Series) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the document."""
-    from dnd import evaluation_costs, evaluation_plots
+    from dnd import evaluation_ceilings, evaluation_confidence, evaluation_costs, evaluation_plots
 
     parser = argparse.ArgumentParser(prog="python -m dnd.evaluation_docs", description=__doc__)
     parser.add_argument("config", type=Path, help="configuration of the finished run")
@@ -297,11 +305,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluation_plots.exact(results, layer, folder / "exact.png")
     evaluation_plots.agreement(results, layer, folder / "agreement.png")
     evaluation_plots.metrics(results, layer, OTHERS, folder / "metrics.png")
+    sure = evaluation_confidence.units(results, (layer, classes))
+    evaluation_plots.reliability(evaluation_confidence.diagrams(sure), folder / "reliability.png")
     trusted = [
         [title(row["metric"]), f"{row['units']:.2f}", f"{row['methods']:.2f}"]
         for row in trust(results, layer).to_dict("records")
     ]
-    used = list(dict.fromkeys(row.recipe for row in sweep_rows(config)))
+    replaced = evaluation_ceilings.parts(config)
+    used = [one for one in dict.fromkeys(row.recipe for row in sweep_rows(config)) if one not in replaced]
     environment = Environment(loader=PackageLoader("dnd"), undefined=StrictUndefined, trim_blocks=False)
     text = environment.get_template("evaluation.md.j2").render(
         run=config.run,
@@ -316,11 +327,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary=summary(results, layer, classes),
         pairs_table=pairs_table(results, layer),
         classes_table=classes_table(results, classes),
+        confidence_table=evaluation_confidence.table(sure),
         others_table=others_table(results, layer),
         dagger_text=registry.footnote(),
         metric_notes="\n".join(f"- {title(one)}: {registry.METRICS[one].source}" for one in OTHERS),
         trust_table=markdown(["metric", "within units", "between methods"], trusted),
         units_table=units_table(results, layer),
+        ceilings=evaluation_ceilings.weakest(results, layer, replaced),
+        ceilings_table=evaluation_ceilings.table(results, layer, replaced),
+        ceilings_notes=evaluation_ceilings.notes(replaced),
         audits=list(config.audits),
         audits_table=audits_table(config, folder),
         cost_table=evaluation_costs.table(config),

@@ -52,7 +52,22 @@ def run(
     order: str = "",
     section: str = "generator",
 ) -> pa.Table:
-    """Return the IMAGES table of some concepts, drawing only what the store does not hold.
+    """Return the IMAGES table of some concepts, ``settings.images`` of each: see :func:`draw`."""
+    wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
+    return tables.table(draw(generator, wanted, settings, store, order=order, section=section), tables.IMAGES)
+
+
+def draw(
+    generator: Generator | None,
+    wanted: Sequence[tuple[str, int]],
+    settings: GeneratorSettings,
+    store: Store,
+    *,
+    usable: int = 0,
+    order: str = "",
+    section: str = "generator",
+) -> list[dict[str, Any]]:
+    """Return rows of IMAGES of some concepts and samples, drawing only what the store does not hold.
 
     Jobs of several layers may want one concept at the same time. Each draws in an order of its own, and looks into the
     store again before every batch, so that hardly anything is drawn twice.
@@ -63,6 +78,9 @@ def run(
     Parameters
     ----------
     generator : may be None when everything is known to be in the store.
+    wanted : concept and sample of each image.
+    usable : usable images that the job has from earlier calls: with any, the model is known to work, and whatever
+        becomes of these few is no error.
     order : names the order; another one for each job. It changes no image.
     section : where the settings are, for messages.
 
@@ -71,12 +89,12 @@ def run(
     ImagesError
         All images are black, or the first ``PATIENCE`` of them are black or flagged.
     """
-    wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
-    log.info("%d images of %d concepts, %d drawn before", len(wanted), len(set(concepts)), len(wanted) - len(missing))
+    concepts = len({concept for concept, _ in wanted})
+    log.info("%d images of %d concepts, %d drawn before", len(wanted), concepts, len(wanted) - len(missing))
     problems: dict[int, str] = {}
     with tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar:
         for part in _batches(missing, keys, found, store, bar):
@@ -90,15 +108,15 @@ def run(
                     store.put(keys[i], item)
                 else:
                     problems[i] = drawn.problem
-            _give_up_where_nothing_is_usable(found, problems, settings, section)
+            if not usable:
+                _give_up_where_nothing_is_usable(found, problems, settings, section)
     if problems:
         log.warning("%d of %d images are black or flagged, and left out of the scores", len(problems), len(wanted))
-    rows: list[dict[str, Any]] = [
+    return [
         {"concept": concept, "sample": sample, "seed": seed_of(name), "key": name, "image": item}
         | {"problem": problems.get(i)}
         for i, ((concept, sample), name, item) in enumerate(zip(wanted, keys, found, strict=True))
     ]
-    return tables.table(rows, tables.IMAGES)
 
 
 def _give_up_where_nothing_is_usable(
@@ -106,8 +124,11 @@ def _give_up_where_nothing_is_usable(
 ) -> None:
     """Stop a job all of whose images are black, or so many that have problems that none without can be expected.
 
-    A few that are all flagged may be the fault of their concepts, which are then left out of the scores.
+    A few that are all flagged may be the fault of their concepts, which are then left out of the scores; and all that
+    a renderer does not know is theirs.
     """
+    if settings.oracle:
+        return
     known = sum(item is not None for item in found)
     black = all(problem == "black" for problem in problems.values())
     if not problems or len(problems) < known or known < (min(PATIENCE, len(found)) if black else PATIENCE):

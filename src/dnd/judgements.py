@@ -260,6 +260,7 @@ def stable(layer: str, described: Sequence[Described], sentences: Texts | None) 
         own, other = ([one.labels[unit] for unit in units] for one in pair)
         values = {"stability": [stability.same_label(a, b) for a, b in zip(own, other, strict=True)]}
         values["stability_iou"] = [stability.same_extension(a, b) for a, b in zip(own, other, strict=True)]
+        values["stability_same_set"] = [stability.same_set(a, b) for a, b in zip(own, other, strict=True)]
         if sentences is not None:
             known = sorted({label for label in (*own, *other) if label is not None})
             vectors = dict(zip(known, sentences(known), strict=True)) if known else {}

@@ -16,7 +16,13 @@ from dnd.settings import GeneratorSettings
 from dnd.subjects import ProbeSettings, TargetSettings
 from dnd.sweep import SweepRow
 
-USES = {"captions": "captioner", "generator": "generator", "embedder": "embedder", "llm": "llm"}
+USES = {
+    "captions": "captioner",
+    "generator": "generator",
+    "embedder": "embedder",
+    "llm": "llm",
+    "refinement.llm": "llm",
+}
 """Part of a recipe that names a model -> what it is for."""
 
 
@@ -50,8 +56,8 @@ def wanted(config: Config, rows: Sequence[SweepRow]) -> list[Wanted]:
 
 
 def _model(use: str, part: Any) -> Wanted | None:
-    """What a section with ``model`` needs; nothing where a server has it."""
-    if getattr(part, "base_url", None) is not None:
+    """What a section with ``model`` needs; nothing where a server has it, or no model is needed."""
+    if getattr(part, "base_url", None) is not None or getattr(part, "oracle", False):
         return None
     layout = hub.MODEL
     if isinstance(part, GeneratorSettings):

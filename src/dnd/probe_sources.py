@@ -233,6 +233,12 @@ def rendered(name: str, probes: Mapping[str, ProbeSettings]) -> list[str]:
     return [one for one, settings in members(name, probes).items() if settings.source == "shapeworld"]
 
 
+def streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, int]:
+    """Return the beginning of image ids -> the stream of renders that the images are of, of a probe or its members."""
+    own = {one: probes[one].seed for one in rendered(name, probes)}
+    return {f"{one}/" if probes[name].members else "": stream for one, stream in own.items()}
+
+
 def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str | Path]) -> list[Source]:
     """Return the sources of a probe's images.
 

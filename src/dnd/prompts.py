@@ -17,8 +17,8 @@ from dnd.backends.chat import Message, image_part, picture_names, text_part
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
-Shown = Literal["captions", "images", "history"]
-"""What the list that a template is given holds, and what the template calls it."""
+Shown = Literal["captions", "images", "contrast", "history", "refinement"]
+"""What a template is given: the list of that name, or what :func:`contrast_messages` and so on tell."""
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 _PICTURE = re.compile("\ue000(\\d+)\ue001")
@@ -55,9 +55,9 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     try:
         filled = FILL[shows](found, marks)
     except TemplateError as error:
-        raise PromptError(f"{path}: {error}; a template is given the list `{shows}`") from None
+        raise PromptError(f"{path}: {error}; a template is given {GIVEN[shows]}") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
-        raise PromptError(f"{path}: no message shows the `{shows}`")
+        raise PromptError(f"{path}: no message shows the `{MUST[shows]}`")
     for number, message in enumerate(filled):
         if message["role"] != "user" and picture_names(message):
             raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
@@ -82,6 +82,13 @@ def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     ]
 
 
+def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
+    """Fill a template of ``captions``, as :func:`messages` does, and of ``others``, the captions of look-alikes."""
+    lists = {"captions": captions, "others": others}
+    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
+    return [{"role": message["role"], "content": _compiled(message["content"]).render(given)} for message in template]
+
+
 def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     """Fill a template of ``history``, whose items are lines of what was tried and what became of it."""
     return [
@@ -90,12 +97,46 @@ def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     ]
 
 
-FILL: dict[Shown, Callable[[Prompt, Sequence[str]], list[Message]]] = {
+def refinement_messages(
+    template: Prompt, tried: Sequence[str], captions: Sequence[str] = (), failures: Sequence[str] = ()
+) -> list[Message]:
+    """Fill a template of ``history``, as :func:`history_messages` does, and of ``captions`` and ``failures``.
+
+    Each of these is made one line, so that it cannot pass for several.
+
+    Parameters
+    ----------
+    captions : of the unit's exemplars.
+    failures : what was tried, and the captions of pictures of it that do not excite the unit.
+    """
+    lists = {"captions": captions, "failures": failures}
+    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
+    return [
+        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried), **given)}
+        for message in template
+    ]
+
+
+FILL: dict[Shown, Callable[..., list[Message]]] = {
     "captions": messages,
     "images": image_messages,
+    "contrast": contrast_messages,
     "history": history_messages,
+    "refinement": refinement_messages,
 }
 """How a template becomes messages, by what it shows."""
+MUST = {
+    "captions": "captions",
+    "images": "images",
+    "contrast": "captions",
+    "history": "history",
+    "refinement": "history",
+}
+"""The list without which a prompt says nothing."""
+GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history")} | {
+    "contrast": "the lists `captions` and `others`",
+    "refinement": "the lists `history`, `captions` and `failures`",
+}
 
 
 def _parts(filled: str, names: Sequence[str]) -> str | list[dict[str, Any]]:

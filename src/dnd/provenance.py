@@ -42,6 +42,7 @@ SEEDS = {
     "captions": "greedy decoding: no random choice",
     "concepts": "order of the captions and sampling seed of each question: digests of the unit, its captions and the "
     "number of the answer; the server of our own is started with seed 0",
+    "refinement": "sampling seed of each question: digest of the unit, what was tried on it and the answer's number",
     "images": "noise drawn on the CPU, of each image from a seed of its own, the first 15 hexadecimal digits of its "
     "key: column `seed` of the tables of images",
     "evaluation": "bootstrap intervals and shuffled labels from seed 0",
@@ -205,8 +206,16 @@ def _hub_sections(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
     yield from ((target["factory"], target) for target in config["models"].values())
     yield from ((probe["dataset"], probe) for probe in config["probes"].values() if probe["dataset"])
     for section in (*config["recipes"].values(), config["evaluation"]):
-        yield from ((part["model"], part) for part in section.values() if isinstance(part, dict) and "model" in part)
+        yield from _parts_with_models(section)
     yield config["llm"]["model"], config["llm"]
+
+
+def _parts_with_models(section: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for part in section.values():
+        if isinstance(part, dict):
+            if "model" in part and "revision" in part:
+                yield part["model"], part
+            yield from _parts_with_models(part)
 
 
 def overview(found: Mapping[str, Any]) -> str:

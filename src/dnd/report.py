@@ -75,6 +75,7 @@ class CandidateView:
 class UnitView:
     """One unit on the page; ``correct`` is None where there is nothing to be right about.
 
+    ``facets`` are the several things it responds to, each with its share of the exemplars' activation, largest first.
     ``importance`` is the mean size of its attribution to the network's answers, None where that was not measured.
     """
 
@@ -88,6 +89,7 @@ class UnitView:
     truth: str | None = None
     correct: bool | None = None
     importance: float | None = None
+    facets: tuple[tuple[str, float], ...] = ()
 
     @property
     def span(self) -> tuple[float, float]:
@@ -235,7 +237,7 @@ def build(
     ----------
     out : the page.
     layers : of each layer ``name``, ``layer``, ``slug``, the file ``descriptions`` and the files
-        ``exemplars``, ``scores``, ``probe``, ``images`` and ``importance``.
+        ``facets``, ``exemplars``, ``scores``, ``probe``, ``images`` and ``importance``.
     evaluation : EVALUATION file of the run.
     known : model -> file of known answers.
     """
@@ -276,6 +278,9 @@ def _layer(
     drawn = _drawn(place["images"], {one["concept"] for row in described for one in row["candidates"]})
     facts = {key: described[0][key] if described else "" for key in ("model", "probe", "recipe")}
     known = answers.get(facts["model"], {}).get(place["layer"], {})
+    facets: dict[int, list[tuple[str, float]]] = {}
+    for row in tables.read(place["facets"], tables.FACETS, ["unit", "label", "share"]).to_pylist():
+        facets.setdefault(row["unit"], []).append((row["label"], row["share"]))
     weights = tables.read(place["importance"], tables.IMPORTANCE, ["unit", "absolute"])
     matter = dict(zip(weights["unit"].to_pylist(), weights["absolute"].to_pylist(), strict=True))
     units = []
@@ -299,6 +304,7 @@ def _layer(
                 truth=answer.label if answer and answer.words else None,
                 correct=correct,
                 importance=matter.get(unit),
+                facets=tuple(facets.get(unit, ())),
             )
         )
     return LayerReport(place["name"], place["layer"], place["slug"], **facts, units=tuple(units))
@@ -333,10 +339,11 @@ def _drawn(files: Sequence[Path], concepts: set[str]) -> dict[str, list[bytes]]:
     """Concept -> thumbnails of its usable images, which the scores' activations belong to, in order of sample."""
     chosen = pc.field("concept").isin(pa.array(sorted(concepts), pa.string())) & pc.field("problem").is_null()
     rows = tables.read(files, tables.IMAGES, ["concept", "sample", "image"], chosen).to_pylist()
+    distinct = {(row["concept"], row["sample"]): row["image"] for row in rows}  # unit shards may share some
     found: dict[str, list[bytes]] = {}
-    for row in sorted(rows, key=lambda row: (row["concept"], row["sample"])):
-        image = Image.open(io.BytesIO(row["image"])).convert("RGB")
-        found.setdefault(row["concept"], []).append(webp(image, DRAWN))
+    for concept, sample in sorted(distinct):
+        image = Image.open(io.BytesIO(distinct[concept, sample])).convert("RGB")
+        found.setdefault(concept, []).append(webp(image, DRAWN))
     return found
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from dnd import sweep
 from dnd.config import Config, ConfigError
 from dnd.methods import ClipDissectRecipe, MilanRecipe, RivalRecipe
+from dnd.settings import ConceptSettings
 from dnd.sweep import Layer
 
 ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks", "invert": "image labels"}
@@ -21,7 +23,9 @@ def check(config: Config, layers: Sequence[Layer]) -> None:
     ConfigError
         With one line per mistake.
     """
-    mistakes = [*_methods(config, layers), *_kept(config, layers), *_audits(config, layers)]
+    truths = dict.fromkeys(_truths(config, layers))
+    needed = [*_methods(config, layers), *truths, *_joined(config, layers)]
+    mistakes = [*needed, *_kept(config, layers), *_audits(config, layers)]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 
@@ -38,6 +42,69 @@ def _methods(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
                     f"probes.{member}.annotations: is missing; recipe {recipe!r}, method {method}, needs "
                     f"{ANNOTATED[method]}"
                 )
+
+
+def _truths(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    """What stands in for a model is known of renders, and of networks with known answers."""
+    for model, layer, probe, recipe in dict.fromkeys((one.model, one.layer, one.probe, one.recipe) for one in layers):
+        for part in config.recipes[recipe].oracles:
+            if part == "concepts":
+                yield from _unknown_answers(config.models[model].known_answers, model, layer, recipe)
+                continue
+            for member in config.probes[probe].members or [probe]:
+                if config.probes[member].source != "shapeworld":
+                    yield (
+                        f"recipes.{recipe}.{part}.model: shapeworld tells what renders of the shape world show, and "
+                        f"probe {member!r} is of source {config.probes[member].source}"
+                    )
+
+
+def _unknown_answers(path: Path | None, model: str, layer: str, recipe: str) -> Iterator[str]:
+    from dnd import known_answers  # needs numpy, which a head node may not have
+
+    key = f"recipes.{recipe}.concepts.known_answers"
+    if path is None:
+        yield f"{key}: models.{model}.known_answers is missing"
+        return
+    try:
+        known = known_answers.load(path)
+    except known_answers.KnownAnswersError as error:
+        yield f"{key}: {error}"
+        return
+    if layer not in known:
+        yield f"{key}: {path} has no layer {layer!r}; there are {sorted(known)}"
+
+
+def _joined(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    """Recipes whose candidates join those of others."""
+    for recipe in dict.fromkeys(layer.recipe for layer in layers):
+        other = _also(config, recipe)
+        if other is None:
+            continue
+        key = f"recipes.{recipe}.concepts.also"
+        if other not in config.recipes:
+            yield f"{key}: unknown recipe {other!r}; there are {sorted(config.recipes)}"
+            continue
+        after: str | None = other
+        seen: list[str] = []
+        while after is not None and after not in seen:
+            seen.append(after)
+            after = _also(config, after)
+        if recipe in seen:
+            yield f"{key}: {other!r} waits for the candidates of {recipe!r} itself; choose another recipe"
+            continue
+        for layer in layers:
+            if layer.recipe == recipe and sweep.counterpart(layers, layer, other) is None:
+                yield (
+                    f"{key}: {config.sweep} has no row with recipe {other!r} that describes all units of row "
+                    f"{layer.name!r}, layer {layer.layer!r}, with probe {layer.probe!r}"
+                )
+
+
+def _also(config: Config, recipe: str) -> str | None:
+    """The recipe whose candidates join those of another."""
+    asked = getattr(config.recipes.get(recipe), "concepts", None)
+    return asked.also if isinstance(asked, ConceptSettings) else None
 
 
 def _kept(config: Config, layers: Sequence[Layer]) -> Iterator[str]:

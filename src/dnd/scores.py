@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from PIL import Image
 from tqdm import tqdm
 
-from dnd import compat, pictures, tables
-from dnd.backends.embedder import Embedder
+from dnd import compat, pictures, probed, tables
+from dnd import verdict as verdicts
+from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.batches import BatchSize
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
@@ -31,6 +32,8 @@ BATCH = 32
 CHUNK = 128
 """Images whose pixels are in memory at once."""
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
+PROBED = ("fit", "gap", "hard", "agreement", "parts", "shares")
+"""Columns that only the probe can tell."""
 Values = npt.NDArray[np.float32]
 
 
@@ -66,10 +69,10 @@ def by_votes(concepts: Sequence[Mapping[str, Any]]) -> pa.Table:
     answers = Counter[int]()
     for row in concepts:
         answers[row["unit"]] += row["votes"]
-    unknown = dict.fromkeys(("auc", "mad", "rank_score", "image_similarity", "activations"))
+    unknown = dict.fromkeys(("auc", "mad", "rank_score", "image_similarity", *PROBED, "activations"))
     rows = [
-        {"unit": row["unit"], "candidate": row["candidate"], "concept": row["concept"], "source": "llm"}
-        | {"votes": row["votes"], "score": row["votes"] / answers[row["unit"]], **unknown}
+        {"unit": row["unit"], "candidate": row["candidate"], "concept": row["concept"], "source": row["source"]}
+        | {"votes": row["votes"], "score": row["votes"] / (answers[row["unit"]] or 1), **unknown}
         for row in sorted(concepts, key=lambda row: (row["unit"], row["candidate"]))
     ]
     return tables.table(rows, tables.SCORES)
@@ -88,6 +91,8 @@ def run(
     pooling: str,
     weights: ScoreSettings,
     square: int | None = None,
+    counted: pa.Table | None = None,
+    texts: TextEmbedder | None = None,
 ) -> pa.Table:
     """Return the SCORES table of some units, without candidates none of whose images can be used.
 
@@ -98,6 +103,8 @@ def run(
     exemplars : EXEMPLARS of these units.
     topk : TOPK of the layer, for the activations of the control images.
     square : side of the square that exemplars are stretched to.
+    texts : the embedder's text side, where ``weights.reads_probe``.
+    counted : DRAWN of these units, where each counts the first so many images of a concept; all when None.
     """
     by_unit: dict[int, list[Mapping[str, Any]]] = {}
     for row in concepts:
@@ -110,16 +117,34 @@ def run(
             topk, tables.TOPK, ["unit", "controls"], pc.field("unit").isin(sorted(by_unit))
         ).to_pylist()
     }
+    first: dict[int, dict[str, int]] = {}
+    for row in counted.to_pylist() if counted is not None else []:
+        first.setdefault(row["unit"], {})[row["concept"]] = row["images"]
+    names = _exemplars_of(exemplars)
+    seen, verdict = None, None
+    wording: dict[str, Values] = {}
+    if weights.verdict is not None:
+        if texts is None:
+            raise ValueError("`scores.verdict` needs an embedder that reads texts")
+        verdict = verdicts.load(weights.verdict)
+        seen = probed.read(embedder, topk, probe_shards, {unit: names[unit] for unit in by_unit})
+        wording = dict(zip(sorted(drawn), texts.embed_texts(sorted(drawn)), strict=True))
     rows = []
     for unit, asked in sorted(by_unit.items()):
-        candidates = [row for row in asked if row["concept"] in drawn]
+        counts = first.get(unit, {})
+        own_images = {
+            row["concept"]: drawn[row["concept"]].first(counts.get(row["concept"]))
+            for row in asked
+            if row["concept"] in drawn
+        }
+        candidates = [row for row in asked if row["concept"] in own_images and len(own_images[row["concept"]].samples)]
         if not candidates or not len(control[unit]):
             continue
-        answers = sum(row["votes"] for row in asked)
-        activations = [drawn[row["concept"]].activations[unit] for row in candidates]
+        answers = sum(row["votes"] for row in asked) or 1  # candidates of another recipe have none
+        activations = [own_images[row["concept"]].activations[unit] for row in candidates]
         # a picture without a finite activation counts like the control image that excites the unit least
         activations = [np.where(np.isfinite(own), own, control[unit].min()) for own in activations]
-        vectors = [drawn[row["concept"]].vectors for row in candidates]
+        vectors = [own_images[row["concept"]].vectors for row in candidates]
         ranked = rank_scores(activations, first=weights.first_rank)
         near = similarities(shown[unit], vectors, activations, weights)
         components = [
@@ -132,20 +157,22 @@ def run(
             for own, rank, one in zip(activations, ranked, near, strict=True)
         ]
         shares = [row["votes"] / answers for row in candidates]
-        totals = _totals(components, shares, activations, weights)
-        rows += [
-            {
-                "unit": unit,
-                "candidate": row["candidate"],
-                "concept": row["concept"],
-                "source": "llm",
-                "votes": row["votes"],
-                "score": total,
-                "activations": own,
-                **parts,
-            }
-            for row, own, parts, total in zip(candidates, activations, components, totals, strict=True)
+        known = [
+            {name: row[name] for name in ("unit", "candidate", "concept", "source", "votes")}
+            | parts
+            | {"activations": own}
+            for row, own, parts in zip(candidates, activations, components, strict=True)
         ]
+        if seen is not None and verdict is not None:
+            judging = [
+                probed.Candidate(row, share, own, wording[row["concept"]])
+                for row, share, own in zip(known, shares, vectors, strict=True)
+            ]
+            rows += probed.judged(unit, judging, names[unit], shown[unit], seen, weights, verdict)
+            continue
+        totals = _totals(components, shares, activations, weights)
+        unasked = dict.fromkeys(PROBED)
+        rows += [{**row, "score": total, **unasked} for row, total in zip(known, totals, strict=True)]
     return tables.table(rows, tables.SCORES)
 
 
@@ -177,10 +204,19 @@ class _Drawn:
     ----------
     activations : unit -> float32 [n], of the units that the concept is a candidate of.
     vectors : embeddings, float32 [n, d].
+    samples : their numbers, [n].
     """
 
     activations: dict[int, Values]
     vectors: Values
+    samples: npt.NDArray[np.int64]
+
+    def first(self, count: int | None) -> _Drawn:
+        """The images among the first so many samples; all when None."""
+        if count is None:
+            return self
+        few = self.samples < count
+        return _Drawn({unit: own[few] for unit, own in self.activations.items()}, self.vectors[few], self.samples[few])
 
 
 def _drawn(
@@ -224,10 +260,19 @@ def _drawn(
     for concept, own in samples.items():
         own.sort(key=lambda one: one[0])
         values = np.stack([one[1] for one in own], 1)
-        found[concept] = _Drawn(dict(zip(users[concept], values, strict=True)), np.stack([one[2] for one in own]))
+        vectors, numbers = np.stack([one[2] for one in own]), np.array([one[0] for one in own])
+        found[concept] = _Drawn(dict(zip(users[concept], values, strict=True)), vectors, numbers)
     unusable = sorted(set(users) - set(found))
     if unusable:
         log.warning("%d concepts are not scored: all images of %s are black or flagged", len(unusable), unusable[:5])
+    return found
+
+
+def _exemplars_of(exemplars: pa.Table) -> dict[int, list[str]]:
+    """Unit -> ids of its exemplars' images, in the order of the table."""
+    found: dict[int, list[str]] = {}
+    for row in exemplars.select(["unit", "image_id"]).to_pylist():
+        found.setdefault(row["unit"], []).append(row["image_id"])
     return found
 
 

@@ -29,7 +29,8 @@ from dnd.sweep import sweep_rows
 def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
     """Return the language models that the sweep asks, without those of external servers, and how to start each."""
     recipes = [config.recipes[name] for name in dict.fromkeys(row.recipe for row in sweep_rows(config))]
-    asking = [one.llm or config.llm for one in recipes if isinstance(one, LineRecipe)]
+    loops = [one if isinstance(one, LineRecipe) else getattr(one, "refinement", None) for one in recipes]
+    asking = [one.llm or config.llm for one in loops if one is not None]
     own = [one.concepts for one in recipes if isinstance(one, Recipe)]
     if own:
         asking.append(config.llm)

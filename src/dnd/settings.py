@@ -35,6 +35,10 @@ def _server(url: str) -> str:
 BaseUrl = Annotated[str, AfterValidator(_server)]
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
+SHAPEWORLD = "shapeworld"
+"""In the place of a model: what the shape world itself knows, to measure what a perfect model would give."""
+SOURCES = ("captions", "rest", "cluster", "refined", "union")
+"""Sources of candidates that no prompt may be named after."""
 PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"
 
 
@@ -75,7 +79,8 @@ class CaptionSettings(Settings):
     """The image captioner."""
 
     model: str = Field(
-        description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by"
+        description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by; "
+        "`shapeworld`: no model, what each view of a render shows"
     )
     revision: str | None = Field(None, description="hub revision")
     base_url: BaseUrl | None = Field(None, description="OpenAI-compatible server of a vision-language model")
@@ -88,6 +93,11 @@ class CaptionSettings(Settings):
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
     max_new_tokens: int = Field(32, ge=1, description="longest caption")
     min_length: int = Field(5, ge=0, description="shortest caption in tokens, the one that ends it among them")
+
+    @property
+    def oracle(self) -> bool:
+        """Whether captions tell what is known of renders."""
+        return self.model == SHAPEWORLD and self.base_url is None
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> CaptionSettings:
@@ -112,6 +122,9 @@ class ConceptSettings(Settings):
     structured: bool = Field(
         False, description="ask for JSON of a given schema, where the server can; plain text otherwise"
     )
+    known_answers: bool = Field(
+        False, description="ask nothing: a unit's known answer is its only candidate, all there is to vote for"
+    )
     show_images: bool = Field(
         False, description="show the exemplars themselves to the language model, which must see, instead of captions"
     )
@@ -131,11 +144,87 @@ class ConceptSettings(Settings):
         description="released: a concept that ends in `design` or `graphic` is also drawn with `background` after it; "
         "`undotted`: only if its answer had no full stop",
     )
+    clusters: int = Field(
+        1, ge=1, description="groups of similar captions, by the `embedder`'s text side, each also asked about alone"
+    )
+    cluster_samples: int = Field(1, ge=1, description="answers asked for about each of several groups")
+    rest: int = Field(
+        0,
+        ge=0,
+        description="answers asked for about the captions that the leading answer does not explain, by the text side "
+        "of the `embedder`; one more about those that the answer to these leaves",
+    )
+    rest_gap: float = Field(
+        0.2,
+        ge=0,
+        description="smallest difference of cosines between captions that are explained and those that are not",
+    )
+    prompts: list[Path] = Field(
+        default_factory=list,
+        description="further prompts with all captions, such as `config/prompts/concept-specific.yaml`",
+    )
+    further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
+    split: bool = Field(False, description='an answer "a or b" gives the candidates a and b instead of itself')
+    merge: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="cosine of the `embedder`'s text vectors from which candidates count as one, named by most votes",
+    )
+    also: str | None = Field(
+        None, description="recipe whose best candidates for the same model, layer and probe join in, without votes"
+    )
+    also_top: int = Field(3, ge=1, description="so many of them")
+    look_alikes: int = Field(
+        0,
+        ge=0,
+        description="random probe images that resemble a unit's exemplars and excite it little, whose captions prompts "
+        "are given as `others`",
+    )
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether text vectors decide which questions are asked or which candidates there are."""
+        return (self.clusters > 1 or self.rest > 0 or self.merge is not None) and not self.known_answers
+
+    @property
+    def further(self) -> dict[str, Path]:
+        """Source of candidates -> further prompt: the stem of its file, after ``concept-``."""
+        return {path.stem.removeprefix("concept-"): path for path in self.prompts}
+
+    @property
+    def oracle(self) -> bool:
+        """Whether nothing is asked."""
+        return self.known_answers
+
+    @model_validator(mode="after")
+    def _known_answers_ask_nothing(self) -> ConceptSettings:
+        asking = {"show_images": self.show_images, "simplify": self.simplify, "again": self.again}
+        if self.known_answers and any(asking.values()):
+            raise ValueError(f"`known_answers` asks nothing, and takes no {' or '.join(f'`{key}`' for key in asking)}")
+        return self
 
     @model_validator(mode="after")
     def _captions_are_shown(self) -> ConceptSettings:
-        if self.show_images and self.simplify is not None:
+        if not self.show_images:
+            return self
+        if self.simplify is not None:
             raise ValueError("`simplify` shortens captions, which `show_images` does without")
+        wanted = {
+            "clusters": self.clusters > 1,
+            "rest": self.rest > 0,
+            "prompts": self.prompts,
+            "look_alikes": self.look_alikes,
+        }
+        for key, is_wanted in wanted.items():
+            if is_wanted:
+                raise ValueError(f"`{key}` needs captions, which `show_images` does without")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> ConceptSettings:
+        if len(self.further) < len(self.prompts) or self.further.keys() & SOURCES:
+            raise ValueError(f"`prompts` name sources of candidates: their names must differ, also from {SOURCES}")
         return self
 
     @model_validator(mode="before")
@@ -149,9 +238,11 @@ class ConceptSettings(Settings):
 class GeneratorSettings(Settings):
     """The text-to-image model that draws candidate concepts."""
 
-    model: str = Field(description="folder or hub id of a text-to-image pipeline of diffusers")
+    model: str = Field(
+        description="folder or hub id of a text-to-image pipeline of diffusers; `shapeworld`: no model, exact renders"
+    )
     revision: str | None = Field(None, description="hub revision")
-    images: int = Field(10, ge=5, description="images per concept")
+    images: int = Field(10, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
     guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
     prompt: str = Field("One realistic image of {concept}", description="template; must hold {concept}")
@@ -166,6 +257,11 @@ class GeneratorSettings(Settings):
     )
     offload: bool = Field(False, description="keep parts that are not at work out of a small GPU's memory; slower")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+    @property
+    def oracle(self) -> bool:
+        """Whether images are renders of what their concepts denote."""
+        return self.model == SHAPEWORLD
 
     @field_validator("prompt")
     @classmethod
@@ -184,100 +280,18 @@ class EmbedderSettings(Settings):
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
 
 
-class ScoreSettings(Settings):
-    """How the components are combined: score = sum of weight x component."""
+class StoppingSettings(Settings):
+    """Sequential stopping: images are drawn only until it is clear which candidate excites the unit most."""
 
-    auc: float = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
-    rank: float = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
-    image_similarity: float = Field(1.0, description="weight of the CLIP similarity with the exemplars")
-    votes: float = Field(1.0, description="weight of the share of the LLM's answers")
-    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
-        "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
+    first: int = Field(2, ge=2, description="images of each candidate that are drawn in any case")
+    step: int = Field(1, ge=1, description="then so many more of those that may still lead, up to `generator.images`")
+    level: float = Field(
+        0.2,
+        gt=0,
+        lt=0.5,
+        description="largest p-value at which the leader has beaten another candidate (exact Mann-Whitney test): two "
+        "images against two reach 1/6, three 1/20, four 1/70",
     )
-    first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
-    shrink: int | None = Field(
-        None, ge=1, description="released: generated images are shrunk to so many pixels before all else (32)"
-    )
-    compare_best: int | None = Field(
-        None,
-        ge=1,
-        description="the similarity is that of images among so many of the unit's best of all candidates (released: "
-        "10); of all images when empty",
-    )
-    absent_similarity: float | None = Field(
-        None,
-        description="that of a candidate without an image among these (released: -1); of all its images when empty",
-    )
-
-
-class Method(Settings):
-    """What every recipe says: how activations are read, and what is kept of them."""
-
-    pooling: Literal["mean", "max", "cls"] = Field(
-        "mean", description="activation map to one number; `cls`: that of a transformer's class token"
-    )
-    sign: Literal["positive", "negative"] = Field(
-        "positive", description="`negative` describes what drives units below zero: activations change their sign"
-    )
-    controls: int = Field(
-        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
-    )
-
-    def models(self) -> dict[str, Any]:
-        """Return key -> section of every model that the recipe names."""
-        parts = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: part for name, part in parts.items() if isinstance(part, Settings) and hasattr(part, "model")}
-
-    def files(self) -> dict[str, Path]:
-        """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
-        return dict(_files(self, ""))
-
-
-def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, Path):
-            yield prefix + name, value
-        elif isinstance(value, Settings):
-            yield from _files(value, f"{prefix}{name}.")
-
-
-class Recipe(Method):
-    """Describe-and-Dissect, from pooling to the final score."""
-
-    method: Literal["dnd"] = Field("dnd", description="Describe-and-Dissect; other methods and their keys follow below")
-    exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
-    captions: CaptionSettings
-    concepts: ConceptSettings = Field(default_factory=ConceptSettings)
-    generator: GeneratorSettings | None = Field(
-        None, description="draws the candidates; when empty, the answers alone decide between them"
-    )
-    embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
-    scores: ScoreSettings = Field(default_factory=ScoreSettings)
-    later_pooling: Literal["mean", "max", "cls"] | None = Field(
-        None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
-    )
-
-    @property
-    def pooling_of_views(self) -> Literal["mean", "max", "cls"]:
-        """How activations of exemplars and of generated images are read."""
-        return self.later_pooling or self.pooling
-
-    @property
-    def square(self) -> int | None:
-        """Side of the square that exemplars are stretched to; None where they keep their proportions."""
-        return self.exemplars.square
-
-    @property
-    def kept(self) -> int:
-        """How many of a unit's most activating images are kept."""
-        return max(self.exemplars.images, self.exemplars.pool)
-
-    @model_validator(mode="after")
-    def _pictures_can_be_compared(self) -> Recipe:
-        if self.generator is not None and self.embedder is None:
-            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
-        return self
 
 
 class LlmSettings(Settings):
@@ -307,6 +321,225 @@ class LlmSettings(Settings):
             if option.replace("_", "-") == "--chat-template":
                 found = value if separator else following
         return found
+
+
+class RefinementSettings(Settings):
+    """Further candidates, from a language model that is told what became of those before."""
+
+    rounds: int = Field(2, ge=1, description="times that a unit is asked about at most")
+    samples: int = Field(1, ge=1, description="answers asked for in each round")
+    below: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="a unit is asked about while every candidate excites it with less than this share of its images: "
+        "half way, or more, from the lowest tenth of the control images to the exemplars",
+    )
+    images: int = Field(5, ge=1, description="images of each candidate that are looked at")
+    failures: int = Field(
+        6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
+    )
+    prompt: Path = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
+    temperature: float = Field(0.7, ge=0, description="sampling temperature")
+    max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
+    max_tokens: int = Field(24, ge=1, description="longest answer")
+    llm: LlmSettings | None = Field(None, description="another language model than `llm`")
+
+
+class ScoreSettings(Settings):
+    """How the components are combined: score = sum of weight x component."""
+
+    verdict: Path | None = Field(
+        None,
+        description="JSON file of fitted weights, of which the score is the log odds that a label is right, with its "
+        "calibrated confidence and when to say nothing; the weights below when empty",
+    )
+    join: int = Field(
+        1, ge=1, le=3, description="candidates that a label may join by `or`, for units that respond to several things"
+    )
+    scale: float | None = Field(
+        None,
+        gt=0,
+        description="probability that an image shows a concept: sigmoid(scale x cosine + bias) of the `embedder`'s "
+        "vectors; when empty, from the cosines of the concept's own images and random ones",
+    )
+    bias: float | None = Field(None, description="see `scale`")
+
+    auc: float = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
+    rank: float = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
+    image_similarity: float = Field(1.0, description="weight of the CLIP similarity with the exemplars")
+    votes: float = Field(1.0, description="weight of the share of the LLM's answers")
+    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
+        "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
+    )
+    first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
+    shrink: int | None = Field(
+        None, ge=1, description="released: generated images are shrunk to so many pixels before all else (32)"
+    )
+    compare_best: int | None = Field(
+        None,
+        ge=1,
+        description="the similarity is that of images among so many of the unit's best of all candidates (released: "
+        "10); of all images when empty",
+    )
+    absent_similarity: float | None = Field(
+        None,
+        description="that of a candidate without an image among these (released: -1); of all its images when empty",
+    )
+
+    @property
+    def reads_probe(self) -> bool:
+        """Whether the probe's images are asked about candidates, for which the embedder must read texts, too."""
+        return self.verdict is not None or self.join > 1
+
+    @model_validator(mode="after")
+    def _probe_is_read_as_a_whole(self) -> ScoreSettings:
+        if (self.scale is None) != (self.bias is None):
+            raise ValueError("`scale` and `bias` belong together")
+        if self.join > 1 and self.verdict is None:
+            raise ValueError("`join` needs a `verdict`, which weighs one label against several")
+        if self.verdict is not None and self.combination != "weighted":
+            raise ValueError("`verdict` has its own combination")
+        return self
+
+
+class Method(Settings):
+    """What every recipe says: how activations are read, and what is kept of them."""
+
+    pooling: Literal["mean", "max", "cls"] = Field(
+        "mean", description="activation map to one number; `cls`: that of a transformer's class token"
+    )
+    sign: Literal["positive", "negative"] = Field(
+        "positive", description="`negative` describes what drives units below zero: activations change their sign"
+    )
+    controls: int = Field(
+        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
+    )
+
+    def models(self) -> dict[str, Any]:
+        """Return key -> section of every model that the recipe names."""
+        return dict(_models(self, ""))
+
+    @property
+    def oracles(self) -> tuple[str, ...]:
+        """Keys of the parts that the truth stands in for: such a recipe is a yardstick and no method."""
+        return tuple(name for name in type(self).model_fields if getattr(getattr(self, name), "oracle", False))
+
+    def files(self) -> dict[str, Path]:
+        """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
+        return dict(_files(self, ""))
+
+
+def _models(section: Settings, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Settings):
+            if hasattr(value, "model"):
+                yield prefix + name, value
+            yield from _models(value, f"{prefix}{name}.")
+
+
+def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            yield prefix + name, value
+        elif isinstance(value, list):
+            yield from ((f"{prefix}{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Path))
+        elif isinstance(value, Settings):
+            yield from _files(value, f"{prefix}{name}.")
+
+
+class Recipe(Method):
+    """Describe-and-Dissect, from pooling to the final score."""
+
+    method: Literal["dnd"] = Field("dnd", description="Describe-and-Dissect; other methods and their keys follow below")
+    exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
+    captions: CaptionSettings
+    concepts: ConceptSettings = Field(default_factory=ConceptSettings)
+    generator: GeneratorSettings | None = Field(
+        None, description="draws the candidates; when empty, the answers alone decide between them"
+    )
+    embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
+    refinement: RefinementSettings | None = Field(
+        None, description="ask for better candidates, telling what the first ones excite; not when empty"
+    )
+    stopping: StoppingSettings | None = Field(
+        None,
+        description="draw until the leader is clear; all of `generator.images` of each candidate when empty",
+    )
+    scores: ScoreSettings = Field(default_factory=ScoreSettings)
+    later_pooling: Literal["mean", "max", "cls"] | None = Field(
+        None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
+    )
+
+    @property
+    def pooling_of_views(self) -> Literal["mean", "max", "cls"]:
+        """How activations of exemplars and of generated images are read."""
+        return self.later_pooling or self.pooling
+
+    @property
+    def square(self) -> int | None:
+        """Side of the square that exemplars are stretched to; None where they keep their proportions."""
+        return self.exemplars.square
+
+    @property
+    def kept(self) -> int:
+        """How many of a unit's most activating images are kept."""
+        return max(self.exemplars.images, self.exemplars.pool)
+
+    @model_validator(mode="after")
+    def _pictures_can_be_compared(self) -> Recipe:
+        if self.generator is not None and self.embedder is None:
+            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
+        return self
+
+    @model_validator(mode="after")
+    def _verdict_has_something_to_weigh(self) -> Recipe:
+        if self.scores.verdict is not None and self.generator is None:
+            raise ValueError("`scores.verdict` needs a `generator`, whose images it weighs")
+        return self
+
+    @model_validator(mode="after")
+    def _texts_can_be_compared(self) -> Recipe:
+        asked = self.concepts
+        wanted = {
+            "clusters": asked.clusters > 1,
+            "rest": asked.rest > 0,
+            "merge": asked.merge is not None,
+            "look_alikes": asked.look_alikes,
+        }
+        for key, is_wanted in wanted.items():
+            if is_wanted and self.embedder is None:
+                raise ValueError(f"`concepts.{key}` needs an `embedder`, which tells what resembles what")
+        return self
+
+    @model_validator(mode="after")
+    def _refinement_can_look(self) -> Recipe:
+        if self.refinement is None:
+            return self
+        if self.generator is None:
+            raise ValueError("`refinement` needs a `generator`, whose images tell what candidates excite")
+        if self.refinement.images > self.generator.images:
+            raise ValueError(f"`refinement.images` must not exceed `generator.images`, {self.generator.images}")
+        if self.refinement.failures and self.captions.oracle:
+            raise ValueError("`refinement.failures` needs a captioner, not what is known of renders; it must be 0")
+        return self
+
+    @model_validator(mode="after")
+    def _stopping_can_be_scored(self) -> Recipe:
+        if self.stopping is None:
+            return self
+        if self.generator is None:
+            raise ValueError("`stopping` needs a `generator`, whose images it saves")
+        if self.stopping.first > self.generator.images:
+            raise ValueError(f"`stopping.first` must not exceed `generator.images`, {self.generator.images}")
+        if self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
+            raise ValueError(
+                "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
+                "`rank: 0` and `combination: weighted`"
+            )
+        return self
 
 
 class ShardSettings(Settings):

@@ -173,6 +173,13 @@ def layers(config: Config) -> list[Layer]:
     return list(found.values())
 
 
+def counterpart(layers: Iterable[Layer], layer: Layer, recipe: str) -> Layer | None:
+    """Return the first layer of the sweep that describes all units of another by a recipe, with the same probe."""
+    place = layer.model, layer.layer, layer.probe, recipe
+    same = (one for one in layers if (one.model, one.layer, one.probe, one.recipe) == place)
+    return next((one for one in same if set(layer.units) <= set(one.units)), None)
+
+
 def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
     """Return (model, layer) -> slug and number of units; nothing while there is no layers.tsv.
 

@@ -96,12 +96,22 @@ EXEMPLARS = pa.schema(
     ]
 )
 CAPTIONS = pa.schema([("image_id", pa.string()), ("box", BOX), ("caption", pa.string())])
+LOOK_ALIKES = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("rank", pa.int32()),  # 0 is the most similar
+        ("image_id", pa.string()),
+        ("caption", pa.string()),
+    ]
+)
 ANSWERS = pa.schema(
     [
         ("name", pa.string()),
         ("slug", pa.string()),
         ("unit", pa.int32()),
         ("sample", pa.int32()),
+        ("source", pa.string()),  # captions, cluster, or the name of a further prompt
+        ("cluster", pa.int32()),  # the group of captions that is asked about; null for all
         ("prompt", pa.string()),  # JSON of the chat messages
         ("captions", pa.list_(pa.int32())),  # ranks of the exemplars, in the order shown
         ("answer", pa.string()),  # null when the request failed
@@ -118,6 +128,23 @@ CONCEPTS = pa.schema(
         ("concept", pa.string()),
         ("votes", pa.int32()),
         ("samples", pa.list_(pa.int32())),  # the answers that gave it
+        ("source", pa.string()),  # captions, cluster, a further prompt's name, recipe:NAME; the first
+    ]
+)
+REFINEMENT_ROUNDS = pa.schema(
+    [
+        ("name", pa.string()),
+        ("slug", pa.string()),
+        ("unit", pa.int32()),
+        ("round", pa.int32()),
+        ("sample", pa.int32()),  # over all rounds of a unit; `samples` of a refined candidate holds these
+        ("prompt", pa.string()),  # JSON of the chat messages
+        ("answer", pa.string()),  # null when the request failed
+        ("concept", pa.string()),  # null when the answer is malformed
+        ("activation", pa.float32()),  # mean of the concept's pictures; null when there is no usable one
+        ("shown", pa.int32()),  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
+        ("exciting", pa.float32()),  # share of the pictures that excite the unit
+        ("problem", pa.string()),  # null when all is well
     ]
 )
 IMAGES = pa.schema(
@@ -128,6 +155,14 @@ IMAGES = pa.schema(
         ("key", pa.string()),
         ("image", pa.binary()),
         ("problem", pa.string()),  # black or flagged, which keeps it from the scores; null when all is well
+    ]
+)
+DRAWN = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("concept", pa.string()),
+        ("images", pa.int32()),  # that the unit has asked for: the samples below it
+        ("beaten_by", pa.string()),  # the leader when the candidate was dropped; null for one that was not
     ]
 )
 SCORES = pa.schema(
@@ -142,7 +177,22 @@ SCORES = pa.schema(
         ("mad", pa.float32()),
         ("rank_score", pa.float32()),  # mean of the squared ranks of the best five; lower is better
         ("image_similarity", pa.float32()),
-        ("activations", pa.list_(pa.float32())),  # of the generated images, in order of sample
+        ("fit", pa.float32()),  # this and the next three: see dnd.evidence; null where they are not asked for
+        ("gap", pa.float32()),
+        ("hard", pa.float32()),
+        ("agreement", pa.float32()),
+        ("parts", pa.list_(pa.int32())),  # numbers of the candidates that "a or b" joins; null for one of the LLM's
+        ("shares", pa.list_(pa.int32())),  # of each exemplar by rank, which part it shows best; null as `parts`
+        ("activations", pa.list_(pa.float32())),  # of the generated images, in order of sample, part by part
+    ]
+)
+FACETS = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("facet", pa.int32()),  # one of several things that a unit responds to, 0 is the largest
+        ("label", pa.string()),
+        ("exemplars", pa.list_(pa.int32())),  # ranks of those that show it best
+        ("share", pa.float32()),  # of the exemplars' summed activation
     ]
 )
 LINE_ROUNDS = pa.schema(

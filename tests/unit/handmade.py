@@ -13,6 +13,9 @@ from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
 from dnd.targets import Target
 
+UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "parts", "shares"))
+"""Columns of SCORES that are empty where the probe is not asked about candidates."""
+
 
 class Channels(nn.Module):
     """Layer ``colour`` returns the red, green and blue channels; ``total`` their sums; ``flat`` always 2 and 0."""

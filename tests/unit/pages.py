@@ -6,6 +6,7 @@ import json
 from html.parser import HTMLParser
 
 import numpy as np
+from handmade import UNPROBED
 from PIL import Image
 
 from dnd import evaluation, tables
@@ -78,7 +79,8 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
 
     Parameters
     ----------
-    layers : (name, layer) -> (kind, words, candidates) of each unit; words None for a unit without a concept.
+    layers : (name, layer) -> (kind, words, candidates) of each unit; words None for a unit without a concept. What a
+        unit's best candidate joins by `or` are its facets, of equal shares.
     """
     drawn = [render.draw(4, i) for i in range(probe)]
     names = [f"shapes/{i:04d}.png" for i in range(probe)]
@@ -115,7 +117,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
     tables.write(folder / "images.parquet", tables.table(images, tables.IMAGES), tables.IMAGES)
     places, known, paths = [], {}, []
     for (name, layer), units in layers.items():
-        described, shown, scores = [], [], []
+        described, shown, scores, facets = [], [], [], []
         known[layer] = []
         for unit, (kind, words, texts) in enumerate(units):
             rng = np.random.default_rng([5, unit])
@@ -165,8 +167,14 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                         "candidate": i,
                         "votes": max(1, 3 - i),
                         "activations": rng.permutation(activations),
+                        **UNPROBED,
                     }
                 )
+            parts = texts[0].split(" or ") if texts and not silent else []
+            facets += [
+                {"unit": unit, "facet": i, "label": part, "exemplars": [i], "share": 1 / len(parts)}
+                for i, part in enumerate(parts)
+            ]
             described.append(
                 {
                     "model": "conceptnet",
@@ -189,13 +197,14 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
             ("descriptions", described, tables.DESCRIPTIONS),
             ("exemplars", shown, tables.EXEMPLARS),
             ("scores", scores, tables.SCORES),
+            ("facets", facets, tables.FACETS),
         )
         for part, content, schema in parts:
             tables.write(own / f"{part}.parquet", tables.table(content, schema), schema)
         paths.append((name, own / "descriptions.parquet"))
         place = {"name": name, "layer": layer, "slug": layer}
         place["descriptions"] = own / "descriptions.parquet"
-        place |= {part: [own / f"{part}.parquet"] for part in ("exemplars", "scores")}
+        place |= {part: [own / f"{part}.parquet"] for part in ("facets", "exemplars", "scores")}
         place |= {"probe": [folder / "probe.parquet"], "images": [folder / "images.parquet"], "importance": []}
         places.append(place)
     (folder / "units.json").write_text(json.dumps(known))

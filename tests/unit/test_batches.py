@@ -195,7 +195,7 @@ def test_images(tmp_path):
 def test_scores(probe, tmp_path):
     target = TinyTarget(32)
     concepts = [
-        {"unit": unit, "candidate": i, "concept": concept, "votes": 2 - i}
+        {"unit": unit, "candidate": i, "concept": concept, "votes": 2 - i, "source": "captions"}
         for unit in (0, 2)
         for i, concept in enumerate(("red stars", "rings"))
     ]

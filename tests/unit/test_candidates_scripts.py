@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from handmade import UNPROBED
 from test_descriptions import FACTS
 
 from dnd import tables
@@ -41,7 +42,7 @@ def jobs(tmp_path):
                 str(ROOT / f"workflow/scripts/{script}.py"),
                 {
                     "input": {key: str(tmp_path / value) if value else [] for key, value in given.items()},
-                    "output": {key: str(tmp_path / f"{script}.{key}") for key in ("parquet", "csv")},
+                    "output": {key: str(tmp_path / f"{script}.{key}") for key in ("parquet", "csv", "facets")},
                     "log": {"job": str(tmp_path / f"{script}.log")},
                     "params": {"units": "0-9", **params},
                     "wildcards": {"name": "n", "slug": "s"},
@@ -58,10 +59,11 @@ def jobs(tmp_path):
     return run
 
 
-def test_answers_alone_become_descriptions(jobs):
+def test_answers_alone_become_descriptions(jobs, tmp_path):
     """Neither the network nor images nor an embedder are there."""
     concepts = [
-        {"name": name, "slug": "s", "unit": 0, "candidate": number, "concept": concept, "votes": votes, "samples": []}
+        {"name": name, "slug": "s", "unit": 0, "candidate": number, "concept": concept, "votes": votes}
+        | {"samples": [], "source": "captions"}
         for name, number, concept, votes in (("n", 0, "red", 2), ("n", 1, "star", 1), ("other", 0, "grass", 3))
     ]
     shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": None, "activation": 2.0, "heatmap": None}
@@ -83,6 +85,9 @@ def test_answers_alone_become_descriptions(jobs):
     assert [row["abstained"] for row in rows] == [None, "dead"]
     assert [row["score"] for row in rows] == [pytest.approx(2 / 3), None]
     assert rows[0]["captions"] == ["a red star"]
+    assert tables.read(tmp_path / "descriptions.facets", tables.FACETS).to_pylist() == [
+        {"unit": 0, "facet": 0, "label": "red", "exemplars": [0], "share": 1.0}
+    ]
 
 
 def test_a_rival_has_neither_exemplars_nor_captions_of_its_own(jobs):
@@ -97,7 +102,7 @@ def test_a_rival_has_neither_exemplars_nor_captions_of_its_own(jobs):
             )
         ],
         topk=[topk(0), topk(1)],
-        scores=[scored | unknown],
+        scores=[scored | unknown | UNPROBED],
     )
     assert [row["label"] for row in rows] == ["red", None]
     assert [row["abstained"] for row in rows] == [None, "no_concept"]

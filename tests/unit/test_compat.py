@@ -281,7 +281,10 @@ def test_shrunk_images_and_squares_reach_network_and_embedder(corner, tmp_path, 
         TinyTarget(),
         "colour",
         embedder,
-        concepts=[{"unit": 0, "candidate": i, "concept": one, "votes": 1} for i, one in enumerate(("dot", "spot"))],
+        concepts=[
+            {"unit": 0, "candidate": i, "concept": one, "votes": 1, "source": "captions"}
+            for i, one in enumerate(("dot", "spot"))
+        ],
         images=[tmp_path / "drawn.parquet"],
         exemplars=tables.table([shown | {"heatmap": None, "heatmap_box": None}], tables.EXEMPLARS),
         topk=tmp_path / "topk.parquet",

@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from dnd.backends.chat import Answer
-from dnd.candidates import Candidate, merge, with_backgrounds
-from dnd.concepts import UnitCaptions, UnitImages, propose
+from dnd.candidates import Candidate, Vote, merge, with_backgrounds
+from dnd.concepts import propose
 from dnd.prompts import messages, read_prompt
+from dnd.questions import UnitCaptions, UnitImages
 from dnd.settings import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
@@ -158,7 +159,7 @@ def test_ten_candidates_of_five_answers():
 
 def test_backgrounds_come_once_and_not_where_an_answer_has_them():
     answers = ["Red design.", "red design", "red design background", "blue design."]
-    agreed = merge(["red design", "red design", "red design background", "blue design"])
+    agreed = merge(map(Vote, range(4), ["red design", "red design", "red design background", "blue design"]))
     assert with_backgrounds(agreed, answers, "none") == agreed
     assert with_backgrounds(agreed, answers, "undotted") == agreed
     assert with_backgrounds(agreed, answers, "all") == [*agreed, Candidate("blue design background", 0, (3,))]

@@ -6,31 +6,22 @@ import pytest
 
 from dnd import tables
 from dnd.backends.chat import Answer, picture_names
-from dnd.concepts import (
-    CONCEPT_FORMAT,
-    Candidate,
-    UnitCaptions,
-    UnitImages,
-    merge,
-    propose,
-    seed,
-    shuffles,
-    unit_captions,
-    unit_images,
-)
+from dnd.candidates import Candidate, Vote, merge
+from dnd.concepts import propose, unit_captions, unit_images
+from dnd.questions import CONCEPT_FORMAT, UnitCaptions, UnitImages, seed, shuffles
 from dnd.settings import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
 
 
 def test_candidates_come_by_votes_then_first_seen_with_their_samples():
-    given = ["stars", None, "red stars", "red stars", "circles"]
+    given = [Vote(0, "stars"), Vote(2, "red stars"), Vote(3, "red stars"), Vote(4, "circles")]
     assert merge(given) == [
         Candidate("red stars", 2, (2, 3)),
         Candidate("stars", 1, (0,)),
         Candidate("circles", 1, (4,)),
     ]
-    assert merge([None, None]) == []
+    assert merge([]) == []
 
 
 def test_orders_are_permutations_that_differ_between_samples_and_units():

@@ -54,11 +54,13 @@ def job(tmp_path, monkeypatch):
             monkeypatch.setenv(KEY, server.key)
             llm = {"model": "m", "base_url": server.base_url, "api_key_env": KEY}
             told = {
-                "input": files,
+                "input": {**files, "also": [], "look_alikes": []},
                 "output": {name: str(tmp_path / f"out-{name}.parquet") for name in ("concepts", "answers")},
                 "log": {"job": str(tmp_path / "log"), "server": str(tmp_path / "server-log")},
                 "params": {
                     "square": None,
+                    "embedder": None,
+                    "also": [],
                     "layers": [["n", "s", "0-9"]],
                     "concepts": {"samples": 2, "max_words": 9, **concepts},
                 },

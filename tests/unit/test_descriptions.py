@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+from handmade import UNPROBED
 
 from dnd import descriptions, tables
 
@@ -20,6 +21,7 @@ def score(unit, candidate, concept, value, votes=1, auc=1.0):
         "rank_score": 1.0,
         "image_similarity": 0.5,
         "activations": [1.0],
+        **UNPROBED,
     }
 
 

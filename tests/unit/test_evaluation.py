@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from dnd import evaluation, known_answers, tables
-from dnd.evaluation import ABSTAINED, CONSTANT, EXACT, F1, IOU, SHUFFLED, agreement
+from dnd.evaluation import ABSTAINED, BOTH, CONSTANT, ECE, EXACT, F1, IOU, SHUFFLED, agreement
 from dnd.figures import figures
 from dnd.known_answers import Answer, KnownAnswersError
 from dnd.shapeworld import render
@@ -16,9 +16,9 @@ from dnd.shapeworld.world import ATTRIBUTES, conjunction
 RED, ROUND = conjunction(["red"]), conjunction(["round"])
 
 
-def described(unit, label, abstained=None, layer="concepts", model="net"):
+def described(unit, label, abstained=None, layer="concepts", model="net", labels=(), confidence=0.5):
     """A row of DESCRIPTIONS with only what the evaluation reads filled in."""
-    empty = {"labels": [], "candidates": [], "exemplars": [], "captions": []}
+    empty = {"candidates": [], "exemplars": [], "captions": []}
     return {
         "model": model,
         "layer": layer,
@@ -26,7 +26,8 @@ def described(unit, label, abstained=None, layer="concepts", model="net"):
         "recipe": "dnd",
         "unit": unit,
         "label": label,
-        "confidence": 0.5,
+        "labels": list(labels) or ([] if label is None else [label]),
+        "confidence": confidence,
         "abstained": abstained,
         "score": 1.0,
         **empty,
@@ -150,6 +151,69 @@ def test_units_are_judged_by_what_their_labels_denote():
     assert exact == [1.0, 0.0, 0.0, 1.0, None, None]
 
 
+TWO = Answer(3, "polysemantic", (("red",), ("star",)), "red objects or stars")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["red objects", "stars"], 1),
+        (["snow backgrounds", "star shapes", "crimson things"], 1),
+        (["red objects or stars"], 1),
+        (["scarlet objects or star shapes", "snow backgrounds"], 1),
+        (["red or striped objects", "stars"], 1),  # red is a part of the first
+        (["red stars"], 0),
+        (["red objects", "blue objects"], 0),
+        (["red or blue stars", "stars"], 0),  # its parts are red stars and blue stars
+        (["red objects or unicorns", "stars"], 0),  # outside the grammar
+        ([], 0),
+    ],
+)
+def test_both_concepts_are_named_by_labels_or_by_parts_of_one(labels, expected):
+    assert evaluation.names_all(labels[0] if labels else None, labels, TWO) == expected
+
+
+def test_an_exact_label_names_both_without_an_or():
+    colours = Answer(3, "polysemantic", (("orange",), ("green",)), "orange objects or green objects")
+    assert evaluation.names_all("orange and green objects", ["orange and green objects"], colours) == 1
+    assert evaluation.names_all("orange and green stars", ["orange and green stars"], colours) == 0
+
+
+def test_only_units_of_two_concepts_are_asked_for_both():
+    rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
+    units = [row for row in rows if row["metric"] == BOTH and row["unit"] is not None]
+    assert [(row["unit"], row["kind"], row["method"], row["value"]) for row in units] == [(3, "polysemantic", "dnd", 1)]
+    whole = [row for row in rows if row["metric"] == BOTH and row["unit"] is None]
+    assert [(row["kind"], row["value"]) for row in whole] == [("polysemantic", 1.0)]
+    assert whole[0]["low"] == pytest.approx(0.206549, abs=1e-5)  # Wilson's interval of 1 in 1: 1 / (1 + z^2)
+
+
+def test_two_labels_may_both_be_right_where_the_label_is_not():
+    row = described(3, "red objects", labels=["red objects", "stars"])
+    rows = evaluation.layer_rows("planted", [row], ANSWERS)
+    assert value(rows, EXACT, unit=3, kind="polysemantic") == 0
+    assert value(rows, BOTH, unit=3, kind="polysemantic") == 1
+
+
+SURE = [
+    described(0, "red objects", confidence=0.9),  # right
+    described(1, "red objects", confidence=0.85),  # wrong
+    described(2, None, "low_confidence", confidence=0.3),  # a concept that is not named
+    described(4, None, "dead", confidence=0.0),
+    described(5, "stars", confidence=0.4),  # nothing to name
+    described(6, "stars", confidence=1.0),  # no known answer
+]
+
+
+def test_calibration_error_is_over_every_unit_with_a_known_answer():
+    rows = evaluation.layer_rows("planted", SURE, ANSWERS)
+    found = evaluation.calibration_rows("planted", SURE, ANSWERS, rows)
+    # bins (.8, .9], (.2, .3], [0, .1], (.3, .4] of 2, 1, 1 and 1 of 5 units
+    assert [row["value"] for row in found] == [pytest.approx((2 * abs(0.5 - 0.875) + 0.3 + 0 + 0.4) / 5, abs=1e-6)]
+    assert (found[0]["unit"], found[0]["kind"], found[0]["method"], found[0]["metric"]) == (None, None, "dnd", ECE)
+    assert 0 <= found[0]["low"] <= found[0]["value"] <= found[0]["high"] <= 1
+
+
 def test_an_abstained_unit_with_a_concept_is_wrong():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
     for metric in (EXACT, F1, IOU):
@@ -243,6 +307,16 @@ def test_run_leaves_out_answers_of_another_model(files):
     paths = [("concepts", files / "concepts" / "descriptions.parquet")]
     table = evaluation.run(paths, {"other": files / "units.json"})
     assert set(table["metric"].to_pylist()) == {ABSTAINED}
+
+
+def test_run_holds_confidence_against_exactness_where_it_is_a_probability(files):
+    paths = [(name, files / name / "descriptions.parquet") for name in ("layer4", "concepts")]
+    answers = {"net": files / "units.json"}
+    assert ECE not in evaluation.run(paths, answers)["metric"].to_pylist()
+    rows = evaluation.run(paths, answers, probable=["concepts", "layer4"]).to_pylist()
+    found = [row for row in rows if row["metric"] == ECE]
+    assert [row["name"] for row in found] == ["concepts"]  # nothing is known of the other layer
+    assert found[0]["value"] == pytest.approx(abs(2 / 6 - 0.5))  # all are .5 sure, two of six are exact
 
 
 def test_figures_count_units_and_hold_ours_beside_the_baselines():

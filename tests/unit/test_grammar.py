@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dnd.shapeworld import world
 from dnd.shapeworld.concepts import KINDS, draw_words, words_of
-from dnd.shapeworld.grammar import caption, caption_of_view, either, parse, phrase
+from dnd.shapeworld.grammar import alternatives, caption, caption_of_view, either, parse, phrase
 from dnd.shapeworld.world import conjunction
 
 KIND = st.sampled_from(sorted(KINDS))
@@ -187,3 +187,23 @@ def test_the_words_of_a_scene_hold_for_it(kind, seed):
         assert scene.texture == "plain"
     else:
         assert conjunction(words)[scene.index]
+
+
+@pytest.mark.parametrize(
+    ("label", "parts"),
+    [
+        ("red objects or stars", ["red", "star"]),
+        ("red or blue stars", ["red star", "blue star"]),
+        ("red or striped objects", ["red", "striped"]),
+        ("red stars", ["red star"]),
+        ("various objects", [""]),
+    ],
+)
+def test_or_joins_alternatives(label, parts):
+    found = alternatives(label)
+    assert len(found) == len(parts)
+    assert all(np.array_equal(one, conjunction(words.split())) for one, words in zip(found, parts, strict=True))
+
+
+def test_what_lies_outside_the_grammar_has_no_alternatives():
+    assert alternatives("red objects or unicorns") is None

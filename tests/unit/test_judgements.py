@@ -77,10 +77,12 @@ def test_halves_of_a_probe_are_compared_and_bring_no_other_rows():
     found = judgements.run("layer", rows, settings=EvaluationSettings(), encoders=Encoders()).to_pylist()
     same = {row["unit"]: row["value"] for row in found if row["metric"] == "stability"}
     shared = {row["unit"]: row["value"] for row in found if row["metric"] == "stability_iou"}
+    sets = {row["unit"]: row["value"] for row in found if row["metric"] == "stability_same_set"}
     assert same == {0: 1.0, 1: 0.0, 2: 0.0}  # nothing is known of a unit that nobody labels
     assert shared[0] == 1 and 0 < shared[1] < 1
+    assert sets == {0: 1.0, 1: 0.0, 2: 0.0}
     assert {row["name"] for row in found} == {"first"}
-    assert {row["metric"] for row in found} == {"stability", "stability_iou"}
+    assert {row["metric"] for row in found} == {"stability", "stability_iou", "stability_same_set"}
 
 
 def test_class_names_are_compared_by_the_cosine_of_their_texts():

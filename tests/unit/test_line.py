@@ -10,13 +10,14 @@ from endpoints import KEY, external
 from handmade import TinyTarget
 from PIL import Image
 
-from dnd import images, tables
+from dnd import images, tables, trials
 from dnd.backends.chat import Answer
 from dnd.backends.generator import Drawn
 from dnd.backends.llm import session
 from dnd.baselines import line
 from dnd.methods import LineRecipe
 from dnd.prompts import history_messages, read_prompt
+from dnd.reading import Reader
 from dnd.settings import GeneratorSettings, LlmSettings
 from dnd.store import Store
 
@@ -69,12 +70,12 @@ def recipe(rounds, **values):
 
 
 def units(*numbers, controls=CONTROLS):
-    return line.searches("n", "s", [{"unit": one, "idle": None, "controls": controls} for one in numbers])
+    return trials.searches("n", "s", [{"unit": one, "idle": None, "controls": controls} for one in numbers])
 
 
 def run(folder, asked, ask, settings, painter=None):
     draw = partial(images.run, painter or Painter(), settings=GENERATOR, store=Store(folder / "images"))
-    read = line.Reader(TinyTarget(), "colour", [one.unit for one in asked], "mean", draw)
+    read = Reader(TinyTarget(), "colour", [one.unit for one in asked], "mean", draw, "line")
     scores, rounds = line.run(asked, ask, read, settings)
     assert (scores.schema, rounds.schema) == (tables.SCORES, tables.LINE_ROUNDS)
     return scores.to_pylist(), rounds.to_pylist()
@@ -189,7 +190,7 @@ def test_idle_units_are_left_out():
         {"unit": 3, "idle": None, "controls": [float("inf")]},
         {"unit": 1, "idle": None, "controls": [2.0]},
     ]
-    found = line.searches("n", "s", rows)
+    found = trials.searches("n", "s", rows)
     assert [one.unit for one in found] == [1, 4]
     assert found[1].controls.tolist() == [1.0]
 
@@ -197,7 +198,7 @@ def test_idle_units_are_left_out():
 def tried(*rounds):
     (one,) = units(0, controls=[0.0, 1.0])
     for concept, activation in rounds:
-        one.trials.append(line.Trial("[]", concept, concept, np.array([activation], np.float32)))
+        one.trials.append(trials.Trial("[]", concept, concept, np.array([activation], np.float32)))
     return one
 
 
@@ -219,7 +220,7 @@ def test_a_job_that_was_killed_goes_on_with_what_it_has_asked_and_drawn(tmp_path
     """The stand-in for a server answers with the history and the seed; its lines are counted for a colour."""
     log = tmp_path / "asked"
     colours = ["white", "red", "green", "blue", "dark red"]
-    monkeypatch.setattr(line, "tidy", lambda text: colours[len(text.split("\n")) + ("nothing" not in text)])
+    monkeypatch.setattr(trials, "tidy", lambda text: colours[len(text.split("\n")) + ("nothing" not in text)])
     with external(tmp_path, f"log={log}") as server:
         monkeypatch.setenv(KEY, server.key)
         llm = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY)

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from dnd.metrics import contrast, cosy, semantics, simulation, stability, statistics, text
+from dnd.metrics import calibration, contrast, cosy, semantics, simulation, stability, statistics, text
 from dnd.metrics.simulation import Calibration
 from dnd.metrics.text import Tokens
 
@@ -141,6 +141,49 @@ def test_redundancy_is_the_nearest_other_unit(rng):
     assert np.isnan(semantics.redundancy(units[:1])).all()
 
 
+# calibration
+
+
+def test_calibration_error_of_a_worked_example():
+    # bins (0, .1]: .1 with 0 of 1; (.6, .7]: .65 and .7 with 1 of 2; (.9, 1]: 1 with 1 of 1
+    found = calibration.reliability([0.1, 0.65, 0.7, 1.0], [0, 1, 0, 1])
+    assert found.counts.tolist() == [1, 0, 0, 0, 0, 0, 2, 0, 0, 1]
+    assert found.confidence[[0, 6, 9]] == pytest.approx([0.1, 0.675, 1.0])
+    assert found.right[[0, 6, 9]].tolist() == [0, 0.5, 1]
+    assert np.isnan(found.right[3])
+    assert found.error == pytest.approx((0.1 + 2 * 0.175) / 4)
+
+
+def test_confidence_that_is_always_certain_is_off_by_the_share_of_mistakes():
+    assert calibration.reliability(np.ones(20), np.arange(20) < 17).error == pytest.approx(0.15)
+    assert calibration.reliability(np.zeros(5), np.zeros(5)).error == 0
+
+
+def test_errors_on_both_sides_cancel_in_one_bin_and_not_over_bins():
+    assert calibration.reliability([0.42, 0.48], [0, 1]).error == pytest.approx(0.05)
+    assert calibration.reliability([0.2, 0.8], [1, 0]).error == pytest.approx(0.8)
+
+
+def test_interval_of_a_calibration_error_holds_it_and_narrows_with_more_units():
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0, 1, 2000)
+    right = rng.uniform(0, 1, 2000) < sure**2  # overconfident: off by the mean of p - p^2, 1/6
+    few, many = (calibration.interval(sure[:n], right[:n]) for n in (100, 2000))
+    assert many[0] < 1 / 6 < many[1]
+    assert many[0] < calibration.reliability(sure, right).error < many[1]
+    assert many[1] - many[0] < few[1] - few[0]
+    assert calibration.interval(sure, right) == many
+    assert calibration.interval([0.3], [0]) == pytest.approx((0.3, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right"), [([], []), ([0.5], [1, 0]), ([1.2], [1]), ([-0.1], [0]), ([float("nan")], [0])]
+)
+def test_what_is_no_confidence_is_refused(confidence, right):
+    with pytest.raises(ValueError, match="confidence"):
+        calibration.reliability(confidence, right)
+
+
 # stability
 
 
@@ -159,6 +202,20 @@ def test_stability_of_two_halves(first, second, label, extension):
     assert stability.same_label(first, second) == label
     found = stability.same_extension(first, second)
     assert found is None if extension is None else found == pytest.approx(extension)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("red stars", "stars that are crimson", 1),
+        ("warm coloured objects", "red, orange or yellow objects", 1),
+        ("warm coloured objects", "red or orange objects", 0),  # IoU 2/3
+        ("stars", None, 0),
+        (None, None, None),
+    ],
+)
+def test_labels_of_two_halves_that_denote_the_same_set(first, second, expected):
+    assert stability.same_set(first, second) == expected
 
 
 def test_stability_of_texts_is_their_cosine():

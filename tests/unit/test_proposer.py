@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoTokenizer
 
-from dnd.baselines import line
+from dnd import trials
 from dnd.prompts import read_prompt
 from dnd.shapeworld.train import posterior, proposals, proposer, proposer_prompts, proposer_search
 from dnd.shapeworld.train.summariser import Student, build
@@ -112,8 +112,8 @@ def test_a_batch_asks_every_round_s_question_as_the_server_would(encoder):
 
 
 def test_lines_are_those_that_the_method_shows():
-    (one,) = line.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
-    one.trials.append(line.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
+    (one,) = trials.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
+    one.trials.append(trials.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
     assert one.history() == [proposer_prompts.line("red stars", 73)]
 
 

@@ -210,7 +210,8 @@ NASTY = [
 def test_untrusted_text_stays_text(text):
     exemplar = ExemplarView(text, (8, 8), (0, 0, 4, 8), 1.0, text, picture(1))
     candidate = CandidateView(text, 1, 1, 1, 1, 1, text, 1, ((picture(2), 1.0),))
-    unit = UnitView(0, text, None, 0.5, (exemplar,), (candidate, candidate), text, text, True)
+    both = ((text, 0.6), (text, 0.4))
+    unit = UnitView(0, text, None, 0.5, (exemplar,), (candidate, candidate), text, text, True, facets=both)
     silent = UnitView(1, None, text, 0.0)
     layers = [LayerReport(text, text, text, text, text, text, (unit, silent))]
     plain = [LayerReport("a", "a", "a", "a", "a", "a", (unit, silent))]
@@ -222,7 +223,7 @@ def test_untrusted_text_stays_text(text):
         assert not [name for name in one.attributes if name.startswith("on")]
         assert not (one["href"] or "").startswith("javascript")
     assert page.all("h3")[0].text == text
-    assert [one.text for one in page.all("bdi")].count(text) >= 4
+    assert [one.text for one in page.all("bdi")].count(text) >= 6
     svg = next(one for one in page.elements if one["data-whole"])
     assert (svg["data-caption"], svg["data-id"]) == (text, text)
 
@@ -291,6 +292,15 @@ def test_an_abstained_unit_shows_its_candidates():
     assert card["data-state"] == "abstained wrong"
     assert "abstained: low_confidence evidence too weak" in card.words
     assert "red objects" in page.all("p", "concept")[0].text
+
+
+def test_a_unit_that_responds_to_several_things_says_how_much_to_each(tmp_path):
+    units = [("single", ("red",), ["red objects or stars"]), ("single", ("red",), ["red objects"])]
+    places, _, answers = write_run(tmp_path, {("planted", "concepts"): units}, probe=20)
+    report.build(tmp_path / "index.html", "demo", places, None, answers)
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert [one.words for one in page.all("p", "facets")] == ["red objects 50 % stars 50 %"]
+    assert [one.words for one in card_of(page, "planted/concepts/1") if one["class"] == "facets"] == []
 
 
 def test_images_that_the_scores_leave_out_are_not_shown(tmp_path):

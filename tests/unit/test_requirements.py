@@ -1,5 +1,6 @@
 """Methods and audits are refused before any job starts where what they need is not there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,25 @@ RECIPES = {
     "words": {"method": "clip-dissect", "concepts": "resources/shapeworld/concepts.txt", "embedder": EMBEDDER},
     "masks": {"method": "network-dissection"},
     "labels": {"method": "invert"},
+    "seen": {"captions": {"model": "shapeworld"}},
+    "drawn": {
+        "captions": {"model": "resources/shapeworld/captioner"},
+        "generator": {"model": "shapeworld"},
+        "embedder": EMBEDDER,
+    },
+    "known": {"captions": {"model": "resources/shapeworld/captioner"}, "concepts": {"known_answers": True}},
 }
 
 
-def checked(recipe, probe="shapes", values=None):
+def checked(recipe, probe="shapes", values=None, layer="concepts"):
     plain = yaml.safe_load(Path("config/config.yaml").read_text())
     plain["recipes"] |= RECIPES
     plain["probes"]["photos"] = {"source": "folder", "path": "docs"}
+    plain["probes"]["both"] = {"source": "union", "members": ["shapes", "photos"]}
     for key, value in (values or {}).items():
         plain.setdefault(key, {}).update(value)
     config = load(plain)
-    layers = [Layer("row", "conceptnet", "layer4", "layer4", probe, recipe, range(8))]
+    layers = [Layer("row", "conceptnet", layer, layer, probe, recipe, range(8))]
     requirements.check(config, layers)
 
 
@@ -59,4 +68,52 @@ def test_more_images_than_are_kept():
 )
 def test_an_audit_of_something_else(audit, message):
     with pytest.raises(ConfigError, match=message):
-        checked("dnd", values={"audits": {"one": {"layer": "layer4"} | audit}})
+        checked("dnd", values={"audits": {"one": {"layer": "layer4"} | audit}}, layer="layer4")
+
+
+@pytest.mark.parametrize(("recipe", "part"), [("seen", "captions"), ("drawn", "generator")])
+@pytest.mark.parametrize("probe", ["photos", "both"])
+def test_the_truth_is_known_of_renders_only(recipe, part, probe):
+    told = rf"^recipes\.{recipe}\.{part}\.model: shapeworld tells .*, and probe 'photos' is of source folder$"
+    with pytest.raises(ConfigError, match=told):
+        checked(recipe, probe)
+
+
+def test_known_answers_are_those_of_a_network_and_a_layer():
+    checked("known", "photos")
+    with pytest.raises(ConfigError, match=r"^recipes\.known\.concepts\.known_answers: .* has no layer 'layer4'; there"):
+        checked("known", layer="layer4")
+    network = yaml.safe_load(Path("config/config.yaml").read_text())["models"]["conceptnet"] | {"known_answers": None}
+    with pytest.raises(ConfigError, match=r"^recipes\.known\.concepts\.known_answers: models\..* is missing$"):
+        checked("known", values={"models": {"conceptnet": network}})
+
+
+def joining(also, *rows, second=None):
+    """Check a sweep of ``dnd``, whose candidates another recipe's join, and of further rows: recipe and units."""
+    plain = yaml.safe_load(Path("config/config.yaml").read_text())
+    plain["recipes"]["dnd"]["concepts"] = {"also": also}
+    plain["recipes"]["second"] = plain["recipes"]["dnd"] | {"concepts": {"also": second}}
+    plain["recipes"] |= RECIPES
+    own = Layer("row", "conceptnet", "layer4", "layer4", "shapes", "dnd", range(8))
+    others = [replace(own, name=recipe, recipe=recipe, units=units) for recipe, units in rows]
+    requirements.check(load(plain), [own, *others])
+
+
+def test_a_recipe_whose_candidates_join_describes_the_same_units():
+    joining("words", ("words", range(9)))
+    joining("second", ("second", range(8)), ("words", range(8)), second="words")
+    missing = (
+        r"^recipes\.dnd\.concepts\.also: .*sweep\.tsv has no row with recipe 'words' that describes all units of row"
+    )
+    for rows in ([], [("words", range(1, 8))], [("masks", range(8))]):
+        with pytest.raises(ConfigError, match=missing):
+            joining("words", *rows)
+
+
+def test_a_recipe_whose_candidates_join_its_own():
+    with pytest.raises(ConfigError, match=r"^recipes\.dnd\.concepts\.also: unknown recipe 'no'"):
+        joining("no")
+    with pytest.raises(ConfigError, match=r"also: 'dnd' waits for the candidates of 'dnd' itself"):
+        joining("dnd")
+    with pytest.raises(ConfigError, match=r"also: 'second' waits for the candidates of 'dnd' itself"):
+        joining("second", ("second", range(8)), second="dnd")

@@ -92,7 +92,10 @@ def scored(tmp_path):
     }
     tables.write(tmp_path / "topk.parquet", tables.table([topk], tables.TOPK), tables.TOPK)
     shades = {"red stars": 102, "rings": 51, "grass": 0}
-    concepts = [{"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i} for i, concept in enumerate(shades)]
+    concepts = [
+        {"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i, "source": "captions"}
+        for i, concept in enumerate(shades)
+    ]
 
     def run(problems):
         rows = [
@@ -148,7 +151,8 @@ def test_concepts_that_nobody_drew_are_an_error(scored):
 
 def test_the_answers_decide_where_nothing_is_drawn():
     rows = [(1, 0, "red", 3), (1, 1, "stars", 1), (0, 0, "grass", 1)]
-    concepts = [dict(zip(("unit", "candidate", "concept", "votes"), row, strict=True)) for row in rows]
+    keys = ("unit", "candidate", "concept", "votes")
+    concepts = [dict(zip(keys, row, strict=True)) | {"source": "captions"} for row in rows]
     found = scores.by_votes(concepts).to_pylist()
     assert [(row["unit"], row["concept"], row["votes"], row["score"]) for row in found] == [
         (0, "grass", 1, 1.0),

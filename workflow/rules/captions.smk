@@ -15,6 +15,8 @@ rule captions:
         recipe=recipe_name,
         captions=recipe_part("captions"),
         square=recipe_part("square"),
+        streams=streams_of,
+        truth=truth_of("captions", "oracles"),
         code=code("captions"),
     message:
         "caption the exemplars of {wildcards.name}, layer {wildcards.slug}, units {wildcards.units}"

@@ -19,7 +19,7 @@ try:
     from dnd.config import ConfigError, file_of, load
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE
-    from dnd.sweep import UnknownLayer, known_layers, layers, layers_table, spell, sweep_rows
+    from dnd.sweep import UnknownLayer, counterpart, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
 
@@ -196,10 +196,16 @@ def recipe_file(key):
     return lambda wildcards: here([str(getattr(recipe_of(wildcards), key))])
 
 
+def verdict_of(wildcards):
+    """The file of fitted weights of a job's recipe, where it has one."""
+    scores = getattr(recipe_of(wildcards), "scores", None)
+    return here([str(scores.verdict)] if scores and scores.verdict else [])
+
+
 def prompts_of(wildcards):
     """The files of what a job's recipe asks the language model."""
     asked = recipe_of(wildcards).concepts
-    return here([str(path) for path in (asked.prompt, asked.simplify, asked.again) if path])
+    return here([str(path) for path in (asked.prompt, asked.simplify, asked.again, *asked.prompts) if path])
 
 
 def annotation_files(wildcards):
@@ -231,6 +237,18 @@ def probe_settings(wildcards):
     """The settings of a probe, and of the members of a union, as plain values; shards change no listing."""
     names = {wildcards.probe, *probe_sources.members(wildcards.probe, settings.probes)}
     return {one: settings.probes[one].model_dump(mode="json", exclude={"shards"}) for one in sorted(names)}
+
+
+def truth_of(part, module):
+    """A params function that returns the digest of the code that stands in for a model of a job's recipe, if any."""
+    path = Path(sources.PACKAGE, "shapeworld", f"{module}.py")
+    return lambda wildcards: sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+
+
+def streams_of(wildcards):
+    """The streams of renders that a job's captions tell the truth of; None where a model writes them."""
+    known = recipe_of(wildcards).captions.oracle
+    return probe_sources.streams(layer_of(wildcards).probe, settings.probes) if known else None
 
 
 @lru_cache
@@ -337,16 +355,86 @@ def bundle_of(wildcards):
     return plan.bundle_of(layer_of(wildcards))
 
 
-def concepts_of(wildcards):
-    """The candidate concepts of a job's bundle."""
+def reads_vectors(recipe):
+    """Whether a recipe compares texts to find its candidates."""
+    return settings.recipes[recipe].concepts.reads_vectors
+
+
+def text_embedder_of(wildcards):
+    """The local files of the embedder of a job's recipe, where it compares texts to find candidates."""
+    return weights_of("embedder")(wildcards) if reads_vectors(wildcards.recipe) else []
+
+
+def look_alikes_of(wildcards):
+    """The look-alikes of every layer of a job's bundle, where its recipe shows them."""
+    asked = recipe_of(wildcards).concepts
+    return bundle_files("look-alikes")(wildcards) if asked.look_alikes and not asked.known_answers else []
+
+
+def joining(bundle):
+    """The layers of a bundle, each with the layer of the other recipe whose candidates join its own."""
+    asked = settings.recipes[bundle.recipe].concepts
+    if asked.also is None or asked.known_answers:
+        return []
+    return [(layer, counterpart(plan.layers, layer, asked.also)) for layer in plan.bundles[bundle]]
+
+
+def also_of(wildcards):
+    """What another recipe says of the layers of a job's bundle, where its candidates join."""
+    return [descriptions_of(other) for _, other in joining(bundle_of(wildcards))]
+
+
+def proposed_of(wildcards):
+    """The concepts that were proposed from captions, of a job's bundle."""
     return f"{RESULTS}/concepts/{'/'.join(bundle_of(wildcards))}.parquet"
 
 
+def refined_of(bundle):
+    """The candidates of a bundle with better ones that were looked for; none where its recipe looks for none."""
+    found = f"{RESULTS}/refinement/{'/'.join(bundle)}.parquet"
+    return [found] if settings.recipes[bundle.recipe].refinement else []
+
+
+def concepts_of(wildcards):
+    """The candidate concepts of a job's bundle."""
+    return refined_of(bundle_of(wildcards)) or proposed_of(wildcards)
+
+
+def refinement_of(wildcards):
+    """How a job's recipe looks for better candidates, and which language model it asks, as plain values."""
+    refinement = recipe_of(wildcards).refinement
+    own = refinement.llm or settings.llm
+    return refinement.model_dump(mode="json", exclude={"llm"}) | {
+        "model": [own.model, own.revision, own.max_model_len, own.chat_template]
+    }
+
+
+def stops(layer):
+    """Whether the candidates of a layer are drawn unit by unit, until it is clear which of them leads."""
+    return own_method(layer) and settings.recipes[layer.recipe].stopping is not None
+
+
 def images_of(bundle):
-    """The generated images of a bundle; none where its recipe has no generator."""
-    if settings.recipes[bundle.recipe].generator is None:
+    """The generated images of a bundle; none where its recipe has no generator, or draws them unit by unit."""
+    recipe = settings.recipes[bundle.recipe]
+    if recipe.generator is None or recipe.stopping is not None:
         return []
     return [f"{RESULTS}/images/{'/'.join(bundle)}/{part:03d}.parquet" for part in range(settings.shards.images)]
+
+
+def images_of_layer(layer):
+    """The generated images of a layer's candidates, those of its bundle among them; none of another method's."""
+    if stops(layer):
+        return unit_shards("stopping")(layer)
+    return images_of(plan.bundle_of(layer)) if own_method(layer) else []
+
+
+def drawn_of(wildcards):
+    """The images that a job's units are scored by, and where they were drawn unit by unit, how many each counts."""
+    shard = f"{LAYER}/stopping/{{units}}".format(**wildcards)
+    if stops(layer_of(wildcards)):
+        return {"images": [f"{shard}.parquet"], "drawn": f"{shard}-drawn.parquet"}
+    return {"images": images_of(bundle_of(wildcards))}
 
 
 def own_method(layer):
@@ -373,6 +461,11 @@ def descriptions_of(layer):
     return f"{RESULTS}/{layer.name}/{layer.slug}/descriptions.parquet"
 
 
+def facets_of(layer):
+    """The table of the several things that a layer's units respond to."""
+    return f"{RESULTS}/{layer.name}/{layer.slug}/facets.parquet"
+
+
 def dissected(wildcards):
     """The layers of the sweep that a comparison of maps and masks serves."""
     place = tuple(wildcards[key] for key in ("model", "probe", "slug", "sign"))
@@ -385,6 +478,12 @@ def dissection_of(wildcards):
     layer = layer_of(wildcards)
     place = DISSECTION.format(model=layer.model, probe=layer.probe, slug=layer.slug, sign=recipe_of(wildcards).sign)
     return {one: f"{place}-{one}.parquet" for one in ("patterns", "overlaps")}
+
+
+def answers_of(wildcards):
+    """The file of known answers of a job's network, where its recipe lets them stand in for the language model."""
+    known = recipe_of(wildcards).concepts.known_answers
+    return here([str(settings.models[model_of(wildcards)].known_answers)] if known else [])
 
 
 def known_answers():
@@ -406,6 +505,9 @@ def tables_of_run():
             method = settings.recipes[layer.recipe].method.replace("-", "_")
             found = scores_of(layer)
             rivals.setdefault(method, []).extend([found] if isinstance(found, str) else found)
+    drawn = [path for layer in plan.layers if stops(layer) for path in unit_shards("stopping")(layer)]
+    refined = [path for bundle in plan.bundles for path in refined_of(bundle)]
+    alike = [path for bundle in plan.bundles for path in look_alikes_of(bundle._asdict())]
     return {
         "probe": [path for probe in probes for path in probe_shards({"probe": probe})],
         "activations": [
@@ -416,8 +518,11 @@ def tables_of_run():
         "topk": list(dict.fromkeys(map(topk_of, plan.layers))),
         "exemplars": [path for layer in own for path in unit_shards("exemplars")(layer)],
         "captions": [path for layer in own for path in unit_shards("captions")(layer)],
+        **({"look_alikes": alike} if alike else {}),
         "concepts": [f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles],
+        **({"refinement": refined} if refined else {}),
         "images": [path for bundle in plan.bundles for path in images_of(bundle)],
+        **({"stopping": drawn} if drawn else {}),
         "scores": [path for layer in own for path in unit_shards("scores")(layer)],
         "descriptions": [descriptions_of(layer) for layer in plan.layers],
         **rivals,

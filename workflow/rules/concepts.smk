@@ -5,6 +5,10 @@ rule concepts:
         prompt=prompts_of,
         model=weights(settings.llm.model),
         template=chat_template(),
+        answers=answers_of,
+        embedder=text_embedder_of,
+        also=also_of,
+        look_alikes=look_alikes_of,
         probe=lambda wildcards: probe_shards(wildcards) if recipe_of(wildcards).concepts.show_images else [],
     output:
         concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",
@@ -20,6 +24,9 @@ rule concepts:
     params:
         concepts=recipe_part("concepts"),
         square=recipe_part("square"),
+        embedder=lambda wildcards: plain(wildcards.recipe, "embedder") if reads_vectors(wildcards.recipe) else None,
+        # as wildcards of the descriptions by another recipe, in their order
+        also=lambda wildcards: [[layer.name, layer.slug] for layer, _ in joining(bundle_of(wildcards))],
         model=[settings.llm.model, settings.llm.revision, settings.llm.max_model_len, settings.llm.chat_template],
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [
@@ -27,6 +34,8 @@ rule concepts:
             for layer in plan.bundles[bundle_of(wildcards)]
             for units in plan.unit_shards(layer)
         ],
+        truth=truth_of("concepts", "oracles"),
+        names=lambda wildcards: {layer.slug: layer.layer for layer in plan.bundles[bundle_of(wildcards)]},
         code=code("concepts"),
     message:
         "summarise captions to concepts: {wildcards.model}, {wildcards.probe}, {wildcards.recipe}, bundle {wildcards.bundle}"

@@ -4,8 +4,10 @@ rule descriptions:
         exemplars=own_shards("exemplars"),
         captions=own_shards("captions"),
         scores=scores_of,
+        verdict=verdict_of,
     output:
         parquet=f"{LAYER}/descriptions.parquet",
+        facets=f"{LAYER}/facets.parquet",
         csv=f"{LAYER}/descriptions.csv",
     log:
         f"{RESULTS}/logs/descriptions/{{name}}-{{slug}}.log",

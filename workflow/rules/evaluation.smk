@@ -69,7 +69,13 @@ rule evaluation:
         "../../envs/vision.yaml"
     params:
         rows=[
-            {"name": layer.name, "model": layer.model, "probe": layer.probe, "whole": half_of(layer) is None}
+            {
+                "name": layer.name,
+                "model": layer.model,
+                "probe": layer.probe,
+                "compared": layer in judged_layers() and half_of(layer) is None,
+                "probable": own_method(layer),
+            }
             for layer in plan.layers
         ],
         answers=known_answers(),

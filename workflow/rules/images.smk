@@ -12,6 +12,7 @@ rule images:
         "../../envs/vision.yaml"
     params:
         generator=recipe_part("generator"),
+        truth=truth_of("generator", "renderer"),
         parts=settings.shards.images,
         code=code("images"),
     message:

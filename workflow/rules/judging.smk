@@ -3,14 +3,19 @@
 
 def judged_together(wildcards):
     """The layers of the sweep that are one layer of one network, by whatever method they are described."""
-    return [layer for layer in plan.layers if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)]
+    return [layer for layer in judged_layers() if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)]
+
+
+def judged_layers():
+    """The layers of the sweep that a method describes: known answers suffice to judge what stands in for a part."""
+    return [layer for layer in plan.layers if not settings.recipes[layer.recipe].oracles]
 
 
 def judged_files():
     """The tables of metrics beyond known answers, one for each layer of a network; none where none is asked for."""
     if settings.evaluation == EvaluationSettings():
         return []
-    places = dict.fromkeys((layer.model, layer.slug) for layer in plan.layers)
+    places = dict.fromkeys((layer.model, layer.slug) for layer in judged_layers())
     return [f"{RESULTS}/evaluation/{model}/{slug}.parquet" for model, slug in places]
 
 

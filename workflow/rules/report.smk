@@ -1,9 +1,10 @@
 rule report:
     input:
         descriptions=[descriptions_of(layer) for layer in plan.layers],
+        facets=[facets_of(layer) for layer in plan.layers],
         exemplars=[path for layer in plan.layers for path in own_shards("exemplars")(layer)],
         scores=[path for layer in plan.layers for path in own_shards("scores")(layer)],
-        images=[path for bundle in plan.bundles for path in images_of(bundle)],
+        images=list(dict.fromkeys(path for layer in plan.layers for path in images_of_layer(layer))),
         probe=[
             path
             for probe in dict.fromkeys(one.probe for one in plan.layers)
@@ -26,10 +27,11 @@ rule report:
                 "layer": layer.layer,
                 "slug": layer.slug,
                 "descriptions": descriptions_of(layer),
+                "facets": [facets_of(layer)],
                 "exemplars": own_shards("exemplars")(layer),
                 "scores": own_shards("scores")(layer),
                 "probe": probe_shards({"probe": layer.probe}),
-                "images": images_of(plan.bundle_of(layer)) if own_method(layer) else [],
+                "images": images_of_layer(layer),
                 "importance": importance_of(layer),
             }
             for layer in plan.layers

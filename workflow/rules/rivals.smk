@@ -192,6 +192,7 @@ rule line:
         recipe=recipe_name,
         settings=whole_recipe,
         units=units_of,
+        truth=truth_of("generator", "renderer"),
         code=code("line"),
     message:
         "describe {wildcards.name}, layer {wildcards.slug}, units {wildcards.units} by LINE"

@@ -1,12 +1,13 @@
 rule scores:
     input:
+        unpack(drawn_of),
         concepts=concepts_of,
-        images=lambda wildcards: images_of(bundle_of(wildcards)),
         exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
         topk=topk_of,
         probe=probe_shards,
         target=target_files,
         embedder=weights_of("embedder"),
+        verdict=verdict_of,
     output:
         f"{LAYER}/scores/{{units}}.parquet",
     log:

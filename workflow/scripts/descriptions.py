@@ -1,6 +1,9 @@
-"""In: scores of a layer, its activations, exemplars and captions of our method. Out: DESCRIPTIONS, Parquet and CSV."""
+"""In: scores of a layer, its activations, exemplars and captions of our method, fitted weights.
 
-from dnd import descriptions, jobs, tables
+Out: DESCRIPTIONS, Parquet and CSV, and FACETS.
+"""
+
+from dnd import descriptions, facets, jobs, tables, verdict
 from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
@@ -14,9 +17,11 @@ if given.get("exemplars"):
         tables.read(given.exemplars, tables.EXEMPLARS),
         tables.read(given.captions, tables.CAPTIONS),
         scores,
+        verdict.load(given.verdict[0]) if given.get("verdict") else None,
     )
 else:
     topk = tables.read(given.topk, tables.TOPK, ["unit", "idle", "image_ids", "activations"])
     found = descriptions.of_rival(params.facts, wanted, topk, scores, params.shown)
 tables.write(snakemake.output.parquet, found, tables.DESCRIPTIONS)
 descriptions.write_csv(snakemake.output.csv, found)
+tables.write(snakemake.output.facets, facets.run(found, scores), tables.FACETS)

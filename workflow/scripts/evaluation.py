@@ -10,8 +10,9 @@ found = evaluation.run(
     snakemake.params.answers,
     given.judged,
     concept_sets.read(given.concepts[0]) if given.concepts else [],
+    {row["name"] for row in rows if row["probable"]},
 )
-# rows that saw a part of a probe are there for their stability
-models, probes = ({row["name"]: row[key] for row in rows if row["whole"]} for key in ("model", "probe"))
+# rows that saw a part of a probe are there for their stability, and what stands in for a model is no method
+models, probes = ({row["name"]: row[key] for row in rows if row["compared"]} for key in ("model", "probe"))
 tables.write(snakemake.output.evaluation, found, tables.EVALUATION)
 tables.write(snakemake.output.comparisons, comparisons.run(found, models, probes), tables.COMPARISONS)

@@ -1,7 +1,7 @@
 """In: CONCEPTS of a recipe. Out: IMAGES of this part of the distinct concepts."""
 
 from dnd import images, jobs, tables
-from dnd.backends.generator import DiffusersGenerator
+from dnd.backends import generator
 from dnd.settings import GeneratorSettings
 from dnd.store import Store
 
@@ -12,7 +12,7 @@ concepts = set(tables.read(snakemake.input.concepts, tables.CONCEPTS, ["concept"
 part = int(snakemake.wildcards.part)
 section = f"recipes.{snakemake.wildcards.recipe}.generator"
 drawn = images.run(
-    DiffusersGenerator(settings, section),
+    generator.load(settings, section),
     {concept for concept in concepts if images.part_of(concept, snakemake.params.parts) == part},
     settings,
     Store(snakemake.config["store"] + "/images"),

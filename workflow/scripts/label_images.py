@@ -1,7 +1,7 @@
 """In: DESCRIPTIONS of a layer by every method. Out: IMAGES of their labels, by the generator of the evaluation."""
 
 from dnd import images, jobs, judgements, tables
-from dnd.backends.generator import DiffusersGenerator
+from dnd.backends import generator
 from dnd.baselines import concept_sets
 from dnd.judging import EvaluationSettings
 from dnd.store import Store
@@ -16,7 +16,7 @@ described = [
 concepts = concept_sets.read(settings.concepts) if settings.concepts else []
 section = "evaluation.generator"
 drawn = images.run(
-    DiffusersGenerator(settings.generator, section),
+    generator.load(settings.generator, section),
     judgements.distinct_labels(described, concepts),
     settings.generator,
     Store(snakemake.config["store"] + "/images"),

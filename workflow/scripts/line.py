@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd import images, jobs, tables, target_sources
-from dnd.backends.generator import DiffusersGenerator
+from dnd import images, jobs, tables, target_sources, trials
+from dnd.backends import generator
 from dnd.backends.llm import session
 from dnd.baselines import line
 from dnd.methods import LineRecipe
+from dnd.reading import Reader
 from dnd.settings import LlmSettings
 from dnd.store import Store
 from dnd.subjects import TargetSettings
@@ -22,18 +23,18 @@ settings = LineRecipe(**config["recipes"][params.recipe])
 llm = settings.llm or LlmSettings(**config["llm"])
 own = pc.field("unit").isin(list(units(params.units)))
 topk = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "idle", "controls"], own)
-searches = line.searches(wildcards.name, wildcards.slug, topk.to_pylist())
+searches = trials.searches(wildcards.name, wildcards.slug, topk.to_pylist())
 section = f"recipes.{params.recipe}.generator"
 draw = partial(
     images.run,
-    DiffusersGenerator(settings.generator, section),
+    generator.load(settings.generator, section),
     settings=settings.generator,
     store=Store(config["store"] + "/images"),
     order=snakemake.output.scores,
     section=section,
 )
 target = target_sources.load(TargetSettings(**params.target), sign=settings.sign)
-read = line.Reader(target, params.layer, [one.unit for one in searches], settings.pooling, draw)
+read = Reader(target, params.layer, [one.unit for one in searches], settings.pooling, draw, "line")
 with session(llm, Store(config["store"] + "/answers"), Path(snakemake.log.server), job.note) as ask:
     scores, rounds = line.run(searches, ask, read, settings)
 tables.write(snakemake.output.scores, scores, tables.SCORES, origin=job.origin())

@@ -9,7 +9,7 @@ params = snakemake.params
 root = f"results/{params.run}/"
 # a storage provider keeps copies of the planned files elsewhere
 placed = {path[path.rindex(root) :]: path for path in map(str, snakemake.input) if root in path}
-tables = ("exemplars", "scores", "probe", "images", "importance")
+tables = ("facets", "exemplars", "scores", "probe", "images", "importance")
 report.build(
     Path(snakemake.output[0]),
     params.run,

@@ -3,7 +3,7 @@
 import pyarrow.compute as pc
 
 from dnd import jobs, scores, tables, target_sources
-from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.settings import EmbedderSettings, ScoreSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
@@ -17,18 +17,21 @@ own = (
 )
 concepts = tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist()
 if snakemake.input.get("images"):
+    embedder, weights = EmbedderSettings(**params.embedder), ScoreSettings(**params.scores)
     found = scores.run(
         target_sources.load(TargetSettings(**params.target), sign=params.sign),
         params.layer,
-        TransformersEmbedder(EmbedderSettings(**params.embedder)),
+        TransformersEmbedder(embedder),
         concepts=concepts,
         images=snakemake.input.images,
         exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
         topk=snakemake.input.topk,
         probe_shards=snakemake.input.probe,
         pooling=params.pooling,
-        weights=ScoreSettings(**params.scores),
+        weights=weights,
         square=params.square,
+        counted=tables.read(drawn, tables.DRAWN) if (drawn := snakemake.input.get("drawn")) else None,
+        texts=TransformersTextEmbedder(embedder) if weights.reads_probe else None,
     )
 else:
     found = scores.by_votes(concepts)

@@ -163,6 +163,22 @@ class TransformersTextEmbedder:
         return torch.nn.functional.normalize(output.float(), dim=-1)[: len(texts)].cpu().numpy()
 
 
+def embed_texts(settings: EmbedderSettings, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return unit vectors [n, d] of texts, and leave no model behind: a server may need the GPU's memory next.
+
+    Raises
+    ------
+    ModelError
+        The model is not there, or reads no texts.
+    """
+    if not texts:
+        return np.empty((0, 0), np.float32)
+    vectors = TransformersTextEmbedder(settings).embed_texts(texts)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return vectors
+
+
 def _tower(config: Any) -> tuple[Any, Any]:
     """The class that loads the images' part of a model, and its configuration.
 

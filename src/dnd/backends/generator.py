@@ -6,6 +6,7 @@ import difflib
 import inspect
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -44,7 +45,8 @@ class Drawn(NamedTuple):
     Attributes
     ----------
     image : RGB.
-    problem : ``black``, every pixel is; ``flagged``, by the pipeline's own safety check; None when all is well.
+    problem : ``black``, every pixel is; ``flagged``, by the pipeline's own safety check; ``no such thing``, of renders,
+        which know what they cannot show; None when all is well.
     """
 
     image: Image.Image
@@ -56,6 +58,15 @@ class Generator(Protocol):
 
     def draw(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Drawn]:
         """Return one image per prompt, each from its own seed."""
+
+
+def load(settings: GeneratorSettings, section: str = "generator") -> Generator:
+    """Return the generator that settings ask for: see :class:`DiffusersGenerator` for parameters and errors."""
+    if settings.oracle:
+        exact = import_module("dnd.shapeworld.renderer")  # by name: a change of it runs no other recipe again
+        drawing: Generator = exact.Renderer(settings.prompt)
+        return drawing
+    return DiffusersGenerator(settings, section)
 
 
 class DiffusersGenerator:

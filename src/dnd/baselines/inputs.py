@@ -97,7 +97,8 @@ def finite(values: Floats) -> Floats:
 
 def scores(best: Sequence[tuple[int, Sequence[tuple[str, float]]]], source: str) -> pa.Table:
     """Return a SCORES table of units with their candidates and scores, best first; other columns are null."""
-    absent = dict.fromkeys(("votes", "auc", "mad", "rank_score", "image_similarity", "activations"))
+    own = {"unit", "candidate", "concept", "source", "score"}
+    absent = dict.fromkeys(name for name in tables.SCORES.names if name not in own)
     rows = [
         {"unit": unit, "candidate": i, "concept": concept, "source": source, "score": score, **absent}
         for unit, candidates in best

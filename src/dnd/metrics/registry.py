@@ -51,8 +51,16 @@ _ALL = (
     Metric("known_answer_exact", "exact", _OWN, "dnd.evaluation.agreement", True, "passes"),
     Metric("known_answer_f1", "F1", _OWN, "dnd.evaluation.agreement", True, "passes"),
     Metric("known_answer_iou", "IoU", _OWN, "dnd.evaluation.agreement", True, "passes"),
+    Metric("known_answer_both", "both concepts named", _OWN, "dnd.evaluation.names_all", True, "not applicable"),
     Metric("abstained", "abstained", "this project", "dnd.descriptions.run", None, "not applicable"),
-    Metric("ece", "calibration error", "Naeini et al., AAAI 2015", "dnd.descriptions.run", False, "not applicable"),
+    Metric(
+        "ece",
+        "calibration error",
+        "Guo et al., ICML 2017",
+        "dnd.metrics.calibration.reliability",
+        False,
+        "not applicable",
+    ),
     Metric("cosy_auc", "CoSy AUC", _COSY, "dnd.metrics.cosy.auc", True, "fails missing"),
     Metric("cosy_mad", "CoSy MAD", _COSY, "dnd.metrics.cosy.mad", True, "fails missing"),
     Metric("simulation_r", "simulation r", _OIKARINEN, "dnd.metrics.simulation.simulation", True, "passes"),
@@ -88,6 +96,9 @@ _ALL = (
         "dnd.metrics.stability.same_extension",
         True,
         "not applicable",
+    ),
+    Metric(
+        "stability_same_set", "stability, same set", _HALVES, "dnd.metrics.stability.same_set", True, "not applicable"
     ),
     Metric(
         "stability_similarity",

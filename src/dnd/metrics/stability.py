@@ -13,6 +13,9 @@ import numpy.typing as npt
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import parse
 
+SAME = 0.95
+"""Smallest IoU of what two labels denote at which they say the same."""
+
 
 def _plain(label: str) -> str:
     return " ".join(label.lower().split()).rstrip(".")
@@ -31,6 +34,12 @@ def same_extension(first: str | None, second: str | None) -> float | None:
         return None if first is second else 0.0
     meanings = parse(first), parse(second)
     return 0.0 if meanings[0] is None or meanings[1] is None else world.iou(meanings[0], meanings[1])
+
+
+def same_set(first: str | None, second: str | None) -> float | None:
+    """Return 1 where two labels denote the same set, an IoU of SAME or more over all scenes, else 0."""
+    shared = same_extension(first, second)
+    return None if shared is None else float(shared >= SAME)
 
 
 def similar_text(first: npt.NDArray[np.floating] | None, second: npt.NDArray[np.floating] | None) -> float | None:

@@ -165,7 +165,13 @@ def vocabulary() -> set[str]:
 
 
 def parse(label: str) -> Extension | None:
-    """Return the extension a label denotes, or None where it lies outside the grammar.
+    """Return the extension a label denotes, or None where it lies outside the grammar."""
+    clauses = alternatives(label)
+    return None if clauses is None else np.logical_or.reduce(clauses)
+
+
+def alternatives(label: str) -> list[Extension] | None:
+    """Return the extensions that a label joins by ``or``, or None where it lies outside the grammar.
 
     Words of one attribute inside a clause are alternatives (``red and blue objects``), words of different attributes
     restrict one another (``red stars``). ``or`` joins clauses; a clause without a noun shares the next one's
@@ -184,7 +190,7 @@ def parse(label: str) -> Extension | None:
                 parts.append(pending)
                 pending = []
             if parts and closed:
-                clauses.append(_alternatives(parts))
+                clauses += _alternatives(parts)
                 parts = []
             continue
         word = _SYNONYMS.get(token, token)
@@ -200,26 +206,26 @@ def parse(label: str) -> Extension | None:
         elif token not in _FILLERS:
             return None
     if parts:
-        clauses.append(_alternatives(parts))
-    if not clauses:
-        return everything() if _THINGS & set(tokens) else None
-    return np.logical_or.reduce(clauses)
+        clauses += _alternatives(parts)
+    if not clauses and _THINGS & set(tokens):
+        return [everything()]
+    return clauses or None
 
 
-def _alternatives(parts: Sequence[Sequence[str]]) -> Extension:
-    """Join alternatives, the earlier ones completed by the last: its noun, or all it says of other attributes.
+def _alternatives(parts: Sequence[Sequence[str]]) -> list[Extension]:
+    """Return what alternatives mean, the earlier completed by the last: its noun, or all it says of other attributes.
 
     ``[red], [blue, striped, star]`` are alternatives of colour and share the rest; ``[red], [striped, star]`` are not,
     and share the noun only.
     """
     *earlier, last = parts
-    clauses = [_clause(last)]
+    clauses = []
     for part in earlier:
         own = set(map(attribute_of, part))
         alike = own & set(map(attribute_of, last))
         shared = [word for word in last if alike or attribute_of(word) in {"shape", "background"}]
         clauses.append(_clause([*part, *(word for word in shared if attribute_of(word) not in own)]))
-    return np.logical_or.reduce(clauses)
+    return [*clauses, _clause(last)]
 
 
 def _clause(words: Sequence[str]) -> Extension:

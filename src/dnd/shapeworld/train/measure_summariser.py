@@ -21,7 +21,8 @@ import numpy as np
 from dnd.backends.chat import Answer, ChatClient, Request
 from dnd.backends.llm import endpoint
 from dnd.backends.server import Endpoint
-from dnd.concepts import UnitCaptions, propose
+from dnd.concepts import propose
+from dnd.questions import UnitCaptions
 from dnd.settings import ConceptSettings, LlmSettings
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import posterior

@@ -29,7 +29,7 @@ HIGHEST = 200
 
 
 def line(concept: str, activation: int) -> str:
-    """Return one line of a history, as ``dnd.baselines.line`` writes it."""
+    """Return one line of a history, as ``dnd.trials`` writes it."""
     return f"{concept}: {activation}"
 
 

@@ -1,0 +1,71 @@
+"""Texts that resemble each other, by their vectors: groups of a unit's captions, and concepts that mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+
+Values = npt.NDArray[np.float32]
+DECIMALS = 5
+"""Of distances that count: what a vector's place in a batch may change is smaller, so that ties are ties."""
+
+
+def caption_groups(shown: Mapping[int, str], vectors: Mapping[str, Values], count: int) -> list[list[int]]:
+    """Group the captions of a unit by Ward's method.
+
+    Parameters
+    ----------
+    shown : rank -> caption; equal captions stay together.
+    vectors : caption -> unit vector [d].
+    count : groups at most.
+
+    Returns
+    -------
+    Ranks of each group of at least two different captions, groups in order of their best rank; none where all captions
+    are one group.
+    """
+    distinct = list(dict.fromkeys(shown[rank] for rank in sorted(shown)))
+    if len(distinct) < 2:
+        return []
+    steps = linkage(_distances(np.stack([vectors[caption] for caption in distinct])), "ward")
+    group = dict(zip(distinct, fcluster(steps, count, "maxclust"), strict=True))
+    groups = _grouped([group[caption] for caption in distinct])
+    if len(groups) < 2:
+        return []
+    chosen = [{distinct[place] for place in places} for places in groups if len(places) > 1]
+    return [[rank for rank in sorted(shown) if shown[rank] in captions] for captions in chosen]
+
+
+def alike(vectors: Values, cosine: float) -> list[list[int]]:
+    """Group vectors, any two of a group with at least this cosine (complete linkage: no chain joins its ends).
+
+    Parameters
+    ----------
+    vectors : unit vectors [n, d].
+
+    Returns
+    -------
+    Positions of each group, ascending, groups in order of their first.
+    """
+    if len(vectors) < 2:
+        return [[place] for place in range(len(vectors))]
+    furthest = float(np.round(np.sqrt(max(2 - 2 * cosine, 0)), DECIMALS))
+    return _grouped(fcluster(linkage(_distances(vectors), "complete"), furthest, "distance"))
+
+
+def _distances(vectors: Values) -> npt.NDArray[np.float64]:
+    """Euclidean distances of unit vectors, as SciPy lists them: of each vector to those after it."""
+    exact = np.asarray(vectors, np.float64)
+    first, second = np.triu_indices(len(exact), 1)
+    return np.round(np.linalg.norm(exact[first] - exact[second], axis=1), DECIMALS)
+
+
+def _grouped(numbers: Sequence[int] | npt.NDArray[np.integer]) -> list[list[int]]:
+    """Positions by number, in order of first appearance."""
+    groups: dict[int, list[int]] = {}
+    for place, number in enumerate(numbers):
+        groups.setdefault(int(number), []).append(place)
+    return list(groups.values())

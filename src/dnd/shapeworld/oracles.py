@@ -1,0 +1,102 @@
+"""What the shape world itself knows, in the place of models: how much better labels perfect ones would give.
+
+Nothing here is a method: captions tell the scene of each exemplar, and the language model knows the answer. Exact
+renders are in :mod:`dnd.shapeworld.renderer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from scipy.ndimage import binary_erosion
+from tqdm import tqdm
+
+from dnd import known_answers, pictures, tables
+from dnd.backends.chat import Answer, Request
+from dnd.shapeworld import world
+from dnd.shapeworld.grammar import PLACES, caption_of_view
+from dnd.shapeworld.render import SIZE, Mask, draw
+from dnd.store import key
+
+OUTLINE = 2
+"""Pixels of an object's edge that are dark, whatever its colour."""
+Unit = TypeVar("Unit")
+Ask = Callable[[Sequence[Request]], Sequence[Answer]]
+
+
+def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
+    """Return the CAPTIONS of the distinct (image, box) pairs of EXEMPLARS: what each shows of its scene.
+
+    The wording of a caption follows from the image's id and the box alone.
+
+    Parameters
+    ----------
+    streams : beginning of image ids -> the stream of renders that the images are of.
+
+    Raises
+    ------
+    ValueError
+        An image is no render.
+    """
+    views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
+    shown = tqdm(views, "captions", unit="view", mininterval=5)
+    rows = [{"image_id": name, "box": box, "caption": _caption(name, box, streams)} for name, box in shown]
+    return tables.table(rows, tables.CAPTIONS)
+
+
+def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:
+    scene, _, mask = draw(*_render(image, streams))
+    rng = np.random.default_rng(int(key("view", image, box)[:15], 16))
+    x0, y0, x1, y1 = box or (0, 0, SIZE, SIZE)
+    seen = np.s_[y0:y1, x0:x1]
+    body = binary_erosion(mask, iterations=OUTLINE)
+    return caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
+
+
+def _render(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
+    """The stream and the number of a render."""
+    for beginning, stream in streams.items():
+        if found := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
+            return stream, int(found[1])
+    raise ValueError(f"captions.model: image {image!r} is no render of the shape world, whose scene would be known")
+
+
+def _sliver(scene: world.Scene, body: Mask) -> str:
+    """Caption a view with too little of an object to tell its texture, and its colour only where more than outline."""
+    place = PLACES[scene.background]
+    if not body.any():
+        return f"part of an object on {place}"
+    return re.sub(r"\ba (?=orange)", "an ", f"part of a {scene.colour} object on {place}")
+
+
+def labels(path: str | Path) -> dict[tuple[str, int], str]:
+    """Return layer and unit -> label, of units in a file of known answers that have something to name."""
+    found = known_answers.load(path)
+    return {(layer, unit): one.label for layer, own in found.items() for unit, one in own.items() if one.words}
+
+
+def candidates(
+    units: Sequence[Unit], labels: Sequence[str | None], propose: Callable[[Sequence[Unit], Ask], tuple[pa.Table, ...]]
+) -> tuple[pa.Table, ...]:
+    """Return what ``propose`` makes of units when every question about one is answered with its label.
+
+    Parameters
+    ----------
+    units : with captions.
+    labels : of each unit; None where there is nothing to name.
+    propose : units and what answers questions -> tables: :func:`dnd.concepts.propose`, say.
+    """
+    found = [propose([], _knowing(None))]  # tables even of no unit
+    for unit, label in zip(units, labels, strict=True):
+        found.append(propose([unit], _knowing(label)))
+    return tuple(pa.concat_tables(parts) for parts in zip(*found, strict=True))
+
+
+def _knowing(label: str | None) -> Ask:
+    answer = Answer(label, None if label else "nothing to name")
+    return lambda requests: [answer] * len(requests)

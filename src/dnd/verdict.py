@@ -1,0 +1,72 @@
+"""The fitted judgement of a candidate: which leads, how likely it is right, and when not to speak.
+
+A logistic regression of "the label is right" on the components of its score, fitted on networks with known answers
+(`python -m dnd.calibration`) and shipped as a JSON file. Its log odds rank the candidates; the confidence of the winner
+is its probability, made calibrated by a second, monotone fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+from scipy.special import expit
+
+from dnd.settings import Settings
+
+COMPONENTS = ("auc", "image_similarity", "votes", "fit", "gap", "hard", "agreement", "joined")
+"""Of a candidate's score; ``joined`` counts the alternatives beyond the first."""
+
+
+class Verdict(Settings):
+    """The fitted file."""
+
+    weights: dict[str, float] = Field(description="component -> weight in the log odds")
+    intercept: float
+    raw: list[float] = Field(min_length=2, description="probabilities of winners, ascending")
+    calibrated: list[float] = Field(min_length=2, description="what they come to, not falling")
+    least_gap: float = Field(description="smallest gap of a unit that has a meaning")
+    least_confidence: float = Field(ge=0, le=1, description="below it nothing is said")
+    fitted_on: dict[str, Any] = Field(description="what it was fitted on, for people")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Verdict:
+        if unknown := sorted(set(self.weights) - set(COMPONENTS)):
+            raise ValueError(f"`weights`: unknown component {unknown[0]!r}; there are {list(COMPONENTS)}")
+        if len(self.raw) != len(self.calibrated) or sorted(self.raw) != self.raw:
+            raise ValueError("`raw` must ascend and be as long as `calibrated`")
+        if sorted(self.calibrated) != self.calibrated:
+            raise ValueError("`calibrated` must not fall")
+        return self
+
+    def log_odds(self, components: Mapping[str, float]) -> float:
+        """Return the log odds that a candidate with these components is right."""
+        return self.intercept + sum(weight * components[name] for name, weight in self.weights.items())
+
+    def confidence(self, log_odds: float) -> float:
+        """Return the calibrated probability that the winner is right."""
+        return float(np.interp(expit(log_odds), self.raw, self.calibrated))
+
+    def abstention(self, log_odds: float, gap: float | None) -> str | None:
+        """Return why nothing should be said of a unit whose best candidate is this one, or None."""
+        if gap is not None and gap < self.least_gap:
+            return "unclear"
+        return "low_confidence" if self.confidence(log_odds) < self.least_confidence else None
+
+
+def load(path: str | Path) -> Verdict:
+    """Read a fitted file.
+
+    Raises
+    ------
+    ValueError
+        It has another form; the message names the file and each key.
+    """
+    try:
+        return Verdict.model_validate_json(Path(path).read_bytes())
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc'])) or 'top level'}: {one['msg']}" for one in error.errors()]
+        raise ValueError(f"{path}: {'; '.join(faults)}") from None

@@ -1,0 +1,45 @@
+"""What a method needed, from tables and benchmark files written by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from dnd import evaluation_costs, tables
+from dnd.settings import Recipe, StoppingSettings
+from dnd.sweep import Layer
+
+
+def write_images(path, *keys):
+    rows = [
+        {"concept": key, "sample": 0, "seed": 0, "key": key, "image": b"", "problem": None}  # one each
+        for key in keys
+    ]
+    tables.write(path, tables.table(rows, tables.IMAGES), tables.IMAGES)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe(
+        captions={"model": "m"}, generator={"model": "g"}, embedder={"model": "e"}, stopping=StoppingSettings()
+    )
+    probe = SimpleNamespace(part=None)
+    place = {"probe": "p", "recipe": "fast", "units": (0, 1)}
+    layers = [Layer(name="a", model="m", layer="one", slug="one", **place)]
+    layers.append(Layer(name="b", model="m", layer="two", slug="two", **place))
+    monkeypatch.setattr(evaluation_costs, "layers", lambda config: layers)
+    return SimpleNamespace(run="r", probes={"p": probe}, recipes={"fast": recipe})
+
+
+def test_images_that_shards_and_layers_share_count_once(run, tmp_path):
+    for place, keys in {"a/one/stopping/000000-000000": "xy", "a/one/stopping/000001-000001": "yz"}.items():
+        write_images(tmp_path / f"results/r/{place}.parquet", *keys)
+        counted = tables.DRAWN.empty_table()
+        tables.write(tmp_path / f"results/r/{place}-drawn.parquet", counted, tables.DRAWN)
+    write_images(tmp_path / "results/r/b/two/stopping/000000-000001.parquet", "z", "w")
+    timed = tmp_path / "results/r/benchmarks/stopping/a-one-000000-000000.tsv"
+    timed.parent.mkdir(parents=True)
+    timed.write_text("s\n3.5\n")
+    found = evaluation_costs.costs(run)["fast"]
+    assert (found.units, found.pictures) == (4, 4)
+    assert found.seconds["stopping"] == 3.5

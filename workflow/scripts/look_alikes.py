@@ -1,0 +1,42 @@
+"""In: EXEMPLARS of a unit shard, TOPK of its layer and the probe. Out: LOOK_ALIKES."""
+
+from importlib import import_module
+
+import pyarrow.compute as pc
+
+from dnd import captions, jobs, look_alikes, probe, sweep, tables
+from dnd.backends.captioner import TransformersCaptioner
+from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.endpoint_captioner import EndpointCaptioner
+from dnd.settings import CaptionSettings, EmbedderSettings
+from dnd.store import Store
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+given, params = snakemake.input, snakemake.params
+# not from the parameters, which leave out where a server is
+settings = CaptionSettings(**snakemake.config["recipes"][params.recipe]["captions"])
+
+
+def write(images):
+    """Return the CAPTIONS of images."""
+    if settings.oracle:
+        oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
+        return oracles.captions(images, params.streams)
+    captioner = EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings)
+    return captions.run(
+        captioner, images, given.probe, settings, Store(snakemake.config["store"] + "/captions"), params.square
+    )
+
+
+units = pc.field("unit").isin(list(sweep.units(params.units)))
+found = look_alikes.run(
+    TransformersEmbedder(EmbedderSettings(**params.embedder)),
+    write,
+    exemplars=tables.read(given.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
+    topk=tables.read(given.topk, tables.TOPK, ["unit", "controls"], units).to_pylist(),
+    controls=probe.controls(given.probe, params.controls),
+    shards=given.probe,
+    count=params.wanted,
+    square=params.square,
+)
+tables.write(snakemake.output[0], found, tables.LOOK_ALIKES, origin=job.origin())

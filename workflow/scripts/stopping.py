@@ -1,0 +1,41 @@
+"""In: candidates, control activations, target, generator. Out: IMAGES and DRAWN of a unit shard."""
+
+from functools import partial
+
+import pyarrow.compute as pc
+
+from dnd import images, jobs, stopping, tables, target_sources
+from dnd.backends import generator
+from dnd.settings import GeneratorSettings, StoppingSettings
+from dnd.store import Store
+from dnd.subjects import TargetSettings
+from dnd.sweep import units
+
+job = jobs.begin(snakemake.log[0], snakemake.threads)
+params, wildcards, config = snakemake.params, snakemake.wildcards, snakemake.config
+# not from the parameters, which leave out what changes no image
+drawing = GeneratorSettings(**config["recipes"][params.recipe]["generator"])
+settings = StoppingSettings(**params.stopping)
+own = pc.field("unit").isin(list(units(params.units)))
+place = (pc.field("name") == wildcards.name) & (pc.field("slug") == wildcards.slug)
+section = f"recipes.{params.recipe}.generator"
+drawn, asked = stopping.run(
+    target_sources.load(TargetSettings(**params.target), sign=params.sign),
+    params.layer,
+    partial(
+        images.draw,
+        generator.load(drawing, section),
+        settings=drawing,
+        store=Store(config["store"] + "/images"),
+        order=snakemake.output.images,
+        section=section,
+    ),
+    concepts=tables.read(snakemake.input.concepts, tables.CONCEPTS, ["unit", "concept"], place & own).to_pylist(),
+    topk=tables.read(snakemake.input.topk, tables.TOPK, ["unit", "controls"], own).to_pylist(),
+    pooling=params.pooling,
+    settings=settings,
+    most=drawing.images,
+)
+origin = job.origin()
+tables.write(snakemake.output.drawn, asked, tables.DRAWN, origin=origin)
+tables.write(snakemake.output.images, drawn, tables.IMAGES, row_group_size=settings.first, origin=origin)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
+from test_candidates import Asked, colours, embed
 
 from dnd import tables
 from dnd.backends.chat import Answer, picture_names
@@ -224,3 +226,84 @@ def test_a_unit_without_pictures_is_not_asked_about():
     ask = Looker()
     propose([UnitImages("n", "s", 0, [])], ask, settings(show_images=True))
     assert ask.requests == []
+
+
+TWO_THINGS = ["red star", "blue ring", "red box", "red disc", "blue box", "red ring", "blue disc"]
+
+
+def test_what_the_leading_answer_leaves_is_asked_about_and_then_what_that_leaves():
+    ask = Asked(lambda messages: "red things" if "red star" in messages[-1]["content"] else "blue things")
+    unit = UnitCaptions("n", "s", 7, TWO_THINGS)
+    concepts, answers = propose([unit], ask, settings(samples=3, rest=2), embed=embed)
+    rows = answers.to_pylist()
+    assert [(row["sample"], row["source"], row["cluster"]) for row in rows] == [
+        *((sample, "captions", None) for sample in range(3)),
+        *((sample, "rest", 0) for sample in (3, 4)),
+        (5, "rest", 1),
+    ]
+    assert [sorted(row["captions"]) for row in rows[3:]] == [[1, 4, 6], [1, 4, 6], [0, 2, 3, 5]]
+    for row in rows:
+        assert json.loads(row["prompt"])[-1]["content"].splitlines() == [TWO_THINGS[rank] for rank in row["captions"]]
+    assert concepts.select(["concept", "votes", "samples", "source"]).to_pylist() == [
+        {"concept": "red things", "votes": 4, "samples": [0, 1, 2, 5], "source": "captions"},
+        {"concept": "blue things", "votes": 2, "samples": [3, 4], "source": "rest"},
+    ]
+    assert len({request.key("w") for request in ask.requests}) == 6
+
+
+def test_an_answer_that_explains_all_captions_leaves_nothing_to_ask():
+    # "things" is as far from red as from blue
+    _, answers = propose([UnitCaptions("n", "s", 7, TWO_THINGS)], Asked(colours), settings(rest=2), embed=embed)
+    assert set(answers["source"].to_pylist()) == {"captions"}
+
+
+@pytest.mark.parametrize(("blue", "asked"), [(2, False), (3, True)])
+def test_two_captions_are_too_few_to_ask_about(blue, asked):
+    captions = ["red star", "red box", "red disc", *["blue ring", "blue box", "blue disc"][:blue]]
+    ask = Asked(lambda messages: "red things" if "red" in messages[-1]["content"] else "blue things")
+    _, answers = propose([UnitCaptions("n", "s", 7, captions)], ask, settings(rest=1), embed=embed)
+    assert ("rest" in answers["source"].to_pylist()) == asked
+
+
+def test_captions_that_differ_by_less_than_the_gap_are_all_explained():
+    ask = Asked(lambda messages: "red things")
+    _, answers = propose([UnitCaptions("n", "s", 7, TWO_THINGS)], ask, settings(rest=1, rest_gap=1.1), embed=embed)
+    assert len(answers) == 5
+
+
+def test_questions_about_the_rest_leave_the_others_as_they_were():
+    def red(messages):
+        return "red things"
+
+    plain, further = Asked(red), Asked(red)
+    before = propose([UnitCaptions("n", "s", 7, TWO_THINGS)], plain, settings())
+    after = propose([UnitCaptions("n", "s", 7, TWO_THINGS)], further, settings(rest=1), embed=embed)
+    assert [one.key("w") for one in further.requests[:5]] == [one.key("w") for one in plain.requests]
+    assert after[1].slice(0, 5) == before[1]
+
+
+def test_answers_stay_together_by_unit_whatever_the_shard():
+    ask = Asked(lambda messages: "red things" if "red" in messages[-1]["content"] else "blue things")
+    units = [UnitCaptions("n", "s", i, [f"{line} {i}" for line in TWO_THINGS]) for i in (4, 2, 9)]
+    units.insert(1, UnitCaptions("n", "s", 3, []))
+    whole = propose(units, ask, settings(rest=2), embed=embed)
+    rows = whole[1].to_pylist()
+    assert [(row["unit"], row["sample"]) for row in rows] == [
+        (unit, sample) for unit in (4, 2, 9) for sample in range(8)
+    ]
+    for part in (0, 1):
+        alone = [propose([unit], ask, settings(rest=2), embed=embed)[part] for unit in units]
+        assert [row for one in alone for row in one.to_pylist()] == whole[part].to_pylist()
+
+
+def test_a_unit_without_an_answer_leaves_no_rest():
+    unit = UnitCaptions("n", "s", 7, TWO_THINGS)
+    concepts, answers = propose([unit], lambda requests: [Answer(None)] * len(requests), settings(rest=1), embed=embed)
+    assert (len(concepts), len(answers)) == (0, 5)
+
+
+def test_the_rest_needs_captions_and_vectors():
+    with pytest.raises(ValueError, match="`rest` and `merge` need an embedder of texts"):
+        propose([UnitCaptions("n", "s", 7, TWO_THINGS)], Asked(colours), settings(rest=1))
+    with pytest.raises(ValidationError, match="`rest` needs captions"):
+        settings(rest=1, show_images=True)

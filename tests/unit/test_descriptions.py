@@ -4,6 +4,7 @@ import pytest
 from handmade import UNPROBED
 
 from dnd import descriptions, tables
+from dnd.verdict import Verdict
 
 FACTS = {"model": "m", "layer": "l", "probe": "p", "recipe": "r"}
 
@@ -110,6 +111,71 @@ def test_labels_that_nobody_drew_have_a_confidence_too(parts):
 def test_an_idle_unit_that_was_asked_about_is_described(parts):
     found = descriptions.run(FACTS, [1], *parts[:3], tables.table([score(1, 0, "a", 1.0)], tables.SCORES))
     assert (found["label"].to_pylist(), found["abstained"].to_pylist()) == (["a"], [None])
+
+
+VERDICT = Verdict(
+    weights={},
+    intercept=0,
+    raw=[0.0, 0.5, 1.0],
+    calibrated=[0.0, 0.2, 0.8],
+    least_gap=0.2,
+    least_confidence=0.1,
+    fitted_on={},
+)
+
+
+def judged(parts, *rows):
+    """The description of unit 0 by scores that are log odds."""
+    return descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, tables.SCORES), VERDICT).to_pylist()[0]
+
+
+def union(candidate, concept, value, parts, shares, gap=0.5):
+    found = score(0, candidate, concept, value) | {"source": "union", "rank_score": None, "gap": gap}
+    return found | {"parts": parts, "shares": shares}
+
+
+def test_with_a_verdict_the_confidence_is_calibrated(parts):
+    row = judged(parts, score(0, 0, "a", -1.0) | {"gap": 0.5}, score(0, 1, "b", 0.0) | {"gap": 0.5})
+    assert (row["label"], row["labels"], row["abstained"]) == ("b", ["b", "a"], None)
+    assert row["confidence"] == pytest.approx(0.2)  # log odds of 0 are one half
+
+
+def test_alternatives_have_a_label_for_each_part_the_largest_first(parts):
+    one, other = (score(0, number, concept, -1.0) for number, concept in ((3, "a"), (5, "b")))
+    joint = union(6, "a or b", 2.0, [3, 5], [1, 0, 1])
+    row = judged(parts, one, other, joint, score(0, 7, "c", 1.0))
+    assert (row["label"], row["labels"]) == ("a or b", ["b", "a"])
+    assert row["candidates"][0] == {
+        "concept": "a or b",
+        "score": 2.0,
+        "auc": 1.0,
+        "mad": 1.0,
+        "rank_score": None,
+        "image_similarity": 0.5,
+        "source": "union",
+    }
+    even = judged(parts, one, other, joint | {"shares": [1, 0]})
+    assert even["labels"] == ["a", "b"]  # of equal parts the first
+
+
+def test_alternatives_that_lost_are_no_label(parts):
+    one, other = score(0, 0, "a", 2.0) | {"gap": 0.5}, score(0, 1, "b", 0.0)
+    row = judged(parts, one, other, union(2, "a or b", 1.0, [0, 1], [0, 1]))
+    assert row["labels"] == ["a", "b"]
+    assert [one["concept"] for one in row["candidates"]] == ["a", "a or b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "gap", "reason", "confidence"), [(3.0, 0.1, "unclear", 0.743089), (-2.0, 0.5, "low_confidence", 0.047681)]
+)
+def test_what_is_withheld_keeps_its_evidence(parts, value, gap, reason, confidence):
+    row = judged(parts, score(0, 0, "a", value) | {"gap": gap})
+    assert (row["label"], row["labels"], row["abstained"]) == (None, [], reason)
+    assert row["score"] == value
+    # 1 / (1 + e^-3) = .952574: .2 + .6 x .905148; 1 / (1 + e^2) = .119203: .2 x .238406
+    assert row["confidence"] == pytest.approx(confidence, abs=1e-6)
+    assert [one["concept"] for one in row["candidates"]] == ["a"]
+    assert row["captions"] == ["part", "whole"]
 
 
 @pytest.fixture

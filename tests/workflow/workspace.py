@@ -26,7 +26,7 @@ class Workspace:
         values["shards"] |= shards
         values["probes"]["shapes"] |= {"images": 160}
         recipe = values["recipes"]["dnd"]
-        recipe |= {"controls": 32, "concepts": {"prompt": "config/prompts/concept.yaml"}}
+        recipe |= {"controls": 32, "exemplars": {}, "concepts": {"prompt": "config/prompts/concept.yaml"}}
         recipe["generator"] |= {"steps": 4, "images": 5}
         values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
         self.values = _absolute(values)

@@ -1,0 +1,209 @@
+"""Fitting the verdict on networks with known answers."""
+
+import json
+
+import numpy as np
+import pytest
+from handmade import UNPROBED
+
+from dnd import calibration, tables, verdict
+from dnd.calibration import Case, cases, fit, held_out, logistic, report
+from dnd.known_answers import Answer
+from dnd.verdict import COMPONENTS
+
+RED = Answer(0, "single", (("red",),), "red objects")
+BOTH = Answer(1, "polysemantic", (("red",), ("star",)), "red objects or stars")
+NOTHING = Answer(2, "random", (), "")
+
+
+def score(unit, concept, votes, parts=None, **components):
+    """A row of SCORES without the images' activations."""
+    row = {name: None for name in tables.SCORES.names if name != "activations"} | UNPROBED
+    row |= {"unit": unit, "candidate": 0, "concept": concept, "source": "captions", "votes": votes, "score": 0.0}
+    given = dict.fromkeys(("auc", "image_similarity", "fit", "gap", "hard", "agreement"), 0.5)
+    return row | given | components | {"parts": parts, "shares": None}
+
+
+def named(case):
+    return dict(zip(COMPONENTS, case.components.tolist(), strict=True))
+
+
+def test_candidates_are_right_where_they_denote_what_was_planted():
+    rows = [
+        score(0, "red objects", 3, fit=0.75),
+        score(0, "stars", 1),
+        score(0, "red objects or stars", 3, parts=[0, 1]),
+        score(1, "stars or red things", 2, parts=[1, 0]),
+        score(1, "stars", 2),
+        score(2, "snow", 1),
+        score(3, "unknown answer", 1),
+    ]
+    found = cases("net", "row", "layer", rows, {0: RED, 1: BOTH, 2: NOTHING})
+    assert [(one.unit[2], one.right) for one in found] == [
+        *((0, right) for right in (True, False, False)),
+        *((1, right) for right in (True, False)),
+        (2, False),
+    ]
+    assert {(one.network, *one.unit[:2]) for one in found} == {("net", "row", "layer")}
+    assert [one.kind for one in found] == ["single"] * 3 + ["polysemantic"] * 2 + ["random"]
+    assert [named(one)["votes"] for one in found[:3]] == [
+        0.75,
+        0.25,
+        0.75,
+    ]  # of answers, which alternatives have none of
+    assert [named(one)["joined"] for one in found] == [0, 0, 1, 1, 0, 0]
+    assert (named(found[0])["fit"], named(found[1])["fit"], found[0].gap) == (0.75, 0.5, 0.5)
+
+
+def test_labels_of_methods_that_the_probe_was_not_asked_about_do_not_count():
+    rival = score(0, "red objects", None) | UNPROBED
+    assert cases("net", "row", "layer", [rival], {0: RED}) == []
+
+
+def case(network, unit, right, kind="single", **components):
+    values = np.array([components.get(name, 0.0) for name in COMPONENTS])
+    return Case(network, ("row", "layer", unit), kind, values, right)
+
+
+def world(networks=("a", "b", "c"), units=20):
+    """Units for a concept have one right candidate of a good fit and one wrong; those without a meaning have no gap."""
+    rng = np.random.default_rng(0)
+    found = []
+    for network in networks:
+        for unit in range(units):
+            place = f"{network}{unit}"
+            found += [
+                case(network, place, True, fit=rng.uniform(0.6, 0.9), gap=rng.uniform(0.4, 0.6)),
+                case(network, place, False, fit=rng.uniform(0.1, 0.4), gap=rng.uniform(0.0, 0.2)),
+                case(network, f"{place} empty", False, "random", fit=rng.uniform(0.1, 0.4), gap=rng.uniform(0, 0.1)),
+            ]
+    return found
+
+
+def test_a_fit_tells_right_candidates_from_wrong_ones():
+    weights, intercept = logistic(world())
+    odds = np.array([one.components @ weights + intercept for one in world()])
+    right = np.array([one.right for one in world()])
+    assert odds[right].min() > 0 > odds[~right].max()
+
+
+def test_evidence_never_speaks_against_a_candidate_nor_alternatives_for_one():
+    """In these cases a high AUC goes with wrong candidates, and alternatives with right ones."""
+    found = [
+        case("a", number, right, fit=0.5 + 0.2 * right, auc=1.0 - 0.5 * right, joined=float(right))
+        for number in range(20)
+        for right in (True, False)
+    ]
+    weights = dict(zip(COMPONENTS, logistic(found)[0], strict=True))
+    assert weights["fit"] > 0
+    assert (weights["auc"], weights["joined"]) == (0, 0)
+
+
+def test_the_verdict_is_sure_of_what_is_right_and_withholds_what_has_no_meaning():
+    judge = fit(world(), {"by": "hand"})
+    for one in world():
+        odds = judge.log_odds(dict(zip(COMPONENTS, one.components, strict=True)))
+        assert (judge.confidence(odds) > 0.5) == one.right
+        assert (judge.abstention(odds, one.gap) is None) == one.right
+    assert judge.fitted_on == {"by": "hand"}
+    assert judge.calibrated == sorted(judge.calibrated)
+    assert 0.1 < judge.least_gap < 0.4  # between units without a meaning and those with one
+    assert 0 < judge.least_confidence <= 0.5
+
+
+def test_without_units_that_have_no_meaning_no_gap_is_too_small():
+    found = [one for one in world() if one.kind != "random"]
+    found += [case("a", "wrong", False, fit=0.2), case("b", "wrong too", False, fit=0.3)]
+    assert fit(found, {}).least_gap == -1
+
+
+def test_no_network_has_a_part_in_the_fit_that_judges_it():
+    """In a and b the fit tells what is right, in c, which has most units, the AUC."""
+
+    def both(network, unit, told, other):
+        return [case(network, unit, True, **{told: 1.0}), case(network, unit, False, **{other: 1.0})]
+
+    found = [one for unit in range(5) for one in both("a", f"a{unit}", "fit", "auc")]
+    found += [one for unit in range(5) for one in both("b", f"b{unit}", "fit", "auc")]
+    found += [one for unit in range(90) for one in both("c", f"c{unit}", "auc", "fit")]
+    won = held_out(found)
+    assert len(won) == 100
+    assert not any(one.right for one, _ in won)
+    alone = held_out([one for one in found if one.network == "c"])  # there is no other network
+    assert all(one.right for one, _ in alone)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_fit_needs_both(right):
+    with pytest.raises(ValueError, match="candidates that are right and candidates that are wrong"):
+        fit([one for one in world() if one.right == right], {})
+
+
+def test_a_calibration_needs_units_that_go_wrong():
+    with pytest.raises(ValueError, match="units whose best candidate is right and units whose best one is wrong"):
+        fit([one for one in world() if one.kind == "single"], {})
+
+
+def test_the_report_counts_units_by_kind():
+    assert report(world(), fit(world(), {})).splitlines() == [
+        "random: 60 units, 0.000 right, 1.000 withheld",
+        "single: 60 units, 1.000 right, 0.000 withheld",
+    ]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A run of one row over two networks, and known answers of both."""
+    for network in ("one", "two"):
+        folder = tmp_path / f"run/{network}-dnd/layer"
+        described = dict.fromkeys(tables.DESCRIPTIONS.names) | {"model": network, "layer": "fc", "unit": 0}
+        tables.write(
+            folder / "descriptions.parquet", tables.table([described], tables.DESCRIPTIONS), tables.DESCRIPTIONS
+        )
+        rows = [
+            score(0, "red objects", 3, fit=0.8, gap=0.5) | {"activations": None},
+            score(0, "stars", 1, fit=0.1, gap=0.0) | {"activations": None},
+            score(2, "snow", 1, fit=0.1, gap=0.1) | {"activations": None},
+        ]
+        for number, part in enumerate((rows[:2], rows[2:])):
+            tables.write(folder / f"scores/{number}.parquet", tables.table(part, tables.SCORES), tables.SCORES)
+    answers = {"fc": [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": ""} for one in (RED, NOTHING)]}
+    (tmp_path / "answers.json").write_text(json.dumps(answers))
+    return tmp_path
+
+
+def command(results, rows, *networks):
+    answers = [part for one in networks for part in ("--answers", f"{one}={results / 'answers.json'}")]
+    return calibration.main([str(results / "run"), str(results / "verdict.json"), "--rows", rows, *answers])
+
+
+def test_the_command_fits_a_finished_run(results, capsys):
+    assert command(results, "*-dnd", "one", "two") == 0
+    judge = verdict.load(results / "verdict.json")
+    assert judge.fitted_on == {"networks": ["one", "two"], "units": 4, "candidates": 6}
+    assert judge.least_gap == pytest.approx((0.5 + 0.1) / 2)
+    assert judge.weights["fit"] > 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "random: 2 units, 0.000 right, 1.000 withheld"
+    assert said[-1] == "wrote 0.300 as the least gap"
+
+
+def test_rows_and_networks_without_answers_have_no_part(results):
+    assert command(results, "*", "two") == 0
+    assert verdict.load(results / "verdict.json").fitted_on["networks"] == ["two"]
+
+
+def test_where_nothing_is_found_the_command_says_where_it_looked(results, capsys):
+    for rows, networks in (("*-other", ("one",)), ("*", ()), ("*", ("three",))):
+        assert command(results, rows, *networks) == 2
+        assert f"{results / 'run'}: no scored candidates of rows '{rows}' with known answers" in capsys.readouterr().err
+    assert not (results / "verdict.json").exists()
+
+
+def test_answers_that_cannot_be_read_are_named(results, capsys):
+    (results / "answers.json").write_text("[]")
+    for answers in (f"one={results / 'answers.json'}", f"one={results / 'none.json'}"):
+        with pytest.raises(SystemExit) as raised:
+            calibration.main([str(results / "run"), str(results / "verdict.json"), "--answers", answers])
+        assert raised.value.code == 2
+        assert answers.partition("=")[2] in capsys.readouterr().err

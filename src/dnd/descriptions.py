@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dnd import pictures, tables
 from dnd.atomic import replaced
+from dnd.facets import mass
 from dnd.verdict import Verdict
 
 LABELS = 3
@@ -33,12 +34,21 @@ def confidence(best: Mapping[str, Any], answers: int) -> float:
     return separation * (0.5 + 0.5 * best["votes"] / answers)
 
 
-def labels(best_first: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return up to three labels, best first: the parts of alternatives, the largest first, else the best candidates."""
+def labels(best_first: Sequence[Mapping[str, Any]], evidence: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return up to three labels, best first.
+
+    They are the parts of alternatives by their share of the exemplars' activation, as in FACETS, or the best candidates.
+
+    Parameters
+    ----------
+    evidence : the unit's exemplars by rank, with their ``activation``.
+    """
     best = best_first[0]
     if best.get("parts"):
         named = {one["candidate"]: one["concept"] for one in best_first}
-        order = sorted(range(len(best["parts"])), key=lambda part: (-best["shares"].count(part), part))
+        strengths = [max(one["activation"], 0.0) for one in evidence]
+        masses = [mass(strengths, best["shares"], part) for part in range(len(best["parts"]))]
+        order = sorted(range(len(masses)), key=lambda part: (-masses[part], part))
         return [named[best["parts"][part]] for part in order]
     return [one["concept"] for one in best_first if not one.get("parts")][:LABELS]
 
@@ -146,7 +156,7 @@ def _row(
         **facts,
         "unit": unit["unit"],
         "label": best["concept"] if best else None,
-        "labels": labels(best_first) if best else [],
+        "labels": labels(best_first, evidence) if best else [],
         "confidence": confidence,
         "abstained": None if best else unit["idle"] or withheld or "no_concept",
         "score": best_first[0]["score"] if best_first else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +30,16 @@ def run(described: pa.Table, scores: pa.Table) -> pa.Table:
     return tables.table(rows, tables.FACETS)
 
 
+def mass(strengths: Sequence[float], shares: Sequence[int], part: int) -> float:
+    """Return the summed activation of the exemplars that show a part best.
+
+    Parameters
+    ----------
+    strengths, shares : of each exemplar by rank, its activation and the part that it shows best.
+    """
+    return sum(value for value, share in zip(strengths, shares, strict=True) if share == part)
+
+
 def _of_unit(
     row: Mapping[str, Any], label: Mapping[str, Any] | None, named: Mapping[tuple[int, int], str]
 ) -> list[dict[str, Any]]:
@@ -42,9 +52,9 @@ def _of_unit(
         {
             "label": part,
             "exemplars": [rank for rank, share in enumerate(shares) if share == place],
-            "share": sum(value for value, share in zip(strengths, shares, strict=True) if share == place) / total,
+            "share": mass(strengths, shares, place) / total,
         }
         for place, part in enumerate(parts)
     ]
-    found.sort(key=lambda one: (-one["share"], one["label"]))
+    found.sort(key=lambda one: -one["share"])  # equals stay in the order of the label's parts
     return [{"unit": unit, "facet": number, **one} for number, one in enumerate(found)]

@@ -34,7 +34,6 @@ def unexplained(cosines: Sequence[float] | npt.NDArray[np.floating], gap: float)
     low = np.cumsum(ordered)[:-1] / sizes
     high = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - sizes)
     between = sizes * (len(ordered) - sizes) / len(ordered) ** 2 * (high - low) ** 2
-    between[ordered[1:] == ordered[:-1]] = 0  # equal values stay together
     best = int(between.argmax())
     if between[best] < SEPARATION * ordered.var() or high[best] - low[best] < gap:
         return []

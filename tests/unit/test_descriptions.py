@@ -142,7 +142,7 @@ def test_with_a_verdict_the_confidence_is_calibrated(parts):
 
 def test_alternatives_have_a_label_for_each_part_the_largest_first(parts):
     one, other = (score(0, number, concept, -1.0) for number, concept in ((3, "a"), (5, "b")))
-    joint = union(6, "a or b", 2.0, [3, 5], [1, 0, 1])
+    joint = union(6, "a or b", 2.0, [3, 5], [1, 0])  # the exemplars excite the unit by 1.0 and .9
     row = judged(parts, one, other, joint, score(0, 7, "c", 1.0))
     assert (row["label"], row["labels"]) == ("a or b", ["b", "a"])
     assert row["candidates"][0] == {
@@ -154,8 +154,7 @@ def test_alternatives_have_a_label_for_each_part_the_largest_first(parts):
         "image_similarity": 0.5,
         "source": "union",
     }
-    even = judged(parts, one, other, joint | {"shares": [1, 0]})
-    assert even["labels"] == ["a", "b"]  # of equal parts the first
+    assert judged(parts, one, other, joint | {"shares": [0, 1]})["labels"] == ["a", "b"]
 
 
 def test_alternatives_that_lost_are_no_label(parts):

@@ -41,10 +41,10 @@ def test_each_part_has_the_exemplars_that_show_it_best_and_their_share_of_the_ac
     ]
 
 
-def test_the_larger_part_comes_first_and_equal_ones_by_name():
+def test_the_larger_part_comes_first_and_equal_ones_as_the_label_has_them():
     parts = [(0, 0, "stars", None, None), (0, 1, "red things", None, None)]
     union = (0, 2, "stars or red things", [0, 1], [0, 1])
-    for values, expected in (([1.0, 3.0], "red things"), ([3.0, 1.0], "stars"), ([2.0, 2.0], "red things")):
+    for values, expected in (([1.0, 3.0], "red things"), ([3.0, 1.0], "stars"), ([2.0, 2.0], "stars")):
         assert found(described((0, union[2], values)), scored(*parts, union))[0][2] == expected
 
 

@@ -37,7 +37,7 @@ def confidence(best: Mapping[str, Any], answers: int) -> float:
 def labels(best_first: Sequence[Mapping[str, Any]], evidence: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return up to three labels, best first.
 
-    They are the parts of alternatives by their share of the exemplars' activation, as in FACETS, or the best candidates.
+    They are the parts of alternatives, by share of the exemplars' activation as in FACETS, or the best candidates.
 
     Parameters
     ----------

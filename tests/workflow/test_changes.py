@@ -218,7 +218,7 @@ def test_images_of_a_probe(workspace, change):
     ("module", "again"),
     [
         ("captions.py", after("captions", *ROWS) | BUNDLES | RUN),
-        ("backends/embedder.py", after("scores", *ROWS) | RUN),
+        ("backends/embedder.py", after("scores", *ROWS) | BUNDLES | RUN),  # which also parts captions for `rest`
         ("images.py", after("scores", *ROWS) | DRAWING | RUN),
         ("evaluation.py", RUN),
         ("templates/report.css", {"write the page"}),

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from dnd.atomic import replaced
 from dnd.config import SLUG, ConfigError, load, mistakes
 from dnd.metrics.baselines import BASELINES
-from dnd.settings import Recipe
+from dnd.recipes import Recipe
 from dnd.sweep import LAYER_COLUMNS, SWEEP_COLUMNS, layers, rows
 
 BASE = "dnd"

@@ -40,7 +40,8 @@ from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.generator import DiffusersGenerator
 from dnd.config import ConfigError, read_recipe
 from dnd.preprocess import Preprocess
-from dnd.settings import CaptionSettings, GeneratorSettings, LlmSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.settings import CaptionSettings, GeneratorSettings, LlmSettings
 from dnd.store import Store
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.targets import Target

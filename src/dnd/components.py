@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dnd.settings import ScoreSettings
+from dnd.stages import ScoreSettings
 
 BEST = 5
 """Ranks that count in the rank score (``beta_images_param`` of the released driver)."""

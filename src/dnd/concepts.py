@@ -35,7 +35,7 @@ from dnd.questions import (
     templates,
 )
 from dnd.rest import FEWEST, unexplained
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 from dnd.views import Place
 
 Unit = tuple[str, str, int]

@@ -20,7 +20,8 @@ from dnd.methods import (
     MilanRecipe,
     NetworkDissectionRecipe,
 )
-from dnd.settings import LlmSettings, Recipe, Settings, ShardSettings
+from dnd.recipes import Recipe
+from dnd.settings import LlmSettings, Settings, ShardSettings
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from dnd.config import Config
-from dnd.settings import Method, Settings
+from dnd.recipes import Method
+from dnd.settings import Settings
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from dnd import compat, pictures, tables
 from dnd.batches import BatchSize
 from dnd.preprocess import Box, Frame
-from dnd.settings import ExemplarSettings
+from dnd.stages import ExemplarSettings
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from dnd.settings import EmbedderSettings, GeneratorSettings, LlmSettings, Method
+from dnd.recipes import Method
+from dnd.settings import EmbedderSettings, GeneratorSettings, LlmSettings
 
 
 class RivalRecipe(Method):

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dnd import evidence, pictures, probe, tables
 from dnd.backends.embedder import Embedder
-from dnd.settings import ScoreSettings
+from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
 
 CHUNK = 128

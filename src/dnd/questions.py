@@ -14,7 +14,7 @@ from typing import Any
 from dnd.answers import without_stutter
 from dnd.backends.chat import Message, Request, no_pictures
 from dnd.prompts import FILL, Shown, read_prompt
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 from dnd.store import key
 
 IMAGES = 10

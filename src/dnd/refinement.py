@@ -24,7 +24,7 @@ from dnd import tables
 from dnd.backends.chat import Request
 from dnd.prompts import Prompt, read_prompt, refinement_messages
 from dnd.reading import CONCEPTS
-from dnd.settings import RefinementSettings
+from dnd.stages import RefinementSettings
 from dnd.store import key
 from dnd.trials import Ask, Excite, Search, Trial, Values, judged
 

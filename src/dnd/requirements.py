@@ -8,7 +8,7 @@ from pathlib import Path
 from dnd import sweep
 from dnd.config import Config, ConfigError
 from dnd.methods import ClipDissectRecipe, MilanRecipe, RivalRecipe
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 from dnd.sweep import Layer
 
 ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks", "invert": "image labels"}

@@ -24,7 +24,7 @@ from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.batches import BatchSize
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
-from dnd.settings import ScoreSettings
+from dnd.stages import ScoreSettings
 from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,8 @@ import yaml
 from dnd.backends import llm
 from dnd.config import Config, ConfigError, load
 from dnd.methods import LineRecipe
-from dnd.settings import LlmSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.settings import LlmSettings
 from dnd.sweep import sweep_rows
 
 

@@ -9,7 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NEUTRAL = {"atomic", "config", "jobs", "judging", "methods", "settings", "store", "subjects", "sweep", "tables"}
+NEUTRAL = {
+    *("atomic", "config", "jobs", "judging", "methods", "recipes", "settings", "stages", "store", "subjects", "sweep"),
+    *("schemas", "tables"),
+}
 """Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
 A new key, column or log format for one stage must not run all of them again."""
 

@@ -27,7 +27,7 @@ from scipy.stats import rankdata
 
 from dnd import reading, tables
 from dnd.batches import BatchSize
-from dnd.settings import StoppingSettings
+from dnd.stages import StoppingSettings
 from dnd.targets import Target
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from torchvision.models.convnext import CNBlockConfig
 
 from dnd import activations, exemplars, inventory, tables
 from dnd.outputs import TargetError
-from dnd.settings import ExemplarSettings
+from dnd.stages import ExemplarSettings
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
 

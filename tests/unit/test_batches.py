@@ -16,7 +16,8 @@ from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
 from dnd.batches import BatchSize, in_batches
-from dnd.settings import CaptionSettings, EmbedderSettings, ExemplarSettings, GeneratorSettings, ScoreSettings
+from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings
+from dnd.stages import ExemplarSettings, ScoreSettings
 from dnd.store import Store
 from dnd.targets import Target
 

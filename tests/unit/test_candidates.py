@@ -13,7 +13,8 @@ from dnd.backends.chat import Answer
 from dnd.candidates import Candidate, Vote, joined, merge, without_synonyms
 from dnd.concepts import best_of, propose
 from dnd.questions import UnitCaptions
-from dnd.settings import ConceptSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.stages import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
 UNIT = ("n", "s", 0)

@@ -12,7 +12,9 @@ from torchvision.transforms.functional import to_pil_image
 
 from dnd import captions, compat, compat_answers, components, exemplars, pictures, scores, tables, views
 from dnd.outputs import Output, TargetError
-from dnd.settings import CaptionSettings, ExemplarSettings, Recipe, ScoreSettings
+from dnd.recipes import Recipe
+from dnd.settings import CaptionSettings
+from dnd.stages import ExemplarSettings, ScoreSettings
 from dnd.targets import Reading
 
 SETTINGS = ExemplarSettings(min_side=0)

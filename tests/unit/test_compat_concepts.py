@@ -10,7 +10,7 @@ from dnd.candidates import Candidate, Vote, merge, with_backgrounds
 from dnd.concepts import propose
 from dnd.prompts import messages, read_prompt
 from dnd.questions import UnitCaptions, UnitImages
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
 SHORTER, AGAIN = PROMPTS / "compat-simplify.yaml", PROMPTS / "compat-again.yaml"

@@ -11,7 +11,7 @@ from dnd.backends.chat import Answer, picture_names
 from dnd.candidates import Candidate, Vote, merge
 from dnd.concepts import propose, unit_captions, unit_images
 from dnd.questions import CONCEPT_FORMAT, UnitCaptions, UnitImages, seed, shuffles
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from dnd import evaluation_costs, tables
-from dnd.settings import Recipe, StoppingSettings
+from dnd.recipes import Recipe
+from dnd.stages import StoppingSettings
 from dnd.sweep import Layer
 
 

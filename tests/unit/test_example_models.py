@@ -26,7 +26,8 @@ import transformers
 from torchvision import models as torchvision_models
 
 from dnd import sweep, target_sources
-from dnd.settings import LlmSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.settings import LlmSettings
 from dnd.subjects import TargetSettings
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dnd import exemplars
-from dnd.settings import ExemplarSettings
+from dnd.stages import ExemplarSettings
 from dnd.targets import Target
 
 SETTINGS = ExemplarSettings()

@@ -9,7 +9,7 @@ from dnd import look_alikes, tables
 from dnd.backends.chat import Answer
 from dnd.concepts import propose, unit_captions
 from dnd.questions import UnitCaptions
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 
 COLOURS = {"aa": (250, 0, 0), "bb": (240, 10, 0), "cc": (200, 90, 0), "dd": (0, 0, 250), "ee": (0, 250, 0)}
 

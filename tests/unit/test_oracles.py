@@ -10,10 +10,12 @@ from PIL import Image
 from dnd import concepts, images, tables
 from dnd.backends import generator
 from dnd.questions import UnitCaptions
-from dnd.settings import ConceptSettings, GeneratorSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.settings import GeneratorSettings
 from dnd.shapeworld import oracles, world
 from dnd.shapeworld.grammar import PLACES
 from dnd.shapeworld.render import draw, render
+from dnd.stages import ConceptSettings
 from dnd.store import Store
 
 STREAM = 5

@@ -13,7 +13,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from dnd.exemplars import crops
 from dnd.preprocess import Preprocess
-from dnd.settings import ExemplarSettings
+from dnd.stages import ExemplarSettings
 from dnd.subjects import PreprocessSettings
 
 IMAGENET = PreprocessSettings(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -8,7 +8,7 @@ from handmade import TinyTarget, png, write_probe
 
 from dnd import probed, scores, tables
 from dnd.probed import Candidate, Probe, judged
-from dnd.settings import ScoreSettings
+from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
 
 AXES = {"red": (1, 0, 0), "star": (0, 1, 0), "grass": (0, 0, 1)}

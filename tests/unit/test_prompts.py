@@ -6,7 +6,7 @@ import pytest
 from dnd.answers import normalise
 from dnd.backends.chat import image_part, text_part
 from dnd.prompts import PromptError, image_messages, messages, read_prompt
-from dnd.settings import ConceptSettings
+from dnd.stages import ConceptSettings
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"
 

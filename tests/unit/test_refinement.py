@@ -16,7 +16,9 @@ from dnd import captions, images, refinement, tables, trials
 from dnd.backends.chat import Answer
 from dnd.prompts import PromptError, read_prompt, refinement_messages
 from dnd.reading import Reader
-from dnd.settings import CaptionSettings, Recipe, RefinementSettings
+from dnd.recipes import Recipe
+from dnd.settings import CaptionSettings
+from dnd.stages import RefinementSettings
 from dnd.store import Store
 
 PROMPTS = Path(__file__).parents[2] / "config/prompts"

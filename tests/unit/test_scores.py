@@ -5,7 +5,7 @@ import pytest
 from handmade import TinyTarget, png, write_probe
 
 from dnd import scores, tables
-from dnd.settings import ScoreSettings
+from dnd.stages import ScoreSettings
 
 
 def values(*numbers):

@@ -11,7 +11,9 @@ from scipy.stats import mannwhitneyu
 
 from dnd import images, scores, stopping, tables
 from dnd.backends.generator import Drawn
-from dnd.settings import GeneratorSettings, Recipe, ScoreSettings, StoppingSettings
+from dnd.recipes import Recipe
+from dnd.settings import GeneratorSettings
+from dnd.stages import ScoreSettings, StoppingSettings
 from dnd.store import Store
 
 GENERATOR = GeneratorSettings(model="owner/model", images=6, prompt="{concept}")

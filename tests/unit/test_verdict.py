@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from dnd import config, verdict
-from dnd.settings import Recipe, ScoreSettings
+from dnd.recipes import Recipe
+from dnd.stages import ScoreSettings
 from dnd.verdict import COMPONENTS, Verdict
 
 ROOT = Path(__file__).parents[2]

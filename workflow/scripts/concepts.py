@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from dnd import concepts, jobs, pictures, tables, views
 from dnd.backends import llm
 from dnd.backends.embedder import embed_texts
-from dnd.settings import ConceptSettings, EmbedderSettings, LlmSettings
+from dnd.settings import EmbedderSettings, LlmSettings
+from dnd.stages import ConceptSettings
 from dnd.store import Store
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)

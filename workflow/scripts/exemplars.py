@@ -3,7 +3,7 @@
 import pyarrow.compute as pc
 
 from dnd import exemplars, jobs, tables, target_sources
-from dnd.settings import ExemplarSettings
+from dnd.stages import ExemplarSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
 

@@ -10,7 +10,8 @@ from dnd.backends import generator
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.llm import session
-from dnd.settings import LlmSettings, Recipe
+from dnd.recipes import Recipe
+from dnd.settings import LlmSettings
 from dnd.store import Store
 from dnd.subjects import TargetSettings
 from dnd.sweep import units

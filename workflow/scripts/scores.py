@@ -4,7 +4,8 @@ import pyarrow.compute as pc
 
 from dnd import jobs, scores, tables, target_sources
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
-from dnd.settings import EmbedderSettings, ScoreSettings
+from dnd.settings import EmbedderSettings
+from dnd.stages import ScoreSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
 

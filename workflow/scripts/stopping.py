@@ -6,7 +6,8 @@ import pyarrow.compute as pc
 
 from dnd import images, jobs, stopping, tables, target_sources
 from dnd.backends import generator
-from dnd.settings import GeneratorSettings, StoppingSettings
+from dnd.settings import GeneratorSettings
+from dnd.stages import StoppingSettings
 from dnd.store import Store
 from dnd.subjects import TargetSettings
 from dnd.sweep import units

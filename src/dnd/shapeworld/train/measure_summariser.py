@@ -23,11 +23,12 @@ from dnd.backends.llm import endpoint
 from dnd.backends.server import Endpoint
 from dnd.concepts import propose
 from dnd.questions import UnitCaptions
-from dnd.settings import ConceptSettings, LlmSettings
+from dnd.settings import LlmSettings
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import posterior
 from dnd.shapeworld.train.caption_sets import Task, held_out_tasks
 from dnd.shapeworld.train.summariser import FOLDER
+from dnd.stages import ConceptSettings
 from dnd.store import Store, revision
 
 log = logging.getLogger(__name__)

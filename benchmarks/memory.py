@@ -28,10 +28,10 @@ def write_probe(path: Path, images: int) -> None:
     import pyarrow.parquet as pq
     from PIL import Image
 
-    from dnd import tables
+    from dnd import schemas, tables
 
     rng = np.random.default_rng(0)
-    with pq.ParquetWriter(path, tables.PROBE, compression="zstd") as file:
+    with pq.ParquetWriter(path, schemas.PROBE, compression="zstd") as file:
         for start in range(0, images, CHUNK):
             rows = []
             for number in range(start, min(images, start + CHUNK)):
@@ -41,7 +41,7 @@ def write_probe(path: Path, images: int) -> None:
                 image = buffer.getvalue()
                 row = {"image_id": f"{number:07d}.jpg", "digest": hashlib.sha256(image).hexdigest(), "image": image}
                 rows.append(row | {"width": SIDE, "height": SIDE, "label": None})
-            file.write_table(tables.table(rows, tables.PROBE), row_group_size=64)
+            file.write_table(tables.table(rows, schemas.PROBE), row_group_size=64)
 
 
 def peak() -> int:
@@ -55,7 +55,7 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
     import torch
     from torch import nn
 
-    from dnd import activations, tables
+    from dnd import activations, schemas, tables
     from dnd.preprocess import Preprocess
     from dnd.subjects import BasisSettings, PreprocessSettings
     from dnd.targets import Target
@@ -70,12 +70,11 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
     target = Target(network, Preprocess(PreprocessSettings(size=SIDE)), torch.device("cpu"), basis=basis)
     controls = [f"{number:07d}.jpg" for number in range(CONTROLS)]
     results = activations.run(target, {"1": "1"}, probe, controls, pooling="max", k=k)
-    schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
     parts = [folder / f"{i}.parquet" for i in range(3)]
-    for path, result, schema in zip(parts, results, schemas, strict=True):
+    for path, result, schema in zip(parts, results, schemas.PARTS, strict=True):
         tables.write(path, result, schema, row_group_size=256)
     found["pass"] = peak()
-    with tables.writing(folder / "merged.parquet", tables.TOPK) as write:
+    with tables.writing(folder / "merged.parquet", schemas.TOPK) as write:
         for rows in activations.merge(*([path] for path in parts), slug="1", k=k):
             write(rows)
     return found | {"merge": peak()}

@@ -107,11 +107,11 @@ def snakemake(folder: Path, *arguments: str) -> None:
 
 def exemplars(folder: Path, name: str) -> dict[int, list[Mapping[str, Any]]]:
     """Return the rows of EXEMPLARS of each unit, best first."""
-    from dnd import tables
+    from dnd import schemas, tables
 
     files = sorted((folder / "results/outside" / name).glob("*/exemplars/*.parquet"))
     found: dict[int, list[Mapping[str, Any]]] = {}
-    for row in tables.read(files, tables.EXEMPLARS).to_pylist():
+    for row in tables.read(files, schemas.EXEMPLARS).to_pylist():
         found.setdefault(row["unit"], []).append(row)
     return found
 
@@ -121,11 +121,11 @@ def selective(folder: Path, layer: str, units: Mapping[int, list[Mapping[str, An
 
     The exemplars have to come from three photographs or more.
     """
-    from dnd import tables
+    from dnd import schemas, tables
 
     (path,) = (folder / "results/outside/activations").glob(f"*/*/*/{layer.strip('_')}.parquet")
     distance = {}
-    for row in tables.read(path, tables.TOPK, ["unit", "mean", "std"]).to_pylist():
+    for row in tables.read(path, schemas.TOPK, ["unit", "mean", "std"]).to_pylist():
         best = units.get(row["unit"], [])[:COLUMNS]
         if len({one["image_id"].split("-")[0].split(".")[0] for one in best}) >= 3:
             distance[row["unit"]] = (best[-1]["activation"] - row["mean"]) / row["std"]

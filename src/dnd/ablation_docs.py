@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dnd import ablation, evaluation, evaluation_costs, tables
+from dnd import ablation, evaluation, evaluation_costs, schemas, tables
 from dnd.ablation import BASE
 from dnd.config import ConfigError, load
 from dnd.evaluation_costs import Cost
@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
         variants = ablation.read(chosen.table)
         run = {row.name: row for row in sweep_rows(config)}
-        found = tables.read(Path("results", config.run, "evaluation.parquet"), tables.EVALUATION).to_pandas()
+        found = tables.read(Path("results", config.run, "evaluation.parquet"), schemas.EVALUATION).to_pandas()
     except (OSError, yaml.YAMLError, ConfigError) as error:
         print(f"ablation:\n{error}", file=sys.stderr)
         return 2

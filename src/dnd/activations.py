@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.outputs import TargetError
 from dnd.targets import Reading, Target, fixed_batches
@@ -167,9 +167,9 @@ def run(
     names = _names(shard, running.values())
     seen = [(slug, one) for slug, one in running.items() if one.seen]  # none where no image of the shard can be read
     return (
-        pa.concat_tables([tables.TOPK_PART.empty_table(), *(_topk_rows(slug, one, names) for slug, one in seen)]),
-        pa.concat_tables([tables.STATISTICS_PART.empty_table(), *(_statistics_rows(slug, one) for slug, one in seen)]),
-        tables.table(control_rows, tables.CONTROLS_PART),
+        pa.concat_tables([schemas.TOPK_PART.empty_table(), *(_topk_rows(slug, one, names) for slug, one in seen)]),
+        pa.concat_tables([schemas.STATISTICS_PART.empty_table(), *(_statistics_rows(slug, one) for slug, one in seen)]),
+        tables.table(control_rows, schemas.CONTROLS_PART),
     )
 
 
@@ -194,7 +194,7 @@ class _Names:
 def _names(shard: Path, running: Iterable[Running]) -> _Names:
     kept = np.unique(np.concatenate([np.empty(0, np.int64), *(one.places.numpy().ravel() for one in running)]))
     ids, start = [], 0
-    for group in tables.row_groups([shard], tables.PROBE, ["image_id"]):
+    for group in tables.row_groups([shard], schemas.PROBE, ["image_id"]):
         inside = kept[(kept >= start) & (kept < start + len(group))]
         ids.append(group["image_id"].take(pa.array(inside - start)).combine_chunks())
         start += len(group)
@@ -211,7 +211,7 @@ def _topk_rows(slug: str, one: Running, names: _Names) -> pa.Table:
         pa.ListArray.from_arrays(offsets, names.at(places[found])),
         pa.ListArray.from_arrays(offsets, pa.array(values[found])),
     ]
-    return pa.Table.from_arrays(columns, schema=tables.TOPK_PART)
+    return pa.Table.from_arrays(columns, schema=schemas.TOPK_PART)
 
 
 def _statistics_rows(slug: str, one: Running) -> pa.Table:
@@ -222,7 +222,7 @@ def _statistics_rows(slug: str, one: Running) -> pa.Table:
         *(pa.array(each.numpy()) for each in (one.count, one.nonfinite, one.total, one.squares, one.zeros)),
         *(pa.array(each.numpy()) for each in (one.low, one.high)),
     ]
-    return pa.Table.from_arrays(columns, schema=tables.STATISTICS_PART)
+    return pa.Table.from_arrays(columns, schema=schemas.STATISTICS_PART)
 
 
 def merge(
@@ -233,23 +233,23 @@ def merge(
     Yields the rows of some units at a time, since the lists of images of a large layer are many.
     """
     own = pc.field("slug") == slug
-    sums = tables.read(statistics, tables.STATISTICS_PART, where=own).to_pandas().groupby("unit")
+    sums = tables.read(statistics, schemas.STATISTICS_PART, where=own).to_pandas().groupby("unit")
     summed = sums.agg(
         {"count": "sum", "nonfinite": "sum", "total": "sum", "total_squares": "sum", "zeros": "sum"}
         | {"low": "min", "high": "max"}
     )
-    held = tables.read(controls, tables.CONTROLS_PART, where=own).sort_by("image_id")["activations"]
+    held = tables.read(controls, schemas.CONTROLS_PART, where=own).sort_by("image_id")["activations"]
     matrix = np.stack(held.to_numpy()) if len(held) else np.empty((0, len(summed)), np.float32)
     for first in range(0, len(summed), UNITS_AT_ONCE):
         part = summed.iloc[first : first + UNITS_AT_ONCE]
         where = own & (pc.field("unit") >= first) & (pc.field("unit") < first + len(part))
-        best = _best(tables.read(topk, tables.TOPK_PART, where=where), first, len(part), k)
+        best = _best(tables.read(topk, schemas.TOPK_PART, where=where), first, len(part), k)
         yield tables.table(
             [
                 _topk_row(int(unit), row, *best[int(unit) - first], matrix[:, int(unit)])
                 for unit, row in zip(part.index, part.to_dict("records"), strict=True)
             ],
-            tables.TOPK,
+            schemas.TOPK,
         )
 
 

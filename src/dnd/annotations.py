@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from dnd import broden, pictures, tables
+from dnd import broden, pictures, schemas, tables
 from dnd.masks import Mask, png
 from dnd.subjects import AnnotationSettings, ProbeSettings
 
@@ -74,7 +74,7 @@ def run(name: str, probes: Mapping[str, ProbeSettings], shard: Path) -> Iterator
             found = [one for row in chunk for one in _rows(row, known)]
             images, annotated = images + len(chunk), annotated + len({one["image_id"] for one in found})
             if found:
-                yield tables.table(found, tables.ANNOTATIONS)
+                yield tables.table(found, schemas.ANNOTATIONS)
             bar.update(len(chunk))
     log.log(logging.INFO if annotated == images else logging.WARNING, "%d of %d images annotated", annotated, images)
 

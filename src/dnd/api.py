@@ -24,6 +24,7 @@ from dnd import (
     pictures,
     probe,
     probe_sources,
+    schemas,
     scores,
     sheets,
     stopping,
@@ -61,7 +62,7 @@ class Descriptions:
 
     Attributes
     ----------
-    table : DESCRIPTIONS, one row per unit: see :data:`dnd.tables.DESCRIPTIONS`.
+    table : DESCRIPTIONS, one row per unit: see :data:`dnd.schemas.DESCRIPTIONS`.
     folder : where the tables of all stages and the item stores are.
     """
 
@@ -92,7 +93,9 @@ class Descriptions:
         A notebook displays it as the last line of a cell.
         """
         row = self[unit]
-        found = tables.read(self.folder / "exemplars.parquet", tables.EXEMPLARS, where=pa.compute.field("unit") == unit)
+        found = tables.read(
+            self.folder / "exemplars.parquet", schemas.EXEMPLARS, where=pa.compute.field("unit") == unit
+        )
         best = sorted(found.to_pylist(), key=lambda one: one["rank"])[:SHOWN]
         wanted = {one["image_id"] for one in best}
         whole = {one["image_id"]: pictures.decode(one["image"]) for one in pictures.rows([self._probe], wanted)}
@@ -101,7 +104,7 @@ class Descriptions:
         rows = [(title, [sheets.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
         names = [one["concept"] for one in row["candidates"]]
         drawn: dict[str, list[Image.Image]] = {name: [] for name in names}
-        for group in tables.row_groups([self.folder / "images.parquet"], tables.IMAGES, None, ("concept", set(names))):
+        for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", set(names))):
             for one in group.to_pylist():
                 drawn[one["concept"]].append(pictures.decode(one["image"]))
         rows += [
@@ -160,7 +163,7 @@ def describe(
     target = _target(model, preprocess, how.sign)
     shards = [_packed(images, place)]
     topk = _activations(target, layer, shards, how, place)
-    facts = tables.read(topk, tables.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
+    facts = tables.read(topk, schemas.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
     wanted = range(len(facts)) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(facts):
         raise ValueError(f"units: layer {layer!r} has the units 0 to {len(facts) - 1}, not all of {list(wanted)}")
@@ -176,7 +179,7 @@ def describe(
         pooling=how.pooling_of_views,
         settings=how.exemplars,
     )
-    tables.write(place / "exemplars.parquet", found, tables.EXEMPLARS)
+    tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
     store = Store(place / "store/captions")
     texts = captions.run(_captioner(how.captions), found, shards, how.captions, store, how.square)
     candidates = _concepts(found, texts, shards, how, llm, place)
@@ -185,13 +188,13 @@ def describe(
     described = descriptions.run(
         about,
         wanted,
-        tables.read(topk, tables.TOPK, ["unit", "idle"]),
+        tables.read(topk, schemas.TOPK, ["unit", "idle"]),
         found,
         texts,
         scored,
         verdict.load(how.scores.verdict) if how.scores.verdict else None,
     )
-    tables.write(place / "descriptions.parquet", described, tables.DESCRIPTIONS)
+    tables.write(place / "descriptions.parquet", described, schemas.DESCRIPTIONS)
     return Descriptions(described, place, temporary)
 
 
@@ -218,8 +221,8 @@ def _packed(images: str | Path | ProbeSettings | Iterable[Image.Image], place: P
     settings = images if isinstance(images, ProbeSettings) else ProbeSettings(source="folder", path=Path(images))
     sources = probe_sources.opened(NAME, {NAME: settings}, [])
     listed, refused = probe.listing(NAME, {NAME: settings}, sources)
-    tables.write(place / "listing.parquet", listed, tables.LISTING)
-    with tables.writing(place / "probe.parquet", tables.PROBE) as write:
+    tables.write(place / "listing.parquet", listed, schemas.LISTING)
+    with tables.writing(place / "probe.parquet", schemas.PROBE) as write:
         unreadable = probe.pack(probe.part(place / "listing.parquet", 0, 1), probe.readers(sources), write)
     probe.require_images(NAME, [place / "probe.parquet"], pa.concat_tables([refused, unreadable]))
     return place / "probe.parquet"
@@ -229,11 +232,10 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
     """Pass the probe through the network, and return the file of TOPK."""
     controls = probe.controls(shards, how.controls)
     found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
-    schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
     best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
-    for path, table, schema in zip((best, statistics, held), found, schemas, strict=True):
+    for path, table, schema in zip((best, statistics, held), found, schemas.PARTS, strict=True):
         tables.write(path, table, schema)
-    with tables.writing(place / "topk.parquet", tables.TOPK) as write:
+    with tables.writing(place / "topk.parquet", schemas.TOPK) as write:
         for rows in activations.merge([best], [statistics], [held], slug=NAME, k=how.kept):
             write(rows)
     return place / "topk.parquet"
@@ -258,7 +260,7 @@ def _concepts(
             asked = concepts.unit_captions(NAME, NAME, found, texts)
             embed = partial(embed_texts, how.embedder) if how.embedder and how.concepts.reads_vectors else None
             candidates, answers = concepts.propose(asked, ask, how.concepts, embed=embed)
-    tables.write(place / "answers.parquet", answers, tables.ANSWERS)
+    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
     return candidates
 
 
@@ -273,7 +275,7 @@ def _scored(
 ) -> pa.Table:
     """Draw the candidates, where the recipe has a generator, and return SCORES."""
     if how.generator is None or how.embedder is None:
-        tables.write(place / "images.parquet", tables.IMAGES.empty_table(), tables.IMAGES)
+        tables.write(place / "images.parquet", schemas.IMAGES.empty_table(), schemas.IMAGES)
         return scores.by_votes(candidates.to_pylist())
     counted = _drawn(target, layer, candidates, how.generator, how, place)
     return scores.run(
@@ -301,18 +303,18 @@ def _drawn(
     store, path = Store(place / "store/images"), place / "images.parquet"
     if how.stopping is None:
         drawn = drawings.run(generator, set(candidates["concept"].to_pylist()), settings, store)
-        tables.write(path, drawn, tables.IMAGES, row_group_size=settings.images)
+        tables.write(path, drawn, schemas.IMAGES, row_group_size=settings.images)
         return None
     drawn, counted = stopping.run(
         target,
         layer,
         partial(drawings.draw, generator, settings=settings, store=store),
         concepts=candidates.to_pylist(),
-        topk=tables.read(place / "topk.parquet", tables.TOPK, ["unit", "controls"]).to_pylist(),
+        topk=tables.read(place / "topk.parquet", schemas.TOPK, ["unit", "controls"]).to_pylist(),
         pooling=how.pooling_of_views,
         settings=how.stopping,
         most=settings.images,
     )
-    tables.write(place / "drawn.parquet", counted, tables.DRAWN)
-    tables.write(path, drawn, tables.IMAGES, row_group_size=how.stopping.first)
+    tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
+    tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
     return counted

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.interventions import logits_of, silenced
 from dnd.judging import AuditSettings
@@ -217,7 +217,7 @@ def run(
             units = [row["unit"] for row in described if matches(row["label"], query)]
         if not len(units):
             log.warning("audits.%s: no label matches %r, nothing is silenced", audit, query)
-            return tables.AUDITS.empty_table()
+            return schemas.AUDITS.empty_table()
         idle = {row["unit"] for row in described if row["abstained"] in IDLE}
         known = known_classes(target, settings.classes)
         labels = _labels(shards)
@@ -245,7 +245,7 @@ def run(
             }
             found += [place | row for row in rows(before, Outcome.of(logits[draw + 1], truth), truth, classes)]
         log.info("audits.%s: %d units silenced: %s", audit, len(units), silent[0])
-        return tables.table(found, tables.AUDITS)
+        return tables.table(found, schemas.AUDITS)
 
 
 @contextmanager
@@ -261,7 +261,7 @@ def _naming(audit: str) -> Iterator[None]:
 
 def _labels(shards: Sequence[Path]) -> dict[str, str]:
     """Image id -> label, of the images that have one."""
-    pairs = tables.read(shards, tables.PROBE, ["image_id", "label"]).to_pylist()
+    pairs = tables.read(shards, schemas.PROBE, ["image_id", "label"]).to_pylist()
     found = {row["image_id"]: row["label"] for row in pairs if row["label"] is not None}
     if found and len(found) < len(pairs):
         log.warning("%d of %d images have no label and are left out", len(pairs) - len(found), len(pairs))

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from dnd import tables, verdict
+from dnd import schemas, tables, verdict
 from dnd.atomic import replaced
 from dnd.evaluation import EXACT, agreement
 from dnd.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
@@ -180,11 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--answers: {error}")
     found: list[Case] = []
     for path in sorted(chosen.results.glob(f"{chosen.rows}/*/descriptions.parquet")):
-        first = tables.read(path, tables.DESCRIPTIONS, ["model", "layer"]).slice(0, 1).to_pylist()
+        first = tables.read(path, schemas.DESCRIPTIONS, ["model", "layer"]).slice(0, 1).to_pylist()
         answers = known.get(first[0]["model"], {}).get(first[0]["layer"], {}) if first else {}
         files = sorted((path.parent / "scores").glob("*.parquet"))
         if answers and files:
-            rows = tables.read(files, tables.SCORES).drop_columns(["activations"]).to_pylist()
+            rows = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
             found += cases(first[0]["model"], path.parent.parent.name, first[0]["layer"], rows, answers)
     if not found:
         print(f"{chosen.results}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)

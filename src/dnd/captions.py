@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
 from dnd.settings import CaptionSettings
@@ -60,7 +60,7 @@ def run(
 
     texts = _written(captioner, keys, view, store)
     rows = [{"image_id": name, "box": box, "caption": text} for (name, box), text in zip(views, texts, strict=True)]
-    return tables.table(rows, tables.CAPTIONS)
+    return tables.table(rows, schemas.CAPTIONS)
 
 
 def of_files(captioner: Captioner, files: Sequence[bytes], settings: CaptionSettings, store: Store) -> list[str]:

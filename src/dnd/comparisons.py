@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.known_answers import CONCEPT_KINDS
 from dnd.metrics.baselines import BASELINES
 from dnd.metrics.statistics import Comparison, compare, holm
@@ -35,7 +35,7 @@ def run(evaluation: pa.Table, models: Mapping[str, str], probes: Mapping[str, st
     for (layer, metric), part in units.groupby(["layer", "metric"], sort=True):
         for kind, own in _kinds(part):
             rows += _pairs(own, {"layer": layer, "kind": kind, "metric": metric})
-    return tables.table(rows, tables.COMPARISONS)
+    return tables.table(rows, schemas.COMPARISONS)
 
 
 def _kinds(part: pd.DataFrame) -> Sequence[tuple[str | None, pd.DataFrame]]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dnd import compat_answers, pictures, tables
+from dnd import compat_answers, pictures, schemas, tables
 from dnd.answers import alternatives, fault, length_fault, tidy, without_thoughts
 from dnd.backends.chat import Answer, Message, Request, no_pictures
 from dnd.candidates import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
@@ -117,7 +117,7 @@ def propose(
     rows = [question.row | _judged(answer, settings) for question, answer in zip(asked, answers, strict=True)]
     rows = _with_rest(rows, units, prompts["captions"], ask, settings, embed)
     found = _merged(_candidates(rows, settings, named or {}), settings, embed)
-    return tables.table(_concept_rows(found), tables.CONCEPTS), tables.table(rows, tables.ANSWERS)
+    return tables.table(_concept_rows(found), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
 
 def _place(unit: UnitCaptions | UnitImages) -> Unit:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.atomic import replaced
 from dnd.facets import mass
 from dnd.verdict import Verdict
@@ -98,7 +98,7 @@ def run(
             sure = confidence(best_first[0], sum(one["votes"] for one in best_first))
         texts = [wording[pictures.place(one)] for one in evidence]
         rows.append(_row(facts, row, best_first, sure, evidence, texts, withheld))
-    return tables.table(rows, tables.DESCRIPTIONS)
+    return tables.table(rows, schemas.DESCRIPTIONS)
 
 
 def of_rival(facts: Mapping[str, str], units: Sequence[int], topk: pa.Table, scores: pa.Table, shown: int) -> pa.Table:
@@ -120,7 +120,7 @@ def of_rival(facts: Mapping[str, str], units: Sequence[int], topk: pa.Table, sco
             for name, value in zip(row["image_ids"][:shown], row["activations"][:shown], strict=True)
         ]
         rows.append(_row(facts, row, best_first, sure, evidence, [None] * len(evidence)))
-    return tables.table(rows, tables.DESCRIPTIONS)
+    return tables.table(rows, schemas.DESCRIPTIONS)
 
 
 def _by_unit(scores: pa.Table) -> dict[int, list[dict[str, Any]]]:
@@ -160,8 +160,8 @@ def _row(
         "confidence": confidence,
         "abstained": None if best else unit["idle"] or withheld or "no_concept",
         "score": best_first[0]["score"] if best_first else None,
-        "candidates": [{field.name: one[field.name] for field in tables.CANDIDATE} for one in best_first],
-        "exemplars": [{field.name: one[field.name] for field in tables.EXEMPLAR} for one in evidence],
+        "candidates": [{field.name: one[field.name] for field in schemas.CANDIDATE} for one in best_first],
+        "exemplars": [{field.name: one[field.name] for field in schemas.EXEMPLAR} for one in evidence],
         "captions": list(captions),
     }
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.masks import Annotation, Mask, by_image
 from dnd.preprocess import Frame, Preprocess
 from dnd.targets import Target
@@ -247,7 +247,7 @@ def _patterns(tally: Tally) -> pa.Table:
         }
         for pattern, number in tally.numbers.items()
     ]
-    return tables.table(rows, tables.PATTERNS)
+    return tables.table(rows, schemas.PATTERNS)
 
 
 def _overlaps(tally: Tally, units: Sequence[int], quantiles: Sequence[Share]) -> pa.Table:
@@ -255,4 +255,4 @@ def _overlaps(tally: Tally, units: Sequence[int], quantiles: Sequence[Share]) ->
     quantile, unit = np.divmod(row, max(1, len(units)))
     names = pa.array([str(one) for one in quantiles], pa.string()).take(pa.array(quantile))
     numbers = [np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
-    return pa.Table.from_arrays([names, *map(pa.array, numbers)], schema=tables.OVERLAPS)
+    return pa.Table.from_arrays([names, *map(pa.array, numbers)], schema=schemas.OVERLAPS)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dnd import known_answers, tables
+from dnd import known_answers, schemas, tables
 from dnd.figures import Estimate, figures
 from dnd.known_answers import CONCEPT_KINDS, Answer
 from dnd.metrics import calibration
@@ -219,19 +219,19 @@ def run(
     probable : sweep names whose confidence is meant as a probability.
     """
     others: dict[tuple[str, str], list[Row]] = {}
-    for row in tables.read(judged, tables.EVALUATION).to_pylist():
+    for row in tables.read(judged, schemas.EVALUATION).to_pylist():
         others.setdefault((row["name"], row["layer"]), []).append(row)
     known = {model: known_answers.load(path) for model, path in answers.items()}
     columns = ["model", "layer", "recipe", "unit", "label", "labels", "confidence", "abstained"]
     rows: list[Row] = []
     for name, path in descriptions:
-        described = tables.read(path, tables.DESCRIPTIONS, columns).to_pylist()
+        described = tables.read(path, schemas.DESCRIPTIONS, columns).to_pylist()
         if described:
             first = described[0]
             right = known.get(first["model"], {}).get(first["layer"], {})
             own = layer_rows(name, described, right, concepts, others.get((name, first["layer"]), ()))
             rows += own + (calibration_rows(name, described, right, own) if name in probable else [])
-    return tables.table(sorted(rows, key=_order), tables.EVALUATION)
+    return tables.table(sorted(rows, key=_order), schemas.EVALUATION)
 
 
 def summary(evaluation: pa.Table) -> str:
@@ -285,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not file.exists():
         print(f"{file} does not exist: run the workflow first", file=sys.stderr)
         return 2
-    print(summary(tables.read(file, tables.EVALUATION)))
+    print(summary(tables.read(file, schemas.EVALUATION)))
     page = folder / "report" / "index.html"
     if page.exists():
         print(f"\nbrowse every unit: {page}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dnd import evaluation, tables
+from dnd import evaluation, schemas, tables
 from dnd.config import Config
 from dnd.evaluation_docs import Results, cell, markdown
 from dnd.metrics.calibration import Reliability, reliability
@@ -25,7 +25,7 @@ def confidences(config: Config) -> pd.DataFrame:
         recipe = config.recipes[layer.recipe]
         if recipe.method == "dnd" and not recipe.oracles and config.probes[layer.probe].part is None:
             path = Path("results", config.run, layer.name, layer.slug, "descriptions.parquet")
-            found.append(tables.read(path, tables.DESCRIPTIONS, [*KEYS, "confidence"]).to_pandas())
+            found.append(tables.read(path, schemas.DESCRIPTIONS, [*KEYS, "confidence"]).to_pandas())
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "confidence"])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.config import Config
 from dnd.methods import LineRecipe
 from dnd.sweep import Layer, layers
@@ -84,14 +84,14 @@ def _rounds(config: Config, folder: Path, layer: Layer, one: Cost) -> None:
     if not isinstance(recipe, LineRecipe):
         return
     for path in sorted((folder / layer.name / layer.slug / "line").glob("*-rounds.parquet")):
-        rounds = tables.read(path, tables.LINE_ROUNDS, ["concept"])
+        rounds = tables.read(path, schemas.LINE_ROUNDS, ["concept"])
         one.questions += len(rounds)
         one.pictures += len(set(rounds["concept"].drop_null().to_pylist())) * recipe.generator.images
 
 
 def _distinct(images: Iterable[Path]) -> int:
     """How many pictures there are in tables of IMAGES that may share some."""
-    return len(set(tables.read(sorted(images), tables.IMAGES, ["key"])["key"].to_pylist()))
+    return len(set(tables.read(sorted(images), schemas.IMAGES, ["key"])["key"].to_pylist()))
 
 
 def _seconds(path: Path) -> float:

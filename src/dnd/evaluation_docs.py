@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dnd import evaluation, tables
+from dnd import evaluation, schemas, tables
 from dnd.config import Config, load
 from dnd.known_answers import CONCEPT_KINDS
 from dnd.metrics import registry
@@ -86,7 +86,7 @@ def read(config: Config) -> Results:
     """
     folder = Path("results", config.run)
     rows = {row.name: row for row in sweep_rows(config)}
-    found = tables.read(folder / "evaluation.parquet", tables.EVALUATION).to_pandas()
+    found = tables.read(folder / "evaluation.parquet", schemas.EVALUATION).to_pandas()
     found = found[found["unit"].notna()]
     found = found.assign(
         model=found["name"].map(lambda name: rows[name].model),
@@ -94,7 +94,7 @@ def read(config: Config) -> Results:
         half=found["name"].map(lambda name: config.probes[rows[name].probe].part is not None),
     )
     known = found["recipe"].map(lambda name: bool(config.recipes[name].oracles))
-    comparisons = tables.read(folder / "comparisons.parquet", tables.COMPARISONS).to_pandas()
+    comparisons = tables.read(folder / "comparisons.parquet", schemas.COMPARISONS).to_pandas()
     return Results(config, found[~known], comparisons, found[known & (found["method"] == found["recipe"])])
 
 
@@ -363,7 +363,7 @@ def audits_table(config: Config, folder: Path) -> str:
     for name, audit in config.audits.items():
         place = Path("results", config.run, "audits", name)
         shutil.copyfile(place.with_suffix(".svg"), folder / f"audit-{name}.svg")
-        found = tables.read(place.with_suffix(".parquet"), tables.AUDITS).to_pylist()
+        found = tables.read(place.with_suffix(".parquet"), schemas.AUDITS).to_pylist()
         for row in (one for one in found if one["class"] is None):
             who = f"`{audit.query or audit.units}`" if row["control"] is None else f"random units {row['control'] + 1}"
             change = f"{row['accuracy_change']:+.3f} [{row['accuracy_low']:+.3f}, {row['accuracy_high']:+.3f}]"

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from dnd import compat, pictures, tables
+from dnd import compat, pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.preprocess import Box, Frame
 from dnd.stages import ExemplarSettings
@@ -167,7 +167,7 @@ def run(
             bar.update(len(pixels))
         for pixels in _chunks(shards, {view.image_id for view in found.cutouts}, settings.square, found.sizes):
             bar.update(_look_at_cutouts(target, layer, pixels, found, pooling, settings, size))
-    return tables.table(_ranked(found, settings), tables.EXEMPLARS)
+    return tables.table(_ranked(found, settings), schemas.EXEMPLARS)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dnd import tables
+from dnd import schemas, tables
 
 
 def run(described: pa.Table, scores: pa.Table) -> pa.Table:
@@ -27,7 +27,7 @@ def run(described: pa.Table, scores: pa.Table) -> pa.Table:
     for row in described.select(["unit", "label", "exemplars"]).to_pylist():
         if row["label"] is not None:
             rows += _of_unit(row, joined.get((row["unit"], row["label"])), named)
-    return tables.table(rows, tables.FACETS)
+    return tables.table(rows, schemas.FACETS)
 
 
 def mass(strengths: Sequence[float], shares: Sequence[int], part: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.backends.generator import BATCH, Generator, ImagesError
 from dnd.backends.loading import precision
 from dnd.settings import GeneratorSettings
@@ -54,7 +54,7 @@ def run(
 ) -> pa.Table:
     """Return the IMAGES table of some concepts, ``settings.images`` of each: see :func:`draw`."""
     wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
-    return tables.table(draw(generator, wanted, settings, store, order=order, section=section), tables.IMAGES)
+    return tables.table(draw(generator, wanted, settings, store, order=order, section=section), schemas.IMAGES)
 
 
 def draw(

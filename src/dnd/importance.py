@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dnd import basis as bases
-from dnd import pictures, probe, tables
+from dnd import pictures, probe, schemas, tables
 from dnd.basis import Heads
 from dnd.batches import BatchSize
 from dnd.interventions import axes, calls_of, changed, logits_of
@@ -166,9 +166,9 @@ def run(
             gaps.append((found.sum(1) - fall).abs() / fall.abs().clamp_min(1e-6))
             bar.update(len(part))
     log.info("layer %s: attributions miss the logit's fall by %.2g (median)", layer, float(torch.cat(gaps).median()))
-    return tables.table(summary(np.concatenate(parts)), tables.IMPORTANCE)
+    return tables.table(summary(np.concatenate(parts)), schemas.IMPORTANCE)
 
 
 def _constant(units: int, value: float | None, images: int, note: str) -> pa.Table:
     row = {"attribution": value, "absolute": value, "std": value, "images": images, "note": note}
-    return tables.table(({"unit": unit} | row for unit in range(units)), tables.IMPORTANCE)
+    return tables.table(({"unit": unit} | row for unit in range(units)), schemas.IMPORTANCE)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from PIL import Image
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
@@ -105,7 +105,7 @@ def drawn(files: Sequence[Path], labels: Iterable[str]) -> Iterable[tuple[str, l
     """Yield each label with its usable pictures, of IMAGES files."""
     found: dict[str, list[tuple[int, bytes]]] = {label: [] for label in labels}
     columns = ["concept", "sample", "image", "problem"]
-    for group in tables.row_groups(files, tables.IMAGES, columns, ("concept", set(found))):
+    for group in tables.row_groups(files, schemas.IMAGES, columns, ("concept", set(found))):
         for row in group.to_pylist():
             if row["problem"] is None:
                 found[row["concept"]].append((row["sample"], row["image"]))
@@ -295,7 +295,7 @@ class Encoders:
 
 def labels_of(path: str | Path) -> dict[int, str | None]:
     """Return unit -> label of a DESCRIPTIONS file."""
-    found = tables.read(path, tables.DESCRIPTIONS, ["unit", "label"])
+    found = tables.read(path, schemas.DESCRIPTIONS, ["unit", "label"])
     return dict(zip(found["unit"].to_pylist(), found["label"].to_pylist(), strict=True))
 
 
@@ -359,7 +359,7 @@ def run(
     for one, methods in zip(described, labelled, strict=True):
         if one.half is None:  # rows that saw a part of a probe are there for their stability
             rows += rows_of(judge, one, methods, [unit for unit in units if unit in one.labels], layer)
-    return tables.table(rows, tables.EVALUATION)
+    return tables.table(rows, schemas.EVALUATION)
 
 
 def renders(labels: Iterable[str], count: int) -> Iterable[tuple[str, list[Image.Image]]]:

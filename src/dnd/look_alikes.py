@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.backends.embedder import Embedder
 from dnd.metrics import contrast
 
@@ -55,9 +55,9 @@ def run(
         for rank, place in enumerate(chosen(own[row["unit"]], row["controls"], controls, found, count))
     ]
     names = sorted({row["image_id"] for row in rows})
-    images = pa.table({"image_id": pa.array(names, pa.string()), "box": pa.nulls(len(names), tables.BOX)})
+    images = pa.table({"image_id": pa.array(names, pa.string()), "box": pa.nulls(len(names), schemas.BOX)})
     captions = {row["image_id"]: row["caption"] for row in write(images).to_pylist()} if names else {}
-    return tables.table([row | {"caption": captions[row["image_id"]]} for row in rows], tables.LOOK_ALIKES)
+    return tables.table([row | {"caption": captions[row["image_id"]]} for row in rows], schemas.LOOK_ALIKES)
 
 
 def chosen(

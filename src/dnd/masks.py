@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dnd import tables
+from dnd import schemas, tables
 
 Mask = npt.NDArray[np.bool_]
 
@@ -52,7 +52,7 @@ def by_image(paths: Sequence[Path], ids: Iterable[str]) -> Iterator[list[Annotat
     ValueError
         There are annotations of other images, or in another order.
     """
-    rows = (row for group in tables.row_groups(paths, tables.ANNOTATIONS) for row in group.to_pylist())
+    rows = (row for group in tables.row_groups(paths, schemas.ANNOTATIONS) for row in group.to_pylist())
     groups = groupby(rows, key=lambda row: row["image_id"])
     following = next(groups, None)
     for name in ids:

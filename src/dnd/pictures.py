@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from dnd import tables
+from dnd import schemas, tables
 
 Box = tuple[int, ...]
 """x0, y0, x1, y1 as a table holds them."""
@@ -86,7 +86,7 @@ def rows(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of probe shards, all or only some image ids, in order of image id, as they are read."""
     only = None if wanted is None else ("image_id", wanted)
-    for group in tables.row_groups(shards, tables.PROBE, columns, only):
+    for group in tables.row_groups(shards, schemas.PROBE, columns, only):
         yield from group.to_pylist()
 
 

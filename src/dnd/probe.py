@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.probe_entries import Entry, Refused, Source, why
 from dnd.subjects import ProbeSettings
 
@@ -67,8 +67,8 @@ def listing(name: str, probes: Mapping[str, ProbeSettings], sources: Sequence[So
         first = "".join(f"; {one.image_id}: {one.reason}" for one in refused[:1])
         raise ValueError(f"probes.{name}: none of {len(refused)} images can be read{first}")
     log.info("%d images listed, %d left out", len(entries), len(refused))
-    columns = zip(zip(*entries, strict=True), tables.LISTING.types, strict=True)
-    return pa.Table.from_arrays([pa.array(*one) for one in columns], schema=tables.LISTING), _table(refused)
+    columns = zip(zip(*entries, strict=True), schemas.LISTING.types, strict=True)
+    return pa.Table.from_arrays([pa.array(*one) for one in columns], schema=schemas.LISTING), _table(refused)
 
 
 def selected(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
@@ -149,7 +149,7 @@ def _named(source: Source) -> tuple[list[Entry], list[Refused]]:
 
 def part(path: str | Path, shard: int, shards: int) -> list[Entry]:
     """Return one of several nearly equal parts of a LISTING."""
-    found = tables.read(path, tables.LISTING)
+    found = tables.read(path, schemas.LISTING)
     first, end = (i * len(found) // shards for i in (shard, shard + 1))
     return [Entry(**row) for row in found.slice(first, end - first).to_pylist()]
 
@@ -166,10 +166,10 @@ def pack(entries: Sequence[Entry], read: Readers, write: Callable[[pa.Table], No
     for row in _rows(entries, read, refused):
         group.append(row)
         if len(group) == GROUP_IMAGES or sum(len(one["image"]) for one in group) >= GROUP_BYTES:
-            write(tables.table(group, tables.PROBE))
+            write(tables.table(group, schemas.PROBE))
             group = []
     if group:
-        write(tables.table(group, tables.PROBE))
+        write(tables.table(group, schemas.PROBE))
     log.info("%d images packed, %d rejected", len(entries) - len(refused), len(refused))
     return _table(refused)
 
@@ -195,7 +195,7 @@ def _rows(entries: Sequence[Entry], read: Readers, refused: list[Refused]) -> It
 
 def rejected(parts: Sequence[str | Path]) -> pa.Table:
     """Join tables of rejected images, in order of image id."""
-    return tables.read(parts, tables.REJECTED).sort_by([("image_id", "ascending"), ("reason", "ascending")])
+    return tables.read(parts, schemas.REJECTED).sort_by([("image_id", "ascending"), ("reason", "ascending")])
 
 
 def origin(job: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def require_images(name: str, shards: Sequence[str | Path], refused: pa.Table) -
 
 
 def _table(refused: Iterable[Refused]) -> pa.Table:
-    return tables.table((one._asdict() for one in refused), tables.REJECTED)
+    return tables.table((one._asdict() for one in refused), schemas.REJECTED)
 
 
 def _hash(text: str) -> bytes:
@@ -233,5 +233,5 @@ def _hash(text: str) -> bytes:
 
 def controls(shards: Sequence[Path], count: int) -> list[str]:
     """Return the ids of a fixed random sample of the probe: the images whose ids have the smallest hashes, sorted."""
-    ids = tables.read(list(shards), tables.PROBE, ["image_id"])["image_id"].to_pylist()
+    ids = tables.read(list(shards), schemas.PROBE, ["image_id"])["image_id"].to_pylist()
     return sorted(sorted(ids, key=_hash)[:count])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from dnd import evidence, pictures, probe, tables
+from dnd import evidence, pictures, probe, schemas, tables
 from dnd.backends.embedder import Embedder
 from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
@@ -50,7 +50,7 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
     shown : unit -> ids of its exemplars.
     """
     own = pc.field("unit").isin(sorted(shown))
-    rows = tables.read(topk, tables.TOPK, ["unit", "image_ids", "activations", "controls"], own).to_pylist()
+    rows = tables.read(topk, schemas.TOPK, ["unit", "image_ids", "activations", "controls"], own).to_pylist()
     controls = probe.controls(shards, max((len(row["controls"]) for row in rows), default=0))
     excited: dict[int, dict[str, float]] = {}
     for row in rows:

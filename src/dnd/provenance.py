@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 import dnd
-from dnd import tables
+from dnd import schemas, tables
 from dnd.atomic import replaced
 from dnd.config import Config
 from dnd.redaction import LEFT_OUT, known_secrets, without_secrets
@@ -155,7 +155,7 @@ def newest_models(origins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def probe_digest(shards: Sequence[Path]) -> dict[str, Any]:
     """Return how many ``images`` a probe has and a ``digest``, the same whatever their names, order and shards."""
-    digests = sorted(tables.read(shards, tables.PROBE, ["digest"])["digest"].to_pylist())
+    digests = sorted(tables.read(shards, schemas.PROBE, ["digest"])["digest"].to_pylist())
     return {"images": len(digests), "digest": hashlib.sha256("\n".join(digests).encode()).hexdigest()}
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.backends.chat import Request
 from dnd.prompts import Prompt, read_prompt, refinement_messages
 from dnd.reading import CONCEPTS
@@ -237,7 +237,7 @@ def joined(concepts: pa.Table, further: Iterable[Mapping[str, Any]]) -> pa.Table
         rows.append(row)
         if number + 1 == len(first) or _unit(first[number + 1]) != _unit(row):
             rows += added.get(_unit(row), [])
-    return tables.table(rows, tables.CONCEPTS)
+    return tables.table(rows, schemas.CONCEPTS)
 
 
 def _unit(row: Mapping[str, Any]) -> tuple[str, str, int]:

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from dnd import known_answers, pictures, tables
+from dnd import known_answers, pictures, schemas, tables
 from dnd.atomic import replaced
 from dnd.figures import Figure, figures
 from dnd.known_answers import Answer
@@ -241,7 +241,7 @@ def build(
     evaluation : EVALUATION file of the run.
     known : model -> file of known answers.
     """
-    table = tables.read(evaluation, tables.EVALUATION) if evaluation is not None else None
+    table = tables.read(evaluation, schemas.EVALUATION) if evaluation is not None else None
     answers = {model: known_answers.load(path) for model, path in known.items()}
     verdicts = _verdicts(table)
     page = render(run, [_layer(one, answers, verdicts) for one in layers], table)
@@ -268,20 +268,20 @@ def _layer(
     answers: Mapping[str, Mapping[str, Mapping[int, Answer]]],
     verdicts: Mapping[tuple[str, str, str, int], bool],
 ) -> LayerReport:
-    described = tables.read(place["descriptions"], tables.DESCRIPTIONS).to_pylist()
+    described = tables.read(place["descriptions"], schemas.DESCRIPTIONS).to_pylist()
     shown: dict[int, list[Mapping[str, Any]]] = {}
-    for row in tables.read(place["exemplars"], tables.EXEMPLARS).to_pylist():
+    for row in tables.read(place["exemplars"], schemas.EXEMPLARS).to_pylist():
         shown.setdefault(row["unit"], []).append(row)
-    scores = {(row["unit"], row["concept"]): row for row in tables.read(place["scores"], tables.SCORES).to_pylist()}
+    scores = {(row["unit"], row["concept"]): row for row in tables.read(place["scores"], schemas.SCORES).to_pylist()}
     wanted = {one["image_id"] for row in described for one in row["exemplars"]}
     thumbnails = _Pictures(place["probe"], wanted)
     drawn = _drawn(place["images"], {one["concept"] for row in described for one in row["candidates"]})
     facts = {key: described[0][key] if described else "" for key in ("model", "probe", "recipe")}
     known = answers.get(facts["model"], {}).get(place["layer"], {})
     facets: dict[int, list[tuple[str, float]]] = {}
-    for row in tables.read(place["facets"], tables.FACETS, ["unit", "label", "share"]).to_pylist():
+    for row in tables.read(place["facets"], schemas.FACETS, ["unit", "label", "share"]).to_pylist():
         facets.setdefault(row["unit"], []).append((row["label"], row["share"]))
-    weights = tables.read(place["importance"], tables.IMPORTANCE, ["unit", "absolute"])
+    weights = tables.read(place["importance"], schemas.IMPORTANCE, ["unit", "absolute"])
     matter = dict(zip(weights["unit"].to_pylist(), weights["absolute"].to_pylist(), strict=True))
     units = []
     for row in described:
@@ -338,7 +338,7 @@ def _exemplars(
 def _drawn(files: Sequence[Path], concepts: set[str]) -> dict[str, list[bytes]]:
     """Concept -> thumbnails of its usable images, which the scores' activations belong to, in order of sample."""
     chosen = pc.field("concept").isin(pa.array(sorted(concepts), pa.string())) & pc.field("problem").is_null()
-    rows = tables.read(files, tables.IMAGES, ["concept", "sample", "image"], chosen).to_pylist()
+    rows = tables.read(files, schemas.IMAGES, ["concept", "sample", "image"], chosen).to_pylist()
     distinct = {(row["concept"], row["sample"]): row["image"] for row in rows}  # unit shards may share some
     found: dict[str, list[bytes]] = {}
     for concept, sample in sorted(distinct):

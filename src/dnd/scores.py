@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from PIL import Image
 from tqdm import tqdm
 
-from dnd import compat, pictures, probed, tables
+from dnd import compat, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.batches import BatchSize
@@ -75,7 +75,7 @@ def by_votes(concepts: Sequence[Mapping[str, Any]]) -> pa.Table:
         | {"votes": row["votes"], "score": row["votes"] / (answers[row["unit"]] or 1), **unknown}
         for row in sorted(concepts, key=lambda row: (row["unit"], row["candidate"]))
     ]
-    return tables.table(rows, tables.SCORES)
+    return tables.table(rows, schemas.SCORES)
 
 
 def run(
@@ -114,7 +114,7 @@ def run(
     control = {
         row["unit"]: _finite(np.array(row["controls"], np.float32))
         for row in tables.read(
-            topk, tables.TOPK, ["unit", "controls"], pc.field("unit").isin(sorted(by_unit))
+            topk, schemas.TOPK, ["unit", "controls"], pc.field("unit").isin(sorted(by_unit))
         ).to_pylist()
     }
     first: dict[int, dict[str, int]] = {}
@@ -173,7 +173,7 @@ def run(
         totals = _totals(components, shares, activations, weights)
         unasked = dict.fromkeys(PROBED)
         rows += [{**row, "score": total, **unasked} for row, total in zip(known, totals, strict=True)]
-    return tables.table(rows, tables.SCORES)
+    return tables.table(rows, schemas.SCORES)
 
 
 def _totals(
@@ -238,7 +238,7 @@ def _drawn(
     users: dict[str, list[int]] = {}
     for row in concepts:
         users.setdefault(row["concept"], []).append(row["unit"])
-    groups = tables.row_groups(files, tables.IMAGES, IMAGE_COLUMNS, ("concept", set(users)))
+    groups = tables.row_groups(files, schemas.IMAGES, IMAGE_COLUMNS, ("concept", set(users)))
     rows = (row for group in groups for row in group.to_pylist())
     absent, found, size = set(users), {}, BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}

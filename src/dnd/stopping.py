@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from dnd import reading, tables
+from dnd import reading, schemas, tables
 from dnd.batches import BatchSize
 from dnd.stages import StoppingSettings
 from dnd.targets import Target
@@ -262,7 +262,7 @@ def run(
         for one in asked
         for concept, count in sorted(one.drawn.items())
     ]
-    return tables.table(images, tables.IMAGES), tables.table(drawn, tables.DRAWN)
+    return tables.table(images, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)
 
 
 def asked_for(drawn: pa.Table) -> dict[tuple[int, str], int]:

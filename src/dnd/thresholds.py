@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd import pictures, tables
+from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.targets import Reading, Target, fixed_batches
 
@@ -190,7 +190,7 @@ def limits(maps: Maps, share: Share) -> Tensor:
     enough = max(1, int(MOST_VALUES / (len(maps.units) * maps.positions * part)))
     if enough < images:
         log.info("thresholds of %s from %d of %d images", maps.layer, enough, images)
-        ids = tables.read(list(maps.shards), tables.PROBE, ["image_id"])["image_id"].to_pylist()
+        ids = tables.read(list(maps.shards), schemas.PROBE, ["image_id"])["image_id"].to_pylist()
         images, wanted = enough, set(sorted(ids, key=lambda one: hashlib.sha256(one.encode()).digest())[:enough])
     largest = Largest(math.floor(part * images * maps.positions) + 1)
     with tqdm(total=images, desc="thresholds", unit="image", mininterval=5) as bar:

@@ -13,7 +13,7 @@ from cluster import GPUS
 from conftest import small
 from workspace import ROOT
 
-from dnd import tables
+from dnd import schemas, tables
 
 GPU_RULES = {"activations", "exemplars", "captions", "concepts", "images", "scores"}
 CPU_RULES = {
@@ -224,7 +224,7 @@ def test_a_full_disk_and_a_read_only_store(tmp_path, run_on, reference):
         run.finish()
         (captions,) = run.workspace.results.glob("classes/fc/captions/*.parquet")
         expected = reference.results / captions.relative_to(run.workspace.results)
-        assert tables.read(captions, tables.CAPTIONS).equals(tables.read(expected, tables.CAPTIONS))
+        assert tables.read(captions, schemas.CAPTIONS).equals(tables.read(expected, schemas.CAPTIONS))
         assert "Read-only file system" in next(run.workspace.results.glob("logs/captions/*.log")).read_text()
     finally:
         for name in ("results", "store"):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
 from dnd.targets import Target
@@ -59,5 +59,5 @@ def write_probe(path, images):
         }
         for name, data in sorted(images.items())
     ]
-    tables.write(path, tables.table(rows, tables.PROBE), tables.PROBE)
+    tables.write(path, tables.table(rows, schemas.PROBE), schemas.PROBE)
     return path

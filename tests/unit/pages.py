@@ -9,7 +9,7 @@ import numpy as np
 from handmade import UNPROBED
 from PIL import Image
 
-from dnd import evaluation, tables
+from dnd import evaluation, schemas, tables
 from dnd.shapeworld import render, world
 from dnd.shapeworld.grammar import parse, phrase
 
@@ -95,7 +95,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
         }
         for name, (_, image, _) in zip(names, drawn, strict=True)
     ]
-    tables.write(folder / "probe.parquet", tables.table(rows, tables.PROBE), tables.PROBE)
+    tables.write(folder / "probe.parquet", tables.table(rows, schemas.PROBE), schemas.PROBE)
     concepts = {text for units in layers.values() for _, _, texts in units for text in texts}
     images = []
     for concept in sorted(concepts):
@@ -114,7 +114,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                     "image": png(image),
                 }
             )
-    tables.write(folder / "images.parquet", tables.table(images, tables.IMAGES), tables.IMAGES)
+    tables.write(folder / "images.parquet", tables.table(images, schemas.IMAGES), schemas.IMAGES)
     places, known, paths = [], {}, []
     for (name, layer), units in layers.items():
         described, shown, scores, facets = [], [], [], []
@@ -194,10 +194,10 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
             )
         own = folder / name
         parts = (
-            ("descriptions", described, tables.DESCRIPTIONS),
-            ("exemplars", shown, tables.EXEMPLARS),
-            ("scores", scores, tables.SCORES),
-            ("facets", facets, tables.FACETS),
+            ("descriptions", described, schemas.DESCRIPTIONS),
+            ("exemplars", shown, schemas.EXEMPLARS),
+            ("scores", scores, schemas.SCORES),
+            ("facets", facets, schemas.FACETS),
         )
         for part, content, schema in parts:
             tables.write(own / f"{part}.parquet", tables.table(content, schema), schema)
@@ -210,5 +210,5 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
     (folder / "units.json").write_text(json.dumps(known))
     answers = {"conceptnet": folder / "units.json"}
     measured = folder / "evaluation.parquet"
-    tables.write(measured, evaluation.run(paths, answers), tables.EVALUATION)
+    tables.write(measured, evaluation.run(paths, answers), schemas.EVALUATION)
     return places, measured, answers

@@ -1,6 +1,6 @@
 """A probe from its settings to its images, as the workflow's scripts take it."""
 
-from dnd import probe, probe_sources, tables
+from dnd import probe, probe_sources, schemas, tables
 from dnd.subjects import ProbeSettings
 
 
@@ -14,8 +14,8 @@ def listed(name="photos", renders=(), **probes):
     """Rows of the listing, and image id -> why it is left out."""
     settings, sources = opened(name, renders, **probes)
     listing, rejected = probe.listing(name, settings, sources)
-    assert listing.schema.equals(tables.LISTING)
-    assert rejected.schema.equals(tables.REJECTED)
+    assert listing.schema.equals(schemas.LISTING)
+    assert rejected.schema.equals(schemas.REJECTED)
     return listing.to_pylist(), reasons(rejected)
 
 
@@ -23,17 +23,17 @@ def packed(folder, name="photos", renders=(), shards=1, **probes):
     """Rows of all shards, and image id -> why it is left out."""
     settings, sources = opened(name, renders, **probes)
     listing, rejected = probe.listing(name, settings, sources)
-    tables.write(folder / "listing.parquet", listing, tables.LISTING)
-    tables.write(folder / "unlisted.parquet", rejected, tables.REJECTED)
+    tables.write(folder / "listing.parquet", listing, schemas.LISTING)
+    tables.write(folder / "unlisted.parquet", rejected, schemas.REJECTED)
     images, refused = [], [folder / "unlisted.parquet"]
     for shard in range(shards):
         _, sources = opened(name, renders, **probes)  # a job for each
         entries = probe.part(folder / "listing.parquet", shard, shards)
         images.append(folder / f"{shards}-{shard}.parquet")
         refused.append(folder / f"rejected-{shard}.parquet")
-        with tables.writing(images[-1], tables.PROBE) as write:
-            tables.write(refused[-1], probe.pack(entries, probe.readers(sources), write), tables.REJECTED)
-    return tables.read(images, tables.PROBE).to_pylist(), reasons(probe.rejected(refused))
+        with tables.writing(images[-1], schemas.PROBE) as write:
+            tables.write(refused[-1], probe.pack(entries, probe.readers(sources), write), schemas.REJECTED)
+    return tables.read(images, schemas.PROBE).to_pylist(), reasons(probe.rejected(refused))
 
 
 def reasons(rejected):

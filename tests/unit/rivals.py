@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dnd import activations, pictures, probe, tables
+from dnd import activations, pictures, probe, schemas, tables
 
 KEPT = 30
 SIDE = 8
@@ -31,11 +31,11 @@ def layer(folder, values, colours=None, controls=None):
     shards = [folder / "probe-0.parquet", folder / "probe-1.parquet"]
     half = len(rows) // 2
     for path, part in zip(shards, (rows[:half], rows[half:]), strict=True):
-        tables.write(path, tables.table(part, tables.PROBE), tables.PROBE)
+        tables.write(path, tables.table(part, schemas.PROBE), schemas.PROBE)
     kept = probe.controls(shards, controls or len(rows))
     places = [names.index(name) for name in kept]
     units = [_topk(unit, column, names, places) for unit, column in enumerate(values.T)]
-    tables.write(folder / "topk.parquet", tables.table(units, tables.TOPK), tables.TOPK)
+    tables.write(folder / "topk.parquet", tables.table(units, schemas.TOPK), schemas.TOPK)
     return {"topk": folder / "topk.parquet", "shards": shards}
 
 
@@ -72,4 +72,4 @@ def images(made):
 
 def matrix(made):
     """The activations [images, units] as a test gave them, in order of the images' names."""
-    return np.stack(tables.read(made["topk"], tables.TOPK, ["controls"])["controls"].to_numpy()).T
+    return np.stack(tables.read(made["topk"], schemas.TOPK, ["controls"])["controls"].to_numpy()).T

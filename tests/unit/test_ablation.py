@@ -8,7 +8,7 @@ import pytest
 import yaml
 from spoilt import write_good
 
-from dnd import ablation, ablation_docs, tables
+from dnd import ablation, ablation_docs, schemas, tables
 from dnd.config import ConfigError, load
 from dnd.evaluation_costs import Cost
 from dnd.sweep import layers
@@ -232,7 +232,7 @@ def test_the_document_is_written_from_the_tables_of_a_run(written, tmp_path):
         for recipe, right in (("dnd", 3), ("a", 1))
         for unit, kind in enumerate(["single"] * 16 + ["polysemantic"] * 4)
     ]
-    tables.write("results/demo/evaluation.parquet", tables.table(rows, tables.EVALUATION), tables.EVALUATION)
+    tables.write("results/demo/evaluation.parquet", tables.table(rows, schemas.EVALUATION), schemas.EVALUATION)
     assert ablation_docs.main(["results/demo/config.yaml", "ablations.tsv", "docs"]) == 0
     text = Path("docs/ablation.md").read_text()
     assert "- hurts: `a` (-0.50)" in text

@@ -8,7 +8,7 @@ from handmade import Channels, TinyTarget, plain, png, write_probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnd import activations, tables
+from dnd import activations, schemas, tables
 from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
@@ -31,8 +31,7 @@ def merged(tmp_path, files, controls, slug, k=3, batch=4, target=None):
     parts = ([], [], [])
     for file in files:
         results = activations.run(target or TinyTarget(8), layers, file, controls, pooling="mean", k=k, batch=batch)
-        schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
-        for i, (result, schema) in enumerate(zip(results, schemas, strict=True)):
+        for i, (result, schema) in enumerate(zip(results, schemas.PARTS, strict=True)):
             path = tmp_path / f"{file.stem}-{i}-{batch}.parquet"
             tables.write(path, result, schema)
             parts[i].append(path)

@@ -7,7 +7,7 @@ import pytest
 from handmade import png, write_probe
 from PIL import Image
 
-from dnd import annotations, masks, tables
+from dnd import annotations, masks, schemas, tables
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.world import GROUPS
 from dnd.subjects import AnnotationSettings, ProbeSettings
@@ -18,10 +18,10 @@ GREY = png(np.full((4, 6, 3), 90))
 def annotated(tmp_path, probes, images, labels=None, name="p"):
     shard = write_probe(tmp_path / "shard.parquet", images)
     if labels:
-        rows = [{**row, "label": labels.get(row["image_id"])} for row in tables.read(shard, tables.PROBE).to_pylist()]
-        tables.write(shard, tables.table(rows, tables.PROBE), tables.PROBE)
+        rows = [{**row, "label": labels.get(row["image_id"])} for row in tables.read(shard, schemas.PROBE).to_pylist()]
+        tables.write(shard, tables.table(rows, schemas.PROBE), schemas.PROBE)
     path = tmp_path / "annotations.parquet"
-    with tables.writing(path, tables.ANNOTATIONS) as write:
+    with tables.writing(path, schemas.ANNOTATIONS) as write:
         for part in annotations.run(name, probes, shard):
             write(part)
     found = masks.by_image([path], sorted(images))
@@ -149,7 +149,7 @@ def test_annotations_of_other_images_are_an_error(tmp_path):
     shard = write_probe(tmp_path / "shard.parquet", {"000000.png": png(draw(9, 0)[1])})
     path = tmp_path / "annotations.parquet"
     rows = annotations.run("p", {"p": ProbeSettings(source="shapeworld", seed=9)}, shard)
-    tables.write(path, next(rows), tables.ANNOTATIONS)
+    tables.write(path, next(rows), schemas.ANNOTATIONS)
     with pytest.raises(ValueError, match=r"annotations.parquet: image '000000.png' is not in the probe"):
         list(masks.by_image([path], ["000001.png"]))
 

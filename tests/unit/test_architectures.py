@@ -15,7 +15,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
-from dnd import activations, exemplars, inventory, tables
+from dnd import activations, exemplars, inventory, schemas, tables
 from dnd.outputs import TargetError
 from dnd.stages import ExemplarSettings
 from dnd.subjects import BasisSettings
@@ -144,7 +144,7 @@ def test_from_inventory_to_exemplars(name, probe, tmp_path):
 def passed(target, layer, probe, folder, pooling):
     results = activations.run(target, {"slug": layer}, probe, [f"{i}.png" for i in range(7)], pooling=pooling, k=3)
     paths = []
-    for result, schema in zip(results, (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART), strict=True):
+    for result, schema in zip(results, schemas.PARTS, strict=True):
         paths.append(folder / f"{pooling}-{len(paths)}.parquet")
         tables.write(paths[-1], result, schema)
     return pa.concat_tables(activations.merge(*([path] for path in paths), slug="slug", k=3)).to_pylist()

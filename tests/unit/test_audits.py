@@ -11,7 +11,7 @@ from handmade import plain, png, write_probe
 from tiny_models import one_thread  # noqa: F401
 from torch import nn
 
-from dnd import audit_chart, audits, tables
+from dnd import audit_chart, audits, schemas, tables
 from dnd.audits import Outcome
 from dnd.interventions import silenced, with_tensor, without_directions
 from dnd.judging import AuditSettings
@@ -49,18 +49,18 @@ def probe(tmp_path):
         for i in range(2)
     }
     path = write_probe(tmp_path / "probe.parquet", images)
-    rows = tables.read(path, tables.PROBE)
+    rows = tables.read(path, schemas.PROBE)
     labels = pa.array([name.split("-")[0] for name in rows["image_id"].to_pylist()], pa.string())
-    tables.write(path, rows.set_column(rows.schema.get_field_index("label"), "label", labels), tables.PROBE)
+    tables.write(path, rows.set_column(rows.schema.get_field_index("label"), "label", labels), schemas.PROBE)
     return path
 
 
 def described(*labels):
-    blank = {name: None for name in tables.DESCRIPTIONS.names} | {"model": "m", "layer": "colour"}
+    blank = {name: None for name in schemas.DESCRIPTIONS.names} | {"model": "m", "layer": "colour"}
     rows = [
         blank | {"unit": i, "label": label, "abstained": None if label else "dead"} for i, label in enumerate(labels)
     ]
-    return tables.table(rows, tables.DESCRIPTIONS)
+    return tables.table(rows, schemas.DESCRIPTIONS)
 
 
 LABELS = described("Red things", "green leaves", "the blue sky", None, None)
@@ -258,8 +258,8 @@ def test_the_chart_shows_each_class_and_escapes_its_name(probe):
     rows = run(probe)
     for row in rows:
         row["class"] = "<script>&" if row["class"] == "blue" else row["class"]
-    drawn = audit_chart.draw("a <b>", tables.table(rows, tables.AUDITS))
+    drawn = audit_chart.draw("a <b>", tables.table(rows, schemas.AUDITS))
     assert xml.dom.minidom.parseString(drawn).documentElement.tagName == "svg"
     assert "<script>" not in drawn and "&lt;script&gt;&amp;" in drawn
     assert "1 unit silenced" in drawn and "red: -100 % (-100 % to -100 %), 2 to 0 of 2 images right" in drawn
-    assert "no unit" in audit_chart.draw("a", tables.AUDITS.empty_table())
+    assert "no unit" in audit_chart.draw("a", schemas.AUDITS.empty_table())

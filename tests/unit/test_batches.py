@@ -11,7 +11,7 @@ import torch
 from handmade import Channels, TinyTarget, png, write_probe
 from PIL import Image
 
-from dnd import activations, captions, exemplars, images, scores, tables
+from dnd import activations, captions, exemplars, images, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
@@ -139,8 +139,7 @@ def topk(target, probe, folder):
     folder.mkdir()
     controls = ["01.png", "05.png", "09.png"]
     parts = activations.run(target, {"colour": "colour", "total": "total"}, probe, controls, pooling="mean", k=8)
-    schemas = (tables.TOPK_PART, tables.STATISTICS_PART, tables.CONTROLS_PART)
-    for name, part, schema in zip("tsc", parts, schemas, strict=True):
+    for name, part, schema in zip("tsc", parts, schemas.PARTS, strict=True):
         tables.write(folder / name, part, schema)
     return pa.concat_tables(activations.merge(*([folder / name] for name in "tsc"), slug="colour", k=8))
 
@@ -172,7 +171,7 @@ def test_captions(probe, tmp_path):
         | {"heatmap_box": None}
         for i in range(9)
     ]
-    shown = tables.table(rows, tables.EXEMPLARS)
+    shown = tables.table(rows, schemas.EXEMPLARS)
     captioner = TransformersCaptioner(settings)
     expected = captions.run(captioner, shown, [probe], settings, Store(tmp_path / "a"))
     captioner.model.generate = small = Limited(captioner.model.generate, lambda **named: len(named["pixel_values"]))
@@ -218,8 +217,8 @@ def test_scores(probe, tmp_path):
         for unit in (0, 2)
         for i in range(8)
     ]
-    tables.write(tmp_path / "topk.parquet", topk(target, probe, tmp_path / "parts"), tables.TOPK)
-    tables.write(tmp_path / "images.parquet", tables.table(drawn, tables.IMAGES), tables.IMAGES)
+    tables.write(tmp_path / "topk.parquet", topk(target, probe, tmp_path / "parts"), schemas.TOPK)
+    tables.write(tmp_path / "images.parquet", tables.table(drawn, schemas.IMAGES), schemas.IMAGES)
     embedder = TransformersEmbedder(EmbedderSettings(model=str(MODELS / "embedder")))
 
     def run(target):
@@ -229,7 +228,7 @@ def test_scores(probe, tmp_path):
             embedder,
             concepts=concepts,
             images=[tmp_path / "images.parquet"],
-            exemplars=tables.table(shown, tables.EXEMPLARS),
+            exemplars=tables.table(shown, schemas.EXEMPLARS),
             topk=tmp_path / "topk.parquet",
             probe_shards=[probe],
             pooling="mean",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade import UNPROBED
 
-from dnd import calibration, tables, verdict
+from dnd import calibration, schemas, tables, verdict
 from dnd.calibration import Case, cases, fit, held_out, logistic, report
 from dnd.known_answers import Answer
 from dnd.verdict import COMPONENTS
@@ -18,7 +18,7 @@ NOTHING = Answer(2, "random", (), "")
 
 def score(unit, concept, votes, parts=None, **components):
     """A row of SCORES without the images' activations."""
-    row = {name: None for name in tables.SCORES.names if name != "activations"} | UNPROBED
+    row = {name: None for name in schemas.SCORES.names if name != "activations"} | UNPROBED
     row |= {"unit": unit, "candidate": 0, "concept": concept, "source": "captions", "votes": votes, "score": 0.0}
     given = dict.fromkeys(("auc", "image_similarity", "fit", "gap", "hard", "agreement"), 0.5)
     return row | given | components | {"parts": parts, "shares": None}
@@ -156,9 +156,9 @@ def results(tmp_path):
     """A run of one row over two networks, and known answers of both."""
     for network in ("one", "two"):
         folder = tmp_path / f"run/{network}-dnd/layer"
-        described = dict.fromkeys(tables.DESCRIPTIONS.names) | {"model": network, "layer": "fc", "unit": 0}
+        described = dict.fromkeys(schemas.DESCRIPTIONS.names) | {"model": network, "layer": "fc", "unit": 0}
         tables.write(
-            folder / "descriptions.parquet", tables.table([described], tables.DESCRIPTIONS), tables.DESCRIPTIONS
+            folder / "descriptions.parquet", tables.table([described], schemas.DESCRIPTIONS), schemas.DESCRIPTIONS
         )
         rows = [
             score(0, "red objects", 3, fit=0.8, gap=0.5) | {"activations": None},
@@ -166,7 +166,7 @@ def results(tmp_path):
             score(2, "snow", 1, fit=0.1, gap=0.1) | {"activations": None},
         ]
         for number, part in enumerate((rows[:2], rows[2:])):
-            tables.write(folder / f"scores/{number}.parquet", tables.table(part, tables.SCORES), tables.SCORES)
+            tables.write(folder / f"scores/{number}.parquet", tables.table(part, schemas.SCORES), schemas.SCORES)
     answers = {"fc": [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": ""} for one in (RED, NOTHING)]}
     (tmp_path / "answers.json").write_text(json.dumps(answers))
     return tmp_path

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.answers import alternatives
 from dnd.backends.chat import Answer
 from dnd.candidates import Candidate, Vote, joined, merge, without_synonyms
@@ -210,9 +210,9 @@ def test_candidates_of_another_recipe_stand_where_every_answer_failed():
 
 
 def test_another_recipe_s_candidates_are_read_best_first():
-    row = dict.fromkeys(tables.DESCRIPTIONS.names) | {"unit": 4}
-    row["candidates"] = [dict.fromkeys(field.name for field in tables.CANDIDATE) | {"concept": one} for one in "zab"]
-    found = best_of("n", "s", tables.table([row, row | {"unit": 5, "candidates": []}], tables.DESCRIPTIONS))
+    row = dict.fromkeys(schemas.DESCRIPTIONS.names) | {"unit": 4}
+    row["candidates"] = [dict.fromkeys(field.name for field in schemas.CANDIDATE) | {"concept": one} for one in "zab"]
+    found = best_of("n", "s", tables.table([row, row | {"unit": 5, "candidates": []}], schemas.DESCRIPTIONS))
     assert found == {("n", "s", 4): ["z", "a", "b"], ("n", "s", 5): []}
 
 

@@ -9,7 +9,7 @@ import pytest
 from handmade import UNPROBED
 from test_descriptions import FACTS
 
-from dnd import tables
+from dnd import schemas, tables
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -25,7 +25,7 @@ for script, told in json.loads(sys.argv[1]):
 
 def topk(unit, idle=None):
     """A row of TOPK with two images."""
-    row = dict.fromkeys(tables.TOPK.names) | {"unit": unit, "idle": idle}
+    row = dict.fromkeys(schemas.TOPK.names) | {"unit": unit, "idle": idle}
     return row | {"image_ids": ["a.png", "b.png"], "activations": [2.0, 1.0]}
 
 
@@ -35,7 +35,7 @@ def jobs(tmp_path):
 
     def run(steps, **rows):
         for name, found in rows.items():
-            schema = getattr(tables, name.upper())
+            schema = getattr(schemas, name.upper())
             tables.write(tmp_path / name, tables.table(found, schema), schema)
         told = [
             (
@@ -54,7 +54,7 @@ def jobs(tmp_path):
             [sys.executable, "-c", RUN, json.dumps(told)], cwd=ROOT, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr + "".join(path.read_text() for path in tmp_path.glob("*.log"))
-        return tables.read(tmp_path / f"{steps[-1][0]}.parquet", tables.DESCRIPTIONS).to_pylist()
+        return tables.read(tmp_path / f"{steps[-1][0]}.parquet", schemas.DESCRIPTIONS).to_pylist()
 
     return run
 
@@ -85,7 +85,7 @@ def test_answers_alone_become_descriptions(jobs, tmp_path):
     assert [row["abstained"] for row in rows] == [None, "dead"]
     assert [row["score"] for row in rows] == [pytest.approx(2 / 3), None]
     assert rows[0]["captions"] == ["a red star"]
-    assert tables.read(tmp_path / "descriptions.facets", tables.FACETS).to_pylist() == [
+    assert tables.read(tmp_path / "descriptions.facets", schemas.FACETS).to_pylist() == [
         {"unit": 0, "facet": 0, "label": "red", "exemplars": [0], "share": 1.0}
     ]
 

@@ -3,7 +3,7 @@ import pytest
 from handmade import png, write_probe
 from pydantic import ValidationError
 
-from dnd import captions, tables
+from dnd import captions, schemas, tables
 from dnd.backends.captioner import BATCH
 from dnd.settings import CaptionSettings
 from dnd.store import Store
@@ -35,7 +35,7 @@ def exemplars(views):
         {"unit": i, "rank": 0, "image_id": name, "box": box, "activation": 1.0, "heatmap": None, "heatmap_box": None}
         for i, (name, box) in enumerate(views)
     ]
-    return tables.table(rows, tables.EXEMPLARS)
+    return tables.table(rows, schemas.EXEMPLARS)
 
 
 def test_each_distinct_exemplar_is_captioned_once(setting):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from dnd import comparisons, tables
+from dnd import comparisons, schemas, tables
 
 MODELS = {"one-a": "one", "one-b": "one", "two-a": "two", "two-b": "two", "half-a": "one"}
 PROBES = {"one-a": "p", "one-b": "p", "two-a": "p", "two-b": "p", "half-a": "half"}
@@ -19,7 +19,7 @@ def rows(name, method, values, metric="known_answer_exact", kind="single"):
 
 
 def found(*parts):
-    table = tables.table([row for part in parts for row in part], tables.EVALUATION)
+    table = tables.table([row for part in parts for row in part], schemas.EVALUATION)
     return comparisons.run(table, MODELS, PROBES).to_pylist()
 
 

@@ -10,7 +10,7 @@ from handmade import TinyTarget, plain, png, write_probe
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
-from dnd import captions, compat, compat_answers, components, exemplars, pictures, scores, tables, views
+from dnd import captions, compat, compat_answers, components, exemplars, pictures, schemas, scores, tables, views
 from dnd.outputs import Output, TargetError
 from dnd.recipes import Recipe
 from dnd.settings import CaptionSettings
@@ -273,9 +273,9 @@ def test_shrunk_images_and_squares_reach_network_and_embedder(corner, tmp_path, 
         pixels = np.zeros((64, 64, 3), np.uint8)
         pixels[:side, :side] = (255, 0, 0)
         rows.append({"concept": concept, "sample": 0, "seed": 0, "key": "", "image": png(pixels), "problem": None})
-    tables.write(tmp_path / "drawn.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
-    topk = dict.fromkeys(tables.TOPK.names) | {"unit": 0, "controls": [0.0, 0.5]}
-    tables.write(tmp_path / "topk.parquet", tables.table([topk], tables.TOPK), tables.TOPK)
+    tables.write(tmp_path / "drawn.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
+    topk = dict.fromkeys(schemas.TOPK.names) | {"unit": 0, "controls": [0.0, 0.5]}
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
     shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": [48, 8, 64, 24], "activation": 1.0}
     switches = {"combination": "topk-compare", "first_rank": 0, "shrink": 8, "compare_best": 1, "absent_similarity": -1}
     embedder = Sizes()
@@ -288,7 +288,7 @@ def test_shrunk_images_and_squares_reach_network_and_embedder(corner, tmp_path, 
             for i, one in enumerate(("dot", "spot"))
         ],
         images=[tmp_path / "drawn.parquet"],
-        exemplars=tables.table([shown | {"heatmap": None, "heatmap_box": None}], tables.EXEMPLARS),
+        exemplars=tables.table([shown | {"heatmap": None, "heatmap_box": None}], schemas.EXEMPLARS),
         topk=tmp_path / "topk.parquet",
         probe_shards=[corner],
         pooling="max",

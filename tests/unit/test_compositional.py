@@ -8,7 +8,7 @@ import pytest
 from handmade import png, write_probe
 from test_network_dissection import overlaps, patterns, write_topk
 
-from dnd import annotations, dissection, evaluation, known_answers, tables, target_sources
+from dnd import annotations, dissection, evaluation, known_answers, schemas, tables, target_sources
 from dnd.baselines import compositional
 from dnd.baselines.compositional import search
 from dnd.baselines.formulas import Concept, phrasing
@@ -127,7 +127,7 @@ def planted(tmp_path_factory):
     """Known answers of the embedded network and, for a small probe, its concepts and the active pixels."""
     folder, network = tmp_path_factory.mktemp("planted"), ROOT / "resources/shapeworld/target"
     probe = write_probe(folder / "p.parquet", {f"{i:06d}.png": png(draw(4, i)[1]) for i in range(160)})
-    with tables.writing(folder / "a.parquet", tables.ANNOTATIONS) as write:
+    with tables.writing(folder / "a.parquet", schemas.ANNOTATIONS) as write:
         for part in annotations.run("p", {"p": ProbeSettings(source="shapeworld")}, probe):
             write(part)
     settings = TargetSettings(

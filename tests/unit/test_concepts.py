@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from test_candidates import Asked, colours, embed
 
-from dnd import tables
+from dnd import schemas
 from dnd.backends.chat import Answer, picture_names
 from dnd.candidates import Candidate, Vote, merge
 from dnd.concepts import propose, unit_captions, unit_images
@@ -70,8 +70,8 @@ def settings(**values):
 def test_both_tables_tell_where_a_concept_comes_from():
     captions = ["stars", "circles", "squares"]
     concepts, answers = propose([UnitCaptions("n", "s", 7, captions)], First(), settings(samples=4))
-    assert concepts.schema == tables.CONCEPTS
-    assert answers.schema == tables.ANSWERS
+    assert concepts.schema == schemas.CONCEPTS
+    assert answers.schema == schemas.ANSWERS
     rows = answers.to_pylist()
     assert [row["sample"] for row in rows] == [0, 1, 2, 3]
     for row in rows:
@@ -169,7 +169,7 @@ def exemplars(*places):
         {"unit": 3, "rank": rank, "image_id": name, "box": box, "activation": 1.0, "heatmap": None, "heatmap_box": None}
         for rank, (name, box) in reversed(list(enumerate(places)))
     ]
-    return pa.Table.from_pylist(rows, schema=tables.EXEMPLARS)
+    return pa.Table.from_pylist(rows, schema=schemas.EXEMPLARS)
 
 
 def test_captions_and_pictures_come_in_the_order_of_ranks():
@@ -180,7 +180,7 @@ def test_captions_and_pictures_come_in_the_order_of_ranks():
             {"image_id": "b", "box": None, "caption": "b"},
             {"image_id": "b", "box": [1, 1, 2, 2], "caption": "part of b"},
         ],
-        schema=tables.CAPTIONS,
+        schema=schemas.CAPTIONS,
     )
     assert unit_captions("n", "s", table, captions) == [UnitCaptions("n", "s", 3, ["b", "part of a", "part of b"])]
     names = {("b", None): "B", ("a", (0, 0, 4, 4)): "A1", ("b", (1, 1, 2, 2)): "B1"}

@@ -10,7 +10,7 @@ from endpoints import KEY, external
 from PIL import Image
 from test_views import png
 
-from dnd import tables
+from dnd import schemas, tables
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -45,7 +45,7 @@ def job(tmp_path, monkeypatch):
     ]
     files = {}
     for name, rows in {"probe": probe, "exemplars": exemplars, "captions": captions}.items():
-        schema = getattr(tables, name.upper())
+        schema = getattr(schemas, name.upper())
         files[name] = [str(tmp_path / f"{name}.parquet")]
         tables.write(files[name][0], tables.table(rows, schema), schema)
 
@@ -71,7 +71,7 @@ def job(tmp_path, monkeypatch):
             done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
         asked = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
-        return (*(tables.read(told["output"][name], getattr(tables, name.upper())) for name in told["output"]), asked)
+        return (*(tables.read(told["output"][name], getattr(schemas, name.upper())) for name in told["output"]), asked)
 
     return run
 

@@ -3,7 +3,7 @@ import csv
 import pytest
 from handmade import UNPROBED
 
-from dnd import descriptions, tables
+from dnd import descriptions, schemas, tables
 from dnd.verdict import Verdict
 
 FACTS = {"model": "m", "layer": "l", "probe": "p", "recipe": "r"}
@@ -49,15 +49,15 @@ def parts():
         return {"unit": unit, "rank": rank, "activation": 1.0 - rank / 10, "heatmap": None, **place}
 
     box = [0, 0, 4, 4]
-    topk = tables.table([unit(0, 0, 1), unit(1, 0, 0, "dead"), unit(2, 3, 3, "constant"), unit(3, 0, 1)], tables.TOPK)
-    exemplars = tables.table([exemplar(0, 1, None), exemplar(0, 0, box)], tables.EXEMPLARS)
+    topk = tables.table([unit(0, 0, 1), unit(1, 0, 0, "dead"), unit(2, 3, 3, "constant"), unit(3, 0, 1)], schemas.TOPK)
+    exemplars = tables.table([exemplar(0, 1, None), exemplar(0, 0, box)], schemas.EXEMPLARS)
     captions = tables.table(
         [{"image_id": "a.png", "box": None, "caption": "whole"}, {"image_id": "a.png", "box": box, "caption": "part"}],
-        tables.CAPTIONS,
+        schemas.CAPTIONS,
     )
     scores = tables.table(
         [score(0, 0, "b", 2.0), score(0, 1, "a", 2.0), score(0, 2, "c", 3.0, votes=2, auc=0.75), score(0, 3, "d", 1.0)],
-        tables.SCORES,
+        schemas.SCORES,
     )
     return topk, exemplars, captions, scores
 
@@ -102,14 +102,14 @@ def drawn_by_nobody(row):
 
 def test_labels_that_nobody_drew_have_a_confidence_too(parts):
     rows = [drawn_by_nobody(score(0, 0, "a", 0.75, votes=3)), drawn_by_nobody(score(0, 1, "b", 0.25))]
-    found = descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, tables.SCORES)).to_pylist()[0]
+    found = descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, schemas.SCORES)).to_pylist()[0]
     assert found["labels"] == ["a", "b"]
     assert found["confidence"] == pytest.approx(0.5 * (0.5 + 0.5 * 3 / 4))
     assert found["candidates"][0]["auc"] is None
 
 
 def test_an_idle_unit_that_was_asked_about_is_described(parts):
-    found = descriptions.run(FACTS, [1], *parts[:3], tables.table([score(1, 0, "a", 1.0)], tables.SCORES))
+    found = descriptions.run(FACTS, [1], *parts[:3], tables.table([score(1, 0, "a", 1.0)], schemas.SCORES))
     assert (found["label"].to_pylist(), found["abstained"].to_pylist()) == (["a"], [None])
 
 
@@ -126,7 +126,7 @@ VERDICT = Verdict(
 
 def judged(parts, *rows):
     """The description of unit 0 by scores that are log odds."""
-    return descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, tables.SCORES), VERDICT).to_pylist()[0]
+    return descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, schemas.SCORES), VERDICT).to_pylist()[0]
 
 
 def union(candidate, concept, value, parts, shares, gap=0.5):
@@ -186,7 +186,7 @@ def rival(parts):
     topk[0] |= {"image_ids": ["b.png", "a.png", "c.png"], "activations": [3.0, 2.0, 1.0]}
     scores = [row(0, 1, "b", 0.7), row(0, 0, "z", 0.7), row(0, 2, "c", 0.9), row(3, 0, "d", None), row(4, 0, "e", -2.5)]
     topk.append(topk[0] | {"unit": 4})
-    return tables.table(topk, tables.TOPK), tables.table(scores, tables.SCORES)
+    return tables.table(topk, schemas.TOPK), tables.table(scores, schemas.SCORES)
 
 
 def test_a_rival_is_listed_with_whole_images_and_without_captions(rival):

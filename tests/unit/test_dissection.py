@@ -7,7 +7,7 @@ import torch
 from handmade import Channels, TinyTarget, plain, png, write_probe
 from torch.nn import functional as F
 
-from dnd import dissection, tables
+from dnd import dissection, schemas, tables
 from dnd.dissection import Pixels, Tally, enlarged, patterns_of, pixels_seen
 from dnd.masks import Annotation
 from dnd.masks import png as mask_png
@@ -29,7 +29,7 @@ def write_annotations(path, masks):
         for image, own in sorted(masks.items())
         for (category, concept), mask in sorted(own.items())
     ]
-    tables.write(path, tables.table(rows, tables.ANNOTATIONS), tables.ANNOTATIONS)
+    tables.write(path, tables.table(rows, schemas.ANNOTATIONS), schemas.ANNOTATIONS)
     return path
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dnd import evaluation, known_answers, tables
+from dnd import evaluation, known_answers, schemas, tables
 from dnd.evaluation import ABSTAINED, BOTH, CONSTANT, ECE, EXACT, F1, IOU, SHUFFLED, agreement
 from dnd.figures import figures
 from dnd.known_answers import Answer, KnownAnswersError
@@ -285,8 +285,8 @@ def test_a_layer_without_known_answers_gets_its_abstentions():
 def files(tmp_path):
     """Two layers' descriptions and the known answers of one of them."""
     for layer, rows in (("concepts", DESCRIBED), ("layer4", DESCRIBED[:2])):
-        table = tables.table([row | {"layer": layer} for row in rows], tables.DESCRIPTIONS)
-        tables.write(tmp_path / layer / "descriptions.parquet", table, tables.DESCRIPTIONS)
+        table = tables.table([row | {"layer": layer} for row in rows], schemas.DESCRIPTIONS)
+        tables.write(tmp_path / layer / "descriptions.parquet", table, schemas.DESCRIPTIONS)
     units = [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": one.label} for one in ANSWERS.values()]
     (tmp_path / "units.json").write_text(json.dumps({"concepts": units}))
     return tmp_path
@@ -296,7 +296,7 @@ def test_run_gives_a_sorted_table_whatever_the_order_of_the_layers(files):
     paths = [(name, files / name / "descriptions.parquet") for name in ("layer4", "concepts")]
     answers = {"net": files / "units.json"}
     table = evaluation.run(paths, answers)
-    assert table.schema.equals(tables.EVALUATION)
+    assert table.schema.equals(schemas.EVALUATION)
     assert table.equals(evaluation.run(paths[::-1], answers))
     assert table["name"].to_pylist() == sorted(table["name"].to_pylist())
     hidden = [row for row in table.to_pylist() if row["layer"] == "layer4"]
@@ -321,7 +321,7 @@ def test_run_holds_confidence_against_exactness_where_it_is_a_probability(files)
 
 def test_figures_count_units_and_hold_ours_beside_the_baselines():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
-    found = {one.kind: one for one in figures(pa.Table.from_pylist(rows, tables.EVALUATION))}
+    found = {one.kind: one for one in figures(pa.Table.from_pylist(rows, schemas.EVALUATION))}
     assert list(found) == [
         "concept",
         "single",
@@ -342,7 +342,7 @@ def test_figures_count_units_and_hold_ours_beside_the_baselines():
 
 def test_command_prints_the_figures_and_the_page(files, capsys):
     table = evaluation.run([("planted", files / "concepts" / "descriptions.parquet")], {"net": files / "units.json"})
-    tables.write(files / "evaluation.parquet", table, tables.EVALUATION)
+    tables.write(files / "evaluation.parquet", table, schemas.EVALUATION)
     (files / "report").mkdir()
     (files / "report" / "index.html").write_text("")
     assert evaluation.main([str(files)]) == 0

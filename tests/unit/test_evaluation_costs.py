@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dnd import evaluation_costs, tables
+from dnd import evaluation_costs, schemas, tables
 from dnd.recipes import Recipe
 from dnd.stages import StoppingSettings
 from dnd.sweep import Layer
@@ -15,7 +15,7 @@ def write_images(path, *keys):
         {"concept": key, "sample": 0, "seed": 0, "key": key, "image": b"", "problem": None}  # one each
         for key in keys
     ]
-    tables.write(path, tables.table(rows, tables.IMAGES), tables.IMAGES)
+    tables.write(path, tables.table(rows, schemas.IMAGES), schemas.IMAGES)
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def run(tmp_path, monkeypatch):
 def test_images_that_shards_and_layers_share_count_once(run, tmp_path):
     for place, keys in {"a/one/stopping/000000-000000": "xy", "a/one/stopping/000001-000001": "yz"}.items():
         write_images(tmp_path / f"results/r/{place}.parquet", *keys)
-        counted = tables.DRAWN.empty_table()
-        tables.write(tmp_path / f"results/r/{place}-drawn.parquet", counted, tables.DRAWN)
+        counted = schemas.DRAWN.empty_table()
+        tables.write(tmp_path / f"results/r/{place}-drawn.parquet", counted, schemas.DRAWN)
     write_images(tmp_path / "results/r/b/two/stopping/000000-000001.parquet", "z", "w")
     timed = tmp_path / "results/r/benchmarks/stopping/a-one-000000-000000.tsv"
     timed.parent.mkdir(parents=True)

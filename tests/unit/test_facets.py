@@ -3,12 +3,12 @@
 import pyarrow as pa
 import pytest
 
-from dnd import facets, tables
+from dnd import facets, schemas
 
 
 def described(*rows):
     """Rows of unit, label and activations by rank."""
-    fields = pa.schema([tables.DESCRIPTIONS.field(name) for name in ("unit", "label", "exemplars")])
+    fields = pa.schema([schemas.DESCRIPTIONS.field(name) for name in ("unit", "label", "exemplars")])
     found = [
         {"unit": unit, "label": label}
         | {"exemplars": [{"image_id": str(rank), "box": None, "activation": one} for rank, one in enumerate(values)]}
@@ -19,7 +19,7 @@ def described(*rows):
 
 def scored(*rows):
     names = ("unit", "candidate", "concept", "parts", "shares")
-    fields = pa.schema([tables.SCORES.field(name) for name in names])
+    fields = pa.schema([schemas.SCORES.field(name) for name in names])
     return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=fields)
 
 

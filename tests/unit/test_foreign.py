@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnd import tables
+from dnd import schemas
 from dnd.baselines import foreign
 from dnd.baselines.foreign import ForeignError
 from dnd.methods import ForeignRecipe
@@ -139,7 +139,7 @@ def test_what_is_no_text_is_refused(write):
 def test_units_without_a_label_have_no_rows_and_idle_ones_neither(write, caplog):
     recipe = write("unit,label\n3,d\n0,a\n2,\n1,b\n")  # in no order
     found = foreign.run(recipe, layer="l", live=[0, 2, 3, 4], units=[0, 1, 2, 3, 4], there=5)
-    assert found.schema.equals(tables.SCORES)
+    assert found.schema.equals(schemas.SCORES)
     assert [(row["unit"], row["candidate"], row["concept"], row["source"]) for row in found.to_pylist()] == [
         (0, 0, "a", "foreign"),
         (3, 0, "d", "foreign"),

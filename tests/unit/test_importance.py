@@ -6,7 +6,7 @@ from handmade import plain, png, write_probe
 from tiny_models import one_thread  # noqa: F401
 from torch import nn
 
-from dnd import importance, tables
+from dnd import importance, schemas
 from dnd.judging import ImportanceSettings
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
@@ -136,7 +136,7 @@ def shard(tmp_path):
 
 def run(model, layer, shard, batch=4, images=6, **settings):
     found = importance.run(target(model, **settings), layer, [shard], ImportanceSettings(images=images), batch)
-    assert found.schema.equals(tables.IMPORTANCE)
+    assert found.schema.equals(schemas.IMPORTANCE)
     return found
 
 

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 from scipy.special import expit
 
-from dnd import judgements, tables
+from dnd import judgements, schemas, tables
 from dnd.judgements import Described, Encoders, HeldOut
 from dnd.judging import EvaluationSettings
 from dnd.metrics.baselines import RANDOM, baseline_labels
@@ -156,7 +156,7 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
             {"image_id": f"{number:06d}.png", "digest": str(number), "width": 64, "height": 64, "label": None}
             | {"image": data}
         )
-    tables.write(tmp_path / "held.parquet", tables.table(rows, tables.PROBE), tables.PROBE)
+    tables.write(tmp_path / "held.parquet", tables.table(rows, schemas.PROBE), schemas.PROBE)
     answers = known(folder / "units.json")["concepts"]
     chosen = list(range(0, 20, 3))
     right = {unit: answers[unit].label for unit in chosen}

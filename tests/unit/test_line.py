@@ -10,7 +10,7 @@ from endpoints import KEY, external
 from handmade import TinyTarget
 from PIL import Image
 
-from dnd import images, tables, trials
+from dnd import images, schemas, trials
 from dnd.backends.chat import Answer
 from dnd.backends.generator import Drawn
 from dnd.backends.llm import session
@@ -77,7 +77,7 @@ def run(folder, asked, ask, settings, painter=None):
     draw = partial(images.run, painter or Painter(), settings=GENERATOR, store=Store(folder / "images"))
     read = Reader(TinyTarget(), "colour", [one.unit for one in asked], "mean", draw, "line")
     scores, rounds = line.run(asked, ask, read, settings)
-    assert (scores.schema, rounds.schema) == (tables.SCORES, tables.LINE_ROUNDS)
+    assert (scores.schema, rounds.schema) == (schemas.SCORES, schemas.LINE_ROUNDS)
     return scores.to_pylist(), rounds.to_pylist()
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from dnd import look_alikes, tables
+from dnd import look_alikes, schemas, tables
 from dnd.backends.chat import Answer
 from dnd.concepts import propose, unit_captions
 from dnd.questions import UnitCaptions
@@ -35,7 +35,7 @@ def found(tmp_path):
                 {"image_id": name, "digest": name * 32, "width": 8, "height": 8, "label": None}
                 | {"image": file.getvalue()}
             )
-        tables.write(tmp_path / "probe.parquet", tables.table(rows, tables.PROBE), tables.PROBE)
+        tables.write(tmp_path / "probe.parquet", tables.table(rows, schemas.PROBE), schemas.PROBE)
         shown = [
             {"unit": 3, "rank": rank, "image_id": name, "box": box, "activation": 1.0}
             | {"heatmap": None, "heatmap_box": None}
@@ -46,12 +46,12 @@ def found(tmp_path):
         def write(images):
             written.extend(images.to_pylist())
             captions = [row | {"caption": f"picture {row['image_id']}"} for row in images.to_pylist()]
-            return tables.table(captions, tables.CAPTIONS)
+            return tables.table(captions, schemas.CAPTIONS)
 
         table = look_alikes.run(
             Colours(),
             write,
-            exemplars=tables.table(shown, tables.EXEMPLARS),
+            exemplars=tables.table(shown, schemas.EXEMPLARS),
             topk=[{"unit": 3, "controls": activations}, {"unit": 8, "controls": activations}],
             controls=list(COLOURS),
             shards=[tmp_path / "probe.parquet"],
@@ -81,13 +81,13 @@ def test_part_of_an_image_is_an_exemplar_as_well(found):
 def test_captions_of_look_alikes_stand_in_the_contrastive_prompt_only():
     exemplars = pa.Table.from_pylist(
         [{"unit": 3, "rank": 0, "image_id": "aa", "box": None}],
-        schema=pa.schema([tables.EXEMPLARS.field(i) for i in range(4)]),
+        schema=pa.schema([schemas.EXEMPLARS.field(i) for i in range(4)]),
     )
-    captions = tables.table([{"image_id": "aa", "box": None, "caption": "red star"}], tables.CAPTIONS)
+    captions = tables.table([{"image_id": "aa", "box": None, "caption": "red star"}], schemas.CAPTIONS)
     rows = [
         {"unit": 3, "rank": i, "image_id": "x", "caption": text} for i, text in enumerate(["red\nring", "", "disc"])
     ]
-    units = unit_captions("n", "s", exemplars, captions, tables.table(rows, tables.LOOK_ALIKES))
+    units = unit_captions("n", "s", exemplars, captions, tables.table(rows, schemas.LOOK_ALIKES))
     assert units == [UnitCaptions("n", "s", 3, ["red star"], ["red\nring", "", "disc"])]
     asked = []
 

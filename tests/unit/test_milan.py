@@ -9,7 +9,7 @@ from handmade import TinyTarget, plain, png, write_probe
 from PIL import Image
 from tiny_models import one_thread  # noqa: F401
 
-from dnd import tables, thresholds
+from dnd import schemas, tables, thresholds
 from dnd.baselines import milan, milan_decoding, milan_files, milan_model
 from dnd.baselines.milan_model import Vocabulary
 from dnd.methods import MilanRecipe
@@ -210,7 +210,7 @@ def described(probe, layer, **settings):
 
 def test_each_unit_gets_up_to_five_descriptions(probe):
     found = described(probe, "colour")
-    assert found.schema.equals(tables.SCORES)
+    assert found.schema.equals(schemas.SCORES)
     rows = found.to_pylist()
     assert {row["unit"] for row in rows} == {0, 2} and {row["source"] for row in rows} == {"milan"}
     for unit in (0, 2):
@@ -236,7 +236,7 @@ def test_exemplars_are_encoded_under_their_masks(probe):
     """The features are those of the image and the mask, worked out without the stage."""
     model = tiny()
     found = milan.exemplar_features(TinyTarget(16), "colour", {1: ["3.png"]}, probe, {1: 0.7}, model, batch=4)
-    row = next(row for row in tables.read(probe, tables.PROBE).to_pylist() if row["image_id"] == "3.png")
+    row = next(row for row in tables.read(probe, schemas.PROBE).to_pylist() if row["image_id"] == "3.png")
     pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(row["image"])))).permute(2, 0, 1)[None].float() / 255
     expected = model.encoder(pixels, (pixels[:, 1:2] > 0.7).float())
     torch.testing.assert_close(found[1], expected)

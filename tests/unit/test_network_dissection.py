@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.baselines import network_dissection
 from dnd.baselines.overlaps import iou, vocabulary
 from dnd.methods import NetworkDissectionRecipe
@@ -31,7 +31,7 @@ def patterns(rows=PATTERNS):
             }
             for i, (concepts, categories, pixels) in enumerate(rows)
         ],
-        tables.PATTERNS,
+        schemas.PATTERNS,
     )
 
 
@@ -42,7 +42,7 @@ def overlaps(counts=OVERLAPS, quantile="0.005"):
         for pattern, pixels in enumerate(own)
         if pixels
     ]
-    return tables.table(rows, tables.OVERLAPS)
+    return tables.table(rows, schemas.OVERLAPS)
 
 
 def write_topk(path, idle):
@@ -50,7 +50,7 @@ def write_topk(path, idle):
     empty = {"image_ids": [], "activations": [], "quantiles": [], "controls": [], "nonfinite": 0}
     absent = dict.fromkeys(("mean", "std", "fraction_zero", "low", "high"))
     rows = [{"unit": unit, "idle": why, **empty, **absent} for unit, why in idle.items()]
-    tables.write(path, tables.table(rows, tables.TOPK), tables.TOPK)
+    tables.write(path, tables.table(rows, schemas.TOPK), schemas.TOPK)
     return path
 
 

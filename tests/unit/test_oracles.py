@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnd import concepts, images, tables
+from dnd import concepts, images, schemas, tables
 from dnd.backends import generator
 from dnd.questions import UnitCaptions
 from dnd.recipes import Recipe
@@ -27,7 +27,7 @@ def exemplars(*places):
         {"unit": 0, "rank": rank, "image_id": name, "box": box, "activation": 1.0, "heatmap": None, "heatmap_box": None}
         for rank, (name, box) in enumerate(places)
     ]
-    return tables.table(rows, tables.EXEMPLARS)
+    return tables.table(rows, schemas.EXEMPLARS)
 
 
 def told(*places, streams=None):
@@ -142,7 +142,7 @@ def test_a_known_answer_is_the_only_candidate_with_all_votes():
     labels = ["red striped stars or blue plain rings", None, "stars"]
     settings = ConceptSettings(known_answers=True, max_words=None)
     found, answers = oracles.candidates(units, labels, partial(concepts.propose, settings=settings))
-    assert found.schema.names == tables.CONCEPTS.names
+    assert found.schema.names == schemas.CONCEPTS.names
     assert [(row["unit"], row["concept"], row["votes"]) for row in found.to_pylist()] == [
         (0, "red striped stars or blue plain rings", 5),
         (2, "stars", 5),

@@ -10,7 +10,7 @@ import pytest
 from handmade import png
 from probing import ids, listed, opened, packed
 
-from dnd import probe, tables
+from dnd import probe, schemas, tables
 from dnd.probe_entries import Entry
 from dnd.shapeworld.render import draw
 
@@ -228,7 +228,7 @@ def test_one_good_image_among_many_bad_ones_is_enough(tmp_path, caplog):
 def test_a_file_that_goes_between_the_jobs_is_left_out(many, tmp_path):
     settings, sources = opened(photos=many)
     listing, _ = probe.listing("photos", settings, sources)
-    tables.write(tmp_path / "l.parquet", listing, tables.LISTING)
+    tables.write(tmp_path / "l.parquet", listing, schemas.LISTING)
     (many["path"] / "03.png").unlink()
     rows = []
     rejected = probe.pack(probe.part(tmp_path / "l.parquet", 0, 1), probe.readers(sources), rows.append)

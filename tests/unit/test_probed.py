@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade import TinyTarget, png, write_probe
 
-from dnd import probed, scores, tables
+from dnd import probed, schemas, scores, tables
 from dnd.probed import Candidate, Probe, judged
 from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
@@ -144,19 +144,19 @@ def run(tmp_path):
     names = sorted(colours)
     probe = write_probe(tmp_path / "probe.parquet", {name: flat(*colour) for name, colour in colours.items()})
     topk = [
-        dict.fromkeys(tables.TOPK.names)
+        dict.fromkeys(schemas.TOPK.names)
         | {"unit": unit, "image_ids": [names[unit]], "activations": [200 / 255]}
         | {"controls": [colours[name][unit] / 255 for name in names]}
         for unit in (0, 1)
     ]
     topk[1]["controls"][3] = float("nan")
-    tables.write(tmp_path / "topk.parquet", tables.table(topk, tables.TOPK), tables.TOPK)
+    tables.write(tmp_path / "topk.parquet", tables.table(topk, schemas.TOPK), schemas.TOPK)
     drawn = [
         {"concept": concept, "sample": sample, "seed": 0, "key": "", "problem": None, "image": flat(*colour)}
         for concept, colour in {"red things": (250, 0, 0), "green things": (0, 250, 0)}.items()
         for sample in range(2)
     ]
-    tables.write(tmp_path / "images.parquet", tables.table(drawn, tables.IMAGES), tables.IMAGES)
+    tables.write(tmp_path / "images.parquet", tables.table(drawn, schemas.IMAGES), schemas.IMAGES)
     (tmp_path / "verdict.json").write_text(Verdict(**VERDICT).model_dump_json())
 
     def scored(*units, **options):
@@ -176,7 +176,7 @@ def run(tmp_path):
             Colours(),
             concepts=concepts,
             images=[tmp_path / "images.parquet"],
-            exemplars=tables.table(shown, tables.EXEMPLARS),
+            exemplars=tables.table(shown, schemas.EXEMPLARS),
             topk=tmp_path / "topk.parquet",
             probe_shards=[probe],
             pooling="mean",

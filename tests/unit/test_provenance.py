@@ -9,7 +9,7 @@ import pytest
 import yaml
 from handmade import png, write_probe
 
-from dnd import config, provenance, sweep, tables
+from dnd import config, provenance, schemas, sweep, tables
 
 ROOT = Path(__file__).parents[2]
 COMMITS = [letter * 40 for letter in "abc"]
@@ -60,8 +60,8 @@ def recorded(tmp_path):
     write_probe(made["probe"][0], {name: images[name] for name in ("0.png", "1.png")})
     write_probe(made["probe"][1], {"2.png": images["2.png"]})
     for path, said in zip(made["captions"], (origin(), origin(models={"owner/captioner@v0": COMMITS[1]})), strict=True):
-        tables.write(path, tables.CAPTIONS.empty_table(), tables.CAPTIONS, origin=said)
-    tables.write(made["descriptions"][0], tables.DESCRIPTIONS.empty_table(), tables.DESCRIPTIONS)
+        tables.write(path, schemas.CAPTIONS.empty_table(), schemas.CAPTIONS, origin=said)
+    tables.write(made["descriptions"][0], schemas.DESCRIPTIONS.empty_table(), schemas.DESCRIPTIONS)
     weights = tmp_path / "weights.pt"
     weights.write_bytes(b"abc")
     found = provenance.record(

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import ValidationError
 from test_line import CONTROLS, GENERATOR, Improver, Painter, Script
 
-from dnd import captions, images, refinement, tables, trials
+from dnd import captions, images, refinement, schemas, tables, trials
 from dnd.backends.chat import Answer
 from dnd.prompts import PromptError, read_prompt, refinement_messages
 from dnd.reading import Reader
@@ -51,15 +51,15 @@ def run(folder, ask, chosen, units=CANDIDATES, painter=None, controls=CONTROLS, 
     read = Reader(TinyTarget(), "colour", [one.unit for one in searches], "mean", draw, "refinement")
     rows = concept_rows(units)
     best = (
-        tables.table([], tables.EXEMPLARS)
+        tables.table([], schemas.EXEMPLARS)
         .select(["unit", "activation"])
         .from_pylist([{"unit": unit, "activation": exemplars[unit]} for unit in units for _ in range(3)])
     )
     texts = {unit: [f"caption {unit} a", f"caption {unit} b"] for unit in units}
     describe = refinement.Describer(draw, write)
     further, rounds = refinement.run(searches, rows, best, texts, ask, read, describe, chosen)
-    joined = refinement.joined(tables.table(rows, tables.CONCEPTS), further)
-    return joined.to_pylist(), tables.table(rounds, tables.REFINEMENT_ROUNDS).to_pylist()
+    joined = refinement.joined(tables.table(rows, schemas.CONCEPTS), further)
+    return joined.to_pylist(), tables.table(rounds, schemas.REFINEMENT_ROUNDS).to_pylist()
 
 
 def test_the_level_is_half_way_between_the_lowest_tenth_and_the_exemplars():
@@ -200,7 +200,7 @@ def test_units_are_independent_of_the_others_in_their_job(tmp_path):
 def test_rows_of_other_layers_stay_where_they_are():
     first = concept_rows({1: ["a"]}, "x") + concept_rows({1: ["b", "c"], 3: ["d"]}, "y")
     (new,) = concept_rows({1: ["e"]}, "y")
-    found = refinement.joined(tables.table(first, tables.CONCEPTS), [new]).to_pylist()
+    found = refinement.joined(tables.table(first, schemas.CONCEPTS), [new]).to_pylist()
     assert [(row["slug"], row["unit"], row["concept"]) for row in found] == [
         ("x", 1, "a"),
         ("y", 1, "b"),

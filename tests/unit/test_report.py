@@ -11,7 +11,7 @@ import pytest
 from pages import GENERATED, Page, png, write_run
 from PIL import Image
 
-from dnd import report, tables
+from dnd import report, schemas, tables
 from dnd.report import CandidateView, ExemplarView, LayerReport, UnitView
 from dnd.shapeworld import render
 
@@ -103,7 +103,7 @@ def test_generated_images_are_in_order_of_activation(page):
 
 def test_an_exemplar_with_a_box_is_cut_to_it(page, run_folder):
     folder, _ = run_folder
-    rows = tables.read(folder / "planted" / "exemplars.parquet", tables.EXEMPLARS).to_pylist()
+    rows = tables.read(folder / "planted" / "exemplars.parquet", schemas.EXEMPLARS).to_pylist()
     own = [row for row in rows if row["unit"] == 0]
     svgs = [one for one in card_of(page, "planted/concepts/0") if one["data-whole"]]
     assert len(svgs) == len(own) == 10
@@ -263,11 +263,11 @@ def test_span_covers_exemplars_and_generated_images():
 
 def test_exemplars_of_large_images_come_with_a_sharp_cutout(tmp_path):
     places, _, answers = write_run(tmp_path, {("planted", "concepts"): LAYERS["planted", "concepts"][:1]}, probe=20)
-    rows = tables.read(tmp_path / "probe.parquet", tables.PROBE).to_pylist()
+    rows = tables.read(tmp_path / "probe.parquet", schemas.PROBE).to_pylist()
     for row in rows:
         image = Image.open(io.BytesIO(row["image"])).resize((320, 320))
         row |= {"width": 320, "height": 320, "image": png(np.asarray(image))}
-    tables.write(tmp_path / "probe.parquet", tables.table(rows, tables.PROBE), tables.PROBE)
+    tables.write(tmp_path / "probe.parquet", tables.table(rows, schemas.PROBE), schemas.PROBE)
     report.build(tmp_path / "index.html", "demo", places, None, answers)
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     pictures = album(page)
@@ -310,7 +310,7 @@ def test_images_that_the_scores_leave_out_are_not_shown(tmp_path):
         | {"image": png(np.full((8, 8, 3), 100 * i, np.uint8))}
         for i, problem in enumerate(("black", None, "flagged"))
     ]
-    tables.write(tmp_path / "images.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
+    tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
     (shown,) = report._drawn([tmp_path / "images.parquet"], {"red stars"})["red stars"]
     assert Image.open(io.BytesIO(shown)).convert("RGB").getpixel((0, 0)) == pytest.approx((100, 100, 100), abs=3)
 
@@ -322,7 +322,7 @@ def test_units_can_be_put_in_order_of_their_importance(tmp_path):
         {"unit": unit, "attribution": 0.5, "absolute": 1.5 + unit, "std": 0.1, "images": 4, "note": None}
         for unit in range(2)
     ]
-    tables.write(tmp_path / "weights.parquet", tables.table(rows, tables.IMPORTANCE), tables.IMPORTANCE)
+    tables.write(tmp_path / "weights.parquet", tables.table(rows, schemas.IMPORTANCE), schemas.IMPORTANCE)
     places[0]["importance"] = [tmp_path / "weights.parquet"]
     text = _page(tmp_path, places, answers)
     assert 'value="weight"' in text

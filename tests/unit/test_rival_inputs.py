@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rivals
 
-from dnd import tables
+from dnd import schemas
 from dnd.baselines import inputs
 
 VALUES = np.random.default_rng(0).normal(size=(48, 4)).astype(np.float32)
@@ -53,7 +53,7 @@ def test_a_small_probe_may_have_fewer_images_than_asked(tmp_path):
 
 def test_scores_are_numbered_best_first():
     found = inputs.scores([(3, [("red", 0.5), ("blue", 0.25)]), (7, [])], "x")
-    assert found.schema.equals(tables.SCORES)
+    assert found.schema.equals(schemas.SCORES)
     rows = [{name: value for name, value in row.items() if value is not None} for row in found.to_pylist()]
     assert rows == [
         {"unit": 3, "candidate": 0, "concept": "red", "source": "x", "score": 0.5},

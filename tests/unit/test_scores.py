@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from handmade import TinyTarget, png, write_probe
 
-from dnd import scores, tables
+from dnd import schemas, scores, tables
 from dnd.stages import ScoreSettings
 
 
@@ -86,11 +86,11 @@ def scored(tmp_path):
     """Return a function that scores red stars, rings and grass for the unit "red", given each image's problem."""
     probe = write_probe(tmp_path / "probe.parquet", {"a.png": png(np.full((8, 8, 3), 51))})
     shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": None, "activation": 1.0, "heatmap": None}
-    topk = {name: None for name in tables.TOPK.names if name not in ("unit", "controls")} | {
+    topk = {name: None for name in schemas.TOPK.names if name not in ("unit", "controls")} | {
         "unit": 0,
         "controls": [0.2, 0.4],
     }
-    tables.write(tmp_path / "topk.parquet", tables.table([topk], tables.TOPK), tables.TOPK)
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
     shades = {"red stars": 102, "rings": 51, "grass": 0}
     concepts = [
         {"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i, "source": "captions"}
@@ -104,14 +104,14 @@ def scored(tmp_path):
             for concept in shades
             for i, problem in enumerate(problems.get(concept, [None] * 6))
         ]
-        tables.write(tmp_path / "images.parquet", tables.table(rows, tables.IMAGES), tables.IMAGES)
+        tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
         found = scores.run(
             TinyTarget(8),
             "colour",
             Shade(),
             concepts=concepts,
             images=[tmp_path / "images.parquet"],
-            exemplars=tables.table([shown | {"heatmap_box": None}], tables.EXEMPLARS),
+            exemplars=tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
             topk=tmp_path / "topk.parquet",
             probe_shards=[probe],
             pooling="mean",
@@ -161,4 +161,4 @@ def test_the_answers_decide_where_nothing_is_drawn():
     ]
     unknown = ("auc", "mad", "rank_score", "image_similarity", "activations")
     assert all(row[name] is None for row in found for name in unknown)
-    assert scores.by_votes([]).schema == tables.SCORES
+    assert scores.by_votes([]).schema == schemas.SCORES

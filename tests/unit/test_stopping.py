@@ -9,7 +9,7 @@ from handmade import TinyTarget, png, write_probe
 from PIL import Image
 from scipy.stats import mannwhitneyu
 
-from dnd import images, scores, stopping, tables
+from dnd import images, schemas, scores, stopping, tables
 from dnd.backends.generator import Drawn
 from dnd.recipes import Recipe
 from dnd.settings import GeneratorSettings
@@ -62,7 +62,7 @@ def run(folder, candidates, painter=None, settings=None, generator=GENERATOR):
         settings=settings or StoppingSettings(),
         most=generator.images,
     )
-    assert (drawn.schema, counted.schema) == (tables.IMAGES, tables.DRAWN)
+    assert (drawn.schema, counted.schema) == (schemas.IMAGES, schemas.DRAWN)
     return drawn, counted.to_pylist()
 
 
@@ -184,24 +184,24 @@ def scored(folder, candidates, painter=None):
     """Draw and score the candidates as one job does; (unit, concept) -> what is known of it."""
     folder.mkdir(exist_ok=True)
     drawn, counted = run(folder / "store", candidates, painter)
-    tables.write(folder / "images.parquet", drawn, tables.IMAGES, row_group_size=2)
+    tables.write(folder / "images.parquet", drawn, schemas.IMAGES, row_group_size=2)
     probe = write_probe(folder / "probe.parquet", {"a.png": png(np.full((8, 8, 3), 51))})
     shown = {"rank": 0, "image_id": "a.png", "box": None, "activation": 1.0, "heatmap": None, "heatmap_box": None}
-    empty = {name: None for name in tables.TOPK.names}
-    topk = tables.table([empty | {"unit": unit, "controls": [0.5, 0.0]} for unit in range(3)], tables.TOPK)
-    tables.write(folder / "topk.parquet", topk, tables.TOPK)
+    empty = {name: None for name in schemas.TOPK.names}
+    topk = tables.table([empty | {"unit": unit, "controls": [0.5, 0.0]} for unit in range(3)], schemas.TOPK)
+    tables.write(folder / "topk.parquet", topk, schemas.TOPK)
     found = scores.run(
         TinyTarget(),
         "colour",
         Shade(),
         concepts=rows(candidates),
         images=[folder / "images.parquet"],
-        exemplars=tables.table([shown | {"unit": unit} for unit in candidates], tables.EXEMPLARS),
+        exemplars=tables.table([shown | {"unit": unit} for unit in candidates], schemas.EXEMPLARS),
         topk=folder / "topk.parquet",
         probe_shards=[probe],
         pooling="mean",
         weights=ScoreSettings(),
-        counted=tables.table(counted, tables.DRAWN),
+        counted=tables.table(counted, schemas.DRAWN),
     )
     return counted, found.to_pylist()
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dnd import tables
+from dnd import schemas, tables
 
 ROWS = [
     {"image_id": "a.png", "box": [0, 1, 2, 3], "caption": "a star"},
@@ -19,20 +19,20 @@ ROWS = [
 
 
 def captions(rows=ROWS):
-    return tables.table(rows, tables.CAPTIONS)
+    return tables.table(rows, schemas.CAPTIONS)
 
 
 def test_rows_come_back_as_written(tmp_path):
     path = tmp_path / "deep" / "er" / "captions.parquet"
-    tables.write(path, captions(), tables.CAPTIONS)
-    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+    tables.write(path, captions(), schemas.CAPTIONS)
+    assert tables.read(path, schemas.CAPTIONS).to_pylist() == ROWS
 
 
 def test_a_table_of_no_rows_has_its_schema(tmp_path):
-    tables.write(tmp_path / "none.parquet", captions([]), tables.CAPTIONS)
-    found = tables.read(tmp_path / "none.parquet", tables.CAPTIONS)
+    tables.write(tmp_path / "none.parquet", captions([]), schemas.CAPTIONS)
+    found = tables.read(tmp_path / "none.parquet", schemas.CAPTIONS)
     assert found.num_rows == 0
-    assert found.schema.equals(tables.CAPTIONS)
+    assert found.schema.equals(schemas.CAPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -59,30 +59,30 @@ def test_a_value_of_another_type_is_an_error():
 
 def test_writing_another_schema_names_the_file_and_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"x\.parquet: schema is"):
-        tables.write(tmp_path / "x.parquet", captions(), tables.REJECTED)
+        tables.write(tmp_path / "x.parquet", captions(), schemas.REJECTED)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_reading_another_schema_names_the_file(tmp_path):
-    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    tables.write(tmp_path / "x.parquet", captions(), schemas.CAPTIONS)
     with pytest.raises(ValueError, match=r"x\.parquet: schema is .*expected .*reason"):
-        tables.read(tmp_path / "x.parquet", tables.REJECTED)
+        tables.read(tmp_path / "x.parquet", schemas.REJECTED)
 
 
 def test_equal_names_with_another_type_are_another_schema(tmp_path):
     pq.write_table(pa.table({"image_id": [1], "reason": ["x"]}), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match="schema is"):
-        tables.read(tmp_path / "x.parquet", tables.REJECTED)
+        tables.read(tmp_path / "x.parquet", schemas.REJECTED)
 
 
 def test_a_written_file_has_no_companions(tmp_path):
-    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    tables.write(tmp_path / "x.parquet", captions(), schemas.CAPTIONS)
     assert [path.name for path in tmp_path.iterdir()] == ["x.parquet"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path, monkeypatch):
     path = tmp_path / "x.parquet"
-    tables.write(path, captions(), tables.CAPTIONS)
+    tables.write(path, captions(), schemas.CAPTIONS)
 
     def fail(table, where, **settings):
         where.write_bytes(b"PAR1 half a file")
@@ -90,19 +90,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path, monkeyp
 
     monkeypatch.setattr(pq, "write_table", fail)
     with pytest.raises(OSError, match=r"x\.parquet cannot be written: no space"):
-        tables.write(path, captions(ROWS[:1]), tables.CAPTIONS)
+        tables.write(path, captions(ROWS[:1]), schemas.CAPTIONS)
     assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
-    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+    assert tables.read(path, schemas.CAPTIONS).to_pylist() == ROWS
 
 
 def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(tmp_path):
     """A limit on the size of files stands for a full disk: the write fails in the middle."""
     script = (
-        "import resource, sys; from dnd import tables\n"
+        "import resource, sys; from dnd import schemas, tables\n"
         "rows = [{'image_id': 'a' * i, 'box': None, 'caption': str(hash(i * 7919))} for i in range(2000)]\n"
-        "table = tables.table(rows, tables.CAPTIONS)\n"
+        "table = tables.table(rows, schemas.CAPTIONS)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "tables.write(sys.argv[1], table, tables.CAPTIONS)\n"
+        "tables.write(sys.argv[1], table, schemas.CAPTIONS)\n"
     )
     path = tmp_path / "x.parquet"
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
@@ -113,36 +113,36 @@ def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(tmp_path):
 
 def test_a_table_is_written_a_row_group_at_a_time(tmp_path):
     path = tmp_path / "deep" / "x.parquet"
-    with tables.writing(path, tables.CAPTIONS, lambda: {"seconds": 1}) as write:
+    with tables.writing(path, schemas.CAPTIONS, lambda: {"seconds": 1}) as write:
         write(captions(ROWS[:1]))
         write(captions())
         assert not path.exists()
-    assert tables.read(path, tables.CAPTIONS).to_pylist() == [ROWS[0], *ROWS]
-    assert [len(group) for group in tables.row_groups([path], tables.CAPTIONS)] == [1, 2]
+    assert tables.read(path, schemas.CAPTIONS).to_pylist() == [ROWS[0], *ROWS]
+    assert [len(group) for group in tables.row_groups([path], schemas.CAPTIONS)] == [1, 2]
     assert tables.origin(path) == {"seconds": 1}
-    with tables.writing(path, tables.CAPTIONS):
+    with tables.writing(path, schemas.CAPTIONS):
         pass
-    assert tables.read(path, tables.CAPTIONS).num_rows == 0
+    assert tables.read(path, schemas.CAPTIONS).num_rows == 0
     assert tables.origin(path) is None
 
 
 def test_row_groups_before_an_error_leave_the_old_file(tmp_path):
     path = tmp_path / "x.parquet"
-    tables.write(path, captions(), tables.CAPTIONS)
-    with pytest.raises(RuntimeError, match="in between"), tables.writing(path, tables.CAPTIONS) as write:
+    tables.write(path, captions(), schemas.CAPTIONS)
+    with pytest.raises(RuntimeError, match="in between"), tables.writing(path, schemas.CAPTIONS) as write:
         write(captions(ROWS[:1]))
         raise RuntimeError("in between")
     assert [one.name for one in tmp_path.iterdir()] == ["x.parquet"]
-    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS
+    assert tables.read(path, schemas.CAPTIONS).to_pylist() == ROWS
 
 
 def test_a_row_group_for_which_there_is_no_room_names_the_file(tmp_path):
     script = (
-        "import resource, sys; from dnd import tables\n"
+        "import resource, sys; from dnd import schemas, tables\n"
         "rows = [{'image_id': 'a' * i, 'box': None, 'caption': str(hash(i * 7919))} for i in range(2000)]\n"
-        "table = tables.table(rows, tables.CAPTIONS)\n"
+        "table = tables.table(rows, schemas.CAPTIONS)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "with tables.writing(sys.argv[1], tables.CAPTIONS) as write:\n"
+        "with tables.writing(sys.argv[1], schemas.CAPTIONS) as write:\n"
         "    write(table)\n"
     )
     path = tmp_path / "x.parquet"
@@ -154,36 +154,36 @@ def test_a_row_group_for_which_there_is_no_room_names_the_file(tmp_path):
 
 def test_a_file_is_replaced(tmp_path):
     path = tmp_path / "x.parquet"
-    tables.write(path, captions(), tables.CAPTIONS)
-    tables.write(path, captions(ROWS[1:]), tables.CAPTIONS)
-    assert tables.read(path, tables.CAPTIONS).to_pylist() == ROWS[1:]
+    tables.write(path, captions(), schemas.CAPTIONS)
+    tables.write(path, captions(ROWS[1:]), schemas.CAPTIONS)
+    assert tables.read(path, schemas.CAPTIONS).to_pylist() == ROWS[1:]
 
 
 def test_several_files_are_joined_in_their_order(tmp_path):
     for i, row in enumerate(ROWS):
-        tables.write(tmp_path / f"{i}.parquet", captions([row]), tables.CAPTIONS)
+        tables.write(tmp_path / f"{i}.parquet", captions([row]), schemas.CAPTIONS)
     paths = [tmp_path / "1.parquet", tmp_path / "0.parquet"]
-    assert tables.read(paths, tables.CAPTIONS).to_pylist() == ROWS[::-1]
+    assert tables.read(paths, schemas.CAPTIONS).to_pylist() == ROWS[::-1]
 
 
 def test_columns_and_rows_can_be_chosen(tmp_path):
-    tables.write(tmp_path / "x.parquet", captions(), tables.CAPTIONS)
+    tables.write(tmp_path / "x.parquet", captions(), schemas.CAPTIONS)
     chosen = pc.field("image_id") == "b.png"
-    found = tables.read(tmp_path / "x.parquet", tables.CAPTIONS, ["caption"], chosen)
+    found = tables.read(tmp_path / "x.parquet", schemas.CAPTIONS, ["caption"], chosen)
     assert found.to_pylist() == [{"caption": "a ring"}]
 
 
 def test_no_files_are_an_empty_table_of_the_columns_asked_for():
-    assert tables.read([], tables.CAPTIONS, ["caption"]).schema.names == ["caption"]
-    assert tables.read([], tables.CAPTIONS).schema.equals(tables.CAPTIONS)
+    assert tables.read([], schemas.CAPTIONS, ["caption"]).schema.names == ["caption"]
+    assert tables.read([], schemas.CAPTIONS).schema.equals(schemas.CAPTIONS)
 
 
 def test_descriptions_hold_what_readers_outside_rely_on():
     names = "model layer probe recipe unit label labels confidence abstained score candidates exemplars captions"
-    assert tables.DESCRIPTIONS.names == names.split()
-    assert tables.DESCRIPTIONS.field("unit").type == pa.int32()
-    assert tables.DESCRIPTIONS.field("confidence").type == pa.float32()
-    assert [field.name for field in tables.CANDIDATE] == [
+    assert schemas.DESCRIPTIONS.names == names.split()
+    assert schemas.DESCRIPTIONS.field("unit").type == pa.int32()
+    assert schemas.DESCRIPTIONS.field("confidence").type == pa.float32()
+    assert [field.name for field in schemas.CANDIDATE] == [
         "concept",
         "score",
         "auc",
@@ -192,29 +192,29 @@ def test_descriptions_hold_what_readers_outside_rely_on():
         "image_similarity",
         "source",
     ]
-    assert tables.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)
+    assert schemas.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)
 
 
 def test_the_origin_of_a_table_is_read_without_its_rows_and_stays_behind(tmp_path):
     for i, row in enumerate(ROWS):
-        tables.write(tmp_path / f"{i}.parquet", captions([row]), tables.CAPTIONS, origin={"device": f"H{i}00 é"})
+        tables.write(tmp_path / f"{i}.parquet", captions([row]), schemas.CAPTIONS, origin={"device": f"H{i}00 é"})
     paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     assert [tables.origin(path) for path in paths] == [{"device": "H000 é"}, {"device": "H100 é"}]
-    joined = tables.read(paths, tables.CAPTIONS)
+    joined = tables.read(paths, schemas.CAPTIONS)
     assert joined.to_pylist() == ROWS
     assert joined.schema.metadata is None
-    assert all(part.schema.metadata is None for part in tables.row_groups(paths, tables.CAPTIONS))
+    assert all(part.schema.metadata is None for part in tables.row_groups(paths, schemas.CAPTIONS))
 
 
 def test_a_table_without_origin_is_the_same_file_whatever_its_rows_came_with(tmp_path):
-    tables.write(tmp_path / "plain.parquet", captions(), tables.CAPTIONS)
+    tables.write(tmp_path / "plain.parquet", captions(), schemas.CAPTIONS)
     carrying = captions().replace_schema_metadata({tables.ORIGIN: "{}", "pandas": "{}"})
-    tables.write(tmp_path / "carrying.parquet", carrying, tables.CAPTIONS)
+    tables.write(tmp_path / "carrying.parquet", carrying, schemas.CAPTIONS)
     assert (tmp_path / "carrying.parquet").read_bytes() == (tmp_path / "plain.parquet").read_bytes()
     assert tables.origin(tmp_path / "plain.parquet") is None
 
 
 def test_an_origin_that_is_known_last_is_found_like_any_other(tmp_path):
-    with tables.writing(tmp_path / "x.parquet", tables.CAPTIONS, lambda: {"seconds": 3}) as add:
+    with tables.writing(tmp_path / "x.parquet", schemas.CAPTIONS, lambda: {"seconds": 3}) as add:
         add(captions())
     assert tables.origin(tmp_path / "x.parquet") == {"seconds": 3}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dnd import tables, views
+from dnd import schemas, tables, views
 
 
 def png(image):
@@ -32,7 +32,7 @@ def probe(tmp_path):
         row = {"image_id": name, "digest": hashlib.sha256(data).hexdigest(), "width": image.width}
         row |= {"height": image.height, "label": None, "image": data}
         paths.append(tmp_path / f"{number}.parquet")
-        tables.write(paths[-1], tables.table([row], tables.PROBE), tables.PROBE)
+        tables.write(paths[-1], tables.table([row], schemas.PROBE), schemas.PROBE)
     return paths
 
 
@@ -52,7 +52,7 @@ def test_views_are_the_image_or_the_part_in_the_box_at_moderate_size(probe, tmp_
 
 
 def test_a_name_says_which_file_and_which_part_and_nothing_of_the_place(probe, tmp_path):
-    digest = tables.read(probe[0], tables.PROBE, ["digest"])["digest"][0].as_py()
+    digest = tables.read(probe[0], schemas.PROBE, ["digest"])["digest"][0].as_py()
     names = views.write([("a.png", None), ("a.png", (20, 0, 40, 20))], probe, tmp_path)
     assert names == {
         ("a.png", None): f"image sha256:{digest} within 512 pixels",

@@ -7,7 +7,7 @@ from PIL import Image
 from workspace import UNITS
 
 import dnd
-from dnd import tables
+from dnd import schemas, tables
 from dnd.config import ConfigError
 from dnd.subjects import ProbeSettings, TargetSettings
 from dnd.sweep import units
@@ -33,7 +33,7 @@ def described(reference, monkeypatch_module):
 
 def test_evidence_is_that_of_the_workflow(described, reference):
     path = reference.results / "planted/concepts/descriptions.parquet"
-    expected = {row["unit"]: row for row in tables.read(path, tables.DESCRIPTIONS).to_pylist()}
+    expected = {row["unit"]: row for row in tables.read(path, schemas.DESCRIPTIONS).to_pylist()}
     found = described.table.to_pylist()
     assert [row["unit"] for row in found] == list(WANTED)
     for row in found:

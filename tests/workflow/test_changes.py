@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from workspace import ROOT, Workspace
 
-from dnd import tables
+from dnd import schemas, tables
 
 RUN = {"compare the descriptions with the known answers", "write the page", "record how the results came about"}
 ROWS = {  # name -> slug, units, probe
@@ -58,7 +58,7 @@ def finished(tmp_path_factory, reference, endpoint):
     workspace = Workspace(tmp_path_factory.mktemp("changes") / "run", endpoint)
     shutil.copytree(reference.folder, workspace.folder, dirs_exist_ok=True)
     (workspace.folder / "pictures/deeper").mkdir(parents=True)
-    for row in tables.read(reference.results / "probe/shapes/images-00000.parquet", tables.PROBE).to_pylist()[:24]:
+    for row in tables.read(reference.results / "probe/shapes/images-00000.parquet", schemas.PROBE).to_pylist()[:24]:
         (workspace.folder / "pictures/deeper" / row["image_id"]).write_bytes(row["image"])
     workspace.values["probes"]["pictures"] = {"source": "folder", "path": "pictures"}
     workspace.sweep.append(["pictures", "conceptnet", "fc", "pictures", "dnd", "0-1"])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from workspace import Workspace
 
-from dnd import tables
+from dnd import schemas, tables
 
 
 @pytest.fixture
@@ -84,18 +84,18 @@ def test_unreadable_images_of_a_users_folder_are_listed(workspace):
     workspace.write()
     workspace.run("--until", "rejected", "activations")
     rejected = workspace.results / "probe/shapes/rejected.parquet"
-    reasons = {row["image_id"]: row["reason"] for row in tables.read(rejected, tables.REJECTED).to_pylist()}
+    reasons = {row["image_id"]: row["reason"] for row in tables.read(rejected, schemas.REJECTED).to_pylist()}
     assert set(reasons) == {"cut.png", "script.png"}
     assert all(reasons.values())
     assert "rejected cut.png" in (workspace.results / "logs/rejected/shapes.log").read_text()
     statistics = sorted(workspace.results.glob("activations/*/*/*/parts/*/statistics-*.parquet"))
-    counts = [tables.read(path, tables.STATISTICS_PART)["count"][0].as_py() for path in statistics]
+    counts = [tables.read(path, schemas.STATISTICS_PART)["count"][0].as_py() for path in statistics]
     assert sum(counts) == 6
 
 
 def rows_of(workspace, probe, columns=None):
     shards = sorted(workspace.results.glob(f"probe/{probe}/images-*.parquet"))
-    return tables.read(shards, tables.PROBE, columns).to_pylist()
+    return tables.read(shards, schemas.PROBE, columns).to_pylist()
 
 
 def test_one_good_image_among_many_bad_ones(workspace):
@@ -112,7 +112,7 @@ def test_one_good_image_among_many_bad_ones(workspace):
     log = (workspace.results / "logs/rejected/shapes.log").read_text()
     assert "1 of 14 images used, 1 duplicates, 12 unreadable" in log
     (topk,) = workspace.results.glob("activations/*/*/*/fc.parquet")
-    assert tables.read(topk, tables.TOPK)["image_ids"].to_pylist()[0] == ["good.png"]
+    assert tables.read(topk, schemas.TOPK)["image_ids"].to_pylist()[0] == ["good.png"]
 
 
 def test_no_image_that_can_be_read(workspace):
@@ -170,7 +170,7 @@ def test_a_union_of_all_sources(workspace):
         ("tars/one.tar/1.png", "dog", pictures[1]),
         ("tars/one.tar/2.png", None, pictures[2]),
     ]
-    rejected = tables.read(workspace.results / "probe/shapes/rejected.parquet", tables.REJECTED).to_pylist()
+    rejected = tables.read(workspace.results / "probe/shapes/rejected.parquet", schemas.REJECTED).to_pylist()
     assert rejected == [
         {"image_id": "saved/00000001", "reason": "duplicate of folder/cat/0.png"},
         {"image_id": "table/gone.png", "reason": "No such file or directory"},

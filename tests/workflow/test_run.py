@@ -13,24 +13,24 @@ import torch
 import yaml
 from workspace import ROOT, Workspace
 
-from dnd import config, provenance, tables
+from dnd import config, provenance, schemas, tables
 
 BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
-    "probe/shapes/images-*.parquet": tables.PROBE,
-    "probe/shapes/rejected.parquet": tables.REJECTED,
-    "activations/*/*/*/parts/*/topk-*.parquet": tables.TOPK_PART,
-    "activations/*/*/*/parts/*/statistics-*.parquet": tables.STATISTICS_PART,
-    "activations/*/*/*/parts/*/controls-*.parquet": tables.CONTROLS_PART,
-    "activations/*/*/*/*.parquet": tables.TOPK,
-    "*/*/exemplars/*.parquet": tables.EXEMPLARS,
-    "*/*/captions/*.parquet": tables.CAPTIONS,
-    "concepts/*/*/*/???-???.parquet": tables.CONCEPTS,
-    "concepts/*/*/*/*-answers.parquet": tables.ANSWERS,
-    "images/*/*/*/*/*.parquet": tables.IMAGES,
-    "*/*/scores/*.parquet": tables.SCORES,
-    "*/*/descriptions.parquet": tables.DESCRIPTIONS,
-    "evaluation.parquet": tables.EVALUATION,
+    "probe/shapes/images-*.parquet": schemas.PROBE,
+    "probe/shapes/rejected.parquet": schemas.REJECTED,
+    "activations/*/*/*/parts/*/topk-*.parquet": schemas.TOPK_PART,
+    "activations/*/*/*/parts/*/statistics-*.parquet": schemas.STATISTICS_PART,
+    "activations/*/*/*/parts/*/controls-*.parquet": schemas.CONTROLS_PART,
+    "activations/*/*/*/*.parquet": schemas.TOPK,
+    "*/*/exemplars/*.parquet": schemas.EXEMPLARS,
+    "*/*/captions/*.parquet": schemas.CAPTIONS,
+    "concepts/*/*/*/???-???.parquet": schemas.CONCEPTS,
+    "concepts/*/*/*/*-answers.parquet": schemas.ANSWERS,
+    "images/*/*/*/*/*.parquet": schemas.IMAGES,
+    "*/*/scores/*.parquet": schemas.SCORES,
+    "*/*/descriptions.parquet": schemas.DESCRIPTIONS,
+    "evaluation.parquet": schemas.EVALUATION,
 }
 
 
@@ -43,7 +43,7 @@ def test_every_table_has_its_schema(reference, pattern):
 
 
 def test_every_requested_unit_is_described(reference):
-    rows = tables.read(reference.results / "planted/concepts/descriptions.parquet", tables.DESCRIPTIONS).to_pylist()
+    rows = tables.read(reference.results / "planted/concepts/descriptions.parquet", schemas.DESCRIPTIONS).to_pylist()
     assert [row["unit"] for row in rows] == [0, 6, 8, 14, 20, 60, 82, 83, 84, 85, 86, 87, 90]
     assert {row["unit"]: row["abstained"] for row in rows if row["abstained"]} == {
         **dict.fromkeys(range(82, 87), "dead"),
@@ -57,8 +57,8 @@ def test_every_requested_unit_is_described(reference):
 
 
 def test_each_concept_is_drawn_once(reference):
-    rows = tables.read(sorted(reference.results.glob(f"images/{BUNDLE}/*.parquet")), tables.IMAGES).to_pylist()
-    concepts = tables.read(reference.results / f"concepts/{BUNDLE}.parquet", tables.CONCEPTS)["concept"].to_pylist()
+    rows = tables.read(sorted(reference.results.glob(f"images/{BUNDLE}/*.parquet")), schemas.IMAGES).to_pylist()
+    concepts = tables.read(reference.results / f"concepts/{BUNDLE}.parquet", schemas.CONCEPTS)["concept"].to_pylist()
     assert len(rows) == 5 * len(set(concepts)) == len({row["seed"] for row in rows})
     assert {row["concept"] for row in rows} == set(concepts)
 

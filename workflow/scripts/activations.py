@@ -1,6 +1,6 @@
 """In: a probe shard. Out: its part of the top-k, the statistics and the control activations of every layer."""
 
-from dnd import activations, jobs, probe, tables, target_sources
+from dnd import activations, jobs, probe, schemas, tables, target_sources
 from dnd.subjects import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
@@ -14,6 +14,6 @@ topk, statistics, controls = activations.run(
     k=int(snakemake.wildcards.k),
 )
 origin = job.origin()
-tables.write(snakemake.output.topk, topk, tables.TOPK_PART, row_group_size=256, origin=origin)
-tables.write(snakemake.output.statistics, statistics, tables.STATISTICS_PART, row_group_size=65536, origin=origin)
-tables.write(snakemake.output.controls, controls, tables.CONTROLS_PART, origin=origin)
+tables.write(snakemake.output.topk, topk, schemas.TOPK_PART, row_group_size=256, origin=origin)
+tables.write(snakemake.output.statistics, statistics, schemas.STATISTICS_PART, row_group_size=65536, origin=origin)
+tables.write(snakemake.output.controls, controls, schemas.CONTROLS_PART, origin=origin)

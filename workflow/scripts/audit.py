@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnd import audit_chart, audits, jobs, tables, target_sources
+from dnd import audit_chart, audits, jobs, schemas, tables, target_sources
 from dnd.judging import AuditSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
@@ -15,8 +15,8 @@ found = audits.run(
     settings,
     None if settings.units is None else units(settings.units),
     target_sources.load(TargetSettings(**params.target)),
-    tables.read(snakemake.input.descriptions, tables.DESCRIPTIONS, ["unit", "label", "abstained"]),
+    tables.read(snakemake.input.descriptions, schemas.DESCRIPTIONS, ["unit", "label", "abstained"]),
     [Path(shard) for shard in snakemake.input.probe],
 )
-tables.write(snakemake.output.table, found, tables.AUDITS, origin=job.origin())
+tables.write(snakemake.output.table, found, schemas.AUDITS, origin=job.origin())
 Path(snakemake.output.chart).write_text(audit_chart.draw(snakemake.wildcards.audit, found), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from dnd import captions, jobs, tables
+from dnd import captions, jobs, schemas, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.settings import CaptionSettings
@@ -11,7 +11,7 @@ from dnd.store import Store
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out where a server is
 settings = CaptionSettings(**snakemake.config["recipes"][snakemake.params.recipe]["captions"])
-exemplars = tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["image_id", "box"])
+exemplars = tables.read(snakemake.input.exemplars, schemas.EXEMPLARS, ["image_id", "box"])
 if settings.oracle:
     oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
     found = oracles.captions(exemplars, snakemake.params.streams)
@@ -24,4 +24,4 @@ else:
         Store(snakemake.config["store"] + "/captions"),
         snakemake.params.square,
     )
-tables.write(snakemake.output[0], found, tables.CAPTIONS, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.CAPTIONS, origin=job.origin())

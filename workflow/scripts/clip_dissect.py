@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnd import jobs, tables
+from dnd import jobs, schemas, tables
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.baselines import clip_dissect, concept_sets
 from dnd.methods import ClipDissectRecipe
@@ -19,4 +19,4 @@ found = clip_dissect.run(
     shards=[Path(shard) for shard in snakemake.input.probe],
     units=units(snakemake.params.units),
 )
-tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dnd import concepts, jobs, pictures, tables, views
+from dnd import concepts, jobs, pictures, schemas, tables, views
 from dnd.backends import llm
 from dnd.backends.embedder import embed_texts
 from dnd.settings import EmbedderSettings, LlmSettings
@@ -26,7 +26,7 @@ asking = llm.session(
     job.note,
 )
 layers = [
-    (name, slug, tables.read(path, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]))
+    (name, slug, tables.read(path, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]))
     for (name, slug, _), path in zip(params.layers, snakemake.input.exemplars, strict=True)
 ]
 with asking as ask:
@@ -37,8 +37,10 @@ with asking as ask:
             units = [unit for layer in layers for unit in concepts.unit_images(*layer, names)]
             found, answers = concepts.propose(units, ask, settings, partial(views.url, Path(folder)))
     else:
-        captions = [tables.read(path, tables.CAPTIONS) for path in snakemake.input.captions]
-        others = [tables.read(path, tables.LOOK_ALIKES) for path in snakemake.input.look_alikes] or [None] * len(layers)
+        captions = [tables.read(path, schemas.CAPTIONS) for path in snakemake.input.captions]
+        others = [tables.read(path, schemas.LOOK_ALIKES) for path in snakemake.input.look_alikes] or [None] * len(
+            layers
+        )
         inputs = zip(layers, captions, others, strict=True)
         units = [unit for layer, *lines in inputs for unit in concepts.unit_captions(*layer, *lines)]
         if settings.known_answers:
@@ -51,8 +53,8 @@ with asking as ask:
             embed = partial(embed_texts, EmbedderSettings(**params.embedder)) if params.embedder else None
             named = {}
             for (name, slug), path in zip(params.also, snakemake.input.also, strict=True):
-                named |= concepts.best_of(name, slug, tables.read(path, tables.DESCRIPTIONS, ["unit", "candidates"]))
+                named |= concepts.best_of(name, slug, tables.read(path, schemas.DESCRIPTIONS, ["unit", "candidates"]))
             found, answers = concepts.propose(units, ask, settings, embed=embed, named=named)
 origin = job.origin()
-tables.write(snakemake.output.answers, answers, tables.ANSWERS, origin=origin)
-tables.write(snakemake.output.concepts, found, tables.CONCEPTS, row_group_size=4096, origin=origin)
+tables.write(snakemake.output.answers, answers, schemas.ANSWERS, origin=origin)
+tables.write(snakemake.output.concepts, found, schemas.CONCEPTS, row_group_size=4096, origin=origin)

@@ -3,25 +3,25 @@
 Out: DESCRIPTIONS, Parquet and CSV, and FACETS.
 """
 
-from dnd import descriptions, facets, jobs, tables, verdict
+from dnd import descriptions, facets, jobs, schemas, tables, verdict
 from dnd.sweep import units
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 given, params = snakemake.input, snakemake.params
-wanted, scores = units(params.units), tables.read(given.scores, tables.SCORES)
+wanted, scores = units(params.units), tables.read(given.scores, schemas.SCORES)
 if given.get("exemplars"):
     found = descriptions.run(
         params.facts,
         wanted,
-        tables.read(given.topk, tables.TOPK, ["unit", "idle"]),
-        tables.read(given.exemplars, tables.EXEMPLARS),
-        tables.read(given.captions, tables.CAPTIONS),
+        tables.read(given.topk, schemas.TOPK, ["unit", "idle"]),
+        tables.read(given.exemplars, schemas.EXEMPLARS),
+        tables.read(given.captions, schemas.CAPTIONS),
         scores,
         verdict.load(given.verdict[0]) if given.get("verdict") else None,
     )
 else:
-    topk = tables.read(given.topk, tables.TOPK, ["unit", "idle", "image_ids", "activations"])
+    topk = tables.read(given.topk, schemas.TOPK, ["unit", "idle", "image_ids", "activations"])
     found = descriptions.of_rival(params.facts, wanted, topk, scores, params.shown)
-tables.write(snakemake.output.parquet, found, tables.DESCRIPTIONS)
+tables.write(snakemake.output.parquet, found, schemas.DESCRIPTIONS)
 descriptions.write_csv(snakemake.output.csv, found)
-tables.write(snakemake.output.facets, facets.run(found, scores), tables.FACETS)
+tables.write(snakemake.output.facets, facets.run(found, scores), schemas.FACETS)

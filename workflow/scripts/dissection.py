@@ -1,6 +1,6 @@
 """In: the probe, its ANNOTATIONS and a target. Out: PATTERNS of the probe and OVERLAPS of a layer's units."""
 
-from dnd import dissection, jobs, tables, target_sources
+from dnd import dissection, jobs, schemas, tables, target_sources
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
@@ -15,5 +15,5 @@ patterns, overlaps = dissection.run(
     quantiles=params.quantiles,
 )
 origin = job.origin()
-tables.write(snakemake.output.patterns, patterns, tables.PATTERNS, row_group_size=65536, origin=origin)
-tables.write(snakemake.output.overlaps, overlaps, tables.OVERLAPS, row_group_size=1048576, origin=origin)
+tables.write(snakemake.output.patterns, patterns, schemas.PATTERNS, row_group_size=65536, origin=origin)
+tables.write(snakemake.output.overlaps, overlaps, schemas.OVERLAPS, row_group_size=1048576, origin=origin)

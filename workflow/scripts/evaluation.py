@@ -1,6 +1,6 @@
 """In: DESCRIPTIONS of every layer, known answers, units' rows by other metrics. Out: EVALUATION and COMPARISONS."""
 
-from dnd import comparisons, evaluation, jobs, tables
+from dnd import comparisons, evaluation, jobs, schemas, tables
 from dnd.baselines import concept_sets
 
 jobs.begin(snakemake.log[0], snakemake.threads)
@@ -14,5 +14,5 @@ found = evaluation.run(
 )
 # rows that saw a part of a probe are there for their stability, and what stands in for a model is no method
 models, probes = ({row["name"]: row[key] for row in rows if row["compared"]} for key in ("model", "probe"))
-tables.write(snakemake.output.evaluation, found, tables.EVALUATION)
-tables.write(snakemake.output.comparisons, comparisons.run(found, models, probes), tables.COMPARISONS)
+tables.write(snakemake.output.evaluation, found, schemas.EVALUATION)
+tables.write(snakemake.output.comparisons, comparisons.run(found, models, probes), schemas.COMPARISONS)

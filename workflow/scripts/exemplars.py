@@ -2,7 +2,7 @@
 
 import pyarrow.compute as pc
 
-from dnd import exemplars, jobs, tables, target_sources
+from dnd import exemplars, jobs, schemas, tables, target_sources
 from dnd.stages import ExemplarSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
@@ -13,7 +13,7 @@ settings = ExemplarSettings(**params.exemplars)
 wanted = pc.field("unit").isin(list(units(params.units)))
 if not settings.idle_units:
     wanted &= pc.field("idle").is_null()
-rows = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
+rows = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
 found = exemplars.run(
     target_sources.load(TargetSettings(**params.target), sign=params.sign),
     params.layer,
@@ -22,4 +22,4 @@ found = exemplars.run(
     pooling=params.pooling,
     settings=settings,
 )
-tables.write(snakemake.output[0], found, tables.EXEMPLARS, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.EXEMPLARS, origin=job.origin())

@@ -1,6 +1,6 @@
 """In: a table of labels from another tool, TOPK of a layer. Out: SCORES of the asked units."""
 
-from dnd import jobs, tables
+from dnd import jobs, schemas, tables
 from dnd.baselines import foreign, inputs
 from dnd.methods import ForeignRecipe
 from dnd.sweep import units
@@ -14,4 +14,4 @@ found = foreign.run(
     units=units(params.units),
     there=tables.count(snakemake.input.topk),
 )
-tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

@@ -1,6 +1,6 @@
 """In: CONCEPTS of a recipe. Out: IMAGES of this part of the distinct concepts."""
 
-from dnd import images, jobs, tables
+from dnd import images, jobs, schemas, tables
 from dnd.backends import generator
 from dnd.settings import GeneratorSettings
 from dnd.store import Store
@@ -8,7 +8,7 @@ from dnd.store import Store
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out what changes no image
 settings = GeneratorSettings(**snakemake.config["recipes"][snakemake.wildcards.recipe]["generator"])
-concepts = set(tables.read(snakemake.input.concepts, tables.CONCEPTS, ["concept"])["concept"].to_pylist())
+concepts = set(tables.read(snakemake.input.concepts, schemas.CONCEPTS, ["concept"])["concept"].to_pylist())
 part = int(snakemake.wildcards.part)
 section = f"recipes.{snakemake.wildcards.recipe}.generator"
 drawn = images.run(
@@ -19,4 +19,4 @@ drawn = images.run(
     order=snakemake.output[0],
     section=section,
 )
-tables.write(snakemake.output[0], drawn, tables.IMAGES, row_group_size=settings.images, origin=job.origin())
+tables.write(snakemake.output[0], drawn, schemas.IMAGES, row_group_size=settings.images, origin=job.origin())

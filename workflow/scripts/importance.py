@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnd import importance, jobs, tables, target_sources
+from dnd import importance, jobs, schemas, tables, target_sources
 from dnd.judging import ImportanceSettings
 from dnd.subjects import TargetSettings
 
@@ -14,4 +14,4 @@ found = importance.run(
     [Path(shard) for shard in snakemake.input.probe],
     ImportanceSettings(**params.importance),
 )
-tables.write(snakemake.output[0], found, tables.IMPORTANCE, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.IMPORTANCE, origin=job.origin())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnd import jobs, tables
+from dnd import jobs, schemas, tables
 from dnd.baselines import invert
 from dnd.methods import InvertRecipe
 from dnd.sweep import units
@@ -10,9 +10,9 @@ from dnd.sweep import units
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 found = invert.run(
     InvertRecipe(**snakemake.params.recipe),
-    tables.read(snakemake.input.annotations, tables.ANNOTATIONS, ["image_id", "concept"]),
+    tables.read(snakemake.input.annotations, schemas.ANNOTATIONS, ["image_id", "concept"]),
     topk=Path(snakemake.input.topk),
     shards=[Path(shard) for shard in snakemake.input.probe],
     units=units(snakemake.params.units),
 )
-tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

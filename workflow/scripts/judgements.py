@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from dnd import jobs, judgements, tables, target_sources
+from dnd import jobs, judgements, schemas, tables, target_sources
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.sentences import SentenceEncoder
 from dnd.baselines import concept_sets
@@ -40,4 +40,4 @@ found = judgements.run(
     shards=given.held_out,
     pictures_of=pictures,
 )
-tables.write(snakemake.output[0], found, tables.EVALUATION, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.EVALUATION, origin=job.origin())

@@ -1,6 +1,6 @@
 """In: DESCRIPTIONS of a layer by every method. Out: IMAGES of their labels, by the generator of the evaluation."""
 
-from dnd import images, jobs, judgements, tables
+from dnd import images, jobs, judgements, schemas, tables
 from dnd.backends import generator
 from dnd.baselines import concept_sets
 from dnd.judging import EvaluationSettings
@@ -23,4 +23,4 @@ drawn = images.run(
     order=snakemake.output[0],
     section=section,
 )
-tables.write(snakemake.output[0], drawn, tables.IMAGES, row_group_size=settings.generator.images, origin=job.origin())
+tables.write(snakemake.output[0], drawn, schemas.IMAGES, row_group_size=settings.generator.images, origin=job.origin())

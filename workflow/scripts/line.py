@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd import images, jobs, tables, target_sources, trials
+from dnd import images, jobs, schemas, tables, target_sources, trials
 from dnd.backends import generator
 from dnd.backends.llm import session
 from dnd.baselines import line
@@ -22,7 +22,7 @@ params, wildcards, config = snakemake.params, snakemake.wildcards, snakemake.con
 settings = LineRecipe(**config["recipes"][params.recipe])
 llm = settings.llm or LlmSettings(**config["llm"])
 own = pc.field("unit").isin(list(units(params.units)))
-topk = tables.read(snakemake.input.topk, tables.TOPK, ["unit", "idle", "controls"], own)
+topk = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "idle", "controls"], own)
 searches = trials.searches(wildcards.name, wildcards.slug, topk.to_pylist())
 section = f"recipes.{params.recipe}.generator"
 draw = partial(
@@ -37,5 +37,5 @@ target = target_sources.load(TargetSettings(**params.target), sign=settings.sign
 read = Reader(target, params.layer, [one.unit for one in searches], settings.pooling, draw, "line")
 with session(llm, Store(config["store"] + "/answers"), Path(snakemake.log.server), job.note) as ask:
     scores, rounds = line.run(searches, ask, read, settings)
-tables.write(snakemake.output.scores, scores, tables.SCORES, origin=job.origin())
-tables.write(snakemake.output.rounds, rounds, tables.LINE_ROUNDS, origin=job.origin())
+tables.write(snakemake.output.scores, scores, schemas.SCORES, origin=job.origin())
+tables.write(snakemake.output.rounds, rounds, schemas.LINE_ROUNDS, origin=job.origin())

@@ -1,6 +1,6 @@
 """In: the images of a probe, wherever they are. Out: LISTING of those that are wanted, and REJECTED."""
 
-from dnd import jobs, probe, probe_sources, tables
+from dnd import jobs, probe, probe_sources, schemas, tables
 from dnd.subjects import ProbeSettings
 
 jobs.begin(snakemake.log[0], snakemake.threads)
@@ -8,5 +8,5 @@ name = snakemake.wildcards.probe
 probes = {one: ProbeSettings(**settings) for one, settings in snakemake.params.probes.items()}
 sources = probe_sources.opened(name, probes, snakemake.input.renders)
 listing, rejected = probe.listing(name, probes, sources)
-tables.write(snakemake.output.listing, listing, tables.LISTING, row_group_size=65536)
-tables.write(snakemake.output.rejected, rejected, tables.REJECTED)
+tables.write(snakemake.output.listing, listing, schemas.LISTING, row_group_size=65536)
+tables.write(snakemake.output.rejected, rejected, schemas.REJECTED)

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pyarrow.compute as pc
 
-from dnd import captions, jobs, look_alikes, probe, sweep, tables
+from dnd import captions, jobs, look_alikes, probe, schemas, sweep, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.endpoint_captioner import EndpointCaptioner
@@ -32,11 +32,11 @@ units = pc.field("unit").isin(list(sweep.units(params.units)))
 found = look_alikes.run(
     TransformersEmbedder(EmbedderSettings(**params.embedder)),
     write,
-    exemplars=tables.read(given.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
-    topk=tables.read(given.topk, tables.TOPK, ["unit", "controls"], units).to_pylist(),
+    exemplars=tables.read(given.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
+    topk=tables.read(given.topk, schemas.TOPK, ["unit", "controls"], units).to_pylist(),
     controls=probe.controls(given.probe, params.controls),
     shards=given.probe,
     count=params.wanted,
     square=params.square,
 )
-tables.write(snakemake.output[0], found, tables.LOOK_ALIKES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.LOOK_ALIKES, origin=job.origin())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnd import jobs, tables, target_sources, thresholds
+from dnd import jobs, schemas, tables, target_sources, thresholds
 from dnd.baselines import inputs, milan, milan_files
 from dnd.methods import MilanRecipe
 from dnd.subjects import TargetSettings
@@ -26,4 +26,4 @@ found = milan.run(
     milan_files.load(recipe.describer),
     recipe,
 )
-tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

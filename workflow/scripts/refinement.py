@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd import captions, concepts, images, jobs, reading, refinement, tables, target_sources, trials
+from dnd import captions, concepts, images, jobs, reading, refinement, schemas, tables, target_sources, trials
 from dnd.backends import generator
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.endpoint_captioner import EndpointCaptioner
@@ -39,7 +39,7 @@ if settings.failures:
     )
     describe = refinement.Describer(draw, write)
 target = target_sources.load(TargetSettings(**params.target), sign=params.sign)
-first = tables.read(given.concepts, tables.CONCEPTS)
+first = tables.read(given.concepts, schemas.CONCEPTS)
 shown = zip(given.exemplars, given.captions, strict=True)
 further, rounds = [], []
 with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.note) as ask:
@@ -48,10 +48,10 @@ with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.not
         for shard, (exemplars, texts) in zip(shards, shown, strict=False):  # those of the layer are next
             named = first.filter(place & pc.field("unit").isin(list(units(shard)))).to_pylist()
             own = pc.field("unit").isin(sorted({row["unit"] for row in named}))
-            controls = tables.read(topk, tables.TOPK, ["unit", "idle", "controls"], own).to_pylist()
+            controls = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"], own).to_pylist()
             searches = trials.searches(name, slug, controls)
-            best = tables.read(exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box", "activation"])
-            lines = concepts.unit_captions(name, slug, best, tables.read(texts, tables.CAPTIONS))
+            best = tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box", "activation"])
+            lines = concepts.unit_captions(name, slug, best, tables.read(texts, schemas.CAPTIONS))
             found = refinement.run(
                 searches,
                 named,
@@ -64,8 +64,8 @@ with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.not
             )
             further += found[0]
             rounds += found[1]
-origin, rounds = job.origin(), tables.table(rounds, tables.REFINEMENT_ROUNDS)
-tables.write(snakemake.output.rounds, rounds, tables.REFINEMENT_ROUNDS, origin=origin)
+origin, rounds = job.origin(), tables.table(rounds, schemas.REFINEMENT_ROUNDS)
+tables.write(snakemake.output.rounds, rounds, schemas.REFINEMENT_ROUNDS, origin=origin)
 tables.write(
-    snakemake.output.concepts, refinement.joined(first, further), tables.CONCEPTS, row_group_size=4096, origin=origin
+    snakemake.output.concepts, refinement.joined(first, further), schemas.CONCEPTS, row_group_size=4096, origin=origin
 )

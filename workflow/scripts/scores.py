@@ -2,7 +2,7 @@
 
 import pyarrow.compute as pc
 
-from dnd import jobs, scores, tables, target_sources
+from dnd import jobs, schemas, scores, tables, target_sources
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.settings import EmbedderSettings
 from dnd.stages import ScoreSettings
@@ -16,7 +16,7 @@ own = (
     & (pc.field("slug") == wildcards.slug)
     & pc.field("unit").isin(list(units(params.units)))
 )
-concepts = tables.read(snakemake.input.concepts, tables.CONCEPTS, where=own).to_pylist()
+concepts = tables.read(snakemake.input.concepts, schemas.CONCEPTS, where=own).to_pylist()
 if snakemake.input.get("images"):
     embedder, weights = EmbedderSettings(**params.embedder), ScoreSettings(**params.scores)
     found = scores.run(
@@ -25,15 +25,15 @@ if snakemake.input.get("images"):
         TransformersEmbedder(embedder),
         concepts=concepts,
         images=snakemake.input.images,
-        exemplars=tables.read(snakemake.input.exemplars, tables.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
+        exemplars=tables.read(snakemake.input.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
         topk=snakemake.input.topk,
         probe_shards=snakemake.input.probe,
         pooling=params.pooling,
         weights=weights,
         square=params.square,
-        counted=tables.read(drawn, tables.DRAWN) if (drawn := snakemake.input.get("drawn")) else None,
+        counted=tables.read(drawn, schemas.DRAWN) if (drawn := snakemake.input.get("drawn")) else None,
         texts=TransformersTextEmbedder(embedder) if weights.reads_probe else None,
     )
 else:
     found = scores.by_votes(concepts)
-tables.write(snakemake.output[0], found, tables.SCORES, origin=job.origin())
+tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

@@ -4,7 +4,7 @@ from functools import partial
 
 import pyarrow.compute as pc
 
-from dnd import images, jobs, stopping, tables, target_sources
+from dnd import images, jobs, schemas, stopping, tables, target_sources
 from dnd.backends import generator
 from dnd.settings import GeneratorSettings
 from dnd.stages import StoppingSettings
@@ -31,12 +31,12 @@ drawn, asked = stopping.run(
         order=snakemake.output.images,
         section=section,
     ),
-    concepts=tables.read(snakemake.input.concepts, tables.CONCEPTS, ["unit", "concept"], place & own).to_pylist(),
-    topk=tables.read(snakemake.input.topk, tables.TOPK, ["unit", "controls"], own).to_pylist(),
+    concepts=tables.read(snakemake.input.concepts, schemas.CONCEPTS, ["unit", "concept"], place & own).to_pylist(),
+    topk=tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "controls"], own).to_pylist(),
     pooling=params.pooling,
     settings=settings,
     most=drawing.images,
 )
 origin = job.origin()
-tables.write(snakemake.output.drawn, asked, tables.DRAWN, origin=origin)
-tables.write(snakemake.output.images, drawn, tables.IMAGES, row_group_size=settings.first, origin=origin)
+tables.write(snakemake.output.drawn, asked, schemas.DRAWN, origin=origin)
+tables.write(snakemake.output.images, drawn, schemas.IMAGES, row_group_size=settings.first, origin=origin)

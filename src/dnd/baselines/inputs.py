@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dnd import probe, tables
+from dnd import probe, schemas, tables
 
 Floats = npt.NDArray[np.float32]
 CANDIDATES = 10
@@ -36,7 +36,7 @@ class Activations:
 
 def live_units(topk: Path) -> list[int]:
     """Return the units of a TOPK file that are not idle, ascending."""
-    found = tables.read(topk, tables.TOPK, ["unit", "idle"])
+    found = tables.read(topk, schemas.TOPK, ["unit", "idle"])
     return sorted(found.filter(pc.is_null(found["idle"]))["unit"].to_pylist())
 
 
@@ -49,7 +49,7 @@ def best_images(topk: Path, shards: Sequence[Path], count: int) -> dict[int, tup
         Fewer images were kept of the units than are asked for, though the probe has more.
     """
     images = tables.count(shards)
-    found = tables.read(topk, tables.TOPK, ["unit", "idle", "image_ids", "activations", "nonfinite"])
+    found = tables.read(topk, schemas.TOPK, ["unit", "idle", "image_ids", "activations", "nonfinite"])
     best = {}
     for row in found.filter(pc.is_null(found["idle"])).sort_by("unit").to_pylist():
         if len(row["image_ids"]) < min(count, images - row["nonfinite"]):
@@ -74,7 +74,7 @@ def activations(topk: Path, shards: Sequence[Path]) -> Activations:
         Activations of a part of the images only were kept.
     """
     images = tables.count(shards)
-    found = tables.read(topk, tables.TOPK, ["unit", "idle", "controls"])
+    found = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"])
     found = found.filter(pc.is_null(found["idle"])).sort_by("unit")
     kept = pc.max(pc.list_value_length(found["controls"])).as_py()
     if kept is not None and kept < images:
@@ -98,10 +98,10 @@ def finite(values: Floats) -> Floats:
 def scores(best: Sequence[tuple[int, Sequence[tuple[str, float]]]], source: str) -> pa.Table:
     """Return a SCORES table of units with their candidates and scores, best first; other columns are null."""
     own = {"unit", "candidate", "concept", "source", "score"}
-    absent = dict.fromkeys(name for name in tables.SCORES.names if name not in own)
+    absent = dict.fromkeys(name for name in schemas.SCORES.names if name not in own)
     rows = [
         {"unit": unit, "candidate": i, "concept": concept, "source": source, "score": score, **absent}
         for unit, candidates in best
         for i, (concept, score) in enumerate(candidates)
     ]
-    return tables.table(rows, tables.SCORES)
+    return tables.table(rows, schemas.SCORES)

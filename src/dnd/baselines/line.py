@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.backends.chat import Request
 from dnd.methods import LineRecipe
 from dnd.metrics.cosy import auc, mad
@@ -82,7 +82,7 @@ def run(searches: Sequence[Search], ask: Ask, excite: Excite, settings: LineReci
     ordered = sorted(searches, key=lambda one: one.unit)
     scores = [row for one in ordered for row in _score_rows(one, settings.tolerance)]
     rounds = [row for one in ordered for row in _round_rows(one)]
-    return tables.table(scores, tables.SCORES), tables.table(rounds, tables.LINE_ROUNDS)
+    return tables.table(scores, schemas.SCORES), tables.table(rounds, schemas.LINE_ROUNDS)
 
 
 def _score_rows(one: Search, tolerance: float) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dnd import tables
+from dnd import schemas, tables
 from dnd.baselines import inputs
 from dnd.baselines.formulas import Concept, phrasing
 from dnd.baselines.overlaps import Counts, Share, Vocabulary, active, iou, vocabulary
@@ -53,7 +53,7 @@ def report(patterns: pa.Table, overlaps: pa.Table, quantile: Share, units: Seque
     known = vocabulary(patterns)
     found = active(overlaps, quantile, units, len(known.pixels))
     rows = [{"unit": unit, **row} for unit, counts in found for row in best_of_categories(counts, known)]
-    return tables.table(rows, tables.DISSECTION)
+    return tables.table(rows, schemas.DISSECTION)
 
 
 def run(

@@ -16,7 +16,7 @@ import pyarrow as pa
 from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
-from dnd import known_answers, pictures, tables
+from dnd import known_answers, pictures, schemas, tables
 from dnd.backends.chat import Answer, Request
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import PLACES, caption_of_view
@@ -46,7 +46,7 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
     shown = tqdm(views, "captions", unit="view", mininterval=5)
     rows = [{"image_id": name, "box": box, "caption": _caption(name, box, streams)} for name, box in shown]
-    return tables.table(rows, tables.CAPTIONS)
+    return tables.table(rows, schemas.CAPTIONS)
 
 
 def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:

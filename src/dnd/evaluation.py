@@ -21,6 +21,7 @@ from dnd.figures import Estimate, figures
 from dnd.known_answers import CONCEPT_KINDS, Answer
 from dnd.metrics import calibration
 from dnd.metrics.baselines import BASELINES, CONSTANT, RANDOM, SHUFFLED, constant_label, random_concepts, shuffled
+from dnd.metrics.stability import SAME
 from dnd.metrics.statistics import bootstrap, wilson
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import alternatives, parse
@@ -28,7 +29,7 @@ from dnd.shapeworld.grammar import alternatives, parse
 SCENES = 5000
 STREAM = 3
 """Seed of the held-out scenes, those of ``render.draw(STREAM, i)``: no training or demo uses it."""
-ENOUGH = 0.95
+ENOUGH = SAME
 """Smallest IoU with the true concept at which a label counts as exact."""
 EXACT, F1, IOU, ABSTAINED = "known_answer_exact", "known_answer_f1", "known_answer_iou", "abstained"
 BOTH, ECE = "known_answer_both", "ece"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dnd import pictures, schemas, tables
+from dnd import embeddings, pictures, schemas, tables
 from dnd.backends.embedder import Embedder
+from dnd.embeddings import Place
 from dnd.metrics import contrast
 
-CHUNK = 128
-"""Images whose pixels are in memory at once."""
 Values = npt.NDArray[np.float32]
-Place = tuple[str, pictures.Box | None]
 
 
 def run(
@@ -47,7 +44,7 @@ def run(
     for row in exemplars.to_pylist():
         own.setdefault(row["unit"], []).append(pictures.place(row))
     wanted = {(name, None) for name in controls} | {place for places in own.values() for place in places}
-    found = vectors(embedder, wanted if own else set(), shards, square)
+    found = embeddings.of_places(embedder, wanted if own else set(), shards, square)
     rows = [
         {"unit": row["unit"], "rank": rank, "image_id": controls[place]}
         for row in sorted(topk, key=lambda row: row["unit"])
@@ -87,19 +84,3 @@ def chosen(
         count,
         exclude=~finite | np.array([name in shown for name in controls]),
     )
-
-
-def vectors(
-    embedder: Embedder, places: set[Place], shards: Sequence[Path], square: int | None = None
-) -> dict[Place, Values]:
-    """Return the unit vector [d] of each place, looking at some images at a time."""
-    boxes: dict[str, list[pictures.Box | None]] = {}
-    for name, box in pictures.in_order(places):
-        boxes.setdefault(name, []).append(box)
-    rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
-    found: dict[Place, Values] = {}
-    while chunk := list(islice(rows, CHUNK)):
-        whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-        views = {(name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]}
-        found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
-    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from dnd import evidence, pictures, probe, schemas, tables
+from dnd import embeddings, evidence, probe, schemas, tables
 from dnd.backends.embedder import Embedder
 from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
 
-CHUNK = 128
-"""Images whose pixels are in memory at once."""
 UNION = "union"
 """Source of a candidate that joins others."""
 
@@ -37,7 +34,7 @@ class Probe:
     """
 
     vectors: Mapping[str, Values]
-    controls: Sequence[str]
+    controls: frozenset[str]
     activations: Mapping[int, Mapping[str, float]]
 
 
@@ -58,12 +55,9 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
         known |= dict(zip(row["image_ids"], row["activations"], strict=True))
         excited[row["unit"]] = {name: value for name, value in known.items() if np.isfinite(value)}
     wanted = {name for names in shown.values() for name in names} | set(controls)
-    vectors: dict[str, Values] = {}
-    images = pictures.rows(shards, wanted, ["image_id", "image"])
-    while chunk := list(islice(images, CHUNK)):
-        seen = embedder.embed([pictures.decode(row["image"]) for row in chunk])
-        vectors |= {row["image_id"]: vector for row, vector in zip(chunk, seen, strict=True)}
-    return Probe(vectors, controls, excited)
+    found = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
+    vectors = {name: vector for (name, _), vector in found.items()}
+    return Probe(vectors, frozenset(controls), excited)
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ def judged(
         np.array([known[name] for name in names], np.float32), np.array([name in shown for name in names])
     )
     images = np.stack([seen.vectors[name] for name in names])
-    random = np.array([name in set(seen.controls) for name in names])
+    random = np.array([name in seen.controls for name in names])
     tell = [_telling(one, images[random] @ one.text, weights) for one in candidates]
     held = [own(images @ one.text) for own, one in zip(tell, candidates, strict=True)]
     near = np.stack([own(views @ one.text) for own, one in zip(tell, candidates, strict=True)])

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from PIL import Image
 from tqdm import tqdm
 
-from dnd import compat, pictures, probed, schemas, tables
+from dnd import compat, embeddings, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.batches import BatchSize
@@ -277,20 +277,10 @@ def _exemplars_of(exemplars: pa.Table) -> dict[int, list[str]]:
 
 
 def _shown(embedder: Embedder, exemplars: pa.Table, shards: Sequence[Path], square: int | None) -> dict[int, Values]:
-    """Return the embeddings [n, d] of each unit's exemplars, looking at some images at a time."""
-    places = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
-    boxes: dict[str, list[pictures.Box | None]] = {}
-    for name, box in places:
-        boxes.setdefault(name, []).append(box)
-    rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
-    vectors: dict[tuple[str, pictures.Box | None], Values] = {}
-    while chunk := list(islice(rows, CHUNK)):
-        views: dict[tuple[str, pictures.Box | None], Image.Image] = {}
-        for row in chunk:
-            whole = pictures.decode(row["image"])
-            views |= {(row["image_id"], box): pictures.view(whole, box, square) for box in boxes[row["image_id"]]}
-        vectors |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
+    """Return the embeddings [n, d] of each unit's exemplars."""
+    places = [(row["unit"], pictures.place(row)) for row in exemplars.to_pylist()]
+    vectors = embeddings.of_places(embedder, (place for _, place in places), shards, square)
     by_unit: dict[int, list[Values]] = {}
-    for row in exemplars.to_pylist():
-        by_unit.setdefault(row["unit"], []).append(vectors[pictures.place(row)])
+    for unit, place in places:
+        by_unit.setdefault(unit, []).append(vectors[place])
     return {unit: np.stack(own) for unit, own in by_unit.items()}

@@ -256,7 +256,7 @@ class ScoreSettings(Settings):
     @property
     def reads_probe(self) -> bool:
         """Whether the probe's images are asked about candidates, for which the embedder must read texts, too."""
-        return self.verdict is not None or self.join > 1
+        return self.verdict is not None
 
     @model_validator(mode="after")
     def _probe_is_read_as_a_whole(self) -> ScoreSettings:

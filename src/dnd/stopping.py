@@ -263,8 +263,3 @@ def run(
         for concept, count in sorted(one.drawn.items())
     ]
     return tables.table(images, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)
-
-
-def asked_for(drawn: pa.Table) -> dict[tuple[int, str], int]:
-    """Return (unit, concept) -> images that the unit has asked for, of a DRAWN table."""
-    return {(row["unit"], row["concept"]): row["images"] for row in drawn.to_pylist()}

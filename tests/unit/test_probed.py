@@ -47,7 +47,7 @@ def seen(excited, *exemplars):
     shows |= {f"e{number}": name for number, name in enumerate(exemplars)}
     return Probe(
         {name: vectors(one)[0] for name, one in shows.items()},
-        [name for name in shows if name[0] == "c"],
+        frozenset(name for name in shows if name[0] == "c"),
         {5: {name: float(one in excited) for name, one in shows.items()}},
     )
 
@@ -213,5 +213,5 @@ def test_the_probe_is_read_for_the_units_that_are_asked_about(run):
     seen = probed.read(Colours(), run.folder / "topk.parquet", [run.probe], {1: ["b.png"]})
     assert set(seen.activations) == {1}
     assert seen.activations[1] == pytest.approx({"a.png": 0, "b.png": 200 / 255, "c.png": 0})  # finite ones
-    assert list(seen.controls) == ["a.png", "b.png", "c.png", "d.png"]
+    assert seen.controls == {"a.png", "b.png", "c.png", "d.png"}
     assert seen.vectors["d.png"] == pytest.approx([0, 0, 1])

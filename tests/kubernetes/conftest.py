@@ -23,7 +23,8 @@ from installation import (
     profile,
     reduced,
 )
-from miniature import Cluster, Image
+from miniature import Cluster
+from pods import Image
 
 # A shell's background jobs are deaf to SIGINT, and so would be every head that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

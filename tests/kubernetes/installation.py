@@ -8,7 +8,8 @@ from pathlib import Path
 
 import boto3
 import yaml
-from miniature import ADMINISTRATOR, Cluster, Pod
+from miniature import ADMINISTRATOR, Cluster
+from pods import Pod
 
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / ".venv"

@@ -5,14 +5,13 @@ it was given. A pod is the container's command with the paths of the image and o
 this machine, and with no environment but that of the image and of the pod.
 """
 
-import base64
 import json
 import os
 import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import parse_qs, urlparse
 
 import yaml
 from admission import check
+from pods import Image, Pod, contents, references, status, translate
 
 ADMINISTRATOR = "administrator"
 ROUTE = re.compile(
@@ -35,47 +35,6 @@ class Refusal(Exception):
     def __init__(self, code: int, reason: str, message: str):
         super().__init__(message)
         self.code, self.reason = code, reason
-
-
-@dataclass(frozen=True)
-class Image:
-    """What stands for the container image: its environment, and where its paths are on this machine."""
-
-    environment: Mapping[str, str]
-    paths: Mapping[str, Path]
-
-
-@dataclass
-class Pod:
-    """The one pod of a Job."""
-
-    name: str
-    manifest: dict
-    folder: Path
-    environment: dict[str, str]
-    command: list[str]
-    workdir: str
-    process: subprocess.Popen | None = None
-    deleted: bool = False
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-    @property
-    def exit_code(self) -> int | None:
-        code = None if self.process is None else self.process.poll()
-        return 128 - code if code is not None and code < 0 else code  # as a container's runtime counts signals
-
-    @property
-    def container(self) -> dict:
-        return self.manifest["spec"]["template"]["spec"]["containers"][0]
-
-    @property
-    def rule(self) -> str | None:
-        """The workflow's rule that a pod of the executor runs."""
-        found = re.search(r"--allowed-rules '?(\w+)", self.container["args"][-1])
-        return found and found[1]
 
 
 @dataclass
@@ -177,9 +136,9 @@ class Cluster:
         if account != "default" and account not in names.get("serviceaccounts", ()):
             yield f"the pod would wait for the service account {account!r}"
         for container in spec["containers"]:
-            for _, secret, key, optional in _references(container):
+            for _, secret, key, optional in references(container):
                 held = self.objects.get(("secrets", namespace, secret))
-                if not optional and (held is None or (key is not None and key not in _contents(held))):
+                if not optional and (held is None or (key is not None and key not in contents(held))):
                     yield f"the pod would wait for key {key!r} of the secret {secret!r}"
 
     def _start(self, name, namespace, manifest):
@@ -206,12 +165,12 @@ class Cluster:
             paths[mount["mountPath"]] = sources[mount["name"]] / mount.get("subPath", "")
             if sources[mount["name"]].exists():
                 paths[mount["mountPath"]].mkdir(parents=True, exist_ok=True)
-                _mount(paths[mount["mountPath"]], mount["mountPath"], self.image.paths)
+                mount(paths[mount["mountPath"]], mount["mountPath"], self.image.paths)
         environment = {**self.image.environment}
         for variable in container.get("env") or []:
             environment[variable["name"]] = variable.get("value", "")
-        for variable, secret, key, _ in _references(container):
-            held = _contents(self.objects.get(("secrets", namespace, secret), {}))
+        for variable, secret, key, _ in references(container):
+            held = contents(self.objects.get(("secrets", namespace, secret), {}))
             environment |= {variable: held[key]} if key in held else held if key is None else {}
         if account := spec.get("serviceAccountName"):
             environment["KUBECONFIG"] = str(self.kubeconfig(account, namespace))
@@ -219,9 +178,9 @@ class Cluster:
             name=f"{name}-x7k2p",
             manifest=manifest,
             folder=folder,
-            environment={key: _translate(value, paths) for key, value in environment.items()},
-            command=[_translate(word, paths) for word in [*container["command"], *container.get("args", [])]],
-            workdir=_translate(container.get("workingDir", "/"), paths),
+            environment={key: translate(value, paths) for key, value in environment.items()},
+            command=[translate(word, paths) for word in [*container["command"], *container.get("args", [])]],
+            workdir=translate(container.get("workingDir", "/"), paths),
         )
         self.pods[name] = pod
         threading.Thread(target=self._run, args=(pod, container["name"] != "head"), daemon=True).start()
@@ -314,7 +273,7 @@ class Cluster:
         if verb == "list":
             job = query["labelSelector"].removeprefix("job-name=")
             pods = [pod for key, pod in self.pods.items() if key == job and not pod.deleted]
-            return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [_status(pod) for pod in pods]}
+            return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [status(pod) for pod in pods]}
         pod = next((pod for pod in self.pods.values() if pod.name == name and not pod.deleted), None)
         if pod is None:
             raise Refusal(404, "NotFound", f"pods {name!r} not found")
@@ -325,55 +284,7 @@ class Cluster:
             return pod.log.read_text(errors="replace")
         if verb == "delete":
             self.stop(pod)
-        return _status(pod)
-
-
-def _references(container):
-    """The variables of a container that come from secrets: name, secret, key, and whether they may be absent.
-
-    A secret taken as a whole has neither name nor key.
-    """
-    for variable in container.get("env") or []:
-        if reference := (variable.get("valueFrom") or {}).get("secretKeyRef"):
-            yield variable["name"], reference["name"], reference["key"], reference.get("optional", False)
-    for source in container.get("envFrom") or []:
-        yield None, source["secretRef"]["name"], None, source["secretRef"].get("optional", False)
-
-
-def _contents(secret):
-    encoded = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
-    return encoded | (secret.get("stringData") or {})
-
-
-def _translate(text, paths):
-    """Replace the absolute paths of a container by those of this machine."""
-    for path in sorted(paths, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", str(paths[path]), text)
-    return text
-
-
-def _mount(source, path, image):
-    """Show a volume inside a folder of the image: what runs there reaches it by relative paths."""
-    for outer, folder in image.items():
-        if path.startswith(f"{outer}/"):
-            link = folder / path.removeprefix(f"{outer}/")
-            link.unlink(missing_ok=True)
-            link.symlink_to(source)
-
-
-def _status(pod):
-    code = pod.exit_code
-    state = {"waiting": {"reason": "ContainerCreating"}}
-    if pod.process is not None:
-        state = {"running": {}} if code is None else {"terminated": {"exitCode": code}}
-    container = {"name": pod.container["name"], "image": pod.container["image"], "imageID": "", "ready": False}
-    phase = "Pending" if pod.process is None else "Running" if code is None else "Failed" if code else "Succeeded"
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": pod.name},
-        "status": {"phase": phase, "containerStatuses": [container | {"restartCount": 0, "state": state}]},
-    }
+        return status(pod)
 
 
 class _Handler(BaseHTTPRequestHandler):

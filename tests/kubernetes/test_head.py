@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from admission import check
 from installation import PROFILE, ROOT, VENV, manifests, profile
-from miniature import Cluster, Image
+from miniature import Cluster
+from pods import Image
 
 
 def one(kind):

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlparse
 
 import yaml
 from admission import check
-from pods import Image, Pod, contents, references, status, translate
+from pods import Image, Pod, contents_of, references_of, show_volume, status_of, translated
 
 ADMINISTRATOR = "administrator"
 ROUTE = re.compile(
@@ -136,9 +136,9 @@ class Cluster:
         if account != "default" and account not in names.get("serviceaccounts", ()):
             yield f"the pod would wait for the service account {account!r}"
         for container in spec["containers"]:
-            for _, secret, key, optional in references(container):
+            for _, secret, key, optional in references_of(container):
                 held = self.objects.get(("secrets", namespace, secret))
-                if not optional and (held is None or (key is not None and key not in contents(held))):
+                if not optional and (held is None or (key is not None and key not in contents_of(held))):
                     yield f"the pod would wait for key {key!r} of the secret {secret!r}"
 
     def _start(self, name, namespace, manifest):
@@ -165,12 +165,12 @@ class Cluster:
             paths[mount["mountPath"]] = sources[mount["name"]] / mount.get("subPath", "")
             if sources[mount["name"]].exists():
                 paths[mount["mountPath"]].mkdir(parents=True, exist_ok=True)
-                mount(paths[mount["mountPath"]], mount["mountPath"], self.image.paths)
+                show_volume(paths[mount["mountPath"]], mount["mountPath"], self.image.paths)
         environment = {**self.image.environment}
         for variable in container.get("env") or []:
             environment[variable["name"]] = variable.get("value", "")
-        for variable, secret, key, _ in references(container):
-            held = contents(self.objects.get(("secrets", namespace, secret), {}))
+        for variable, secret, key, _ in references_of(container):
+            held = contents_of(self.objects.get(("secrets", namespace, secret), {}))
             environment |= {variable: held[key]} if key in held else held if key is None else {}
         if account := spec.get("serviceAccountName"):
             environment["KUBECONFIG"] = str(self.kubeconfig(account, namespace))
@@ -178,9 +178,9 @@ class Cluster:
             name=f"{name}-x7k2p",
             manifest=manifest,
             folder=folder,
-            environment={key: translate(value, paths) for key, value in environment.items()},
-            command=[translate(word, paths) for word in [*container["command"], *container.get("args", [])]],
-            workdir=translate(container.get("workingDir", "/"), paths),
+            environment={key: translated(value, paths) for key, value in environment.items()},
+            command=[translated(word, paths) for word in [*container["command"], *container.get("args", [])]],
+            workdir=translated(container.get("workingDir", "/"), paths),
         )
         self.pods[name] = pod
         threading.Thread(target=self._run, args=(pod, container["name"] != "head"), daemon=True).start()
@@ -273,7 +273,7 @@ class Cluster:
         if verb == "list":
             job = query["labelSelector"].removeprefix("job-name=")
             pods = [pod for key, pod in self.pods.items() if key == job and not pod.deleted]
-            return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [status(pod) for pod in pods]}
+            return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [status_of(pod) for pod in pods]}
         pod = next((pod for pod in self.pods.values() if pod.name == name and not pod.deleted), None)
         if pod is None:
             raise Refusal(404, "NotFound", f"pods {name!r} not found")
@@ -284,7 +284,7 @@ class Cluster:
             return pod.log.read_text(errors="replace")
         if verb == "delete":
             self.stop(pod)
-        return status(pod)
+        return status_of(pod)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -49,7 +49,7 @@ class Pod:
         return found and found[1]
 
 
-def references(container):
+def references_of(container):
     """The variables of a container that come from secrets: name, secret, key, and whether they may be absent.
 
     A secret taken as a whole has neither name nor key.
@@ -61,19 +61,19 @@ def references(container):
         yield None, source["secretRef"]["name"], None, source["secretRef"].get("optional", False)
 
 
-def contents(secret):
+def contents_of(secret):
     encoded = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
     return encoded | (secret.get("stringData") or {})
 
 
-def translate(text, paths):
+def translated(text, paths):
     """Replace the absolute paths of a container by those of this machine."""
     for path in sorted(paths, key=len, reverse=True):
         text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", str(paths[path]), text)
     return text
 
 
-def mount(source, path, image):
+def show_volume(source, path, image):
     """Show a volume inside a folder of the image: what runs there reaches it by relative paths."""
     for outer, folder in image.items():
         if path.startswith(f"{outer}/"):
@@ -82,7 +82,7 @@ def mount(source, path, image):
             link.symlink_to(source)
 
 
-def status(pod):
+def status_of(pod):
     code = pod.exit_code
     state = {"waiting": {"reason": "ContainerCreating"}}
     if pod.process is not None:

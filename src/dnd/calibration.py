@@ -26,8 +26,6 @@ from dnd.evaluation import EXACT, agreement
 from dnd.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
 from dnd.verdict import COMPONENTS, Verdict
 
-GRID = 21
-"""Points at which the calibrated probability is written down."""
 NOTHING = "random"
 """Kind of live units that have no meaning."""
 SACRIFICE = 0.01
@@ -136,9 +134,6 @@ def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
         raise ValueError("a calibration needs units whose best candidate is right and units whose best one is wrong")
     odds = np.array([[value] for _, value in won])
     platt = LogisticRegression(C=1e3, max_iter=1000).fit(odds, [one.right for one, _ in won])
-    grid = np.linspace(0, 1, GRID)
-    inner = np.log(np.clip(grid, 1e-4, 1 - 1e-4) / np.clip(1 - grid, 1e-4, 1 - 1e-4))
-    calibrated = np.maximum.accumulate(platt.predict_proba(inner[:, None])[:, 1])
     empty = [one.gap for one, _ in won if one.kind == NOTHING]
     clear = [one.gap for one, _ in won if one.kind in CONCEPT_KINDS]
     least_gap = float((np.quantile(empty, 0.95) + np.quantile(clear, 0.05)) / 2) if empty and clear else -1.0
@@ -146,8 +141,8 @@ def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
     return Verdict(
         weights=dict(zip(COMPONENTS, map(float, np.round(weights, 4)), strict=True)),
         intercept=round(intercept, 4),
-        raw=[round(float(one), 4) for one in grid],
-        calibrated=[round(float(one), 4) for one in calibrated],
+        slope=round(max(float(platt.coef_[0, 0]), 0.0), 4),
+        offset=round(float(platt.intercept_[0]), 4),
         least_gap=round(least_gap, 3),
         least_confidence=round(float(min(np.quantile(right, SACRIFICE), 0.5)), 3),
         fitted_on=dict(fitted_on),

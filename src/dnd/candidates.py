@@ -42,7 +42,7 @@ class Candidate:
 
 def precedence(source: str) -> int:
     """Return the place of a source: all captions, a cluster, a further prompt, another recipe, refinement."""
-    fixed = {"captions": 0, "rest": 1, "cluster": 1, "refined": 4}
+    fixed = {"captions": 0, "cluster": 1, "refined": 4}
     return fixed.get(source, 3 if source.startswith("recipe:") else 2)
 
 

@@ -1,16 +1,23 @@
-"""Texts that resemble each other, by their vectors: groups of a unit's captions, and concepts that mean the same."""
+"""Texts that belong together: groups of a unit's captions, by meaning or by word, and concepts that mean the same."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 Values = npt.NDArray[np.float32]
 DECIMALS = 5
 """Of distances that count: what a vector's place in a batch may change is smaller, so that ties are ties."""
+FEWEST = 3
+"""Captions that make a group of their own."""
+FRAMES = frozenset("background close closeup image photo photograph picture view".split())
+"""Words of captions that say nothing of what an image shows."""
 
 
 def caption_groups(shown: Mapping[int, str], vectors: Mapping[str, Values], count: int) -> list[list[int]]:
@@ -37,6 +44,38 @@ def caption_groups(shown: Mapping[int, str], vectors: Mapping[str, Values], coun
         return []
     chosen = [{distinct[place] for place in places} for places in groups if len(places) > 1]
     return [[rank for rank in sorted(shown) if shown[rank] in captions] for captions in chosen]
+
+
+def word_cover(shown: Mapping[int, str], count: int) -> dict[str, list[int]]:
+    """Return the words that most captions of a unit share: a greedy cover.
+
+    The first is the most frequent word; each that follows, that of the captions which have none of those before it.
+    What a language model generalises ("purple" and "green" to "cool colours") stays apart.
+
+    Parameters
+    ----------
+    shown : rank -> caption.
+    count : words at most.
+
+    Returns
+    -------
+    Word -> ranks of at least three captions that have it and none of those before it; nothing where one word covers
+    nearly all.
+    """
+    left = {rank: _words(shown[rank]) for rank in sorted(shown)}
+    found: dict[str, list[int]] = {}
+    while len(found) < count:
+        counted = Counter(word for words in left.values() for word in words)
+        word, most = min(counted.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
+        if most < FEWEST:
+            break
+        found[word] = [rank for rank, words in left.items() if word in words]
+        left = {rank: words for rank, words in left.items() if word not in words}
+    return found if len(found) > 1 else {}
+
+
+def _words(caption: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{2,}", caption.lower())) - ENGLISH_STOP_WORDS - FRAMES
 
 
 def alike(vectors: Values, cosine: float) -> list[list[int]]:

@@ -20,21 +20,18 @@ from dnd import compat_answers, pictures, schemas, tables
 from dnd.answers import alternatives, fault, length_fault, tidy, without_thoughts
 from dnd.backends.chat import Answer, Message, Request, no_pictures
 from dnd.candidates import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
-from dnd.clusters import caption_groups
+from dnd.clusters import caption_groups, word_cover
 from dnd.prompts import messages, read_prompt
 from dnd.questions import (
-    Fill,
     Question,
     UnitCaptions,
     UnitImages,
     questions,
-    rest_questions,
     reworded,
     seed,
     shown,
     templates,
 )
-from dnd.rest import FEWEST, unexplained
 from dnd.stages import ConceptSettings
 from dnd.views import Place
 
@@ -115,8 +112,8 @@ def propose(
         template = partial(messages, read_prompt(settings.again))
         asked, answers = _asked_again(asked, answers, ask, settings, template)
     rows = [question.row | _judged(answer, settings) for question, answer in zip(asked, answers, strict=True)]
-    rows = _with_rest(rows, units, prompts["captions"], ask, settings, embed)
-    found = _merged(_candidates(rows, settings, named or {}), settings, embed)
+    words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
+    found = _merged(_candidates(rows, settings, named or {}, words), settings, embed)
     return tables.table(_concept_rows(found), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
 
@@ -127,7 +124,7 @@ def _place(unit: UnitCaptions | UnitImages) -> Unit:
 def _vectors(texts: Sequence[str], embed: Embed | None) -> dict[str, npt.NDArray[np.float32]]:
     """Text -> unit vector [d]."""
     if embed is None:
-        raise ValueError("`clusters`, `rest` and `merge` need an embedder of texts")
+        raise ValueError("`clusters` and `merge` need an embedder of texts")
     return dict(zip(texts, embed(texts), strict=True)) if texts else {}
 
 
@@ -138,59 +135,10 @@ def _groups(
     if settings.clusters < 2:
         return {}
     lines = {_place(unit): shown(unit, settings) for unit in units}
+    if settings.cluster_by == "words":
+        return {unit: list(word_cover(own, settings.clusters).values()) for unit, own in lines.items()}
     vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
     return {unit: caption_groups(own, vectors, settings.clusters) for unit, own in lines.items()}
-
-
-def _with_rest(
-    rows: list[dict[str, Any]],
-    units: Sequence[UnitCaptions] | Sequence[UnitImages],
-    fill: Fill,
-    ask: Callable[[Sequence[Request]], Sequence[Answer]],
-    settings: ConceptSettings,
-    embed: Embed | None,
-) -> list[dict[str, Any]]:
-    """Add answers about captions that a unit's leading answer does not explain, and then about what those leave.
-
-    The second turn names the first thing better: the leading answer may describe the two at once.
-    """
-    known = [unit for unit in units if isinstance(unit, UnitCaptions)]
-    if not settings.rest or not known:
-        return rows
-    lines = {_place(unit): shown(unit, settings) for unit in known}
-    vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
-    source = "captions"
-    for turn, samples in enumerate((settings.rest, 1)):
-        given: dict[Unit, list[dict[str, Any]]] = {}
-        for row in rows:
-            given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
-        leading = {
-            place: lead
-            for place, own in given.items()
-            if (lead := _lead([row for row in own if row["source"] == source], settings)) is not None
-        }
-        meanings = _vectors(sorted(set(leading.values())), embed)
-        asked = []
-        for unit in known:
-            if (lead := leading.get(_place(unit))) is None:
-                continue
-            ranks = list(lines[_place(unit)])
-            cosines = [float(vectors[lines[_place(unit)][rank]] @ meanings[lead]) for rank in ranks]
-            left = [ranks[place] for place in unexplained(cosines, settings.rest_gap)]
-            if len(left) >= FEWEST:
-                first = len(given[_place(unit)])
-                asked += rest_questions(unit, left, fill, settings, turn=turn, samples=samples, first=first)
-        answers = ask([one.request for one in asked]) if asked else []
-        rows = rows + [one.row | _judged(answer, settings) for one, answer in zip(asked, answers, strict=True)]
-        source = "rest"
-    order = {_place(unit): number for number, unit in enumerate(known)}
-    return sorted(rows, key=lambda row: (order[row["name"], row["slug"], row["unit"]], row["sample"]))
-
-
-def _lead(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> str | None:
-    """The concept that most of some answers name, the first of equals."""
-    agreed = merge(_votes(answers, settings))
-    return agreed[0].concept if agreed else None
 
 
 def simplified(
@@ -269,7 +217,10 @@ def _judged(answer: Answer, settings: ConceptSettings) -> dict[str, str | None]:
 
 
 def _candidates(
-    answers: Sequence[Mapping[str, Any]], settings: ConceptSettings, named: Mapping[Unit, Sequence[str]]
+    answers: Sequence[Mapping[str, Any]],
+    settings: ConceptSettings,
+    named: Mapping[Unit, Sequence[str]],
+    words: Mapping[Unit, Sequence[str]],
 ) -> dict[Unit, list[Candidate]]:
     given: dict[Unit, list[Mapping[str, Any]]] = {}
     for row in answers:
@@ -279,7 +230,8 @@ def _candidates(
     for unit, rows in given.items():
         best = named.get(unit, [])[: settings.also_top]
         further = [part for one in best for part in _split(one, settings)]
-        found[unit] = joined(_agreed(rows, settings), further, source)
+        agreed = joined(_agreed(rows, settings), further, source)
+        found[unit] = joined(agreed, words[unit], "words")
     return found
 
 

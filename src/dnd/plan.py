@@ -3,6 +3,7 @@
 Some jobs serve several layers at once: a pass of a network over the probe, an LLM server, the jobs that draw concepts.
 Layers share such jobs when they were first planned together; they form a *group*. The results folder remembers the
 groups, so that a layer, a row or a recipe that is added later gets jobs of its own and finished layers stay finished.
+Rows that differ in nothing that exemplars or captions depend on share those: the first of them has them made.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from dnd.atomic import replaced
 from dnd.config import Config, ConfigError
+from dnd.settings import COMPUTE
 from dnd.sweep import Layer, rows, spell
 
 
@@ -108,11 +110,13 @@ class Plan:
         self._bundle_of: dict[tuple[str, str], Bundle] = {}
         self._pass_group: dict[tuple[Pass, str], int] = {}
         self._hooked: dict[tuple[Pass, int], dict[str, str]] = {}
+        self._serving: dict[tuple[str, str, str], Layer] = {}
         newest = max(remembered.values(), default=-1) + 1
         for layer in layers:
             self.groups.setdefault(_member(layer), newest)
         self._share_passes(slugs)
         self._fill_bundles()
+        self._share_views()
 
     def _share_passes(self, slugs: Mapping[tuple[str, str], str]) -> None:
         """Put each layer into the pass of the first group that asked for it; those that left the sweep stay there."""
@@ -141,6 +145,19 @@ class Plan:
             self.bundles.setdefault(bundle, []).append(layer)
             self._bundle_of[layer.name, layer.slug] = bundle
 
+    def _share_views(self) -> None:
+        """Let layers of our own method whose exemplars, or captions, would be the same have them from the first."""
+        first: dict[tuple[object, ...], Layer] = {}
+        for layer in sorted(self.layers, key=lambda one: self.groups[_member(one)]):
+            recipe = self.config.recipes[layer.recipe]
+            if recipe.method != "dnd":
+                continue
+            cut = recipe.pooling_of_views, recipe.exemplars.model_dump_json()
+            seen = (layer.slug, spell(layer.units), self.pass_of(layer), *cut)
+            told = (*seen, recipe.captions.model_dump_json(exclude=set(COMPUTE)))
+            for stage, key in (("exemplars", seen), ("captions", told)):
+                self._serving[stage, layer.name, layer.slug] = first.setdefault((stage, *key), layer)
+
     def _pass(self, model: str, probe: str, recipe: str) -> Pass:
         asked = self.config.recipes[recipe]
         return Pass(model, probe, asked.pooling, asked.sign, asked.kept, asked.controls)
@@ -165,6 +182,10 @@ class Plan:
             parts = [layer.units[i : i + size] for i in range(0, len(layer.units), size)]
             self._shards[place] = {f"{part[0]:06d}-{part[-1]:06d}": spell(part) for part in parts}
         return self._shards[place]
+
+    def serving(self, stage: str, layer: Layer) -> Layer:
+        """Return the layer in whose folder the shards of a stage lie that serve a layer: mostly its own."""
+        return self._serving.get((stage, layer.name, layer.slug), layer)
 
     def bundle_of(self, layer: Layer) -> Bundle:
         """Return the bundle that a layer belongs to."""

@@ -157,28 +157,6 @@ def questions(
     return found
 
 
-def rest_questions(
-    unit: UnitCaptions,
-    ranks: Sequence[int],
-    fill: Fill,
-    settings: ConceptSettings,
-    *,
-    turn: int,
-    samples: int,
-    first: int,
-) -> list[Question]:
-    """Return the questions about the captions that a concept does not explain.
-
-    Parameters
-    ----------
-    ranks : of their exemplars.
-    turn : 0 for what the leading answer leaves, 1 for what its answer leaves.
-    first : number of the first question.
-    """
-    topic = _Topic("rest", turn, ranks, fill, samples, [*_identity(unit), "rest", turn])
-    return _asked(unit, topic, shown(unit, settings), settings, no_pictures, first, {})
-
-
 def _identity(unit: UnitCaptions | UnitImages) -> list[Any]:
     return [unit.name, unit.slug, unit.unit]
 

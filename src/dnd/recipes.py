@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings, Settings
+from dnd.settings import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, Settings
 from dnd.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
 
 
@@ -38,6 +38,10 @@ class Method(Settings):
         """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
         return dict(_files(self, ""))
 
+    def changed(self) -> dict[str, Any]:
+        """Return key -> value, as JSON can hold it, of every setting that is not the default and may change results."""
+        return dict(_flat(self.model_dump(mode="json", exclude_defaults=True), ""))
+
 
 def _models(section: Settings, prefix: str) -> Iterator[tuple[str, Any]]:
     for name in type(section).model_fields:
@@ -57,6 +61,14 @@ def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
             yield from ((f"{prefix}{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Path))
         elif isinstance(value, Settings):
             yield from _files(value, f"{prefix}{name}.")
+
+
+def _flat(section: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif name not in COMPUTE:
+            yield prefix + name, value
 
 
 class Recipe(Method):
@@ -113,8 +125,7 @@ class Recipe(Method):
     def _texts_can_be_compared(self) -> Recipe:
         asked = self.concepts
         wanted = {
-            "clusters": asked.clusters > 1,
-            "rest": asked.rest > 0,
+            "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
             "merge": asked.merge is not None,
             "look_alikes": asked.look_alikes,
         }

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from dnd.settings import LlmSettings, Settings
 
-SOURCES = ("captions", "rest", "cluster", "refined", "union")
+SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
 
 
@@ -85,19 +85,18 @@ class ConceptSettings(Settings):
         "`undotted`: only if its answer had no full stop",
     )
     clusters: int = Field(
-        1, ge=1, description="groups of similar captions, by the `embedder`'s text side, each also asked about alone"
+        1, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
+    )
+    cluster_by: Literal["meaning", "words"] = Field(
+        "meaning",
+        description="`meaning`: similar captions, by the text side of the `embedder`; `words`: captions that share a word",
     )
     cluster_samples: int = Field(1, ge=1, description="answers asked for about each of several groups")
-    rest: int = Field(
+    words: int = Field(
         0,
         ge=0,
-        description="answers asked for about the captions that the leading answer does not explain, by the text side "
-        "of the `embedder`; one more about those that the answer to these leaves",
-    )
-    rest_gap: float = Field(
-        0.2,
-        ge=0,
-        description="smallest difference of cosines between captions that are explained and those that are not",
+        description="so many of the words that captions share are candidates, without votes, where it takes several "
+        "to cover them: what the language model generalises stays apart",
     )
     prompts: list[Path] = Field(
         default_factory=list,
@@ -125,7 +124,8 @@ class ConceptSettings(Settings):
     @property
     def reads_vectors(self) -> bool:
         """Whether text vectors decide which questions are asked or which candidates there are."""
-        return (self.clusters > 1 or self.rest > 0 or self.merge is not None) and not self.known_answers
+        by_meaning = self.clusters > 1 and self.cluster_by == "meaning"
+        return (by_meaning or self.merge is not None) and not self.known_answers
 
     @property
     def further(self) -> dict[str, Path]:
@@ -152,7 +152,7 @@ class ConceptSettings(Settings):
             raise ValueError("`simplify` shortens captions, which `show_images` does without")
         wanted = {
             "clusters": self.clusters > 1,
-            "rest": self.rest > 0,
+            "words": self.words > 0,
             "prompts": self.prompts,
             "look_alikes": self.look_alikes,
         }

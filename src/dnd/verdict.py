@@ -2,7 +2,7 @@
 
 A logistic regression of "the label is right" on the components of its score, fitted on networks with known answers
 (`python -m dnd.calibration`) and shipped as a JSON file. Its log odds rank the candidates; the confidence of the winner
-is its probability, made calibrated by a second, monotone fit.
+is its probability, calibrated by a second fit to the winners alone (Platt, 1999).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator
 from scipy.special import expit
 
 from dnd.settings import Settings
@@ -26,21 +25,18 @@ class Verdict(Settings):
 
     weights: dict[str, float] = Field(description="component -> weight in the log odds")
     intercept: float
-    raw: list[float] = Field(min_length=2, description="probabilities of winners, ascending")
-    calibrated: list[float] = Field(min_length=2, description="what they come to, not falling")
+    slope: float = Field(ge=0, description="of a winner's calibrated log odds on its log odds")
+    offset: float = Field(description="calibrated log odds of a winner whose log odds are 0")
     least_gap: float = Field(description="smallest gap of a unit that has a meaning")
     least_confidence: float = Field(ge=0, le=1, description="below it nothing is said")
     fitted_on: dict[str, Any] = Field(description="what it was fitted on, for people")
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Verdict:
-        if unknown := sorted(set(self.weights) - set(COMPONENTS)):
-            raise ValueError(f"`weights`: unknown component {unknown[0]!r}; there are {list(COMPONENTS)}")
-        if len(self.raw) != len(self.calibrated) or sorted(self.raw) != self.raw:
-            raise ValueError("`raw` must ascend and be as long as `calibrated`")
-        if sorted(self.calibrated) != self.calibrated:
-            raise ValueError("`calibrated` must not fall")
-        return self
+    @field_validator("weights")
+    @classmethod
+    def _weighs_what_there_is(cls, weights: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(set(weights) - set(COMPONENTS)):
+            raise ValueError(f"unknown component {unknown[0]!r}; there are {list(COMPONENTS)}")
+        return weights
 
     def log_odds(self, components: Mapping[str, float]) -> float:
         """Return the log odds that a candidate with these components is right."""
@@ -48,7 +44,7 @@ class Verdict(Settings):
 
     def confidence(self, log_odds: float) -> float:
         """Return the calibrated probability that the winner is right."""
-        return float(np.interp(expit(log_odds), self.raw, self.calibrated))
+        return float(expit(self.offset + self.slope * log_odds))
 
     def abstention(self, log_odds: float, gap: float | None) -> str | None:
         """Return why nothing should be said of a unit whose best candidate is this one, or None."""

@@ -203,6 +203,21 @@ def test_candidates_of_another_recipe_join_without_votes():
     ]
 
 
+def test_words_that_it_takes_to_cover_the_captions_are_candidates_without_votes():
+    lines = ["a purple star", "purple dots", "a purple ring", "a green ring", "green stars", "a green cross"]
+    concepts, _ = propose([UnitCaptions(*UNIT, lines)], Asked(lambda _: "cool colours"), settings(samples=1, words=3))
+    assert [(row["concept"], row["votes"], row["source"]) for row in concepts.to_pylist()] == [
+        ("cool colours", 1, "captions"),
+        ("green", 0, "words"),
+        ("purple", 0, "words"),
+    ]
+    asked = Asked(lambda messages: "green" if "purple" not in str(messages) else "purple things")
+    how = settings(samples=1, clusters=3, cluster_by="words")
+    concepts, answers = propose([UnitCaptions(*UNIT, lines)], asked, how)  # no vectors are needed
+    assert [sorted(ranks) for ranks in answers["captions"].to_pylist()[1:]] == [[3, 4, 5], [0, 1, 2]]
+    assert concepts["concept"].to_pylist() == ["purple things", "green"]
+
+
 def test_candidates_of_another_recipe_stand_where_every_answer_failed():
     how = settings(samples=2, also="words")
     concepts, _ = propose([UnitCaptions(*UNIT, CAPTIONS)], lambda _: [Answer(None)] * 2, how, named={UNIT: ["red"]})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnd.clusters import alike, caption_groups
+from dnd.clusters import alike, caption_groups, word_cover
 
 
 def directions(*degrees):
@@ -38,6 +38,37 @@ def test_groups_do_not_hang_on_what_a_batch_changes():
         for one in noise
     }
     assert found == {"[[0, 1], [2, 3]]"}
+
+
+def captions(*lines):
+    return dict(enumerate(lines))
+
+
+def test_captions_of_two_things_are_grouped_by_the_words_that_cover_them():
+    shown = captions("a purple star", "a green ring", "a purple ring", "purple dots", "a green cross", "green stars")
+    assert word_cover(shown, 3) == {"green": [1, 4, 5], "purple": [0, 2, 3]}  # as many have "purple": ties by the alphabet
+
+
+def test_a_later_group_has_only_captions_that_no_earlier_one_has():
+    shown = captions("red star", "red star", "red ring", "blue star", "green star", "blue star", "red dots")
+    assert word_cover(shown, 3) == {}  # beside "star", "red" is left in two captions only
+    assert word_cover(shown | {7: "Star", 8: "Red ring"}, 3) == {"star": [0, 1, 3, 4, 5, 7], "red": [2, 6, 8]}
+
+
+def test_one_thing_that_all_captions_name_is_no_reason_to_group():
+    assert word_cover(captions("a red star", "the red ring", "red dots", "red on snow"), 3) == {}
+    assert word_cover({}, 3) == {}
+
+
+def test_words_that_say_nothing_of_an_image_group_nothing():
+    shown = captions("a photo of a dog", "a photo of a cat", "a photo of the sea", "a photo of 12 x")
+    assert word_cover(shown, 3) == {}
+
+
+def test_there_are_no_more_words_than_asked_for():
+    shown = captions(*["red"] * 5, *["blue"] * 4, *["green"] * 3)
+    assert list(word_cover(shown, 2)) == ["red", "blue"]
+    assert list(word_cover(shown, 9)) == ["red", "blue", "green"]
 
 
 def test_a_chain_does_not_join_its_ends():

@@ -1,4 +1,5 @@
 import csv
+import math
 
 import pytest
 from handmade import UNPROBED
@@ -116,8 +117,8 @@ def test_an_idle_unit_that_was_asked_about_is_described(parts):
 VERDICT = Verdict(
     weights={},
     intercept=0,
-    raw=[0.0, 0.5, 1.0],
-    calibrated=[0.0, 0.2, 0.8],
+    slope=1.0,
+    offset=-math.log(4),
     least_gap=0.2,
     least_confidence=0.1,
     fitted_on={},
@@ -165,13 +166,13 @@ def test_alternatives_that_lost_are_no_label(parts):
 
 
 @pytest.mark.parametrize(
-    ("value", "gap", "reason", "confidence"), [(3.0, 0.1, "unclear", 0.743089), (-2.0, 0.5, "low_confidence", 0.047681)]
+    ("value", "gap", "reason", "confidence"), [(3.0, 0.1, "unclear", 0.833925), (-2.0, 0.5, "low_confidence", 0.032727)]
 )
 def test_what_is_withheld_keeps_its_evidence(parts, value, gap, reason, confidence):
     row = judged(parts, score(0, 0, "a", value) | {"gap": gap})
     assert (row["label"], row["labels"], row["abstained"]) == (None, [], reason)
     assert row["score"] == value
-    # 1 / (1 + e^-3) = .952574: .2 + .6 x .905148; 1 / (1 + e^2) = .119203: .2 x .238406
+    # 1 / (1 + 4 e^-3) and 1 / (1 + 4 e^2)
     assert row["confidence"] == pytest.approx(confidence, abs=1e-6)
     assert [one["concept"] for one in row["candidates"]] == ["a"]
     assert row["captions"] == ["part", "whole"]

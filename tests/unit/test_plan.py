@@ -13,7 +13,14 @@ def config(**shards):
             "sweep": "sweep.tsv",
             "models": {"m": {"source": "torchvision", "factory": "resnet18"}},
             "probes": {"p": {"source": "folder", "path": "images"}},
-            "recipes": {"r": recipe, "s": recipe | {"controls": 999}},
+            "recipes": {
+                "r": recipe,
+                "s": recipe | {"controls": 999},
+                "later": recipe | {"concepts": {"samples": 1}},
+                "cropped": recipe | {"exemplars": {"crops_per_image": 1}},
+                "captioned": recipe | {"captions": {"model": "owner/other"}},
+                "remote": recipe | {"captions": {"model": "owner/model", "concurrency": 3}},
+            },
             "llm": {"model": "owner/llm"},
             "shards": shards,
         }
@@ -110,3 +117,31 @@ def test_a_damaged_table_of_groups_is_named(tmp_path):
 def test_a_layer_that_is_not_in_the_sweep_is_named():
     with pytest.raises(KeyError, match=r"sweep.tsv has no row named 'a' with a layer whose slug is 'z'"):
         plan([layer("a", 1)]).layer("a", "z")
+
+
+def test_rows_that_differ_in_later_stages_only_share_exemplars_and_captions():
+    one, other, apart = layer("a", 3), Layer("again", "m", "layer.a", "a", "p", "later", (0, 1, 2)), layer("b", 3)
+    found = plan([one, other, apart])
+    for stage in ("exemplars", "captions"):
+        assert [found.serving(stage, own) for own in (one, other, apart)] == [one, one, apart]
+    assert found.serving("scores", other) == other
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shared"), [("captioned", ["exemplars"]), ("cropped", []), ("remote", ["exemplars", "captions"])]
+)
+def test_what_a_stage_depends_on_keeps_it_apart(recipe, shared):
+    first, other = layer("a", 3), Layer("again", "m", "layer.a", "a", "p", recipe, (0, 1, 2))
+    found = plan([first, other])
+    assert [stage for stage in ("exemplars", "captions") if found.serving(stage, other) == first] == shared
+
+
+def test_rows_for_other_units_share_nothing():
+    first, other = layer("a", 3), Layer("again", "m", "layer.a", "a", "p", "r", (0, 1))
+    assert plan([first, other]).serving("exemplars", other) == other
+
+
+def test_what_is_added_before_a_row_takes_no_exemplars_from_it():
+    first, other = layer("a", 3), Layer("again", "m", "layer.a", "a", "p", "later", (0, 1, 2))
+    after = plan([other, first], plan([first]).groups)
+    assert after.serving("exemplars", other) == after.serving("exemplars", first) == first

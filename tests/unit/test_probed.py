@@ -17,8 +17,8 @@ SHARP = {"scale": 200.0, "bias": -100.0}
 VERDICT = {
     "weights": {"fit": 6.0, "gap": 1.0, "votes": 0.5, "joined": -0.4},
     "intercept": -4.0,
-    "raw": [0, 1],
-    "calibrated": [0, 1],
+    "slope": 1.0,
+    "offset": 0.0,
     "least_gap": 0.2,
     "least_confidence": 0.1,
     "fitted_on": {},

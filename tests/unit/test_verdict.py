@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 VALUES = {
     "weights": {"auc": 2.0, "fit": 1.0},
     "intercept": -1.0,
-    "raw": [0.0, 0.5, 1.0],
-    "calibrated": [0.0, 0.2, 0.8],
+    "slope": 2.0,
+    "offset": -1.0,
     "least_gap": 0.25,
     "least_confidence": 0.4,
     "fitted_on": {"networks": ["a"]},
@@ -34,15 +34,15 @@ def test_log_odds_are_the_weighted_sum():
     assert judge().log_odds({"auc": 0.5, "fit": 0.3, "gap": 9.0}) == pytest.approx(-1 + 2 * 0.5 + 0.3)
 
 
-@pytest.mark.parametrize(("chance", "expected"), [(0.25, 0.1), (0.5, 0.2), (0.75, 0.5)])
-def test_confidence_lies_between_the_points_of_the_calibration(chance, expected):
-    assert judge().confidence(math.log(chance / (1 - chance))) == pytest.approx(expected)
+@pytest.mark.parametrize(("odds", "expected"), [(0.5, 0.5), (0.0, 1 / (1 + math.e)), (1.5, 1 / (1 + math.e**-2))])
+def test_confidence_is_the_calibrated_probability(odds, expected):
+    assert judge().confidence(odds) == pytest.approx(expected)
 
 
 def test_confidence_never_falls_with_the_log_odds_and_stays_a_probability():
     found = [judge().confidence(odds) for odds in np.linspace(-1000, 1000, 401)]
     assert found == sorted(found)
-    assert (found[0], found[-1]) == (0.0, pytest.approx(0.8))
+    assert (found[0], found[-1]) == (0.0, 1.0)
 
 
 def test_what_leaves_no_gap_is_unclear_whatever_its_confidence():
@@ -52,7 +52,7 @@ def test_what_leaves_no_gap_is_unclear_whatever_its_confidence():
 
 
 def test_a_label_that_is_likely_wrong_is_withheld():
-    odds = math.log(2)  # 2/3, calibrated .4
+    odds = (math.log(0.4 / 0.6) + 1) / 2  # calibrated .4
     assert judge().abstention(odds + 1e-6, 0.5) is None
     assert judge().abstention(odds - 1e-6, 0.5) == "low_confidence"
     assert judge().abstention(odds - 1e-6, None) == "low_confidence"  # without a gap there is no other reason
@@ -67,10 +67,8 @@ def test_a_file_says_what_was_fitted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weights": {"beauty": 1.0}}, "`weights`: unknown component 'beauty'"),
-        ({"raw": [0.0, 1.0]}, "`raw` must ascend and be as long as `calibrated`"),
-        ({"raw": [0.5, 0.0, 1.0]}, "`raw` must ascend"),
-        ({"calibrated": [0.0, 0.8, 0.2]}, "`calibrated` must not fall"),
+        ({"weights": {"beauty": 1.0}}, "weights: .*unknown component 'beauty'"),
+        ({"slope": -0.1}, "slope: .*greater than or equal to 0"),
         ({"least_confidence": 2}, "least_confidence: .*less than or equal to 1"),
         ({"extra": 1}, "extra: .*not permitted"),
     ],
@@ -97,8 +95,8 @@ def test_the_configuration_refuses_a_malformed_file_before_any_job(tmp_path, mon
     recipe["scores"] = {"verdict": str(tmp_path / "verdict.json")}
     with pytest.raises(config.ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .* does not exist"):
         config.load(values)
-    (tmp_path / "verdict.json").write_text(json.dumps(VALUES | {"calibrated": [1.0, 0.0, 0.0]}))
-    with pytest.raises(config.ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .*must not fall"):
+    (tmp_path / "verdict.json").write_text(json.dumps(VALUES | {"slope": -1.0}))
+    with pytest.raises(config.ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .*slope"):
         config.load(values)
     (tmp_path / "verdict.json").write_text(json.dumps(VALUES))
     assert config.load(values).recipes[name].scores.verdict == tmp_path / "verdict.json"

@@ -1,6 +1,6 @@
 rule captions:
     input:
-        exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
+        exemplars=shard_of("exemplars"),
         probe=probe_shards,
         model=weights_of("captions"),
     output:

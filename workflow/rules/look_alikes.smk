@@ -1,6 +1,6 @@
 rule look_alikes:
     input:
-        exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
+        exemplars=shard_of("exemplars"),
         topk=topk_of,
         probe=probe_shards,
         model=weights_of("captions"),

@@ -2,7 +2,7 @@ rule scores:
     input:
         unpack(drawn_of),
         concepts=concepts_of,
-        exemplars=f"{LAYER}/exemplars/{{units}}.parquet",
+        exemplars=shard_of("exemplars"),
         topk=topk_of,
         probe=probe_shards,
         target=target_files,

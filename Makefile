@@ -10,7 +10,7 @@ EVALUATION := config/evaluation/config.yaml
 ABLATION := results/ablation/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo evaluate ablate test test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision demo evaluate ablate status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -35,6 +35,9 @@ ablate: setup ## score variants of our method, or ONLY="some of them", on the tu
 	time $(OFFLINE) $(BIN)/python -m dnd.serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
 	$(OFFLINE) $(BIN)/python -m dnd.ablation_docs $(ABLATION) config/ablations.tsv docs
 
+status: ## tell how far a run is, CONFIG="its files", while it goes on; EVERY=30 looks again every 30 seconds
+	@$(BIN)/python -m dnd.status $(CONFIG) $(if $(EVERY),--every $(EVERY))
+
 test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
 	$(OFFLINE) $(BIN)/pytest tests/workflow
@@ -43,6 +46,15 @@ test-kubernetes: setup .venv-moto ## run the workflow on a Kubernetes cluster in
 	$(OFFLINE) $(BIN)/pytest tests/kubernetes
 
 .venv-moto: tests/kubernetes/requirements.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/pip install --quiet -r $<
+	touch $@
+
+test-browser: vision .venv-browser ## look at a run's site with Chromium; as root, installs it where it is missing
+	@$(BIN)/python tests/browser/chromium.py ready || $(BIN)/python tests/browser/chromium.py install
+	$(OFFLINE) .venv-browser/bin/pytest tests/browser
+
+.venv-browser: tests/browser/requirements.txt
 	$(PYTHON) -m venv --clear $@
 	$@/bin/pip install --quiet -r $<
 	touch $@
@@ -68,4 +80,4 @@ clean: ## remove results and caches, keep the environments
 	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments and the training's intermediate files as well
-	rm -rf .venv .venv-vllm .venv-moto .setup .training src/*.egg-info
+	rm -rf .venv .venv-vllm .venv-moto .venv-browser .setup .training src/*.egg-info

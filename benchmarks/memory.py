@@ -15,10 +15,15 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 CASES = [(1_000, 512, 200), (10_000, 512, 200), (1_000, 8_192, 200), (1_000, 65_536, 200), (1_000, 65_536, 20)]
+SMALL = [(1_000, 512, 200), (1_000, 2_048, 200), (4_000, 2_048, 200), (10_000, 2_048, 200)]
+"""Those of ``make bench``."""
+LARGE = (1_000_000, 2_048)
+"""Images and units of the pass that is foreseen."""
 SIDE, CHANNELS, CONTROLS, CHUNK = 224, 16, 256, 500
 
 
@@ -88,6 +93,17 @@ def measure(images: int, units: int, k: int) -> dict[str, Any]:
         command = [sys.executable, __file__, "--one", str(probe), str(units), str(k)]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     return {"images": images, "units": units, "k": k} | json.loads(found)
+
+
+def foreseen(measured: Sequence[Mapping[str, Any]]) -> float:
+    """Return the peak in MB of a pass over ``LARGE``, on the line through the smallest and the largest of its units.
+
+    A line that falls, by chance, counts as level.
+    """
+    images, units = LARGE
+    own = sorted((one["images"], max(one["pass"], one["merge"])) for one in measured if one["units"] == units)
+    (few, low), (many, high) = own[0], own[-1]
+    return high + max(0.0, (high - low) / (many - few)) * (images - many)
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,7 +44,22 @@ class BatchSize:
         log.warning("%s: out of memory, batches of %d from now on: %s", self.what, self.items, reason)
 
 
-def in_batches(items: Sequence[T], size: BatchSize, work: Callable[[Sequence[T], int], R]) -> Iterator[tuple[Any, R]]:
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items, each of which a thread makes while the one before is worked on."""
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        coming = thread.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, source, end)
+            yield item  # type: ignore[misc]  # not the end
+
+
+def in_batches(
+    items: Sequence[T],
+    size: BatchSize,
+    work: Callable[[Any, int], R],
+    load: Callable[[Sequence[T], int], Any] = lambda part, shape: part,
+) -> Iterator[tuple[Any, R]]:
     """Yield parts of the items, each with its result.
 
     Kernels, and with them the last bits of a result, depend on a batch's shape, so a result would depend on how work
@@ -53,7 +69,9 @@ def in_batches(items: Sequence[T], size: BatchSize, work: Callable[[Sequence[T],
 
     Parameters
     ----------
-    work : items, at most as many as the shape, and the shape that it fills them up to -> their result.
+    work : what ``load`` makes of items, and the shape -> their result.
+    load : items, at most as many as the shape, and the shape that they are filled up to -> what ``work`` is given; it
+        runs in a thread, a batch ahead.
 
     Raises
     ------
@@ -62,13 +80,15 @@ def in_batches(items: Sequence[T], size: BatchSize, work: Callable[[Sequence[T],
     """
     start = 0
     while start < len(items):
-        part = items[start : start + size.items]
-        try:
-            result = work(part, size.items)
-        except torch.OutOfMemoryError as error:
-            reason = str(error).partition("\n")[0]
-        else:
+        shape, reason = size.items, ""
+        parts = (items[first : first + shape] for first in range(start, len(items), shape))
+        for part, loaded in ahead((part, load(part, shape)) for part in parts):
+            try:
+                result = work(loaded, shape)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).partition("\n")[0]
+                break
             yield part, result
             start += len(part)
-            continue
-        size.halve(reason)  # outside of the handler, where the traceback no longer holds the batch's tensors
+        if start < len(items):
+            size.halve(reason)  # outside of the handler, where the traceback no longer holds the batch's tensors

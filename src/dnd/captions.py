@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dnd import pictures, schemas, tables
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
+from dnd.batches import ahead
 from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
 
@@ -74,9 +75,10 @@ def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Im
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    for start in tqdm(range(0, len(missing), BATCH), "captions", unit="batch", mininterval=5):
-        part = missing[start : start + BATCH]
-        for i, text in zip(part, captioner.captions([view(i) for i in part]), strict=True):
+    parts = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    views = ahead([view(i) for i in part] for part in parts)
+    for part, shown in zip(tqdm(parts, "captions", unit="batch", mininterval=5), views, strict=True):
+        for i, text in zip(part, captioner.captions(shown), strict=True):
             found[i] = item = json.dumps(text).encode()
             if text:
                 store.put(keys[i], item)

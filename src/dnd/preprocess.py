@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -39,10 +40,13 @@ class Preprocess:
 
     settings: PreprocessSettings
     size: tuple[int, int] = field(init=False)
+    _levels: npt.NDArray[np.float32] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         size = self.settings.size
         object.__setattr__(self, "size", (size, size) if isinstance(size, int) else size)
+        mean, std = (np.array(one, np.float32)[:, None] for one in (self.settings.mean, self.settings.std))
+        object.__setattr__(self, "_levels", (np.arange(256, dtype=np.float32) / np.float32(255) - mean) / std)
 
     def image(self, image: Image.Image) -> Tensor:
         """Return the network's input float32 [channels, h, w] of a whole RGB image."""
@@ -98,6 +102,8 @@ class Preprocess:
 
     def _window(self, image: Image.Image, left: int, top: int) -> Image.Image:
         height, width = self.size
+        if image.size == (width, height) and left == top == 0:
+            return image
         if left >= 0 and top >= 0:
             return image.crop((left, top, left + width, top + height))
         fill = self.settings.fill
@@ -106,11 +112,13 @@ class Preprocess:
         return canvas
 
     def _normalised(self, image: Image.Image) -> Tensor:
-        grey = len(self.settings.mean) == 1
-        pixels = np.array(image.convert("L" if grey else "RGB"))
-        values = torch.from_numpy(pixels[None] if grey else pixels.transpose(2, 0, 1).copy()).float() / 255
-        mean, std = (torch.tensor(one).view(-1, 1, 1) for one in (self.settings.mean, self.settings.std))
-        return (values - mean) / std
+        mode = "L" if len(self.settings.mean) == 1 else "RGB"
+        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        # a pixel has 256 values, and a look-up in their table is faster than arithmetic
+        values = np.empty((len(self._levels), *pixels.shape[:2]), np.float32)
+        for band, levels in enumerate(self._levels):
+            np.take(levels, pixels if mode == "L" else pixels[:, :, band], out=values[band], mode="clip")
+        return torch.from_numpy(values)
 
 
 def _middle(spare: int) -> int:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from dnd import compat, embeddings, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, ahead
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
 from dnd.stages import ScoreSettings
@@ -34,6 +34,7 @@ CHUNK = 128
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
 PROBED = ("fit", "gap", "hard", "agreement", "parts", "shares")
 """Columns that only the probe can tell."""
+Rows = Sequence[Mapping[str, Any]]
 Values = npt.NDArray[np.float32]
 
 
@@ -240,15 +241,12 @@ def _drawn(
         users.setdefault(row["concept"], []).append(row["unit"])
     groups = tables.row_groups(files, schemas.IMAGES, IMAGE_COLUMNS, ("concept", set(users)))
     rows = (row for group in groups for row in group.to_pylist())
+    chunks = ahead(_decoded(chunk, shrink) for chunk in iter(lambda: list(islice(rows, CHUNK)), []))
     absent, found, size = set(users), {}, BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}
     with tqdm(desc="scores", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, CHUNK)):
+        for chunk, usable, pixels in chunks:
             absent -= {row["concept"] for row in chunk}
-            usable = [row for row in chunk if row["problem"] is None]
-            pixels = [Image.open(io.BytesIO(row["image"])).convert("RGB") for row in usable]
-            if shrink is not None:
-                pixels = [pictures.squared(image, shrink) for image in pixels]
             if pixels:
                 excited, vectors = responses(target, layer, pixels, pooling, size), embedder.embed(pixels)
                 for row, values, vector in zip(usable, excited, vectors, strict=True):
@@ -266,6 +264,13 @@ def _drawn(
     if unusable:
         log.warning("%d concepts are not scored: all images of %s are black or flagged", len(unusable), unusable[:5])
     return found
+
+
+def _decoded(chunk: Rows, shrink: int | None) -> tuple[Rows, Rows, list[Image.Image]]:
+    """Some rows of IMAGES, those that can be used, and their pixels."""
+    usable = [row for row in chunk if row["problem"] is None]
+    pixels = [Image.open(io.BytesIO(row["image"])).convert("RGB") for row in usable]
+    return chunk, usable, pixels if shrink is None else [pictures.squared(image, shrink) for image in pixels]
 
 
 def _exemplars_of(exemplars: pa.Table) -> dict[int, list[str]]:

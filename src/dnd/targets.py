@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -217,7 +218,7 @@ class Target:
             It does not take them.
         """
         try:
-            return self.model(inputs.to(self.device, self.dtype))
+            return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
         except (TargetError, torch.OutOfMemoryError):
             raise
         except (RuntimeError, ValueError, AssertionError, TypeError) as error:
@@ -259,13 +260,15 @@ def fixed_batches(
     :func:`dnd.batches.in_batches`.
     """
 
-    def work(part: Sequence[Any], shape: int) -> R:
-        stacked = torch.stack([load(item) for item in part])
-        if len(part) < shape:
-            stacked = torch.cat([stacked, stacked.new_zeros(shape - len(part), *stacked.shape[1:])])
-        return run(part, stacked)
+    with ThreadPoolExecutor(torch.get_num_threads(), "load") as pool:
 
-    return in_batches(items, size, work)
+        def stacked(part: Sequence[Any], shape: int) -> tuple[Sequence[Any], Tensor]:
+            found = [one.numpy() for one in pool.map(load, part)]  # torch would start threads of its own beside ours
+            empty = [np.zeros_like(found[0])] * (shape - len(part))
+            inputs = torch.from_numpy(np.stack(found + empty))
+            return part, inputs.pin_memory() if torch.cuda.is_available() else inputs
+
+        yield from in_batches(items, size, lambda loaded, _: run(*loaded), stacked)
 
 
 def responses(

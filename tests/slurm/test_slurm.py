@@ -25,6 +25,7 @@ CPU_RULES = {
     "descriptions",
     "evaluation",
     "report",
+    "report_layer",
     "provenance",
 }
 RULE = re.compile(rf"rule_({'|'.join(sorted(GPU_RULES | CPU_RULES))})(?:_wildcards|$)")

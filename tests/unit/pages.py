@@ -1,71 +1,20 @@
-"""A run's tables made by hand, and a page taken apart, for the tests of the page."""
+"""A run's tables made by hand, and the site of them, for the tests of the site."""
 
 import hashlib
 import io
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 from handmade import UNPROBED
 from PIL import Image
 
-from dnd import evaluation, schemas, tables
+from dnd import evaluation, report_layer, report_site, schemas, tables
+from dnd.report_units import Tables
 from dnd.shapeworld import render, world
 from dnd.shapeworld.grammar import parse, phrase
 
 PROBE = 120
 GENERATED = 10
-
-
-class Element:
-    """An element of a parsed page."""
-
-    def __init__(self, tag, attributes):
-        self.tag, self.attributes, self.pieces = tag, dict(attributes), []
-
-    def __getitem__(self, name):
-        return self.attributes.get(name)
-
-    @property
-    def text(self):
-        return "".join(self.pieces)
-
-    @property
-    def words(self):
-        """The text as people see it: pieces apart, spaces single."""
-        return " ".join(" ".join(self.pieces).split())
-
-
-class Page(HTMLParser):
-    """Every element of a page, each with the text inside it."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.elements, self._open = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append(Element(tag, attributes))
-        if tag not in {"meta", "link", "img", "input"}:
-            self._open.append(self.elements[-1])
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append(Element(tag, attributes))
-
-    def handle_endtag(self, tag):
-        while self._open and self._open.pop().tag != tag:
-            pass
-
-    def handle_data(self, text):
-        for one in self._open:
-            one.pieces.append(text)
-
-    def all(self, tag=None, kind=None):
-        return [
-            one
-            for one in self.elements
-            if (tag is None or one.tag == tag) and (kind is None or kind in (one["class"] or "").split())
-        ]
 
 
 def png(image):
@@ -75,7 +24,7 @@ def png(image):
 
 
 def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
-    """Write the tables of a run whose units see exactly their concepts; return what ``build`` needs.
+    """Write the tables of a run whose units see exactly their concepts; return its layers.
 
     Parameters
     ----------
@@ -117,7 +66,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
     tables.write(folder / "images.parquet", tables.table(images, schemas.IMAGES), schemas.IMAGES)
     places, known, paths = [], {}, []
     for (name, layer), units in layers.items():
-        described, shown, scores, facets = [], [], [], []
+        described, shown, scores, facets, topk = [], [], [], [], []
         known[layer] = []
         for unit, (kind, words, texts) in enumerate(units):
             rng = np.random.default_rng([5, unit])
@@ -170,6 +119,11 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                         **UNPROBED,
                     }
                 )
+            topk.append(
+                {"unit": unit, "image_ids": [], "activations": [], "mean": 0.0, "std": 1.0, "fraction_zero": 0.5}
+                | {"nonfinite": 0, "idle": silent, "low": 0.0, "high": 4.0, "quantiles": []}
+                | {"controls": [0.0] * 6 + [1.1, 2.1, float("nan"), 4.8]}
+            )
             parts = texts[0].split(" or ") if texts and not silent else []
             facets += [
                 {"unit": unit, "facet": i, "label": part, "exemplars": [i], "share": 1 / len(parts)}
@@ -198,17 +152,31 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
             ("exemplars", shown, schemas.EXEMPLARS),
             ("scores", scores, schemas.SCORES),
             ("facets", facets, schemas.FACETS),
+            ("topk", topk, schemas.TOPK),
         )
         for part, content, schema in parts:
             tables.write(own / f"{part}.parquet", tables.table(content, schema), schema)
         paths.append((name, own / "descriptions.parquet"))
-        place = {"name": name, "layer": layer, "slug": layer}
-        place["descriptions"] = own / "descriptions.parquet"
-        place |= {part: [own / f"{part}.parquet"] for part in ("facets", "exemplars", "scores")}
-        place |= {"probe": [folder / "probe.parquet"], "images": [folder / "images.parquet"], "importance": []}
-        places.append(place)
+        given = Tables(
+            own / "descriptions.parquet",
+            own / "topk.parquet",
+            **{part: [own / f"{part}.parquet"] for part in ("facets", "exemplars", "scores")},
+            images=[folder / "images.parquet"],
+            probe=[folder / "probe.parquet"],
+        )
+        facts = {"name": name, "layer": layer, "slug": layer, "model": "conceptnet", "probe": "shapes", "recipe": "dnd"}
+        places.append((facts | {"method": "dnd"}, given))
     (folder / "units.json").write_text(json.dumps(known))
-    answers = {"conceptnet": folder / "units.json"}
-    measured = folder / "evaluation.parquet"
-    tables.write(measured, evaluation.run(paths, answers), schemas.EVALUATION)
-    return places, measured, answers
+    measured = evaluation.run(paths, {"conceptnet": folder / "units.json"})
+    tables.write(folder / "evaluation.parquet", measured, schemas.EVALUATION)
+    return places
+
+
+def write_site(folder, places, threads=1):
+    """Write the pages of every layer and the site; return the site's folder."""
+    pages = []
+    for facts, given in places:
+        pages.append(folder / facts["name"] / "pages")
+        report_layer.run(pages[-1], facts, given, {"pooling": "max"}, folder / "units.json", threads)
+    report_site.build(folder / "report", "demo", pages, folder / "evaluation.parquet")
+    return folder / "report"

@@ -3,13 +3,14 @@
 import os
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 from workspace import ROOT, SNAKEMAKE
 
-from dnd import config, plan, sweep
+from dnd import config, plan, sweep, workload
 
 EXAMPLES = ROOT / "config/examples"
 NETWORKS = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -86,7 +87,7 @@ def jobs(output):
 
 def check(name, found, drawn=True):
     layers, passes, bundles = JOBS[name]
-    for rule in ("topk", "exemplars", "captions", "scores", "descriptions"):
+    for rule in ("topk", "exemplars", "captions", "scores", "descriptions", "report_layer"):
         assert found[rule] == layers, rule
     assert (found["activations"], found["concepts"]) == (passes, bundles)
     assert found.get("images", 0) == (2 * bundles if drawn else 0)
@@ -121,8 +122,12 @@ def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_command_in_the_head_builds_the_jobs(folder, name):
-    check(name, jobs(dry_run(folder, *command_of(name))))
+def test_the_command_in_the_head_builds_the_jobs(folder, monkeypatch, name):
+    found = jobs(dry_run(folder, *command_of(name)))
+    check(name, found)
+    monkeypatch.chdir(folder)
+    counted = Counter(task.rule for task in workload.tasks(workload.read(command_of(name)[1:])))
+    assert counted | Counter(all=1, total=counted.total() + 1) == Counter(found)
 
 
 @pytest.mark.parametrize("recipe", sorted(set(RECIPES) - {Path(command_of(name)[2]).stem for name in NETWORKS}))

@@ -147,7 +147,9 @@ def test_causal_checks(run):
 
 def test_nothing_is_left_to_do(run):
     assert "Nothing to be done" in run.run("--dry-run")
-    assert (run.results / "report/index.html").stat().st_size > 10_000
+    described = {path.parent.relative_to(run.results) for path in run.results.glob("*/*/descriptions.csv")}
+    site = run.results / "report/layers"
+    assert {path.parent.relative_to(site) for path in site.glob("*/*/index.js")} == described
 
 
 def test_line_asks_the_server_that_runs_beside_the_command(tmp_path):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import zipfile
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ import torch
 import yaml
 from workspace import ROOT, Workspace
 
-from dnd import config, provenance, schemas, tables
+from dnd import config, provenance, report_data, schemas, tables
 
 BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
@@ -63,11 +64,32 @@ def test_each_concept_is_drawn_once(reference):
     assert {row["concept"] for row in rows} == set(concepts)
 
 
-def test_page_is_self_contained(reference):
-    page = (reference.results / "report/index.html").read_text()
-    assert "Content-Security-Policy" in page
-    assert 'src="http' not in page
-    assert "red" in page
+def test_site_shows_every_row_and_asks_nothing_of_any_network(reference):
+    site = reference.results / "report"
+    assert "Content-Security-Policy" in (site / "index.html").read_text()
+    assert [(one["name"], one["units"]) for one in report_data.read(site / "run.js")["layers"]] == [
+        ("planted", 13),
+        ("classes", 4),
+    ]
+    index = report_data.read(site / "layers/planted/concepts/index.js")
+    assert index["abstained"].count(-1) == 6 and sum(index["thumbs"]["count"]) == 4 * 6
+    assert dict(index["settings"])["generator.steps"] == "4"
+    captioner = str(ROOT / "resources/shapeworld/captioner")
+    assert any(name == "captions" and value.startswith(captioner) for name, value in index["origin"])
+    assert (site / "layers/planted/concepts/units/00000-drawn.webp").stat().st_size > 1000
+
+
+def test_the_report_of_snakemake_holds_the_whole_site(reference):
+    reference.run("--report", "report.zip")
+    names = zipfile.ZipFile(reference.folder / "report.zip").namelist()
+    (index,) = [name for name in names if name.endswith("/index.html")]
+    site = index.removesuffix("index.html")
+    folder = reference.results / "report"
+    own = {path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file()}
+    assert {name.removeprefix(site) for name in names if name.startswith(site)} == own
+    for name in ("contact-sheet.png", "contact-sheet.pdf", "descriptions.csv"):
+        assert sum(one.endswith(f"/{name}") and not one.startswith(site) for one in names) == 2
+    assert any(name.endswith("/evaluation.parquet") for name in names)
 
 
 def test_provenance_is_enough_to_repeat_the_run(reference, endpoint, monkeypatch):

@@ -6,7 +6,12 @@ rule audit:
         target=lambda wildcards: files_of_target(audited(wildcards).model),
     output:
         table=f"{RESULTS}/audits/{{audit}}.parquet",
-        chart=f"{RESULTS}/audits/{{audit}}.svg",
+        chart=report(
+            f"{RESULTS}/audits/{{audit}}.svg",
+            caption="../report/audit.rst",
+            category="Audits",
+            labels={"audit": "{audit}"},
+        ),
     log:
         f"{RESULTS}/logs/audit/{{audit}}.log",
     benchmark:

@@ -336,9 +336,20 @@ def unit_shards(stage):
 
     def files(wildcards):
         layer = layer_of(wildcards)
-        return [f"{RESULTS}/{layer.name}/{layer.slug}/{stage}/{units}.parquet" for units in plan.unit_shards(layer)]
+        place = plan.serving(stage, layer)
+        return [f"{RESULTS}/{place.name}/{place.slug}/{stage}/{units}.parquet" for units in plan.unit_shards(layer)]
 
     return files
+
+
+def shard_of(stage):
+    """An input function that returns the file of a stage for a job's own shard of units."""
+
+    def file(wildcards):
+        place = plan.serving(stage, layer_of(wildcards))
+        return f"{LAYER}/{stage}/{{units}}.parquet".format(name=place.name, slug=place.slug, units=wildcards.units)
+
+    return file
 
 
 def bundle_files(stage):
@@ -466,6 +477,41 @@ def facets_of(layer):
     return f"{RESULTS}/{layer.name}/{layer.slug}/facets.parquet"
 
 
+def pages_of(layer):
+    """The folder of a layer's pages."""
+    return f"{RESULTS}/{layer.name}/{layer.slug}/pages"
+
+
+def worded_by(wildcards):
+    """The tables of captions and of concepts of a job's layer, which record the models that worded them."""
+    if not own_method(layer_of(wildcards)):
+        return []
+    return [*unit_shards("captions")(wildcards), proposed_of(wildcards), *refined_of(bundle_of(wildcards))]
+
+
+def facts_of_page(layer):
+    """What the pages of a layer call it."""
+    facts = {key: getattr(layer, key) for key in ("name", "layer", "slug", "model", "probe", "recipe")}
+    return facts | {"method": settings.recipes[layer.recipe].method}
+
+
+def settings_of_page(wildcards):
+    """What a layer's recipe says beyond the defaults, with the language model that it asks."""
+    asks = recipe_of(wildcards).method in ("dnd", "line")
+    return ({"llm.model": settings.llm.model} if asks else {}) | recipe_of(wildcards).changed()
+
+
+def files_of_site(*patterns):
+    """Files of the library's that no script imports, as those of the page."""
+    found = (path for pattern in patterns for path in sources.PACKAGE.glob(pattern) if path.is_file())
+    return tuple(sorted(map(str, found)))
+
+
+def known_answers_of(model):
+    """The file of known answers of a network, where it has one."""
+    return here([str(settings.models[model].known_answers)] if settings.models[model].known_answers else [])
+
+
 def dissected(wildcards):
     """The layers of the sweep that a comparison of maps and masks serves."""
     place = tuple(wildcards[key] for key in ("model", "probe", "slug", "sign"))
@@ -516,8 +562,10 @@ def tables_of_run():
             for i in range(settings.probes[one.probe].shards)
         ],
         "topk": list(dict.fromkeys(map(topk_of, plan.layers))),
-        "exemplars": [path for layer in own for path in unit_shards("exemplars")(layer)],
-        "captions": [path for layer in own for path in unit_shards("captions")(layer)],
+        **{
+            stage: list(dict.fromkeys(path for layer in own for path in unit_shards(stage)(layer)))
+            for stage in ("exemplars", "captions")
+        },
         **({"look_alikes": alike} if alike else {}),
         "concepts": [f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles],
         **({"refinement": refined} if refined else {}),

@@ -8,7 +8,12 @@ rule descriptions:
     output:
         parquet=f"{LAYER}/descriptions.parquet",
         facets=f"{LAYER}/facets.parquet",
-        csv=f"{LAYER}/descriptions.csv",
+        csv=report(
+            f"{LAYER}/descriptions.csv",
+            caption="../report/descriptions.rst",
+            category="Descriptions",
+            labels={"row": "{name}", "layer": "{slug}"},
+        ),
     log:
         f"{RESULTS}/logs/descriptions/{{name}}-{{slug}}.log",
     conda:

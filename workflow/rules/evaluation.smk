@@ -61,8 +61,18 @@ rule evaluation:
         judged=judged_files(),
         concepts=here([str(settings.evaluation.concepts)] if settings.evaluation.concepts else []),
     output:
-        evaluation=f"{RESULTS}/evaluation.parquet",
-        comparisons=f"{RESULTS}/comparisons.parquet",
+        evaluation=report(
+            f"{RESULTS}/evaluation.parquet",
+            caption="../report/evaluation.rst",
+            category="Evaluation",
+            labels={"table": "metrics"},
+        ),
+        comparisons=report(
+            f"{RESULTS}/comparisons.parquet",
+            caption="../report/comparisons.rst",
+            category="Evaluation",
+            labels={"table": "comparisons"},
+        ),
     log:
         f"{RESULTS}/logs/evaluation.log",
     conda:

@@ -1,19 +1,55 @@
+report: "../report/workflow.rst"
+
+
+rule report_layer:
+    input:
+        descriptions=lambda wildcards: descriptions_of(layer_of(wildcards)),
+        facets=lambda wildcards: facets_of(layer_of(wildcards)),
+        topk=topk_of,
+        exemplars=own_shards("exemplars"),
+        scores=scores_of,
+        images=lambda wildcards: images_of_layer(layer_of(wildcards)),
+        probe=probe_shards,
+        importance=lambda wildcards: importance_of(layer_of(wildcards)),
+        origins=worded_by,
+        answers=lambda wildcards: known_answers_of(layer_of(wildcards).model),
+    output:
+        report(
+            directory(f"{LAYER}/pages"),
+            patterns=["contact-sheet.{format}"],
+            caption="../report/contact-sheet.rst",
+            category="Contact sheets",
+            labels={"row": "{name}", "layer": "{slug}", "format": "{format}"},
+        ),
+    log:
+        f"{RESULTS}/logs/report_layer/{{name}}-{{slug}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_layer/{{name}}-{{slug}}.tsv"
+    conda:
+        "../../envs/vision.yaml"
+    threads: 4
+    params:
+        facts=lambda wildcards: facts_of_page(layer_of(wildcards)),
+        settings=settings_of_page,
+        code=code("report_layer", others=files_of_site("templates/report-terms.yaml")),
+    message:
+        "write the pages of {wildcards.name}, layer {wildcards.slug}"
+    script:
+        "../scripts/report_layer.py"
+
+
 rule report:
     input:
-        descriptions=[descriptions_of(layer) for layer in plan.layers],
-        facets=[facets_of(layer) for layer in plan.layers],
-        exemplars=[path for layer in plan.layers for path in own_shards("exemplars")(layer)],
-        scores=[path for layer in plan.layers for path in own_shards("scores")(layer)],
-        images=list(dict.fromkeys(path for layer in plan.layers for path in images_of_layer(layer))),
-        probe=[
-            path
-            for probe in dict.fromkeys(one.probe for one in plan.layers)
-            for path in probe_shards({"probe": probe})
-        ],
-        importance=[path for layer in plan.layers for path in importance_of(layer)],
+        pages=[pages_of(layer) for layer in plan.layers],
         evaluation=f"{RESULTS}/evaluation.parquet",
-        answers=here(known_answers().values()),
     output:
+        report(
+            directory(f"{RESULTS}/report"),
+            htmlindex="index.html",
+            caption="../report/site.rst",
+            category="Every unit",
+            labels={"page": "browser of all units"},
+        ),
         f"{RESULTS}/report/index.html",
     log:
         f"{RESULTS}/logs/report.log",
@@ -21,23 +57,7 @@ rule report:
         "../../envs/vision.yaml"
     params:
         run=settings.run,
-        layers=[
-            {
-                "name": layer.name,
-                "layer": layer.layer,
-                "slug": layer.slug,
-                "descriptions": descriptions_of(layer),
-                "facets": [facets_of(layer)],
-                "exemplars": own_shards("exemplars")(layer),
-                "scores": own_shards("scores")(layer),
-                "probe": probe_shards({"probe": layer.probe}),
-                "images": images_of_layer(layer),
-                "importance": importance_of(layer),
-            }
-            for layer in plan.layers
-        ],
-        answers=known_answers(),
-        code=code("report", others=tuple(sorted(map(str, (sources.PACKAGE / "templates").iterdir())))),
+        code=code("report", others=files_of_site("templates/report-terms.yaml", "site_app/**/*")),
     message:
         "write the page"
     script:

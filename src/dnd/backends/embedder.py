@@ -78,13 +78,17 @@ class TransformersEmbedder:
     @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors float32 [n, d]."""
-        return np.concatenate([vectors for _, vectors in in_batches(images, self.size, self._embed)])
+        return np.concatenate(
+            [vectors[: len(part)] for part, vectors in in_batches(images, self.size, self._embed, self._inputs)]
+        )
 
-    def _embed(self, images: Sequence[Image.Image], shape: int) -> npt.NDArray[np.float32]:
+    def _inputs(self, images: Sequence[Image.Image], shape: int) -> Any:
         filled = [*images, *[images[0]] * (shape - len(images))]
-        inputs = self.processor(images=filled, return_tensors="pt").to(self.device, self.dtype)
-        vectors = torch.nn.functional.normalize(self._vectors(inputs).float(), dim=-1)
-        return vectors[: len(images)].cpu().numpy()
+        return self.processor(images=filled, return_tensors="pt")
+
+    def _embed(self, inputs: Any, shape: int) -> npt.NDArray[np.float32]:
+        vectors = self._vectors(inputs.to(self.device, self.dtype)).float()
+        return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
 
     def _vectors(self, inputs: Any) -> Tensor:
         """The vectors [n, d] of prepared images."""

@@ -1,0 +1,118 @@
+"""Run the benchmarks: ``python -m benchmarks``. Writes ``results.json``, ``details.json`` and ``docs/performance.md``.
+
+``results.json`` is a list of ``case, ours, baseline, unit, ratio, repeats``: rates, so that a ratio above one is ours
+being faster. ``details.json`` tells what else was measured, and on what machine. Models are those of the embedded
+world; ``--full-size`` takes random weights in the shape of real models, on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import answers, full_size, memory, overhead, page, stages, sweep
+from benchmarks.pairs import REPEATS, Result, measure
+from benchmarks.world import ROOT, World
+from dnd import jobs
+from dnd.backends import llm
+
+FAMILIES = ("stages", "answers", "sweep", "memory", "overhead")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for, print each result, and return 1 when a promise is not kept."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES, help="families (default: all)")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of each case (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the models on a CPU")
+    parser.add_argument("--full-size", action="store_true", help="models of real size with random weights, on a GPU")
+    asked = parser.parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    results: list[Result] = []
+
+    def report(result: Result) -> None:
+        print(result, flush=True)
+        results.append(result)
+
+    if asked.full_size:
+        if not torch.cuda.is_available():
+            print("--full-size needs a GPU: on a CPU one image of Stable Diffusion takes minutes", file=sys.stderr)
+            return 2
+        with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
+            for case in full_size.cases(Path(folder)):
+                report(measure(case, asked.repeats))
+        return 0
+
+    details: dict[str, Any] = {"machine": machine(asked.threads)}
+    with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
+        world = World(Path(folder))
+        if {"stages", "answers", "sweep", "overhead"} & set(asked.only):
+            with llm.endpoint(world.llm, Path(folder, "server.log")) as server:
+                seconds = sweep.first(world, server)
+                if "answers" in asked.only:
+                    report(answers.measure(world, server, asked.repeats))
+                if "sweep" in asked.only:
+                    report(sweep.end_to_end(world, server, seconds))
+                    details["labels that stay"] = sweep.labels_stay(world, server)
+                    added, details["reuse"] = sweep.reuse(world, server, seconds)
+                    for one in added:
+                        report(one)
+            details["jobs"] = world.timed()
+        if "stages" in asked.only:
+            for case in stages.cases(world):
+                report(measure(case, asked.repeats))
+        if "overhead" in asked.only:
+            for one in overhead.starts():
+                report(one)
+            details["snakemake"] = overhead.job(world)
+    if "memory" in asked.only:
+        details["memory"] = [memory.measure(*case) for case in memory.SMALL]
+        details["foreseen MB"] = memory.foreseen(details["memory"])
+        print(f"memory of 1,000,000 images and 2,048 units: {details['foreseen MB']:.0f} MB", flush=True)
+    details["results"] = [asdict(one) for one in results]
+    write(results, details)
+    missed = [one for one in results if one.least is not None and one.ratio < one.least]
+    for one in missed:
+        print(f"below what is promised: {one}", file=sys.stderr)
+    return int(bool(missed))
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": jobs.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "gpu": gpu,
+        "load": round(os.getloadavg()[0], 1),
+        "versions": jobs.versions(),
+    }
+
+
+def write(results: Sequence[Result], details: dict[str, Any]) -> None:
+    """Write all files; what this call did not measure stays as an earlier one left it."""
+    folder = ROOT / "benchmarks"
+    rows = page.kept(folder / "results.json", [])
+    new = {one.case: one.row for one in results}
+    rows = [new.pop(row["case"], row) for row in rows] + list(new.values())
+    known = page.kept(folder / "details.json", {})
+    earlier = {one["case"]: one for one in known.get("results", [])}
+    earlier |= {one["case"]: one for one in details["results"]}
+    details = known | details | {"results": [earlier[row["case"]] for row in rows if row["case"] in earlier]}
+    (folder / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "details.json").write_text(json.dumps(details, indent=1) + "\n")
+    (ROOT / "docs/performance.md").write_text(page.render(details))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

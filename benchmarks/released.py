@@ -1,0 +1,84 @@
+"""One unit at a time as the released driver of Describe-and-Dissect works, by this project's models and settings.
+
+What is like the driver: the target and the embedder are loaded from their files for every unit, the target three times;
+maps, views and generated images pass the target one by one; every image is drawn by a call of its own; questions are
+asked one after another; nothing is kept for another unit. The captioner and the generator stay loaded, as there.
+Source: ``describe_neurons.py``, ``DnD_models.py``, ``utils.py``.
+
+What is spared it: the pass over the probe, its questions that shorten each caption, and the probe's evidence for
+candidates, which is this project's own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks.world import World
+from dnd import captions, concepts, exemplars, images, schemas, scores, tables
+from dnd.backends.captioner import TransformersCaptioner
+from dnd.backends.chat import Answer, ChatClient, Request
+from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.generator import DiffusersGenerator
+from dnd.backends.server import Endpoint
+from dnd.stages import ScoreSettings
+from dnd.store import Store
+
+
+class Driver:
+    """Describes units of the first layer, one call for each."""
+
+    def __init__(self, world: World, server: Endpoint) -> None:
+        self.world = world
+        self.captioner = TransformersCaptioner(world.recipe.captions)
+        self.captioner.size.items = world.recipe.exemplars.keep  # a unit's images in one batch
+        self.generator = DiffusersGenerator(world.recipe.generator)
+        self.generator.size.items = 1
+        self.client = ChatClient(server, world.llm.model, "released", title="")
+
+    def describe(self, unit: int) -> pa.Table:
+        """Return the SCORES of a unit."""
+        world, recipe = self.world, self.world.recipe
+        look = partial(exemplars.run, pooling=recipe.pooling, settings=recipe.exemplars, batch=1)
+        target = world.target()
+        shown = look(target, "concepts", world.top([unit]), world.probe)
+        target = world.target()  # once for the maps, once for the ranks
+        with tempfile.TemporaryDirectory() as folder:
+            lines = captions.run(
+                self.captioner,
+                shown.select(["image_id", "box"]),
+                world.probe,
+                recipe.captions,
+                Store(f"{folder}/captions"),
+            )
+            units = concepts.unit_captions("released", "concepts", shown, lines)
+            settings = recipe.concepts.model_copy(update={"rest": 0, "clusters": 1, "merge": None})
+            found, _ = concepts.propose(units, self._ask, settings)
+            wanted = found["concept"].to_pylist()
+            drawn = images.run(self.generator, wanted, recipe.generator, Store(f"{folder}/images"))
+            path = Path(folder, "images.parquet")
+            tables.write(path, drawn, schemas.IMAGES)
+            target, embedder = world.target(), TransformersEmbedder(recipe.embedder)
+            embedder.size.items = recipe.generator.images
+            scores.BATCH, batch = 1, scores.BATCH
+            try:
+                return scores.run(
+                    target,
+                    "concepts",
+                    embedder,
+                    concepts=found.to_pylist(),
+                    images=[path],
+                    exemplars=shown.select(["unit", "rank", "image_id", "box"]),
+                    topk=world.topk,
+                    probe_shards=world.probe,
+                    pooling=recipe.pooling_of_views,
+                    weights=ScoreSettings(),
+                )
+            finally:
+                scores.BATCH = batch
+
+    def _ask(self, asked: list[Request]) -> list[Answer]:
+        return [self.client.ask([one], 1, None)[0] for one in asked]

@@ -1,0 +1,116 @@
+"""The workflow from end to end beside the released driver, and what a second layer and a second network cost."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pairs import Result
+from benchmarks.released import Driver
+from benchmarks.world import FIRST_ROW, MODEL, PROBE, SECOND, World
+from dnd import pictures, schemas, tables
+from dnd.backends.server import Endpoint
+from dnd.sweep import units
+
+ALONE = (0, 20, 60)
+"""Units that the driver describes, and that are described again without others and without the store."""
+LAYER_ROW = ["second", MODEL, "layer4", PROBE, "dnd", "0-31"]
+NETWORK_ROW = ["other", SECOND, "concepts", PROBE, "dnd", "0-63"]
+LEAST = 10.0
+
+
+def first(world: World, server: Endpoint) -> float:
+    """Describe the units of the first layer, and return the seconds."""
+    return world.run([FIRST_ROW], (server.base_url, server.key))
+
+
+def end_to_end(world: World, server: Endpoint, seconds: float) -> Result:
+    """Return units per second by the workflow, all its processes included, and by the driver.
+
+    Parameters
+    ----------
+    seconds : that the workflow took for the first layer.
+    """
+    driver, each = Driver(world, server), []
+    for unit in ALONE:
+        begun = time.perf_counter()
+        driver.describe(unit)
+        each.append(time.perf_counter() - begun)
+    ours, baseline = len(units(FIRST_ROW[-1])) / seconds, 1 / statistics.median(each)
+    return Result("end to end", ours, baseline, "units/s", ours / baseline, len(each), LEAST)
+
+
+def labels_stay(world: World, server: Endpoint) -> int:
+    """Describe some units alone, with an empty store, and return how many have the label that they had among others.
+
+    Raises
+    ------
+    AssertionError
+        One has another label.
+    """
+    known = world.labels("first", "concepts")
+    os.environ["DND_STORE"] = str(world.folder / "other-store")
+    try:
+        row = ["alone", *FIRST_ROW[1:-1], ",".join(map(str, ALONE))]
+        world.run([row], (server.base_url, server.key))
+    finally:
+        del os.environ["DND_STORE"]
+    found = world.labels("alone", "concepts")
+    assert found == {unit: known[unit] for unit in ALONE}, f"labels differ: {found}"
+    return len(found)
+
+
+def reuse(world: World, server: Endpoint, seconds: float) -> tuple[list[Result], list[dict[str, Any]]]:
+    """Add a second layer and then a second network to the sweep.
+
+    Returns
+    -------
+    Results, and for each addition the shares of captions and concepts that were known.
+    """
+    rows, results, shares = [FIRST_ROW], [], []
+    before = len(units(FIRST_ROW[-1])) / seconds
+    for what, row in (("second layer", LAYER_ROW), ("second network", NETWORK_ROW)):
+        had = [_made(world, one) for one in rows]
+        known_captions, known_concepts = (set().union(*parts) for parts in zip(*had, strict=True))
+        stored = _stored(world)
+        rows.append(row)
+        took = world.run(rows, (server.base_url, server.key))
+        captions, concepts = _made(world, row)
+        drawn, needed = _stored(world) - stored, len(concepts) * world.recipe.generator.images
+        rate = len(units(row[-1])) / took
+        results.append(Result(f"{what}/units", rate, before, "units/s", rate / before, 1))
+        used = needed / max(drawn, 1)
+        results.append(Result(f"{what}/images", used, 1.0, "used per image drawn", used, 1))
+        shares.append(
+            {
+                "addition": what,
+                "units": len(units(row[-1])),
+                "seconds per unit": took / len(units(row[-1])),
+                "captions": len(captions),
+                "captions known": len(captions & known_captions) / len(captions),
+                "concepts": len(concepts),
+                "concepts known": len(concepts & known_concepts) / len(concepts),
+                "images needed": needed,
+                "images drawn": drawn,
+            }
+        )
+    return results, shares
+
+
+def _made(world: World, row: list[str]) -> tuple[set[Any], set[str]]:
+    """Captioned places and distinct concepts of a row."""
+    name, _, layer, *_ = row
+    places = tables.read(
+        sorted((world.results / name / layer / "captions").glob("*.parquet")), schemas.CAPTIONS, ["image_id", "box"]
+    )
+    concepts = world.concepts(units(row[-1]), name)
+    return {pictures.place(one) for one in places.to_pylist()}, {one["concept"] for one in concepts}
+
+
+def _stored(world: World) -> int:
+    """Images in the store."""
+    folder = Path(world.folder, "results/store/images")
+    return sum(1 for path in folder.glob("*/*") if not path.name.startswith("."))

@@ -1,0 +1,162 @@
+"""The embedded world in a folder of its own: runs of the real workflow, and what its stages are given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from dnd import schemas, tables, target_sources
+from dnd.recipes import Recipe
+from dnd.settings import LlmSettings
+from dnd.subjects import TargetSettings
+from dnd.targets import Target
+
+ROOT = Path(__file__).parents[1]
+KEY = "DND_BENCH_KEY"
+RUN, MODEL, SECOND, PROBE = "bench", "conceptnet", "secondnet", "shapes"
+SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
+FIRST_ROW = ["first", MODEL, "concepts", PROBE, "dnd", "0-63"]
+
+
+class World:
+    """A working directory whose configuration is the demonstration's, with a second network.
+
+    Attributes
+    ----------
+    folder : the working directory.
+    values : what its ``config.yaml`` says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+        second = values["models"][MODEL] | {
+            "arguments": {"folder": "resources/shapeworld/target-test-1"},
+            "known_answers": "resources/shapeworld/target-test-1/units.json",
+        }
+        values |= {"run": RUN, "sweep": "sweep.tsv"}
+        values["models"][SECOND] = second
+        values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
+        values["recipes"]["dnd"]["concepts"].setdefault("prompt", "config/prompts/concept.yaml")
+        self.values: dict[str, Any] = _absolute(values)
+        known = (ROOT / "config/layers.tsv").read_text().splitlines()
+        known += [line.replace(MODEL, SECOND) for line in known[1:]]
+        (folder / "layers.tsv").write_text("\n".join(known) + "\n")
+
+    def run(self, rows: Sequence[Sequence[str]], server: tuple[str, str]) -> float:
+        """Describe the units of some rows of a sweep, and return the seconds that Snakemake ran.
+
+        Parameters
+        ----------
+        server : address and key of the language model's server.
+        """
+        values = self.values | {"llm": self.values["llm"] | {"base_url": server[0], "api_key_env": KEY}}
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(values))
+        (self.folder / "sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in [SWEEP_COLUMNS, *rows]))
+        wanted = [f"results/{RUN}/{name}/{layer}/descriptions.parquet" for name, _, layer, *_ in rows]
+        begun = time.perf_counter()
+        self.snakemake(*wanted, key=server[1])
+        return time.perf_counter() - begun
+
+    def snakemake(self, *arguments: str, key: str = "") -> str:
+        """Run Snakemake in the folder, and return what it says."""
+        command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", "config.yaml", "--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+        environment = os.environ | {KEY: key}
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stdout[-2000:] + done.stderr[-4000:])
+        return done.stdout + done.stderr
+
+    @property
+    def results(self) -> Path:
+        """Where the run's tables are."""
+        return self.folder / "results" / RUN
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The demonstration's recipe."""
+        return Recipe(**self.values["recipes"]["dnd"])
+
+    @property
+    def llm(self) -> LlmSettings:
+        """The language model, without a server."""
+        return LlmSettings(**self.values["llm"])
+
+    def target(self, model: str = MODEL) -> Target:
+        """Load a network."""
+        return target_sources.load(TargetSettings(**self.values["models"][model]))
+
+    @cached_property
+    def probe(self) -> list[Path]:
+        """Shards of the probe."""
+        return sorted((self.results / "probe" / PROBE).glob("images-*.parquet"))
+
+    @cached_property
+    def topk(self) -> Path:
+        """TOPK of the first layer."""
+        return next((self.results / "activations" / MODEL).glob("*/*/concepts.parquet"))
+
+    def top(self, units: Sequence[int]) -> dict[int, list[str]]:
+        """Unit of the first layer -> images that are looked at; idle units have none."""
+        from dnd.exemplars import spread
+
+        wanted = pc.field("unit").isin(list(units)) & pc.field("idle").is_null()
+        rows = tables.read(self.topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
+        return {row["unit"]: spread(row["image_ids"], row["activations"], self.recipe.exemplars) for row in rows}
+
+    def exemplars(self, units: Sequence[int]) -> pa.Table:
+        """EXEMPLARS of some units of the first layer."""
+        own = sorted((self.results / "first/concepts/exemplars").glob("*.parquet"))
+        return tables.read(own, schemas.EXEMPLARS, where=pc.field("unit").isin(list(units)))
+
+    def concepts(self, units: Sequence[int], name: str = "first") -> list[dict[str, Any]]:
+        """CONCEPTS of some units of the first layer."""
+        own = sorted(path for path in (self.results / "concepts").rglob("*.parquet") if "answers" not in path.name)
+        wanted = (pc.field("name") == name) & pc.field("unit").isin(list(units))
+        return tables.read(own, schemas.CONCEPTS, where=wanted).to_pylist()
+
+    def answers(self) -> pa.Table:
+        """ANSWERS of the whole run."""
+        return tables.read(sorted((self.results / "concepts").rglob("*-answers.parquet")), schemas.ANSWERS)
+
+    @property
+    def images(self) -> list[Path]:
+        """Files of IMAGES."""
+        return sorted((self.results / "images").rglob("*.parquet"))
+
+    def labels(self, name: str, layer: str) -> dict[int, str | None]:
+        """Unit -> label of a row of the sweep."""
+        path = self.results / name / layer / "descriptions.parquet"
+        found = tables.read(path, schemas.DESCRIPTIONS, ["unit", "label"]).to_pylist()
+        return {row["unit"]: row["label"] for row in found}
+
+    def timed(self) -> list[dict[str, Any]]:
+        """Stage, seconds and peak memory in MB of every job, as Snakemake took them down."""
+        folder, found = self.results / "benchmarks", []
+        for path in sorted(folder.rglob("*.tsv")):
+            names, *rows = (line.split("\t") for line in path.read_text().splitlines())
+            row: Mapping[str, str] = dict(zip(names, rows[-1], strict=True))
+            where = path.relative_to(folder)
+            found.append({"stage": where.parts[0], "job": str(where), "seconds": float(row["s"])})
+            found[-1]["MB"] = None if row["max_rss"] in ("-", "NA") else round(float(row["max_rss"]) * 2**20 / 1e6)
+        return found
+
+
+def _absolute(value: Any) -> Any:
+    """The repository's paths made absolute, since the runs happen elsewhere."""
+    if isinstance(value, dict):
+        return {key: _absolute(one) for key, one in value.items()}
+    if isinstance(value, str) and "/" in value and (ROOT / value).exists():
+        return str(ROOT / value)
+    return value

@@ -1,0 +1,79 @@
+"""A layer's most confident labels with their exemplars on one sheet, for papers: PNG and PDF."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+
+from dnd import schemas, tables
+from dnd.atomic import replaced
+from dnd.report_pictures import Thumbnails
+from dnd.report_units import cut
+
+SHOWN, COLUMNS, EXEMPLARS = 48, 4, 4
+"""Units on a sheet and in a row of it, exemplars of each."""
+SIDE, GAP, WIDE, HIGH, MARGIN = 80, 4, 360, 146, 14
+"""In pixels: an exemplar, between exemplars, a unit with what parts it from the next, and around all."""
+DPI = 160
+GREY = "#555555"
+LONGEST = 32
+"""Characters of a label; a longer one ends in an ellipsis."""
+STYLE: Any = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "font.size": 7.5, "text.parse_math": False}
+BARE: Any = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
+"""Nothing in the files but the sheet: the same labels give the same bytes."""
+
+
+def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbnails) -> bool:
+    """Write ``contact-sheet.png`` and ``.pdf`` of a layer; return whether it has a labelled unit to show."""
+    short = tables.read(descriptions, schemas.DESCRIPTIONS, ["unit", "confidence"], pc.field("label").is_valid())
+    chosen = short.sort_by([("confidence", "descending"), ("unit", "ascending")])["unit"].slice(0, SHOWN)
+    if not len(chosen):
+        return False
+    columns = ["unit", "label", "confidence", "exemplars"]
+    rows = tables.read(descriptions, schemas.DESCRIPTIONS, columns, pc.field("unit").isin(chosen)).to_pylist()
+    rows.sort(key=lambda row: (-row["confidence"], row["unit"]))
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it has a page to say of each font
+    with matplotlib.rc_context(STYLE):
+        figure = _drawn(facts, rows, probe)
+        for kind, metadata in BARE.items():
+            with replaced(out / f"contact-sheet.{kind}") as partial:
+                figure.savefig(partial, format=kind, dpi=DPI, metadata=metadata)
+    return True
+
+
+def _drawn(facts: Mapping[str, str], rows: Sequence[Mapping[str, Any]], probe: Thumbnails) -> Figure:
+    found = probe.of({one["image_id"] for row in rows for one in row["exemplars"][:EXEMPLARS]})
+    columns, lines = min(COLUMNS, len(rows)), -(-len(rows) // COLUMNS)
+    width, height = MARGIN + WIDE * columns, 4 * MARGIN + HIGH * lines
+    pixels = np.full((height, width, 3), 255, np.uint8)
+    figure = Figure((width / DPI, height / DPI))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    title = printable(f"{facts['model']} · {facts['layer']} · {facts['recipe']}", LONGEST * columns)
+    axes.text(MARGIN, 2 * MARGIN, title, va="center", color=GREY)
+    for number, row in enumerate(rows):
+        x, y = MARGIN + WIDE * (number % COLUMNS), 5 * MARGIN + HIGH * (number // COLUMNS)
+        about = f"unit {row['unit']} · confidence {row['confidence']:.2f}"
+        axes.text(x, y, printable(row["label"], LONGEST), weight="bold")
+        axes.text(x, y + 2 * GAP + SIDE + MARGIN, about, size=6, color=GREY)
+        for one in row["exemplars"][:EXEMPLARS]:
+            square = pixels[y + 2 * GAP : y + 2 * GAP + SIDE, x : x + SIDE]
+            square[:] = np.asarray(cut(*found[one["image_id"]], one["box"], SIDE))
+            x += SIDE + GAP
+    axes.imshow(pixels, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
+    return figure
+
+
+def printable(text: str, longest: int) -> str:
+    """Return a text in one short line, without what has no glyph of its own, such as marks of direction."""
+    bare = (one for one in text if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf", "Cs"))
+    shown = " ".join("".join(bare).split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"

@@ -1,0 +1,155 @@
+"""The part of the site that shows one layer: an index of its units, their evidence, and a sheet for papers."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from dnd import contact_sheet, known_answers, report_data, report_terms, schemas, tables
+from dnd.known_answers import Answer
+from dnd.report_origin import origin
+from dnd.report_pictures import Place, drawings, thumbnails
+from dnd.report_units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
+
+SHORT = ["unit", "label", "abstained", "confidence", "score"]
+
+
+def run(
+    out: Path,
+    facts: Mapping[str, str],
+    given: Tables,
+    settings: Mapping[str, Any],
+    answers: Path | None = None,
+    threads: int = 1,
+) -> None:
+    """Write the folder of a layer.
+
+    Parameters
+    ----------
+    out : an empty or missing folder; files of an earlier one are removed.
+    facts : ``name``, ``layer``, ``slug``, ``model``, ``probe``, ``recipe`` and ``method`` of the layer.
+    settings : key -> value of what its recipe says beyond the defaults.
+    answers : file of the model's known answers, where it has one.
+    threads : processes at work; one works in this process.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    key = f"layers/{facts['name']}/{facts['slug']}"
+    short = tables.read(given.descriptions, schemas.DESCRIPTIONS, SHORT)
+    parts = _parts(given, short["unit"].to_pylist())
+    with _pool(min(threads, len(parts))) as pool, TemporaryDirectory(prefix=".", dir=out) as folder:
+        probe = thumbnails(Path(folder), _shown(given.descriptions), given.probe, EXEMPLARS.side, pool)
+        reasons = report_terms.load().abstentions
+        made = pool.map(partial(make, out, key, given, probe, reasons), parts)
+        spans = [one for one in tqdm(made, "pages", len(parts), unit="sheet", mininterval=5) if one]
+        has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
+    known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
+    texts, shown = _texts(given.descriptions)
+    report_data.write(out, f"{key}/search", texts, "search")
+    index = {
+        **facts,
+        **_columns(short, known),
+        **_weights(given, short["unit"].to_pylist()),
+        **_facets(given.facets, short["unit"].to_pylist()),
+        "span": (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None,
+        "thumbs": {"per_sheet": PER_SHEET, "columns": THUMBS.columns, "side": THUMBS.side, "count": shown},
+        "units_per_block": PER_BLOCK,
+        "origin": origin(given, settings),
+        "settings": [[name, _spelt(value)] for name, value in settings.items()],
+        "contact_sheet": has_sheet,
+    }
+    report_data.write(out, f"{key}/index", index, "index")
+
+
+def _pool(threads: int) -> Executor:
+    """Processes, started anew, since those that read tables must not fork; a single one would only take time."""
+    if threads <= 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(threads, multiprocessing.get_context("spawn"))
+
+
+def _shown(descriptions: Path) -> set[str]:
+    """Ids of every exemplar's image."""
+    found: set[str] = set()
+    for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, ["exemplars"]):
+        found.update(pc.unique(pc.struct_field(pc.list_flatten(group["exemplars"]), "image_id")).to_pylist())
+    return found
+
+
+def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
+    """The units in parts, each with the places of the images that were generated for it."""
+    places = drawings(given.images)
+    groups = tables.row_groups([given.descriptions], schemas.DESCRIPTIONS, ["candidates"])
+    concepts = ({one["concept"] for one in row["candidates"]} for group in groups for row in group.to_pylist())
+    parts = []
+    for number, first in enumerate(range(0, len(units), PER_SHEET)):
+        own = units[first : first + PER_SHEET]
+        wanted = set().union(*(next(concepts) for _ in own))
+        found: dict[str, Sequence[Place]] = {name: places[name] for name in sorted(wanted) if name in places}
+        parts.append(Part(number, (own[0], own[-1]), found))
+    return parts
+
+
+def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
+    """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
+    index = {kind: report_data.TextIndex() for kind in ("label", "candidate", "caption")}
+    shown: list[int] = []
+    columns = ["label", "candidates", "exemplars", "captions"]
+    for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
+        for row in group.to_pylist():
+            index["label"].add(len(shown), [row["label"]])
+            index["candidate"].add(len(shown), [one["concept"] for one in row["candidates"]])
+            index["caption"].add(len(shown), row["captions"])
+            shown.append(min(len(row["exemplars"]), THUMBS.columns))
+    return {kind: one.columns for kind, one in index.items()}, shown
+
+
+def _spelt(value: Any) -> str:
+    """A setting as a configuration has it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _columns(short: pa.Table, known: Mapping[int, Answer]) -> dict[str, Any]:
+    units = short["unit"].to_pylist()
+    labels, label = report_data.numbered(short["label"].to_pylist())
+    reasons, abstained = report_data.numbered(short["abstained"].to_pylist())
+    answers = [known.get(unit) for unit in units]
+    kinds, kind = report_data.numbered(answer.kind if answer else None for answer in answers)
+    return {
+        "unit": units,
+        "labels": labels,
+        "label": label,
+        "reasons": reasons,
+        "abstained": abstained,
+        "confidence": short["confidence"].to_pylist(),
+        "score": short["score"].to_pylist(),
+        "kinds": kinds,
+        "kind": kind,
+        "truth": [answer.label if answer and answer.words else None for answer in answers] if kinds else None,
+    }
+
+
+def _weights(given: Tables, units: Sequence[int]) -> dict[str, Any]:
+    if not given.importance:
+        return {"importance": None}
+    found = tables.read(given.importance, schemas.IMPORTANCE, ["unit", "absolute"])
+    weights = dict(zip(found["unit"].to_pylist(), found["absolute"].to_pylist(), strict=True))
+    return {"importance": [weights.get(unit) for unit in units]}
+
+
+def _facets(files: Sequence[Path], units: Sequence[int]) -> dict[str, Any]:
+    found = tables.read(files, schemas.FACETS, ["unit"])["unit"].value_counts().to_pylist()
+    counts = {one["values"]: one["counts"] for one in found}
+    facets = [counts.get(unit, 0) for unit in units]
+    return {"facets": facets, "polysemantic": [int(count > 1) for count in facets]}

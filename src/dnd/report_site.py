@@ -1,0 +1,137 @@
+"""The site of a run: the page that shows it, a summary of every layer, and what the evaluation says of units."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import dnd
+from dnd import report_data, report_terms, schemas, tables
+from dnd.figures import Figure, figures
+from dnd.metrics.registry import METRICS
+
+APP = Path(__file__).parent / "site_app"
+"""The front end, of which ``index.html`` goes to the top of the site."""
+MOST_CONCEPTS, BINS = 12, 10
+EXACT, ABSTAINED = "known_answer_exact", "abstained"
+SILENT = ("dead", "constant")
+"""Kinds of units of which it is right to say nothing."""
+Index = Mapping[str, Any]
+
+
+def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
+    """Write the site of a run.
+
+    Parameters
+    ----------
+    out : folder of the site.
+    pages : folder of every layer, in the order of the sweep: see :func:`dnd.report_layer.run`.
+    evaluation : EVALUATION file of the run.
+    """
+    shutil.copytree(APP, out / "app", ignore=shutil.ignore_patterns("index.html"), dirs_exist_ok=True)
+    shutil.copyfile(APP / "index.html", out / "index.html")
+    measured = tables.read(evaluation, schemas.EVALUATION)
+    by_layer: dict[tuple[str, str], list[Figure]] = {}
+    for one in figures(measured):
+        by_layer.setdefault((one.name, one.layer), []).append(one)
+    layers = []
+    for folder in pages:
+        index = report_data.read(folder / "index.js")
+        _link(folder, out / "layers" / index["name"] / index["slug"])
+        layers.append(summary(index, by_layer.get((index["name"], index["layer"]), [])))
+        key = f"evaluation/{index['name']}/{index['slug']}"
+        report_data.write(out, key, verdicts(index, measured))
+    terms = report_terms.load()
+    facts = {"run": run, "version": dnd.__version__, "citation": terms.citation}
+    report_data.write(out, "run", {**facts, "layers": layers, "terms": terms.glossary})
+
+
+def _link(folder: Path, to: Path) -> None:
+    """Copy a folder's files; on one file system they share their bytes."""
+
+    def link(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+    hidden = shutil.ignore_patterns(".*")  # such as Snakemake's time stamp of the folder
+    shutil.copytree(folder, to, copy_function=link, ignore=hidden)
+
+
+def summary(index: Index, measured: Sequence[Figure]) -> dict[str, Any]:
+    """Return what the overview shows of a layer."""
+    facts = {key: index[key] for key in ("name", "layer", "slug", "model", "probe", "recipe", "method")}
+    sure = [index["confidence"][row] or 0.0 for row, label in enumerate(index["label"]) if label >= 0]
+    bins = Counter(min(int(BINS * value), BINS - 1) for value in sure)
+    used = Counter(index["labels"][label] for label in index["label"] if label >= 0)
+    silent = Counter(index["reasons"][reason] for reason in index["abstained"] if reason >= 0)
+    return {
+        **facts,
+        "units": len(index["unit"]),
+        "labelled": len(sure),
+        "abstained": dict(sorted(silent.items())),
+        "polysemantic": sum(index["polysemantic"]),
+        "confidence": [bins[number] for number in range(BINS)],
+        "concepts": sorted(used.items(), key=lambda one: (-one[1], one[0]))[:MOST_CONCEPTS],
+        "figures": [row for one in measured for row in _rows(one)],
+        "important": index["importance"] is not None,
+    }
+
+
+def _rows(figure: Figure) -> list[dict[str, Any]]:
+    """A figure's estimates of our own method in the registry's order, each with its baselines."""
+    order = list(METRICS)
+    names = sorted(figure.own, key=lambda name: order.index(name) if name in METRICS else len(order))
+    found = []
+    for name in names:
+        estimate, metric = figure.own[name], METRICS.get(name)
+        found.append(
+            {
+                "metric": name,
+                "title": metric.title if metric else name,
+                "kind": figure.kind,
+                "units": figure.units,
+                "value": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "note": "fails a sanity test" if metric and metric.doubtful else None,
+                "baselines": {
+                    method: metrics[name].value for method, metrics in figure.baselines.items() if name in metrics
+                },
+            }
+        )
+    return found
+
+
+def verdicts(index: Index, measured: pa.Table) -> dict[str, Any]:
+    """Return what the evaluation says of each row of a layer: whether it is right, and its value by every metric."""
+    own = measured.filter(
+        (pc.field("name") == index["name"])
+        & (pc.field("layer") == index["layer"])
+        & (pc.field("method") == index["recipe"])
+        & pc.field("unit").is_valid()
+    )
+    metrics: dict[str, list[float | None]] = {}
+    rows = {unit: row for row, unit in enumerate(index["unit"])}
+    for one in own.select(["unit", "metric", "value"]).to_pylist():
+        values = metrics.setdefault(one["metric"], [None] * len(rows))
+        values[rows[one["unit"]]] = one["value"]
+    exact = metrics.pop(EXACT, [None] * len(rows))
+    metrics.pop(ABSTAINED, None)
+    return {"correct": [_correct(index, row, value) for row, value in enumerate(exact)], "metrics": metrics}
+
+
+def _correct(index: Index, row: int, exact: float | None) -> int:
+    """1 for a label that is right or a silence that is, 0 for another, -1 where that is not known."""
+    if exact is not None:
+        return int(exact == 1)
+    kind = index["kinds"][index["kind"][row]] if index["kind"][row] >= 0 else None
+    return int(index["abstained"][row] >= 0) if kind in SILENT else -1

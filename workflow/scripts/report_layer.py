@@ -1,0 +1,30 @@
+"""In: the tables of a layer. Out: the folder of its pages."""
+
+from pathlib import Path
+
+from dnd import jobs, report_layer
+from dnd.report_units import Tables
+
+
+def listed(files):
+    """Return paths, of one file as well."""
+    return [Path(path) for path in ([files] if isinstance(files, str) else files)]
+
+
+def main(snakemake):
+    """Write the pages, some units in each process."""
+    jobs.begin(snakemake.log[0], snakemake.threads)
+    answers = listed(snakemake.input.get("answers"))
+    given = {key: listed(snakemake.input.get(key)) for key in Tables.SEVERAL}
+    report_layer.run(
+        Path(snakemake.output[0]),
+        snakemake.params.facts,
+        Tables(Path(snakemake.input.descriptions), Path(snakemake.input.topk), **given),
+        snakemake.params.settings,
+        answers[0] if answers else None,
+        snakemake.threads,
+    )
+
+
+if __name__ == "__main__":  # the processes read this file, too
+    main(snakemake)

@@ -10,7 +10,7 @@ EVALUATION := config/evaluation/config.yaml
 ABLATION := results/ablation/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo evaluate ablate status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision demo evaluate ablate bench status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -37,6 +37,9 @@ ablate: setup ## score variants of our method, or ONLY="some of them", on the tu
 
 status: ## tell how far a run is, CONFIG="its files", while it goes on; EVERY=30 looks again every 30 seconds
 	@$(BIN)/python -m dnd.status $(CONFIG) $(if $(EVERY),--every $(EVERY))
+
+bench: setup ## time every stage beside bare models, and the whole beside the released driver; writes docs/performance.md
+	$(OFFLINE) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit

@@ -18,8 +18,9 @@ import pyarrow as pa
 import skimage
 from PIL import Image
 
-from dnd import report_layer, report_site, schemas, tables
-from dnd.report_units import PER_BLOCK, Tables
+from dnd import schemas, tables
+from dnd.report import layer, site
+from dnd.report.units import PER_BLOCK, Tables
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
 EXEMPLARS, CANDIDATES, DRAWN, CONTROLS = 10, 5, 10, 256
@@ -215,11 +216,11 @@ def build(folder: Path, units: int, images: int, drawn: int, threads: int) -> fl
     facts = FACTS | {"name": "made-up", "slug": "layer", "method": "dnd"}
     pages = folder / "pages"
     begun = time.monotonic()
-    report_layer.run(pages, facts, given, {}, threads=threads)
+    layer.run(pages, facts, given, {}, threads=threads)
     seconds = time.monotonic() - begun
     evaluation = folder / "evaluation.parquet"
     tables.write(evaluation, schemas.EVALUATION.empty_table(), schemas.EVALUATION)
-    report_site.build(folder / "report", "made-up", [pages], evaluation)
+    site.build(folder / "report", "made-up", [pages], evaluation)
     return seconds
 
 

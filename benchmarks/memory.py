@@ -98,12 +98,12 @@ def measure(images: int, units: int, k: int) -> dict[str, Any]:
 def foreseen(measured: Sequence[Mapping[str, Any]]) -> float:
     """Return the peak in MB of a pass over ``LARGE``, on the line through the smallest and the largest of its units.
 
-    A line that falls, by chance, counts as level.
+    A line that falls, by chance, counts as level, at its upper end.
     """
     images, units = LARGE
     own = sorted((one["images"], max(one["pass"], one["merge"])) for one in measured if one["units"] == units)
     (few, low), (many, high) = own[0], own[-1]
-    return high + max(0.0, (high - low) / (many - few)) * (images - many)
+    return max(low, high) + max(0.0, (high - low) / (many - few)) * (images - many)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ ALONE = (0, 20, 60)
 LAYER_ROW = ["second", MODEL, "layer4", PROBE, "dnd", "0-31"]
 NETWORK_ROW = ["other", SECOND, "concepts", PROBE, "dnd", "0-63"]
 LEAST = 10.0
+"""How much cheaper than the driver's a unit of the whole sweep must be."""
 
 
 def first(world: World, server: Endpoint) -> float:
@@ -27,20 +28,25 @@ def first(world: World, server: Endpoint) -> float:
     return world.run([FIRST_ROW], (server.base_url, server.key))
 
 
-def end_to_end(world: World, server: Endpoint, seconds: float) -> Result:
+def driver(world: World, server: Endpoint) -> float:
+    """Return the seconds that the released driver takes for a unit, the median over some."""
+    released, each = Driver(world, server), []
+    for unit in ALONE:
+        begun = time.perf_counter()
+        released.describe(unit)
+        each.append(time.perf_counter() - begun)
+    return statistics.median(each)
+
+
+def end_to_end(what: str, count: int, seconds: float, each: float, least: float | None = None) -> Result:
     """Return units per second by the workflow, all its processes included, and by the driver.
 
     Parameters
     ----------
-    seconds : that the workflow took for the first layer.
+    count, seconds : of the units that the workflow described.
+    each : seconds of the driver for a unit.
     """
-    driver, each = Driver(world, server), []
-    for unit in ALONE:
-        begun = time.perf_counter()
-        driver.describe(unit)
-        each.append(time.perf_counter() - begun)
-    ours, baseline = len(units(FIRST_ROW[-1])) / seconds, 1 / statistics.median(each)
-    return Result("end to end", ours, baseline, "units/s", ours / baseline, len(each), LEAST)
+    return Result(f"end to end/{what}", count / seconds, 1 / each, "units/s", count / seconds * each, len(ALONE), least)
 
 
 def labels_stay(world: World, server: Endpoint) -> int:
@@ -88,6 +94,7 @@ def reuse(world: World, server: Endpoint, seconds: float) -> tuple[list[Result],
             {
                 "addition": what,
                 "units": len(units(row[-1])),
+                "seconds": took,
                 "seconds per unit": took / len(units(row[-1])),
                 "captions": len(captions),
                 "captions known": len(captions & known_captions) / len(captions),

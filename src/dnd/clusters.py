@@ -16,7 +16,7 @@ DECIMALS = 5
 """Of distances that count: what a vector's place in a batch may change is smaller, so that ties are ties."""
 FEWEST = 3
 """Captions that make a group of their own."""
-FRAMES = frozenset("background close closeup image photo photograph picture view".split())
+FRAMES = frozenset(["background", "close", "closeup", "image", "photo", "photograph", "picture", "view"])
 """Words of captions that say nothing of what an image shows."""
 
 

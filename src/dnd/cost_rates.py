@@ -38,7 +38,7 @@ class Rate(Settings):
     gpu : whether that is a GPU; otherwise hours are those of processor cores.
     threads : of a job.
     job : seconds of any job, whatever it has to do.
-    item : further seconds for each of its items; `dnd.cost.ITEMS` says what those are.
+    item : further seconds for each of its items; `dnd.amounts.NOUNS` says what those are.
     size : bytes of its files for each item; of some rules for others than the items that take the time.
     """
 

@@ -89,7 +89,7 @@ class ConceptSettings(Settings):
     )
     cluster_by: Literal["meaning", "words"] = Field(
         "meaning",
-        description="`meaning`: similar captions, by the text side of the `embedder`; `words`: captions that share a word",
+        description="`meaning`: similar captions, by the text side of the `embedder`; `words`: those that share a word",
     )
     cluster_samples: int = Field(1, ge=1, description="answers asked for about each of several groups")
     words: int = Field(

@@ -41,7 +41,7 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 def until(page: Page, condition: str) -> None:
     """Wait until a JavaScript expression is true; the policy forbids the page to evaluate texts, as Playwright does."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"not within 5 s: {condition}"
+        assert time.monotonic() < deadline, f"not within 15 s: {condition}"
         page.wait_for_timeout(30)

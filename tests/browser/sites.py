@@ -7,8 +7,9 @@ from pathlib import Path
 
 from synthetic import write_run
 
-from dnd import evaluation, report_layer, report_site, schemas, tables
-from dnd.report_units import Tables
+from dnd import evaluation, schemas, tables
+from dnd.report import layer, site
+from dnd.report.units import Tables
 
 SETTINGS = {"exemplars.images": 10, "generator.model": "<b>hostile</b>/model"}
 
@@ -34,11 +35,11 @@ def build(folder: Path, run: str, shift: int) -> None:
             importance=[paths["importance"]],
         )
         pages.append(own / name / slug / "pages")
-        report_layer.run(pages[-1], facts, given, SETTINGS, own / "known.json")
+        layer.run(pages[-1], facts, given, SETTINGS, own / "known.json")
     measured = own / "evaluation.parquet"
     places = [(name, paths["descriptions"]) for (name, _), paths in written.items()]
     tables.write(measured, evaluation.run(places, {"conceptnet": own / "known.json"}), schemas.EVALUATION)
-    report_site.build(own / "report", run, pages, measured)
+    site.build(own / "report", run, pages, measured)
 
 
 if __name__ == "__main__":

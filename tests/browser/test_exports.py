@@ -53,7 +53,10 @@ def test_hostile_texts_survive_the_way_into_a_file(open_site, described, ending)
     with page.expect_download() as download:
         page.get_by_role("menuitem", name=ending).click()
     labels = [row["label"] for row in read(download.value.path(), ending)]
-    assert labels == [row["label"] for row in described("hostile/blocks.1-odd-name")]
+    given = [row["label"] for row in described("hostile/blocks.1-odd-name")]
+    if ending == "CSV":  # which spreadsheets open, and run what begins like a formula
+        given = [f"'{label}" if label.startswith("=") else label for label in given]
+    assert labels == given
 
 
 def test_the_contact_sheet_is_there(open_site, results):

@@ -8,8 +8,10 @@ import numpy as np
 from handmade import UNPROBED
 from PIL import Image
 
-from dnd import evaluation, report_layer, report_site, schemas, tables
-from dnd.report_units import Tables
+from dnd import evaluation, schemas, tables
+from dnd.report import layer as pages_of_layer
+from dnd.report import site
+from dnd.report.units import Tables
 from dnd.shapeworld import render, world
 from dnd.shapeworld.grammar import parse, phrase
 
@@ -177,6 +179,6 @@ def write_site(folder, places, threads=1):
     pages = []
     for facts, given in places:
         pages.append(folder / facts["name"] / "pages")
-        report_layer.run(pages[-1], facts, given, {"pooling": "max"}, folder / "units.json", threads)
-    report_site.build(folder / "report", "demo", pages, folder / "evaluation.parquet")
+        pages_of_layer.run(pages[-1], facts, given, {"pooling": "max"}, folder / "units.json", threads)
+    site.build(folder / "report", "demo", pages, folder / "evaluation.parquet")
     return folder / "report"

@@ -15,7 +15,7 @@ from dnd import activations, captions, exemplars, images, schemas, scores, table
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
-from dnd.batches import BatchSize, in_batches
+from dnd.batches import BatchSize, ahead, in_batches
 from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.stages import ExemplarSettings, ScoreSettings
 from dnd.store import Store
@@ -246,3 +246,40 @@ def test_scores(probe, tmp_path):
     for column in inexact:
         assert found[column].to_pylist() == pytest.approx(expected[column].to_pylist(), abs=1e-6)
     assert small.model.run.sizes[1:6] == tower.sizes[:5] == SIZES
+
+
+def test_one_item_is_made_ahead():
+    made = []
+
+    def source():
+        for number in range(4):
+            made.append(number)
+            yield number
+
+    items = ahead(source())
+    assert next(items) == 0
+    assert list(items) == made[1:] == [1, 2, 3]
+
+
+def test_an_error_ahead_is_raised_in_its_turn():
+    def source():
+        yield 1
+        raise OSError("broken")
+
+    items = ahead(source())
+    assert next(items) == 1
+    with pytest.raises(OSError, match="broken"):
+        next(items)
+
+
+def test_what_is_loaded_ahead_has_the_shape_of_its_batch():
+    loaded = []
+
+    def load(part, shape):
+        loaded.append((list(part), shape))
+        return [10 * item for item in part]
+
+    work = Limited(lambda part, shape: part, lambda part, shape: shape)
+    found = list(in_batches(range(6), BatchSize(8, "x"), work, load))
+    assert found == [(range(4), [0, 10, 20, 30]), (range(4, 6), [40, 50])]
+    assert loaded == [([0, 1, 2, 3, 4, 5], 8), ([0, 1, 2, 3], 4), ([4, 5], 4)]

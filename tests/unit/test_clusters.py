@@ -46,7 +46,10 @@ def captions(*lines):
 
 def test_captions_of_two_things_are_grouped_by_the_words_that_cover_them():
     shown = captions("a purple star", "a green ring", "a purple ring", "purple dots", "a green cross", "green stars")
-    assert word_cover(shown, 3) == {"green": [1, 4, 5], "purple": [0, 2, 3]}  # as many have "purple": ties by the alphabet
+    assert word_cover(shown, 3) == {
+        "green": [1, 4, 5],
+        "purple": [0, 2, 3],
+    }  # a tie
 
 
 def test_a_later_group_has_only_captions_that_no_earlier_one_has():

@@ -3,8 +3,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pydantic import ValidationError
-from test_candidates import Asked, colours, embed
 
 from dnd import schemas
 from dnd.backends.chat import Answer, picture_names

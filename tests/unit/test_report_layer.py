@@ -5,9 +5,10 @@ import pytest
 from pages import GENERATED, png, write_run, write_site
 from PIL import Image
 
-from dnd import report_data, report_layer, schemas, tables
-from dnd.report_pictures import drawings, drawn
-from dnd.report_units import Tables, histogram
+from dnd import schemas, tables
+from dnd.report import data, layer
+from dnd.report.pictures import drawings, drawn
+from dnd.report.units import Tables, histogram
 from dnd.shapeworld import render
 
 PLANTED = [
@@ -41,12 +42,12 @@ def pages(folder):
 
 @pytest.fixture(scope="module")
 def index(pages):
-    return report_data.read(pages / "index.js")
+    return data.read(pages / "index.js")
 
 
 @pytest.fixture(scope="module")
 def block(pages):
-    return report_data.read(pages / "units/00000.js")
+    return data.read(pages / "units/00000.js")
 
 
 def rewritten(folder, name, schema, change):
@@ -60,8 +61,8 @@ def rewritten(folder, name, schema, change):
 def built(folder, facts, given, **changes):
     """The folder of a layer's pages, its index and its first units, of tables some of which are others."""
     out = folder / "again"
-    report_layer.run(out, facts, Tables(**{**vars(given), **changes}), {}, None)
-    return out, report_data.read(out / "index.js"), report_data.read(out / "units/00000.js")["units"]
+    layer.run(out, facts, Tables(**{**vars(given), **changes}), {}, None)
+    return out, data.read(out / "index.js"), data.read(out / "units/00000.js")["units"]
 
 
 def test_the_index_holds_a_column_of_every_fact(index):
@@ -84,7 +85,7 @@ def test_the_index_holds_a_column_of_every_fact(index):
 
 
 def test_search_finds_the_rows_of_labels_candidates_and_captions(pages, block):
-    search = report_data.read(pages / "search.js")
+    search = data.read(pages / "search.js")
     rows = {kind: dict(zip(one["texts"], one["rows"], strict=True)) for kind, one in search.items()}
     assert rows["label"] == {
         "red objects": [0],
@@ -217,7 +218,7 @@ def test_layers_of_other_methods_have_less_to_show(folder, tmp_path):
     assert [one["drawn"] for one in units[0]["candidates"]] == [[], []]
     assert units[0]["candidates"][0]["votes"] is None
     assert not (out / "units/00000-drawn.webp").exists() and not (out / "units/00000-heat.webp").exists()
-    assert report_data.read(out / "search.js")["caption"] == {"texts": [], "rows": []}
+    assert data.read(out / "search.js")["caption"] == {"texts": [], "rows": []}
 
 
 def test_a_layer_of_which_nothing_is_said(tmp_path):
@@ -255,10 +256,10 @@ def test_many_units_in_several_processes_give_the_same_files(tmp_path):
     given = Tables(**{**vars(given), "images": []})
     outs = [tmp_path / f"pages-{threads}" for threads in (1, 2)]
     for threads, out in zip((1, 2), outs, strict=True):
-        report_layer.run(out, facts, given, {}, None, threads)
+        layer.run(out, facts, given, {}, None, threads)
     files = [{path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} for out in outs]
     assert files[0] == files[1]
-    index, last = (report_data.read(outs[0] / f"{name}.js") for name in ("index", "units/00004"))
+    index, last = (data.read(outs[0] / f"{name}.js") for name in ("index", "units/00004"))
     assert index["unit"] == list(range(1, 211, 3))
     assert [unit["unit"] for unit in last["units"]] == index["unit"][64:]
     counts = index["thumbs"]["count"][64:]

@@ -2,8 +2,8 @@
 
 from dnd import schemas, tables
 from dnd.recipes import Recipe
-from dnd.report_origin import origin
-from dnd.report_units import Tables
+from dnd.report.origin import origin
+from dnd.report.units import Tables
 
 RECIPE = {
     "captions": {"model": "org/captioner", "base_url": "http://127.0.0.1:1", "concurrency": 3},

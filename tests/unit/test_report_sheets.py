@@ -8,8 +8,8 @@ from pages import png
 from PIL import Image
 from skimage import data
 
-from dnd.report_sheets import Format, Sheet, cell, coloured, fitted
-from dnd.report_units import DRAWN, EXEMPLARS, HEAT, THUMBS, cut, squared
+from dnd.report.sheets import Format, Sheet, cell, coloured, fitted
+from dnd.report.units import DRAWN, EXEMPLARS, HEAT, THUMBS, cut, squared
 
 PLAIN = Format(side=8, columns=3, quality=90)
 

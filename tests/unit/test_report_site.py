@@ -10,9 +10,11 @@ from pages import write_run, write_site
 from PIL import Image
 
 import dnd
-from dnd import contact_sheet, report_data, report_site, report_terms, schemas, tables
+from dnd import schemas, tables
 from dnd.known_answers import CONCEPT_KINDS
 from dnd.metrics.registry import METRICS
+from dnd.report import contact_sheet, data, terms
+from dnd.report import site as builder
 from dnd.sources import PACKAGE
 
 LAYERS = {
@@ -36,7 +38,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(site):
-    return report_data.read(site / "run.js")
+    return data.read(site / "run.js")
 
 
 def test_layers_are_in_order_of_the_sweep_with_their_counts(run):
@@ -62,7 +64,7 @@ def test_the_most_frequent_concepts_come_first():
         "polysemantic": [0] * 6,
         "importance": [1] * 6,
     }
-    found = report_site.summary(index, [])
+    found = builder.summary(index, [])
     assert found["concepts"] == [("owls", 3), ("cats", 1), ("dogs", 1)]
     assert found["confidence"] == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
     assert (found["abstained"], found["important"]) == ({"unclear": 1}, True)
@@ -85,13 +87,13 @@ def test_a_metric_that_fails_a_sanity_test_says_so(site, run):
         for unit in (None, 0)
         for metric in ("abstained", "cosy_auc", "simulation_r")
     ]
-    (figure,) = report_site.figures(tables.table(rows, schemas.EVALUATION))
-    found = {row["metric"]: row["note"] for row in report_site._rows(figure)}
+    (figure,) = builder.figures(tables.table(rows, schemas.EVALUATION))
+    found = {row["metric"]: row["note"] for row in builder._rows(figure)}
     assert found == {"abstained": None, "cosy_auc": "fails a sanity test", "simulation_r": None}
 
 
 def test_verdicts_on_units_are_kept_apart_from_the_pages_of_layers(site):
-    found = report_data.read(site / "evaluation/planted/concepts.js")
+    found = data.read(site / "evaluation/planted/concepts.js")
     assert found["correct"] == [1, 0, 1, -1, 0]  # silence is right for a dead unit, nothing is known of a random one
     assert found["metrics"]["known_answer_f1"][0] == 1
     assert found["metrics"]["known_answer_f1"][2:4] == [None, None]
@@ -103,17 +105,17 @@ def test_a_run_without_known_answers_claims_nothing(site, tmp_path):
     empty = tmp_path / "evaluation.parquet"
     tables.write(empty, schemas.EVALUATION.empty_table(), schemas.EVALUATION)
     for folder in pages:
-        index = report_data.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
-        assert set(report_site.verdicts(index, schemas.EVALUATION.empty_table())["correct"]) == {-1}
-    report_site.build(tmp_path / "report", "demo", pages, empty)
-    assert [one["figures"] for one in report_data.read(tmp_path / "report/run.js")["layers"]] == [[], []]
+        index = data.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
+        assert set(builder.verdicts(index, schemas.EVALUATION.empty_table())["correct"]) == {-1}
+    builder.build(tmp_path / "report", "demo", pages, empty)
+    assert [one["figures"] for one in data.read(tmp_path / "report/run.js")["layers"]] == [[], []]
 
 
 def test_the_front_end_lies_beside_the_data(site):
-    own = {path.relative_to(report_site.APP) for path in report_site.APP.rglob("*") if path.is_file()}
+    own = {path.relative_to(builder.APP) for path in builder.APP.rglob("*") if path.is_file()}
     copied = {path.relative_to(site / "app") for path in (site / "app").rglob("*") if path.is_file()}
     assert {path.as_posix() for path in own - copied} == {"index.html"}
-    assert (site / "index.html").read_bytes() == (report_site.APP / "index.html").read_bytes()
+    assert (site / "index.html").read_bytes() == (builder.APP / "index.html").read_bytes()
 
 
 def test_pages_share_their_bytes_with_the_site_and_hidden_files_stay_away(site, tmp_path):
@@ -122,7 +124,7 @@ def test_pages_share_their_bytes_with_the_site_and_hidden_files_stay_away(site, 
     (tmp_path / "pages/units").mkdir(parents=True)
     for name in (".snakemake_timestamp", "index.js", "units/00000.js"):
         (tmp_path / "pages" / name).write_text(name)
-    report_site._link(tmp_path / "pages", tmp_path / "out")
+    builder._link(tmp_path / "pages", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["00000.js", "index.js", "units"]
 
 
@@ -130,22 +132,22 @@ def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/index.js").write_text("a")
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError))
-    report_site._link(tmp_path / "pages", tmp_path / "out")
+    builder._link(tmp_path / "pages", tmp_path / "out")
     assert (tmp_path / "out/index.js").read_text() == "a"
     assert not os.path.samefile(tmp_path / "pages/index.js", tmp_path / "out/index.js")
 
 
 def test_every_metric_and_every_reason_is_explained(run):
-    terms = report_terms.load()
-    assert set(terms.metrics) == set(METRICS)
-    assert set(terms.abstentions) == {"dead", "constant", "nonfinite", "no_concept", "low_confidence", "unclear"}
-    assert set(run["terms"]) >= {*METRICS, *terms.abstentions, "unit", "exemplar", "AUC", "confidence", "polysemantic"}
+    words = terms.load()
+    assert set(words.metrics) == set(METRICS)
+    assert set(words.abstentions) == {"dead", "constant", "nonfinite", "no_concept", "low_confidence", "unclear"}
+    assert set(run["terms"]) >= {*METRICS, *words.abstentions, "unit", "exemplar", "AUC", "confidence", "polysemantic"}
     assert all(text.endswith(".") and text.count(". ") == 0 for text in run["terms"].values())
 
 
 def test_the_citation_is_that_of_the_repository():
     cited = yaml.safe_load((PACKAGE.parents[1] / "CITATION.cff").read_text())
-    paper, found = cited["references"][0], report_terms.load().citation
+    paper, found = cited["references"][0], terms.load().citation
     for text in (found["text"], found["bibtex"]):
         assert dnd.__version__ in text and cited["title"] in text and paper["title"] in text
         assert str(paper["year"]) in text and paper["journal"] in text
@@ -175,5 +177,5 @@ def test_any_text_fits_a_contact_sheet(tmp_path):
         tmp_path / "planted/descriptions.parquet", tables.table(rows, schemas.DESCRIPTIONS), schemas.DESCRIPTIONS
     )
     site = write_site(tmp_path, places)
-    assert report_data.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
+    assert data.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
     assert (site / "layers/planted/concepts/contact-sheet.png").stat().st_size > 5000

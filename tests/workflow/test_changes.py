@@ -222,8 +222,8 @@ def test_images_of_a_probe(workspace, change):
         ("backends/embedder.py", after("scores", *ROWS) | BUNDLES | RUN),  # which also parts captions for `rest`
         ("images.py", after("scores", *ROWS) | DRAWING | RUN),
         ("evaluation.py", RUN),
-        ("report_units.py", after("pages", *ROWS) | {"write the page"}),
-        ("site_app/index.html", {"write the page"}),
+        ("report/units.py", after("pages", *ROWS) | {"write the page"}),
+        ("report/app/index.html", {"write the page"}),
         (
             "shapeworld/target.py",
             passes("shapes", "concepts", "fc") | passes("pictures", "fc") | after("exemplars", *ROWS) | BUNDLES | RUN,

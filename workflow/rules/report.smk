@@ -31,7 +31,7 @@ rule report_layer:
     params:
         facts=lambda wildcards: facts_of_page(layer_of(wildcards)),
         settings=settings_of_page,
-        code=code("report_layer", others=files_of_site("templates/report-terms.yaml")),
+        code=code("report_layer", others=files_of_site("report/terms.yaml")),
     message:
         "write the pages of {wildcards.name}, layer {wildcards.slug}"
     script:
@@ -57,7 +57,7 @@ rule report:
         "../../envs/vision.yaml"
     params:
         run=settings.run,
-        code=code("report", others=files_of_site("templates/report-terms.yaml", "site_app/**/*")),
+        code=code("report", others=files_of_site("report/terms.yaml", "report/app/**/*")),
     message:
         "write the page"
     script:

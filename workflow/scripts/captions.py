@@ -4,7 +4,6 @@ from importlib import import_module
 
 from dnd import captions, jobs, schemas, tables
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.settings import CaptionSettings
 from dnd.store import Store
 
@@ -16,6 +15,8 @@ if settings.oracle:
     oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
     found = oracles.captions(exemplars, snakemake.params.streams)
 else:
+    if settings.base_url:
+        from dnd.backends.endpoint_captioner import EndpointCaptioner  # half a second for the client of a server
     found = captions.run(
         EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings),
         exemplars,

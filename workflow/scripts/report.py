@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from dnd import jobs, report_site
+from dnd import jobs
+from dnd.report import site
 
 jobs.begin(snakemake.log[0], snakemake.threads)
 pages = [Path(path) for path in snakemake.input.get("pages")]
-report_site.build(Path(snakemake.output[0]), snakemake.params.run, pages, Path(snakemake.input.evaluation))
+site.build(Path(snakemake.output[0]), snakemake.params.run, pages, Path(snakemake.input.evaluation))

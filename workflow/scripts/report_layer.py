@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from dnd import jobs, report_layer
-from dnd.report_units import Tables
+from dnd import jobs
+from dnd.report import layer
+from dnd.report.units import Tables
 
 
 def listed(files):
@@ -16,7 +17,7 @@ def main(snakemake):
     jobs.begin(snakemake.log[0], snakemake.threads)
     answers = listed(snakemake.input.get("answers"))
     given = {key: listed(snakemake.input.get(key)) for key in Tables.SEVERAL}
-    report_layer.run(
+    layer.run(
         Path(snakemake.output[0]),
         snakemake.params.facts,
         Tables(Path(snakemake.input.descriptions), Path(snakemake.input.topk), **given),

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import dnd
-from dnd import report_data, report_terms, schemas, tables
+from dnd import schemas, tables
 from dnd.figures import Figure, figures
 from dnd.metrics.registry import METRICS
+from dnd.report import data, terms
 
-APP = Path(__file__).parent / "site_app"
+APP = Path(__file__).parent / "app"
 """The front end, of which ``index.html`` goes to the top of the site."""
 MOST_CONCEPTS, BINS = 12, 10
 EXACT, ABSTAINED = "known_answer_exact", "abstained"
@@ -32,7 +33,7 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
     Parameters
     ----------
     out : folder of the site.
-    pages : folder of every layer, in the order of the sweep: see :func:`dnd.report_layer.run`.
+    pages : folder of every layer, in the order of the sweep: see :func:`dnd.layer.run`.
     evaluation : EVALUATION file of the run.
     """
     shutil.copytree(APP, out / "app", ignore=shutil.ignore_patterns("index.html"), dirs_exist_ok=True)
@@ -43,14 +44,14 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
         by_layer.setdefault((one.name, one.layer), []).append(one)
     layers = []
     for folder in pages:
-        index = report_data.read(folder / "index.js")
+        index = data.read(folder / "index.js")
         _link(folder, out / "layers" / index["name"] / index["slug"])
         layers.append(summary(index, by_layer.get((index["name"], index["layer"]), [])))
         key = f"evaluation/{index['name']}/{index['slug']}"
-        report_data.write(out, key, verdicts(index, measured))
-    terms = report_terms.load()
-    facts = {"run": run, "version": dnd.__version__, "citation": terms.citation}
-    report_data.write(out, "run", {**facts, "layers": layers, "terms": terms.glossary})
+        data.write(out, key, verdicts(index, measured))
+    words = terms.load()
+    facts = {"run": run, "version": dnd.__version__, "citation": words.citation}
+    data.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
 
 
 def _link(folder: Path, to: Path) -> None:

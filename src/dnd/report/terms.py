@@ -11,7 +11,7 @@ from pydantic import Field
 import dnd
 from dnd.settings import Settings
 
-PATH = Path(__file__).parent / "templates/report-terms.yaml"
+PATH = Path(__file__).with_name("terms.yaml")
 
 
 class Terms(Settings):

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from dnd import contact_sheet, known_answers, report_data, report_terms, schemas, tables
+from dnd import known_answers, schemas, tables
 from dnd.known_answers import Answer
-from dnd.report_origin import origin
-from dnd.report_pictures import Place, drawings, thumbnails
-from dnd.report_units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
+from dnd.report import contact_sheet, data, terms
+from dnd.report.origin import origin
+from dnd.report.pictures import Place, drawings, thumbnails
+from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
 
 SHORT = ["unit", "label", "abstained", "confidence", "score"]
 
@@ -50,13 +51,13 @@ def run(
     parts = _parts(given, short["unit"].to_pylist())
     with _pool(min(threads, len(parts))) as pool, TemporaryDirectory(prefix=".", dir=out) as folder:
         probe = thumbnails(Path(folder), _shown(given.descriptions), given.probe, EXEMPLARS.side, pool)
-        reasons = report_terms.load().abstentions
+        reasons = terms.load().abstentions
         made = pool.map(partial(make, out, key, given, probe, reasons), parts)
         spans = [one for one in tqdm(made, "pages", len(parts), unit="sheet", mininterval=5) if one]
         has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
     known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
     texts, shown = _texts(given.descriptions)
-    report_data.write(out, f"{key}/search", texts, "search")
+    data.write(out, f"{key}/search", texts, "search")
     index = {
         **facts,
         **_columns(short, known),
@@ -69,7 +70,7 @@ def run(
         "settings": [[name, _spelt(value)] for name, value in settings.items()],
         "contact_sheet": has_sheet,
     }
-    report_data.write(out, f"{key}/index", index, "index")
+    data.write(out, f"{key}/index", index, "index")
 
 
 def _pool(threads: int) -> Executor:
@@ -103,7 +104,7 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
 
 def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
     """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
-    index = {kind: report_data.TextIndex() for kind in ("label", "candidate", "caption")}
+    index = {kind: data.TextIndex() for kind in ("label", "candidate", "caption")}
     shown: list[int] = []
     columns = ["label", "candidates", "exemplars", "captions"]
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
@@ -122,10 +123,10 @@ def _spelt(value: Any) -> str:
 
 def _columns(short: pa.Table, known: Mapping[int, Answer]) -> dict[str, Any]:
     units = short["unit"].to_pylist()
-    labels, label = report_data.numbered(short["label"].to_pylist())
-    reasons, abstained = report_data.numbered(short["abstained"].to_pylist())
+    labels, label = data.numbered(short["label"].to_pylist())
+    reasons, abstained = data.numbered(short["abstained"].to_pylist())
     answers = [known.get(unit) for unit in units]
-    kinds, kind = report_data.numbered(answer.kind if answer else None for answer in answers)
+    kinds, kind = data.numbered(answer.kind if answer else None for answer in answers)
     return {
         "unit": units,
         "labels": labels,

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from dnd import schemas, tables
 from dnd.atomic import replaced
-from dnd.report_pictures import Thumbnails
-from dnd.report_units import cut
+from dnd.report.pictures import Thumbnails
+from dnd.report.units import cut
 
 SHOWN, COLUMNS, EXEMPLARS = 48, 4, 4
 """Units on a sheet and in a row of it, exemplars of each."""

@@ -2,7 +2,7 @@
 /** Which units of a layer are shown, in which order: search, filters, sort; and which units say similar things. */
 (() => {
   const FIELDS = ["label", "candidate", "caption"];
-  const FEW = 8; // one text in so many is fewer to look at one by one than to find in all
+  const FEW = 4; // one text in so many is fewer to look at one by one than to find in all
 
   const longest = (parts) => parts.reduce((best, one) => (one.length > best.length ? one : best));
   const breath = () => new Promise((resolve) => setTimeout(resolve));
@@ -40,30 +40,38 @@
 
     /** The texts that fit. Where a query only narrows the last one, as typing does, the others need no second look. */
     _fitting({ parts, exact }) {
-      const fits = (text) => {
-        const whole = this.joined.slice(this.starts[text], this.starts[text + 1] - 1);
-        return exact === null ? parts.every((part) => whole.includes(part)) : whole === exact;
-      };
       const narrower = exact === null && this.last?.parts.every((old) => parts.some((part) => part.includes(old)));
       const found = narrower && this.last.texts.length * FEW < this.offsets.length
-        ? this.last.texts.filter(fits)
-        : this._holding(exact ?? longest(parts), exact === null && parts.length === 1 ? null : fits);
+        ? this.last.texts.filter(this._holding(parts))
+        : this._searched(parts, exact);
       this.last = exact === null ? { parts, texts: found } : undefined;
       return found;
     }
 
-    /** The texts that hold a part and, where that is not enough, fit. */
-    _holding(part, fits) {
+    _searched(parts, exact) {
+      const first = exact ?? longest(parts), holds = this._holding(exact === null ? parts.filter((one) => one !== first) : []);
       const found = new Uint32Array(this.starts.length - 1);
       let count = 0, text = 0;
-      for (let at = this.joined.indexOf(part); at >= 0; at = this.joined.indexOf(part, this.starts[text])) {
+      for (let at = this.joined.indexOf(first); at >= 0; at = this.joined.indexOf(first, this.starts[text])) {
         text = this._textAt(at, text);
-        const end = this.starts[text + 1] - 1;
-        if (fits ? fits(text) : at + part.length <= end) found[count++] = text;
+        const end = this.starts[text + 1] - 1, whole = end - this.starts[text] === first.length;
+        if (at + first.length <= end && (exact === null || whole) && holds(text)) found[count++] = text;
         text += 1;
         if (text >= this.starts.length - 1) break;
       }
       return found.slice(0, count);
+    }
+
+    /** A test whether a text has all of the parts. Ask it of texts in ascending order: it meets each place of a part once. */
+    _holding(parts) {
+      const next = parts.map(() => -1);
+      return (text) => parts.every((part, n) => {
+        if (next[n] < this.starts[text]) {
+          const at = this.joined.indexOf(part, this.starts[text]);
+          next[n] = at < 0 ? Infinity : at;
+        }
+        return next[n] + part.length < this.starts[text + 1];
+      });
     }
 
     /** The text that holds a place of the long string; places come in ascending order, from text `low` on. */

@@ -111,6 +111,7 @@
     });
     const current = (key) =>
       route.key === key && (route.view === "layer" || route.view === "unit") ? "page" : undefined;
+    const once = (name) => run.layers.filter((one) => one.name === name).length === 1;
     return html`<header class="top"><a class="skip" href=${location.hash || "#/"} onClick=${(event) => {
       event.preventDefault();
       main.current.querySelector("h1, input")?.focus();
@@ -119,7 +120,7 @@
           <span class="mark" aria-hidden="true"></span><bdi>${run.title ?? run.run}</bdi></a>
         <nav aria-label="Layers">${run.layers.slice(0, 12).map((one) => {
           const key = `${one.name}/${one.slug}`;
-          return html`<a key=${key} href=${dnd.href.layer(key)} aria-current=${current(key)}><bdi>${one.name}</bdi>
+          return html`<a key=${key} href=${dnd.href.layer(key)} aria-current=${current(key)}><bdi>${once(one.name) ? one.name : key}</bdi>
             </a>`;
         })}</nav>
         <span class="tools"><a href="#/compare" aria-current=${route.view === "compare" ? "page" : undefined}>Compare

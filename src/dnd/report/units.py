@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from dnd import pictures, report_data, schemas, tables
-from dnd.report_pictures import Pixels, Place, Thumbnails, drawn
-from dnd.report_sheets import Format, Sheet, cell, coloured, fitted, save
+from dnd import pictures, schemas, tables
+from dnd.report import data
+from dnd.report.pictures import Pixels, Place, Thumbnails, drawn
+from dnd.report.sheets import Format, Sheet, cell, coloured, fitted, save
 
 PER_BLOCK, PER_SHEET, BINS = 16, 64, 24
 """Units whose evidence is one file, units whose thumbnails are one sheet, bins of a histogram."""
@@ -188,7 +189,7 @@ class _Block:
         for kind, sheet in self._sheets.items():
             sheet.write(out / f"{place}-{kind}.webp")
         facts = {kind: sheet.facts for kind, sheet in self._sheets.items()}
-        report_data.write(out, f"{key}/{place}", {"units": units, **facts}, place)
+        data.write(out, f"{key}/{place}", {"units": units, **facts}, place)
 
     def unit(self, row: Row, known: Evidence, reasons: Mapping[str, str]) -> Row:
         """Return what the page shows of a unit."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dnd import provenance, tables
-from dnd.report_units import Tables
+from dnd.report.units import Tables
 
 SHOWN = ("dnd", "torch", "transformers", "diffusers")
 """Packages whose versions are named."""

@@ -32,8 +32,13 @@
     ];
   }
 
-  const quoted = (value) =>
-    value === null ? "" : /[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
+  /** A text that a spreadsheet would run as a formula gets an apostrophe before it. */
+  const inert = (value) => (typeof value === "string" && /^[=+\-@\t]/.test(value) ? `'${value}` : String(value));
+
+  function quoted(value) {
+    const text = value === null ? "" : inert(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
 
   function csv(table) {
     const lines = [table.map((one) => one.name).join(",")];

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dnd import pictures
-from dnd.report_sheets import cell
+from dnd.report.sheets import cell
 
 Pixels = npt.NDArray[np.uint8]
 Place = tuple[Path, int]

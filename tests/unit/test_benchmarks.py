@@ -1,0 +1,75 @@
+"""The benchmarks' arithmetic and page; what they measure is not measured here."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))
+
+from benchmarks import memory, page, pairs  # noqa: E402
+from benchmarks.__main__ import main  # noqa: E402
+
+
+def test_medians_and_ratio_of_pairs():
+    seconds = [(2.0, 1.0), (4.0, 3.0), (8.0, 8.0)]
+    timed = [{"ours": (ours, 1.0), "baseline": (baseline, 0.5)} for ours, baseline in seconds]
+    found = pairs.Result.of("case", "images/s", 12, timed, 0.9)
+    assert (found.ours, found.baseline) == (12 / 4, 12 / 3)
+    assert found.ratio == found.ours / found.baseline == 0.75
+    assert (found.cpu_ratio, found.low, found.high) == (0.5, 0.5, 1.0)
+    assert found.row == {
+        **{"case": "case", "ours": 3.0, "baseline": 4.0, "unit": "images/s", "ratio": 0.75, "repeats": 3},
+    }
+
+
+def test_each_way_is_first_in_every_other_pair():
+    order = []
+
+    def way(name):
+        return lambda: (order.append(name), (1.0, name))[1]
+
+    timed, made = pairs.paired({"ours": way("ours"), "baseline": way("baseline")}, 2)
+    assert order == ["ours", "baseline", "ours", "baseline", "baseline", "ours"]
+    assert made == ["ours", "baseline"]
+    assert timed == [{"ours": (1.0, None), "baseline": (1.0, None)}] * 2
+
+
+def test_ways_that_differ_are_no_case():
+    def agree(ours, baseline):
+        assert ours == baseline
+
+    with pytest.raises(AssertionError):
+        pairs.measure(pairs.Case("case", "x/s", 1, lambda: 1, lambda: 2, agree), repeats=1)
+
+
+@pytest.mark.parametrize(("last", "expected"), [(500, 500 + 100 / 3000 * 996_000), (390, 400)])
+def test_memory_that_is_foreseen(last, expected):
+    measured = [
+        {"images": 1000, "units": 512, "pass": 1, "merge": 1},
+        {"images": 1000, "units": 2048, "pass": 300, "merge": 400},
+        {"images": 4000, "units": 2048, "pass": last, "merge": 350},
+    ]
+    assert memory.foreseen(measured) == pytest.approx(expected)
+
+
+def test_page_shows_each_figure():
+    result = pairs.Result("captions", 40.0, 50.0, "captions/s", 0.8, 5, 0.9, 0.85, 0.7, 0.9)
+    machine = {"processor": "a processor", "cores": 2, "threads": 2, "gpu": None, "load": 0.1}
+    text = page.render({"machine": machine, "results": [vars(result)]})
+    assert "| captions | 40 | 50 | captions/s | 0.8 | 0.85 | 0.7 \N{EN DASH} 0.9 | 5 | ≥ 0.9 |" in text
+    assert "## Memory" not in text
+
+
+def test_models_of_real_size_need_a_gpu(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["--full-size"]) == 2
+    assert "--full-size needs a GPU" in capsys.readouterr().err
+
+
+def test_earlier_figures_are_read(tmp_path):
+    assert page.kept(tmp_path / "none.json", []) == []
+    (tmp_path / "some.json").write_text(json.dumps([1]))
+    assert page.kept(tmp_path / "some.json", []) == [1]

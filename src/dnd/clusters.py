@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 Values = npt.NDArray[np.float32]
 DECIMALS = 5
@@ -75,6 +74,8 @@ def word_cover(shown: Mapping[int, str], count: int) -> dict[str, list[int]]:
 
 
 def _words(caption: str) -> set[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # seconds, which most jobs need not wait for
+
     return set(re.findall(r"[^\W\d_]{2,}", caption.lower())) - ENGLISH_STOP_WORDS - FRAMES
 
 

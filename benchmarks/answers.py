@@ -20,8 +20,8 @@ from dnd.backends.server import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, Endpoint,
 from dnd.store import Store
 
 LEAST = 0.8
-UNASKED = {"rest": 0, "clusters": 1, "merge": None, "also": None, "look_alikes": 0, "prompts": []}
-"""Settings without which all questions are known before the first answer."""
+UNASKED = {"clusters": 1, "merge": None, "also": None, "look_alikes": 0, "prompts": []}
+"""Settings without which every question is about all captions of a unit."""
 
 
 def requests(world: World) -> list[Request]:

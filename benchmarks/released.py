@@ -55,7 +55,7 @@ class Driver:
                 Store(f"{folder}/captions"),
             )
             units = concepts.unit_captions("released", "concepts", shown, lines)
-            settings = recipe.concepts.model_copy(update={"rest": 0, "clusters": 1, "merge": None})
+            settings = recipe.concepts.model_copy(update={"words": 0, "clusters": 1, "merge": None})
             found, _ = concepts.propose(units, self._ask, settings)
             wanted = found["concept"].to_pylist()
             drawn = images.run(self.generator, wanted, recipe.generator, Store(f"{folder}/images"))

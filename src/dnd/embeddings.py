@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from dnd import pictures
-from dnd.backends.embedder import Embedder
+from dnd.backends.embedder import Embedder, TransformersEmbedder
+from dnd.backends.loading import precision
+from dnd.settings import EmbedderSettings
+from dnd.store import Store, key, revision
 
 CHUNK = 128
 """Images whose pixels are in memory at once."""
 Values = npt.NDArray[np.float32]
 Place = tuple[str, pictures.Box | None]
 """Image id, and the part of the image; None for the whole."""
+
+
+class StoredEmbedder:
+    """An embedder that finds again what it has embedded before: the same images, in the same order, at once.
+
+    Every layer and every method that looks at a probe embeds it, chunk by chunk; one item of the store is a chunk.
+    """
+
+    def __init__(self, settings: EmbedderSettings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._embedder: Embedder | None = None
+
+    def embed(self, images: Sequence[Image.Image]) -> Values:
+        """Return unit vectors float32 [n, d]."""
+        shown = [[image.mode, *image.size, hashlib.sha256(image.tobytes()).hexdigest()] for image in images]
+        settings = self._settings
+        name = key("vectors", revision(settings.model, settings.revision), precision(settings.dtype), shown)
+        if (known := self._store.get(name)) is not None:
+            return np.frombuffer(known, np.float32).reshape(len(images), -1)
+        self._embedder = self._embedder or TransformersEmbedder(settings)
+        vectors = self._embedder.embed(images)
+        self._store.put(name, vectors.tobytes())
+        return vectors
 
 
 def of_places(

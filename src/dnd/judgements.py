@@ -31,6 +31,8 @@ from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
 BATCH = 32
+LABELS = 32
+"""Labels whose pictures are in memory at once."""
 CHUNK = 256
 """Images whose pixels are in memory at once."""
 EXEMPLARS = 10
@@ -344,10 +346,8 @@ def run(
         add_simulation(judge, seen, vectors, simulation.Calibration(settings.scale, settings.bias))
         add_contrast(judge, seen, vectors)
         if pictures_of is not None:
-            size = BatchSize(BATCH, "judgements")
             drawn = tqdm(pictures_of(labels), "drawn labels", len(labels), unit="label", mininterval=5)
-            excited = {one: responses(target, layer, own, settings.pooling, size) for one, own in drawn if own}
-            add_cosy(judge, seen, excited)
+            add_cosy(judge, seen, excited(target, layer, drawn, settings.pooling))
         for metric, values in of_units(seen).items():
             own = ((unit, value) for unit, value in values.items() if unit in units)
             rows += [_row(described[0].name, layer, unit, OF_UNIT, metric, value) for unit, value in own]
@@ -360,6 +360,22 @@ def run(
         if one.half is None:  # rows that saw a part of a probe are there for their stability
             rows += rows_of(judge, one, methods, [unit for unit in units if unit in one.labels], layer)
     return tables.table(rows, schemas.EVALUATION)
+
+
+def excited(
+    target: Target, layer: str, drawn: Iterable[tuple[str, list[Image.Image]]], pooling: str
+) -> dict[str, Values]:
+    """Return label -> activations float32 [n, units] of its pictures, of labels that have any.
+
+    Pictures of several labels fill the batches, since one that is not full takes as long.
+    """
+    size, given, found = BatchSize(BATCH, "judgements"), iter(drawn), dict[str, Values]()
+    for some in iter(lambda: list(islice(given, LABELS)), []):
+        owners = [label for label, own in some for _ in own]
+        pixels = [image for _, own in some for image in own]
+        values = responses(target, layer, pixels, pooling, size) if pixels else np.empty((0, 0), np.float32)
+        found |= {label: values[[one == label for one in owners]] for label, own in some if own}
+    return found
 
 
 def renders(labels: Iterable[str], count: int) -> Iterable[tuple[str, list[Image.Image]]]:

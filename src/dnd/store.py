@@ -1,4 +1,4 @@
-"""A content-addressed store of finished items: captions, answers, generated images.
+"""A content-addressed store of finished items: captions, answers, generated images, vectors of images.
 
 A store only saves time. Tables are the truth, and a store may be deleted at any moment. Items are written atomically,
 so any number of jobs on a shared file system can use one folder, and a job that was killed finds what it had finished.

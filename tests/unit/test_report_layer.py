@@ -6,7 +6,7 @@ from pages import GENERATED, png, write_run, write_site
 from PIL import Image
 
 from dnd import schemas, tables
-from dnd.report import data, layer
+from dnd.report import layer, scripts
 from dnd.report.pictures import drawings, drawn
 from dnd.report.units import Tables, histogram
 from dnd.shapeworld import render
@@ -42,12 +42,12 @@ def pages(folder):
 
 @pytest.fixture(scope="module")
 def index(pages):
-    return data.read(pages / "index.js")
+    return scripts.read(pages / "index.js")
 
 
 @pytest.fixture(scope="module")
 def block(pages):
-    return data.read(pages / "units/00000.js")
+    return scripts.read(pages / "units/00000.js")
 
 
 def rewritten(folder, name, schema, change):
@@ -62,7 +62,7 @@ def built(folder, facts, given, **changes):
     """The folder of a layer's pages, its index and its first units, of tables some of which are others."""
     out = folder / "again"
     layer.run(out, facts, Tables(**{**vars(given), **changes}), {}, None)
-    return out, data.read(out / "index.js"), data.read(out / "units/00000.js")["units"]
+    return out, scripts.read(out / "index.js"), scripts.read(out / "units/00000.js")["units"]
 
 
 def test_the_index_holds_a_column_of_every_fact(index):
@@ -85,7 +85,7 @@ def test_the_index_holds_a_column_of_every_fact(index):
 
 
 def test_search_finds_the_rows_of_labels_candidates_and_captions(pages, block):
-    search = data.read(pages / "search.js")
+    search = scripts.read(pages / "search.js")
     rows = {kind: dict(zip(one["texts"], one["rows"], strict=True)) for kind, one in search.items()}
     assert rows["label"] == {
         "red objects": [0],
@@ -218,7 +218,7 @@ def test_layers_of_other_methods_have_less_to_show(folder, tmp_path):
     assert [one["drawn"] for one in units[0]["candidates"]] == [[], []]
     assert units[0]["candidates"][0]["votes"] is None
     assert not (out / "units/00000-drawn.webp").exists() and not (out / "units/00000-heat.webp").exists()
-    assert data.read(out / "search.js")["caption"] == {"texts": [], "rows": []}
+    assert scripts.read(out / "search.js")["caption"] == {"texts": [], "rows": []}
 
 
 def test_a_layer_of_which_nothing_is_said(tmp_path):
@@ -259,7 +259,7 @@ def test_many_units_in_several_processes_give_the_same_files(tmp_path):
         layer.run(out, facts, given, {}, None, threads)
     files = [{path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} for out in outs]
     assert files[0] == files[1]
-    index, last = (data.read(outs[0] / f"{name}.js") for name in ("index", "units/00004"))
+    index, last = (scripts.read(outs[0] / f"{name}.js") for name in ("index", "units/00004"))
     assert index["unit"] == list(range(1, 211, 3))
     assert [unit["unit"] for unit in last["units"]] == index["unit"][64:]
     counts = index["thumbs"]["count"][64:]

@@ -13,7 +13,7 @@ import dnd
 from dnd import schemas, tables
 from dnd.known_answers import CONCEPT_KINDS
 from dnd.metrics.registry import METRICS
-from dnd.report import contact_sheet, data, terms
+from dnd.report import contact_sheet, scripts, terms
 from dnd.report import site as builder
 from dnd.sources import PACKAGE
 
@@ -38,7 +38,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(site):
-    return data.read(site / "run.js")
+    return scripts.read(site / "run.js")
 
 
 def test_layers_are_in_order_of_the_sweep_with_their_counts(run):
@@ -93,7 +93,7 @@ def test_a_metric_that_fails_a_sanity_test_says_so(site, run):
 
 
 def test_verdicts_on_units_are_kept_apart_from_the_pages_of_layers(site):
-    found = data.read(site / "evaluation/planted/concepts.js")
+    found = scripts.read(site / "evaluation/planted/concepts.js")
     assert found["correct"] == [1, 0, 1, -1, 0]  # silence is right for a dead unit, nothing is known of a random one
     assert found["metrics"]["known_answer_f1"][0] == 1
     assert found["metrics"]["known_answer_f1"][2:4] == [None, None]
@@ -105,10 +105,10 @@ def test_a_run_without_known_answers_claims_nothing(site, tmp_path):
     empty = tmp_path / "evaluation.parquet"
     tables.write(empty, schemas.EVALUATION.empty_table(), schemas.EVALUATION)
     for folder in pages:
-        index = data.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
+        index = scripts.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
         assert set(builder.verdicts(index, schemas.EVALUATION.empty_table())["correct"]) == {-1}
     builder.build(tmp_path / "report", "demo", pages, empty)
-    assert [one["figures"] for one in data.read(tmp_path / "report/run.js")["layers"]] == [[], []]
+    assert [one["figures"] for one in scripts.read(tmp_path / "report/run.js")["layers"]] == [[], []]
 
 
 def test_the_front_end_lies_beside_the_data(site):
@@ -177,5 +177,5 @@ def test_any_text_fits_a_contact_sheet(tmp_path):
         tmp_path / "planted/descriptions.parquet", tables.table(rows, schemas.DESCRIPTIONS), schemas.DESCRIPTIONS
     )
     site = write_site(tmp_path, places)
-    assert data.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
+    assert scripts.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
     assert (site / "layers/planted/concepts/contact-sheet.png").stat().st_size > 5000

@@ -15,7 +15,7 @@ import yaml
 from workspace import ROOT, Workspace
 
 from dnd import config, provenance, schemas, tables
-from dnd.report import data
+from dnd.report import scripts
 
 BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
@@ -68,11 +68,11 @@ def test_each_concept_is_drawn_once(reference):
 def test_site_shows_every_row_and_asks_nothing_of_any_network(reference):
     site = reference.results / "report"
     assert "Content-Security-Policy" in (site / "index.html").read_text()
-    assert [(one["name"], one["units"]) for one in data.read(site / "run.js")["layers"]] == [
+    assert [(one["name"], one["units"]) for one in scripts.read(site / "run.js")["layers"]] == [
         ("planted", 13),
         ("classes", 4),
     ]
-    index = data.read(site / "layers/planted/concepts/index.js")
+    index = scripts.read(site / "layers/planted/concepts/index.js")
     assert index["abstained"].count(-1) == 6 and sum(index["thumbs"]["count"]) == 4 * 6
     assert dict(index["settings"])["generator.steps"] == "4"
     captioner = str(ROOT / "resources/shapeworld/captioner")

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from dnd import jobs, schemas, tables
-from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd import embeddings, jobs, schemas, tables
+from dnd.backends.embedder import TransformersTextEmbedder
 from dnd.baselines import clip_dissect, concept_sets
 from dnd.methods import ClipDissectRecipe
+from dnd.store import Store
 from dnd.sweep import units
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
@@ -13,7 +14,7 @@ recipe = ClipDissectRecipe(**snakemake.params.recipe)
 found = clip_dissect.run(
     recipe,
     concept_sets.read(recipe.concepts),
-    TransformersEmbedder(recipe.embedder),
+    embeddings.StoredEmbedder(recipe.embedder, Store(snakemake.config["store"] + "/vectors")),
     TransformersTextEmbedder(recipe.embedder),
     topk=Path(snakemake.input.topk),
     shards=[Path(shard) for shard in snakemake.input.probe],

@@ -3,11 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from dnd import jobs, judgements, schemas, tables, target_sources
-from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd import embeddings, jobs, judgements, schemas, tables, target_sources
+from dnd.backends.embedder import TransformersTextEmbedder
 from dnd.backends.sentences import SentenceEncoder
 from dnd.baselines import concept_sets
 from dnd.judging import EvaluationSettings
+from dnd.store import Store
 from dnd.subjects import TargetSettings
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
@@ -17,9 +18,10 @@ described = [
     judgements.Described(row["name"], row["recipe"], judgements.labels_of(path), row["half"])
     for row, path in zip(params.rows, given.descriptions, strict=True)
 ]
+store = Store(snakemake.config["store"] + "/vectors")
 sentences = SentenceEncoder(settings.sentences) if settings.sentences else None
 encoders = judgements.Encoders(
-    embed=TransformersEmbedder(settings.embedder).embed if settings.embedder else None,
+    embed=embeddings.StoredEmbedder(settings.embedder, store).embed if settings.embedder else None,
     texts=TransformersTextEmbedder(settings.embedder).embed_texts if settings.embedder else None,
     sentences=sentences and sentences.embed,
     tokens=sentences and sentences.tokens,

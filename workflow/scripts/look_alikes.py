@@ -4,9 +4,8 @@ from importlib import import_module
 
 import pyarrow.compute as pc
 
-from dnd import captions, jobs, look_alikes, probe, schemas, sweep, tables
+from dnd import captions, embeddings, jobs, look_alikes, probe, schemas, sweep, tables
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.settings import CaptionSettings, EmbedderSettings
 from dnd.store import Store
@@ -30,7 +29,7 @@ def write(images):
 
 units = pc.field("unit").isin(list(sweep.units(params.units)))
 found = look_alikes.run(
-    TransformersEmbedder(EmbedderSettings(**params.embedder)),
+    embeddings.StoredEmbedder(EmbedderSettings(**params.embedder), Store(snakemake.config["store"] + "/vectors")),
     write,
     exemplars=tables.read(given.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
     topk=tables.read(given.topk, schemas.TOPK, ["unit", "controls"], units).to_pylist(),

@@ -2,10 +2,11 @@
 
 import pyarrow.compute as pc
 
-from dnd import jobs, schemas, scores, tables, target_sources
-from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd import embeddings, jobs, schemas, scores, tables, target_sources
+from dnd.backends.embedder import TransformersTextEmbedder
 from dnd.settings import EmbedderSettings
 from dnd.stages import ScoreSettings
+from dnd.store import Store
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
 
@@ -22,7 +23,7 @@ if snakemake.input.get("images"):
     found = scores.run(
         target_sources.load(TargetSettings(**params.target), sign=params.sign),
         params.layer,
-        TransformersEmbedder(embedder),
+        embeddings.StoredEmbedder(embedder, Store(snakemake.config["store"] + "/vectors")),
         concepts=concepts,
         images=snakemake.input.images,
         exemplars=tables.read(snakemake.input.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),

@@ -19,15 +19,13 @@ import pyarrow as pa
 from scipy.special import logsumexp, softmax
 from tqdm import tqdm
 
-from dnd import pictures
+from dnd import embeddings, pictures
 from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.baselines import inputs
 from dnd.methods import ClipDissectRecipe
 
 log = logging.getLogger(__name__)
 SOURCE = "clip-dissect"
-CHUNK = 128
-"""Images whose pixels are in memory at once."""
 CONCEPTS_AT_ONCE = 1024
 SMALLEST_PROBABILITY = 1e-7
 SMALLEST_NORM = 1e-3
@@ -224,7 +222,7 @@ def embedded(images: Embedder, shards: Sequence[Path], wanted: set[str] | None) 
     vectors: list[Array] = []
     places: dict[str, int] = {}
     with tqdm(desc="embed", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, CHUNK)):
+        while chunk := list(islice(rows, embeddings.CHUNK)):
             vectors.append(images.embed([pictures.decode(row["image"]) for row in chunk]))
             places |= {row["image_id"]: len(places) + i for i, row in enumerate(chunk)}
             bar.update(len(chunk))

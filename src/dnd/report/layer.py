@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dnd import known_answers, schemas, tables
 from dnd.known_answers import Answer
-from dnd.report import contact_sheet, data, terms
+from dnd.report import contact_sheet, scripts, terms
 from dnd.report.origin import origin
 from dnd.report.pictures import Place, drawings, thumbnails
 from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
@@ -57,7 +57,7 @@ def run(
         has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
     known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
     texts, shown = _texts(given.descriptions)
-    data.write(out, f"{key}/search", texts, "search")
+    scripts.write(out, f"{key}/search", texts, "search")
     index = {
         **facts,
         **_columns(short, known),
@@ -70,7 +70,7 @@ def run(
         "settings": [[name, _spelt(value)] for name, value in settings.items()],
         "contact_sheet": has_sheet,
     }
-    data.write(out, f"{key}/index", index, "index")
+    scripts.write(out, f"{key}/index", index, "index")
 
 
 def _pool(threads: int) -> Executor:
@@ -104,7 +104,7 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
 
 def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
     """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
-    index = {kind: data.TextIndex() for kind in ("label", "candidate", "caption")}
+    index = {kind: scripts.TextIndex() for kind in ("label", "candidate", "caption")}
     shown: list[int] = []
     columns = ["label", "candidates", "exemplars", "captions"]
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
@@ -123,10 +123,10 @@ def _spelt(value: Any) -> str:
 
 def _columns(short: pa.Table, known: Mapping[int, Answer]) -> dict[str, Any]:
     units = short["unit"].to_pylist()
-    labels, label = data.numbered(short["label"].to_pylist())
-    reasons, abstained = data.numbered(short["abstained"].to_pylist())
+    labels, label = scripts.numbered(short["label"].to_pylist())
+    reasons, abstained = scripts.numbered(short["abstained"].to_pylist())
     answers = [known.get(unit) for unit in units]
-    kinds, kind = data.numbered(answer.kind if answer else None for answer in answers)
+    kinds, kind = scripts.numbered(answer.kind if answer else None for answer in answers)
     return {
         "unit": units,
         "labels": labels,

@@ -16,7 +16,7 @@ import dnd
 from dnd import schemas, tables
 from dnd.figures import Figure, figures
 from dnd.metrics.registry import METRICS
-from dnd.report import data, terms
+from dnd.report import scripts, terms
 
 APP = Path(__file__).parent / "app"
 """The front end, of which ``index.html`` goes to the top of the site."""
@@ -44,14 +44,14 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
         by_layer.setdefault((one.name, one.layer), []).append(one)
     layers = []
     for folder in pages:
-        index = data.read(folder / "index.js")
+        index = scripts.read(folder / "index.js")
         _link(folder, out / "layers" / index["name"] / index["slug"])
         layers.append(summary(index, by_layer.get((index["name"], index["layer"]), [])))
         key = f"evaluation/{index['name']}/{index['slug']}"
-        data.write(out, key, verdicts(index, measured))
+        scripts.write(out, key, verdicts(index, measured))
     words = terms.load()
     facts = {"run": run, "version": dnd.__version__, "citation": words.citation}
-    data.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
+    scripts.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
 
 
 def _link(folder: Path, to: Path) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from dnd import pictures, schemas, tables
-from dnd.report import data
+from dnd.report import scripts
 from dnd.report.pictures import Pixels, Place, Thumbnails, drawn
 from dnd.report.sheets import Format, Sheet, cell, coloured, fitted, save
 
@@ -189,7 +189,7 @@ class _Block:
         for kind, sheet in self._sheets.items():
             sheet.write(out / f"{place}-{kind}.webp")
         facts = {kind: sheet.facts for kind, sheet in self._sheets.items()}
-        data.write(out, f"{key}/{place}", {"units": units, **facts}, place)
+        scripts.write(out, f"{key}/{place}", {"units": units, **facts}, place)
 
     def unit(self, row: Row, known: Evidence, reasons: Mapping[str, str]) -> Row:
         """Return what the page shows of a unit."""

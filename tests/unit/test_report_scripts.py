@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from dnd.report import data
-from dnd.report.data import TextIndex, encode, numbered
+from dnd.report import scripts
+from dnd.report.scripts import TextIndex, encode, numbered
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -25,19 +25,19 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_untrusted_text_returns_unchanged_from_characters_that_mean_nothing_to_html(tmp_path, text):
-    data.write(tmp_path, "layers/a/b", {"label": text, text: [text]})
+    scripts.write(tmp_path, "layers/a/b", {"label": text, text: [text]})
     written = (tmp_path / "layers/a/b.js").read_bytes()
     assert all(32 <= byte < 127 for byte in written.removesuffix(b"\n"))
     assert not set(written) & set(b"<>&")
     start, end = b'dnd.put("layers/a/b",', b");\n"
     assert written.startswith(start) and written.endswith(end)
     assert json.loads(written[len(start) : -len(end)]) == {"label": text, text: [text]}
-    assert data.read(tmp_path / "layers/a/b.js") == {"label": text, text: [text]}
+    assert scripts.read(tmp_path / "layers/a/b.js") == {"label": text, text: [text]}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no other engine of JavaScript here")
 def test_a_browser_reads_what_was_written(tmp_path):
-    data.write(tmp_path, "run", HOSTILE)
+    scripts.write(tmp_path, "run", HOSTILE)
     script = (
         "const dnd = {put: (key, value) => console.log(JSON.stringify(value))};" + (tmp_path / "run.js").read_text()
     )
@@ -46,7 +46,7 @@ def test_a_browser_reads_what_was_written(tmp_path):
 
 
 def test_the_key_may_be_another_than_the_place(tmp_path):
-    data.write(tmp_path, "layers/a/b/index", 1, "index")
+    scripts.write(tmp_path, "layers/a/b/index", 1, "index")
     assert (tmp_path / "index.js").read_text() == 'dnd.put("layers/a/b/index",1);\n'
 
 

@@ -1,0 +1,64 @@
+"""Vectors that are kept: the same images are not embedded twice, and nothing else is taken for them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dnd import embeddings
+from dnd.backends.embedder import TransformersEmbedder
+from dnd.embeddings import StoredEmbedder
+from dnd.settings import EmbedderSettings
+from dnd.store import Store
+
+MODEL = EmbedderSettings(model=str(Path(__file__).parents[2] / "resources/shapeworld/embedder"))
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The settings of every embedder that is loaded."""
+    found = []
+
+    def load(settings):
+        found.append(settings)
+        return TransformersEmbedder(settings)
+
+    monkeypatch.setattr(embeddings, "TransformersEmbedder", load)
+    return found
+
+
+def squares(*levels):
+    return [Image.new("RGB", (64, 64), (level, 0, 90)) for level in levels]
+
+
+def test_what_was_embedded_is_found_again_without_the_model(tmp_path, loads):
+    store = Store(tmp_path)
+    first = StoredEmbedder(MODEL, store).embed(squares(0, 100, 200))
+    assert np.array_equal(first, TransformersEmbedder(MODEL).embed(squares(0, 100, 200)))
+    again = StoredEmbedder(MODEL, store).embed(squares(0, 100, 200))
+    assert (again.dtype, again.tolist()) == (np.float32, first.tolist())
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("others", [(0, 200, 100), (0, 100), (0, 100, 201)])
+def test_other_images_are_embedded(tmp_path, loads, others):
+    embedder = StoredEmbedder(MODEL, Store(tmp_path))
+    embedder.embed(squares(0, 100, 200))
+    assert np.array_equal(embedder.embed(squares(*others)), TransformersEmbedder(MODEL).embed(squares(*others)))
+    assert len(loads) == 1
+
+
+def test_a_damaged_item_is_made_again(tmp_path, loads):
+    first = StoredEmbedder(MODEL, Store(tmp_path)).embed(squares(5))
+    (path,) = (one for one in tmp_path.rglob("*") if one.is_file())
+    path.write_bytes(path.read_bytes()[:-20])
+    assert np.array_equal(StoredEmbedder(MODEL, Store(tmp_path)).embed(squares(5)), first)
+    assert len(loads) == 2
+
+
+def test_another_model_s_vectors_are_not_taken(tmp_path, loads):
+    store = Store(tmp_path)
+    StoredEmbedder(MODEL, store).embed(squares(5))
+    StoredEmbedder(MODEL.model_copy(update={"dtype": "bfloat16"}), store).embed(squares(5))
+    assert [one.dtype for one in loads] == ["float32", "bfloat16"]

@@ -24,6 +24,8 @@ LOW, HIGH = 0.10, 0.95
 """Quantiles of the gap: all but a tenth of what shows the concept, against all but a twentieth of what does not."""
 MOST = 6
 """Parts of which alternatives are formed at most: those that fit best alone."""
+ADDS = 0.05
+"""Least fit that joining must add to the best of the parts: "round objects or rings" says no more than the first."""
 SPREAD = 0.05
 """Smallest difference of cosines between a concept's own images and random ones that is taken for one."""
 

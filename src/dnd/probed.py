@@ -120,6 +120,8 @@ def judged(
         joined = [found[place] for place in chosen]
         ours = [np.asarray(row["activations"]) for row in joined]
         parts = _probed(np.maximum.reduce([held[place] for place in chosen]), ours, sample)
+        if parts["fit"] < max(one["fit"] for one in joined) + evidence.ADDS:
+            continue
         row = {
             "unit": unit,
             "candidate": number,

@@ -68,7 +68,8 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     shards: ShardSettings = Field(default_factory=ShardSettings)
     store: Path = Field(
-        Path("results/store"), description="folder of finished captions, answers and images; `$DND_STORE` wins over it"
+        Path("results/store"),
+        description="folder of finished captions, answers, images and vectors of images; `$DND_STORE` wins over it",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from tqdm import tqdm
 
 from dnd import pictures
 from dnd.backends.embedder import Embedder, TransformersEmbedder
@@ -56,8 +57,12 @@ def of_places(
         boxes.setdefault(name, []).append(box)
     rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
     found: dict[Place, Values] = {}
-    while chunk := list(islice(rows, CHUNK)):
-        whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-        views = {(name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]}
-        found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
+    with tqdm(desc="embed", total=len(boxes), unit="image", mininterval=5) as bar:
+        while chunk := list(islice(rows, CHUNK)):
+            whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
+            views = {
+                (name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]
+            }
+            found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
+            bar.update(len(chunk))
     return found

@@ -119,7 +119,7 @@ CONCEPTS = pa.schema(
         ("concept", pa.string()),
         ("votes", pa.int32()),
         ("samples", pa.list_(pa.int32())),  # the answers that gave it
-        ("source", pa.string()),  # captions, cluster, a further prompt's name, recipe:NAME; the first
+        ("source", pa.string()),  # captions, cluster, a further prompt's name, words, recipe:NAME; the first
     ]
 )
 REFINEMENT_ROUNDS = pa.schema(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -218,14 +217,9 @@ def _some(words: Array) -> Iterator[Array]:
 
 def embedded(images: Embedder, shards: Sequence[Path], wanted: set[str] | None) -> tuple[Array, Mapping[str, int]]:
     """Return vectors float64 [n, d] of probe images, all or the wanted ones, and image id -> row, in order of id."""
-    rows = pictures.rows(shards, wanted, ["image_id", "image"])
-    vectors: list[Array] = []
-    places: dict[str, int] = {}
-    with tqdm(desc="embed", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, embeddings.CHUNK)):
-            vectors.append(images.embed([pictures.decode(row["image"]) for row in chunk]))
-            places |= {row["image_id"]: len(places) + i for i, row in enumerate(chunk)}
-            bar.update(len(chunk))
-    order = sorted(places)
-    stacked = np.concatenate(vectors).astype(np.float64)[[places[name] for name in order]]
+    if wanted is None:
+        wanted = {row["image_id"] for row in pictures.rows(shards, columns=["image_id"])}
+    vectors = embeddings.of_places(images, ((name, None) for name in wanted), shards)
+    order = sorted(wanted)
+    stacked = np.stack([vectors[name, None] for name in order]).astype(np.float64)
     return stacked, {name: row for row, name in enumerate(order)}

@@ -20,6 +20,8 @@ from dnd.backends.server import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, Endpoint,
 from dnd.store import Store
 
 LEAST = 0.8
+SETTLE_SECONDS = 2.0
+"""Before each measurement: an engine that has answered keeps a core busy for a second, in case more is asked."""
 UNASKED = {"clusters": 1, "merge": None, "also": None, "look_alikes": 0, "prompts": []}
 """Settings without which every question is about all captions of a unit."""
 
@@ -45,6 +47,7 @@ def measure(world: World, server: Endpoint, repeats: int = REPEATS) -> Result:
     client = ChatClient(server, settings.model, "bench", title="")
 
     def ours() -> tuple[float, list[str | None]]:
+        time.sleep(SETTLE_SECONDS)
         with tempfile.TemporaryDirectory() as store:
             begun = time.perf_counter()
             found = client.ask(asked, settings.concurrency, Store(store))
@@ -93,6 +96,7 @@ def offline(world: World, asked: Sequence[Request]) -> Iterator[Any]:
 
         def batch() -> tuple[float, list[str]]:
             assert process.stdin and process.stdout
+            time.sleep(SETTLE_SECONDS)
             process.stdin.write("\n")
             process.stdin.flush()
             seconds, answers = json.loads(process.stdout.readline())

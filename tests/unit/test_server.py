@@ -81,6 +81,16 @@ def test_the_key_is_not_on_the_command_line(tmp_path):
             assert endpoint.key.encode() not in Path(f"/proc/{number}/cmdline").read_bytes()
 
 
+def test_a_job_s_numbers_of_threads_do_not_reach_the_server(tmp_path, monkeypatch):
+    pids = tmp_path / "pids"
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # some of those that snakemake sets
+        monkeypatch.setenv(name, "2")
+    with run(tmp_path, f"pids={pids}"):
+        given = Path(f"/proc/{started(pids)[0]}/environ").read_bytes()
+    assert b"VLLM_API_KEY=" in given
+    assert b"_NUM_THREADS" not in given
+
+
 def test_all_processes_end_with_the_context(tmp_path):
     pids = tmp_path / "pids"
     with run(tmp_path, "child", f"pids={pids}"):

@@ -20,7 +20,7 @@ rule concepts:
         f"{RESULTS}/benchmarks/concepts/{BUNDLE}.tsv"
     conda:
         "../../envs/vision.yaml"
-    threads: 2
+    threads: ASKING_THREADS
     params:
         concepts=recipe_part("concepts"),
         square=recipe_part("square"),

@@ -22,7 +22,7 @@ rule refinement:
         f"{RESULTS}/benchmarks/refinement/{BUNDLE}.tsv"
     conda:
         "../../envs/vision.yaml"
-    threads: 2
+    threads: ASKING_THREADS
     params:
         target=target_of,
         factory=code_of_target,

@@ -184,7 +184,7 @@ rule line:
         f"{RESULTS}/benchmarks/line/{{name}}-{{slug}}-{{units}}.tsv"
     conda:
         "../../envs/vision.yaml"
-    threads: 2
+    threads: ASKING_THREADS
     params:
         target=target_of,
         factory=code_of_target,

@@ -228,9 +228,13 @@ def _start(
 
 
 def _own_environment() -> dict[str, str]:
-    """Our environment without what would lead the server's interpreter to our packages, or change its memory."""
-    unwanted = {"PYTHONPATH", "PYTHONHOME", "VLLM_CPU_KVCACHE_SPACE", "OMP_NUM_THREADS"}
-    return {name: value for name, value in os.environ.items() if name not in unwanted}
+    """Our environment without what would lead the server's interpreter to our packages, or change its memory.
+
+    Nor does a server get a job's numbers of threads, which snakemake sets: vLLM binds its own to cores, and more of
+    MKL's on one core wait for each other (a tenth of the answers per second).
+    """
+    unwanted = {"PYTHONPATH", "PYTHONHOME", "VLLM_CPU_KVCACHE_SPACE"}
+    return {k: v for k, v in os.environ.items() if k not in unwanted and not k.endswith("_NUM_THREADS")}
 
 
 def _free_port() -> int:

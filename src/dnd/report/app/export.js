@@ -1,7 +1,7 @@
 "use strict";
 /** The units that are shown, as a file. */
 (() => {
-  const { html, useEffect, useRef, useState } = htmPreact;
+  const { html, useLayoutEffect, useRef, useState } = htmPreact;
 
   /** Columns of the export: `[{name, type, data}]`, one value a row. */
   function columns(layer, rows, correct) {
@@ -94,7 +94,7 @@
     const [open, setOpen] = useState(false),
       [failure, setFailure] = useState(null),
       menu = useRef(null);
-    useEffect(() => {
+    useLayoutEffect(() => {
       if (!open) return undefined;
       menu.current.querySelector("[role=menuitem]").focus();
       const outside = (event) => {

@@ -50,7 +50,7 @@
 
   function Help({ close }) {
     const dialog = useRef(null);
-    useEffect(() => {
+    useLayoutEffect(() => {
       dialog.current.showModal();
     }, []);
     const terms = Object.entries(dnd.run.terms ?? {});

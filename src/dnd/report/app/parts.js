@@ -1,7 +1,7 @@
 "use strict";
 /** Small parts that every view uses. Text of captions and language models is always inside <bdi>. */
 (() => {
-  const { html, useEffect, useLayoutEffect, useRef, useState } = htmPreact;
+  const { html, useLayoutEffect, useRef, useState } = htmPreact;
 
   /** Why nothing is said of a unit, in a few words. */
   const REASONS = {
@@ -70,7 +70,7 @@
       clearTimeout(waiting.current);
       setPlace(null);
     };
-    useEffect(() => {
+    useLayoutEffect(() => {
       if (!place) return undefined;
       const key = (event) => {
         if (event.key !== "Escape") return;
@@ -184,11 +184,12 @@
       event.target.closest("input:not([type=checkbox]):not([type=radio]), select, textarea, dialog, [role=menu]")
     );
 
-  /** Call `act` with each key press that is free, as long as the component is shown. */
+  /** Call `act` with each key press that is free, as long as the component is shown: from the commit on, since a hidden or
+   *  busy page may run effects of the next paint so late that a press is lost. */
   dnd.useKeys = (act) => {
     const latest = useRef(act);
     latest.current = act;
-    useEffect(() => {
+    useLayoutEffect(() => {
       const key = (event) => {
         if (dnd.isFree(event)) latest.current(event);
       };

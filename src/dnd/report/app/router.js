@@ -1,7 +1,7 @@
 "use strict";
 /** Routes: what the part of the address after # says, and how to write it. */
 (() => {
-  const { useEffect, useState } = htmPreact;
+  const { useLayoutEffect, useState } = htmPreact;
   const VIEWS = { "": 0, layer: 2, unit: 3, compare: 0 }; // view -> parts of its path
 
   const written = (params) => {
@@ -68,7 +68,7 @@
   /** The current route; `back` tells a view that the reader comes back to it, and `scroll` to where. */
   dnd.useRoute = () => {
     const [route, set] = useState(() => ({ ...dnd.parse(location.hash), visit: 0, scroll: 0 }));
-    useEffect(() => {
+    useLayoutEffect(() => {
       const changed = () => {
         places.set(here, scrollY);
         here = location.hash;

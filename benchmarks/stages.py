@@ -29,7 +29,7 @@ BATCH = 32
 LAYERS = ("layer2", "layer3", "layer4", "concepts")
 UNITS = range(16)
 """Whose exemplars are looked at, captioned and scored."""
-VIEWS, CONCEPTS = 128, 4
+VIEWS, CONCEPTS = 512, 4
 BATCHES = (1, 5, 10, 20, 40)
 """Images that a bare pipeline is tried with at once."""
 
@@ -87,11 +87,10 @@ def caption_case(world: World) -> Case:
     captioner, seen = TransformersCaptioner(settings), _Images()
 
     def ours() -> list[str]:
-        with tempfile.TemporaryDirectory() as store:
-            return captions.run(captioner, shown, world.probe, settings, Store(store))["caption"].to_pylist()
+        store = Store(tempfile.mkdtemp(dir=world.folder))
+        return captions.run(captioner, shown, world.probe, settings, store)["caption"].to_pylist()
 
-    with tempfile.TemporaryDirectory() as store:
-        captions.run(seen, shown, world.probe, settings, Store(store))
+    captions.run(seen, shown, world.probe, settings, Store(tempfile.mkdtemp(dir=world.folder)))
     inputs = captioner._inputs(seen.images)["pixel_values"].to(captioner.device, captioner.dtype).split(BATCH)
     lengths = {"max_new_tokens": settings.max_new_tokens, "min_new_tokens": settings.min_length - 1}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, chunks
 from dnd.outputs import TargetError
 from dnd.targets import Reading, Target, fixed_batches
 
@@ -148,7 +147,7 @@ def run(
     rows = pictures.rows([shard], columns=["image_id", "image"])
     size = BatchSize(batch, "activations")
     with tqdm(total=tables.count(shard), desc="activations", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, CHUNK)):
+        for chunk in chunks(rows, CHUNK):
             for part, found in fixed_batches(chunk, load, size, run_batch):
                 for slug, pooled in found.items():
                     if not running[slug].seen and not running[slug]._waiting and not pooled.isfinite().any():

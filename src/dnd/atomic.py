@@ -22,6 +22,7 @@ def replaced(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
-    finally:
+    except BaseException:
         with suppress(OSError):
             partial.unlink()
+        raise

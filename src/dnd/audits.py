@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, chunks
 from dnd.interventions import logits_of, silenced
 from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
@@ -298,7 +297,7 @@ def _logits(
     stored = pictures.rows(shards, columns=["image_id", "label", "image"])
     wanted = (row for row in stored if not labelled or row["label"] is not None)
     with tqdm(desc="audit", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(wanted, CHUNK)):
+        for chunk in chunks(wanted, CHUNK):
             for part, found in fixed_batches(chunk, load, size, run_batch):
                 names += [row["image_id"] for row in part]
                 parts.append(found.numpy())

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import torch
@@ -42,6 +43,12 @@ class BatchSize:
             raise RuntimeError(f"{self.what}: the device's memory does not hold a batch of one: {reason}")
         self.items //= 2
         log.warning("%s: out of memory, batches of %d from now on: %s", self.what, self.items, reason)
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield so many items at a time, the last time fewer."""
+    source = iter(items)
+    return iter(lambda: list(islice(source, size)), [])
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

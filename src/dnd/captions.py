@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,9 +78,13 @@ def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Im
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
     parts = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
     views = ahead([view(i) for i in part] for part in parts)
-    for part, shown in zip(tqdm(parts, "captions", unit="batch", mininterval=5), views, strict=True):
-        for i, text in zip(part, captioner.captions(shown), strict=True):
-            found[i] = item = json.dumps(text).encode()
-            if text:
-                store.put(keys[i], item)
+    writing = []
+    with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
+        for part, shown in zip(tqdm(parts, "captions", unit="batch", mininterval=5), views, strict=True):
+            for i, text in zip(part, captioner.captions(shown), strict=True):
+                found[i] = item = json.dumps(text).encode()
+                if text:
+                    writing.append(writer.submit(store.put, keys[i], item))
+    for one in writing:
+        one.result()
     return [json.loads(item) for item in found if item is not None]

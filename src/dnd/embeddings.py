@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from dnd import pictures
 from dnd.backends.embedder import Embedder, TransformersEmbedder
 from dnd.backends.loading import precision
+from dnd.batches import ahead, chunks
 from dnd.settings import EmbedderSettings
 from dnd.store import Store, key, revision
 
@@ -57,12 +58,13 @@ def of_places(
         boxes.setdefault(name, []).append(box)
     rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
     found: dict[Place, Values] = {}
+
+    def look(chunk: Sequence[Mapping[str, Any]]) -> dict[Place, Image.Image]:
+        whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
+        return {(name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]}
+
     with tqdm(desc="embed", total=len(boxes), unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, CHUNK)):
-            whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-            views = {
-                (name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]
-            }
+        for views in ahead(look(chunk) for chunk in chunks(rows, CHUNK)):
             found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
-            bar.update(len(chunk))
+            bar.update(len({name for name, _ in views}))
     return found

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dnd import compat, pictures, schemas, tables
-from dnd.batches import BatchSize, ahead
+from dnd.batches import BatchSize, ahead, chunks
 from dnd.preprocess import Box, Frame
 from dnd.stages import ExemplarSettings
 from dnd.targets import Reading, Target, fixed_batches
@@ -199,7 +199,7 @@ def _chunks(
 ) -> Iterator[dict[str, Image.Image]]:
     """Image id -> pixels as they are looked at, of some images at a time; their own sizes are taken down."""
     rows = pictures.rows(shards, wanted, ["image_id", "image"])
-    while chunk := list(islice(rows, CHUNK)):
+    for chunk in chunks(rows, CHUNK):
         images = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
         sizes |= {name: image.size for name, image in images.items()}
         yield images if square is None else {name: pictures.squared(image, square) for name, image in images.items()}

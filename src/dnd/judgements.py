@@ -11,7 +11,6 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, ahead, chunks
 from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
 from dnd.metrics.baselines import baseline_labels
@@ -96,10 +95,10 @@ def held_out(target: Target, layer: str, embed: Embed, shards: Sequence[Path], p
     rows, size = pictures.rows(shards, columns=["image_id", "image"]), BatchSize(BATCH, "judgements")
     seen, vectors = [], []
     with tqdm(total=tables.count(list(shards)), desc="held-out images", unit="image", mininterval=5) as bar:
-        while chunk := [pictures.decode(row["image"]) for row in islice(rows, CHUNK)]:
-            seen.append(responses(target, layer, chunk, pooling, size))
-            vectors.append(embed(chunk))
-            bar.update(len(chunk))
+        for pixels in ahead([pictures.decode(row["image"]) for row in chunk] for chunk in chunks(rows, CHUNK)):
+            seen.append(responses(target, layer, pixels, pooling, size))
+            vectors.append(embed(pixels))
+            bar.update(len(pixels))
     return HeldOut(np.concatenate(seen), np.concatenate(vectors))
 
 
@@ -369,8 +368,8 @@ def excited(
 
     Pictures of several labels fill the batches, since one that is not full takes as long.
     """
-    size, given, found = BatchSize(BATCH, "judgements"), iter(drawn), dict[str, Values]()
-    for some in iter(lambda: list(islice(given, LABELS)), []):
+    size, found = BatchSize(BATCH, "judgements"), dict[str, Values]()
+    for some in chunks(drawn, LABELS):
         owners = [label for label, own in some for _ in own]
         pixels = [image for _, own in some for image in own]
         values = responses(target, layer, pixels, pooling, size) if pixels else np.empty((0, 0), np.float32)

@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from dnd import compat, embeddings, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
-from dnd.batches import BatchSize, ahead
+from dnd.batches import BatchSize, ahead, chunks
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
 from dnd.stages import ScoreSettings
@@ -241,11 +240,11 @@ def _drawn(
         users.setdefault(row["concept"], []).append(row["unit"])
     groups = tables.row_groups(files, schemas.IMAGES, IMAGE_COLUMNS, ("concept", set(users)))
     rows = (row for group in groups for row in group.to_pylist())
-    chunks = ahead(_decoded(chunk, shrink) for chunk in iter(lambda: list(islice(rows, CHUNK)), []))
+    looks = ahead(_decoded(chunk, shrink) for chunk in chunks(rows, CHUNK))
     absent, found, size = set(users), {}, BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}
     with tqdm(desc="scores", unit="image", mininterval=5) as bar:
-        for chunk, usable, pixels in chunks:
+        for chunk, usable, pixels in looks:
             absent -= {row["concept"] for row in chunk}
             if pixels:
                 excited, vectors = responses(target, layer, pixels, pooling, size), embedder.embed(pixels)

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Maps:
             found = self.target.read(inputs, [self.layer], lambda _, reading: maps_of(reading, units))
             return found[self.layer][: len(part)]
 
-        while chunk := list(islice(rows, CHUNK)):
+        for chunk in chunks(rows, CHUNK):
             yield from fixed_batches(chunk, load, self._size, run)
 
 

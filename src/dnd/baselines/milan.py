@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from dnd import pictures
 from dnd.backends.loading import device
 from dnd.baselines import inputs, milan_decoding
 from dnd.baselines.milan_model import Describer, joined
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, chunks
 from dnd.methods import MilanRecipe
 from dnd.targets import Reading, Target, fixed_batches
 
@@ -128,7 +127,7 @@ def exemplar_features(
 def _chunks(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Image.Image]]:
     """Image id -> pixels, of some images at a time."""
     rows = pictures.rows(shards, wanted, ["image_id", "image"])
-    while chunk := list(islice(rows, CHUNK)):
+    for chunk in chunks(rows, CHUNK):
         yield {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
 
 

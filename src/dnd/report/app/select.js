@@ -38,7 +38,10 @@
       }
     }
 
-    /** The texts that fit. Where a query only narrows the last one, as typing does, the others need no second look. */
+    /**
+     * Texts that fit: all of them, or so many that the next query does not look among them alone, and one of each row.
+     * Where a query only narrows the last one, as typing does, the others need no second look.
+     */
     _fitting({ parts, exact }) {
       const narrower = exact === null && this.last?.parts.every((old) => parts.some((part) => part.includes(old)));
       const found = narrower && this.last.texts.length * FEW < this.offsets.length
@@ -50,16 +53,26 @@
 
     _searched(parts, exact) {
       const first = exact ?? longest(parts), holds = this._holding(exact === null ? parts.filter((one) => one !== first) : []);
-      const found = new Uint32Array(this.starts.length - 1);
+      const found = new Uint32Array(this.count), many = this.offsets.length / FEW;
       let count = 0, text = 0;
       for (let at = this.joined.indexOf(first); at >= 0; at = this.joined.indexOf(first, this.starts[text])) {
         text = this._textAt(at, text);
         const end = this.starts[text + 1] - 1, whole = end - this.starts[text] === first.length;
-        if (at + first.length <= end && (exact === null || whole) && holds(text)) found[count++] = text;
-        text += 1;
-        if (text >= this.starts.length - 1) break;
+        const fits = at + first.length <= end && (exact === null || whole) && holds(text);
+        if (fits) found[count++] = text;
+        text = fits && count > many ? this._ofAnotherRow(text) : text + 1;
+        if (text >= this.count) break;
       }
       return found.slice(0, count);
+    }
+
+    /** The next text but for those that belong to the one row of this text alone: where most texts fit, one tells enough. */
+    _ofAnotherRow(text) {
+      const only = (one) => (this.offsets[one + 1] - this.offsets[one] === 1 ? this.rows[this.offsets[one]] : -1);
+      const row = only(text);
+      do text += 1;
+      while (row >= 0 && text < this.count && only(text) === row);
+      return text;
     }
 
     /** A test whether a text has all of the parts. Ask it of texts in ascending order: it meets each place of a part once. */

@@ -35,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES, help="families (default: all)")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of each case (default: %(default)s)")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of the models on a CPU (default: %(default)s, as a job of the workflow has)"
-    )
+    parser.add_argument("--threads", type=int, default=1, help="of the models on a CPU (default: 1, as jobs have)")
     parser.add_argument("--full-size", action="store_true", help="models of real size with random weights, on a GPU")
     asked = parser.parse_args(arguments)
     results: list[Result] = []

@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic and page; what they measure is not measured here."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_ways_that_differ_are_no_case():
 
     with pytest.raises(AssertionError):
         pairs.measure(pairs.Case("case", "x/s", 1, lambda: 1, lambda: 2, agree), repeats=1)
+
+
+def test_a_process_counts_its_own_memory_and_not_that_of_a_larger_parent():
+    held = b"1" * 300_000_000
+    code = "import sys; sys.path.insert(0, '.'); from benchmarks import memory; print(memory.peak())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0 < int(child.stdout) < len(held) / 1e6 <= memory.peak()
 
 
 @pytest.mark.parametrize(("last", "expected"), [(500, 500 + 100 / 3000 * 996_000), (390, 400)])

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 from dnd import concepts, jobs, pictures, schemas, tables, views
 from dnd.backends import llm
-from dnd.backends.embedder import embed_texts
 from dnd.settings import EmbedderSettings, LlmSettings
 from dnd.stages import ConceptSettings
 from dnd.store import Store
@@ -50,7 +49,11 @@ with asking as ask:
             plain = ConceptSettings(samples=settings.samples, prompt=settings.prompt, max_words=None)
             found, answers = oracles.candidates(units, labels, partial(concepts.propose, settings=plain))
         else:
-            embed = partial(embed_texts, EmbedderSettings(**params.embedder)) if params.embedder else None
+            embed = None
+            if params.embedder:
+                from dnd.backends.embedder import embed_texts  # which brings torch, that most runs start without
+
+                embed = partial(embed_texts, EmbedderSettings(**params.embedder))
             named = {}
             for (name, slug), path in zip(params.also, snakemake.input.also, strict=True):
                 named |= concepts.best_of(name, slug, tables.read(path, schemas.DESCRIPTIONS, ["unit", "candidates"]))

@@ -19,7 +19,9 @@ def test_every_unit_is_listed(open_site, described):
     assert units(page) == numbers(described("ours/concepts"))
 
 
-@pytest.mark.parametrize("words", ["a", "e s", "red", "various objects", "vague thing, 3", "a blue stars thing", "nothing like it"])
+@pytest.mark.parametrize(
+    "words", ["a", "e s", "red", "various objects", "vague thing, 3", "a blue stars thing", "nothing like it"]
+)
 def test_a_search_finds_labels_candidates_and_captions(open_site, described, words):
     page = open_site(LAYER, viewport=TALL)
     fits = [r for r in described("ours/concepts") if any(all(w in t for w in words.split()) for t in texts(r))]

@@ -117,6 +117,8 @@ def write(results: Sequence[Result], details: dict[str, Any]) -> None:
     new = {one.case: one.row for one in results}
     rows = [new.pop(row["case"], row) for row in rows] + list(new.values())
     known = page.kept(folder / "details.json", {})
+    if not results:  # nothing was timed: the machine stays that of the times
+        details = details | {"machine": known.get("machine", details["machine"])}
     earlier = {one["case"]: one for one in known.get("results", [])}
     earlier |= {one["case"]: one for one in details["results"]}
     details = known | details | {"results": [earlier[row["case"]] for row in rows if row["case"] in earlier]}

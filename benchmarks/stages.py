@@ -87,7 +87,7 @@ def caption_case(world: World) -> Case:
     captioner, seen = TransformersCaptioner(settings), _Images()
 
     def ours() -> list[str]:
-        store = Store(tempfile.mkdtemp(dir=world.folder))
+        store = Store(tempfile.mkdtemp(dir=world.folder))  # removed with the world: that is no work of the stage
         return captions.run(captioner, shown, world.probe, settings, store)["caption"].to_pylist()
 
     captions.run(seen, shown, world.probe, settings, Store(tempfile.mkdtemp(dir=world.folder)))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dnd import pictures, schemas, tables
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
-from dnd.batches import ahead
+from dnd.batches import ahead, chunks
 from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
 
@@ -76,7 +76,7 @@ def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Im
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    parts = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    parts = list(chunks(missing, BATCH))
     views = ahead([view(i) for i in part] for part in parts)
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next

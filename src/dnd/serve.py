@@ -23,7 +23,7 @@ from dnd.backends import llm
 from dnd.config import Config, ConfigError, load
 from dnd.methods import LineRecipe
 from dnd.recipes import Recipe
-from dnd.settings import LlmSettings
+from dnd.settings import SERVERS, LlmSettings
 from dnd.sweep import sweep_rows
 
 
@@ -68,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server = stack.enter_context(llm.endpoint(one, logs / f"{number}.log", needed))
             places[one.model] = [server.base_url, server.key]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets it, too, and ends in order
-        return subprocess.run(
-            chosen.command, env=os.environ | {llm.SERVERS: json.dumps(places)}, check=False
-        ).returncode
+        return subprocess.run(chosen.command, env=os.environ | {SERVERS: json.dumps(places)}, check=False).returncode
 
 
 if __name__ == "__main__":

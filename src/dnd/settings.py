@@ -33,6 +33,8 @@ def _server(url: str) -> str:
 BaseUrl = Annotated[str, AfterValidator(_server)]
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
+SERVERS = "DND_SERVERS"
+"""Environment variable in which `dnd.serve` tells its command where servers are: JSON, model -> [base URL, key]."""
 SHAPEWORLD = "shapeworld"
 """In the place of a model: what the shape world itself knows, to measure what a perfect model would give."""
 PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"

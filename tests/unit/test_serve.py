@@ -13,7 +13,7 @@ from dnd import serve
 from dnd.backends import llm
 from dnd.backends.server import Endpoint
 from dnd.config import load
-from dnd.settings import LlmSettings
+from dnd.settings import SERVERS, LlmSettings
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def test_the_command_is_told_the_servers_and_its_exit_code_is_ours(configuration
     monkeypatch.setattr(llm, "endpoint", endpoint)
     monkeypatch.setattr(serve.signal, "signal", lambda *_: None)
     out = tmp_path / "told"
-    program = f"import os, sys; open({str(out)!r}, 'w').write(os.environ['{llm.SERVERS}']); sys.exit(3)"
+    program = f"import os, sys; open({str(out)!r}, 'w').write(os.environ['{SERVERS}']); sys.exit(3)"
     assert serve.main([str(configuration(a="dnd")), "--", sys.executable, "-c", program]) == 3
     model = "resources/shapeworld/summariser"
     assert json.loads(out.read_text()) == {model: ["http://127.0.0.1:1/v1", "a-secret-key"]}
     assert started == [model, "ended"]
-    assert llm.SERVERS not in os.environ
+    assert SERVERS not in os.environ
 
 
 def test_a_job_uses_the_server_that_it_is_told_of(monkeypatch, tmp_path):
-    monkeypatch.setenv(llm.SERVERS, json.dumps({"a/model": ["http://127.0.0.1:9/v1", "key"]}))
+    monkeypatch.setenv(SERVERS, json.dumps({"a/model": ["http://127.0.0.1:9/v1", "key"]}))
     with llm.endpoint(LlmSettings(model="a/model"), tmp_path / "log") as found:
         assert (found.base_url, found.key, found.is_external) == ("http://127.0.0.1:9/v1", "key", False)
         assert "key'" not in repr(found)

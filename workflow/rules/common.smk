@@ -18,7 +18,7 @@ try:
     from dnd import probe_sources, requirements, sources
     from dnd.config import ConfigError, file_of, load
     from dnd.judging import EvaluationSettings
-    from dnd.settings import COMPUTE
+    from dnd.settings import COMPUTE, SERVERS
     from dnd.sweep import UnknownLayer, counterpart, known_layers, layers, layers_table, spell, sweep_rows
 except ModuleNotFoundError as error:
     raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
@@ -54,7 +54,7 @@ BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
 DISSECTIONS = ("network-dissection", "compositional")
 DISSECTION = f"{RESULTS}/dissection/{{model}}/{{probe}}/{{sign}}/{{slug}}"
 # A job that asks a language model has a second thread for the server that it starts, unless one runs beside the workflow.
-ASKING_THREADS = 1 if "DND_SERVERS" in os.environ else 2
+ASKING_THREADS = 1 if SERVERS in os.environ else 2
 # Where a store is changes no result, so that scripts find it here and not among their parameters.
 config["store"] = os.environ.get("DND_STORE", str(settings.store))
 

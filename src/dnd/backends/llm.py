@@ -17,14 +17,12 @@ from dnd import hub
 from dnd.backends import failures
 from dnd.backends.chat import Answer, ChatClient, Request, external, picture_names, recall
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
-from dnd.settings import LlmSettings
+from dnd.settings import SERVERS, LlmSettings
 from dnd.store import Store, key, revision
 
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Sequence[Request]], list[Answer]]
-SERVERS = "DND_SERVERS"
-"""Environment variable in which `dnd.serve` tells its command where servers are: JSON, model -> [base URL, key]."""
 MOST_PICTURES = 10
 """Pictures in a request at most (`dnd.concepts.IMAGES`), for a server that is started before anything is asked."""
 STARTS = 2

@@ -8,9 +8,10 @@ OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_
 
 EVALUATION := config/evaluation/config.yaml
 ABLATION := results/ablation/config.yaml
+CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo evaluate ablate bench status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision demo evaluate ablate calibrate bench status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -34,6 +35,10 @@ ablate: setup ## score variants of our method, or ONLY="some of them", on the tu
 	@$(BIN)/python -m dnd.ablation config/ablation/config.yaml config/ablations.tsv results/ablation $(if $(ONLY),--only $(ONLY))
 	time $(OFFLINE) $(BIN)/python -m dnd.serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
 	$(OFFLINE) $(BIN)/python -m dnd.ablation_docs $(ABLATION) config/ablations.tsv docs
+
+calibrate: setup ## fit config/verdict.json on the tuning networks: how scores become confidence, and when to say nothing
+	time $(OFFLINE) $(BIN)/python -m dnd.serve $(CALIBRATION) -- $(BIN)/snakemake evaluate --configfile $(CALIBRATION)
+	$(OFFLINE) $(BIN)/python -m dnd.calibration $(CALIBRATION) config/verdict.json
 
 status: ## tell how far a run is, CONFIG="its files", while it goes on; EVERY=30 looks again every 30 seconds
 	@$(BIN)/python -m dnd.status $(CONFIG) $(if $(EVERY),--every $(EVERY))

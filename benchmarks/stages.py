@@ -187,7 +187,7 @@ class _Images:
         self._embed = embed
 
     def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        self.images += images
+        self.images += images[:]
         return ["seen"] * len(images)
 
     def embed(self, images: Sequence[Image.Image]) -> Any:

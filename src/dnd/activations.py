@@ -18,8 +18,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize, chunks
+from dnd.batches import BatchSize
 from dnd.outputs import TargetError
+from dnd.streams import chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ import csv
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from dnd import broden, pictures, schemas, tables
 from dnd.masks import Mask, png
+from dnd.streams import chunks
 from dnd.subjects import AnnotationSettings, ProbeSettings
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def run(name: str, probes: Mapping[str, ProbeSettings], shard: Path) -> Iterator
     rows = pictures.rows([shard], columns=COLUMNS)
     images = annotated = 0
     with tqdm(total=tables.count(shard), desc="annotations", unit="image", mininterval=5) as bar:
-        while chunk := list(islice(rows, GROUP_IMAGES)):
+        for chunk in chunks(rows, GROUP_IMAGES):
             found = [one for row in chunk for one in _rows(row, known)]
             images, annotated = images + len(chunk), annotated + len({one["image_id"] for one in found})
             if found:

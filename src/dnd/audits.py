@@ -23,10 +23,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize, chunks
+from dnd.batches import BatchSize
 from dnd.interventions import logits_of, silenced
 from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
+from dnd.streams import chunks
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeVar
 
 import torch
+
+from dnd.streams import ahead
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,22 +45,6 @@ class BatchSize:
         log.warning("%s: out of memory, batches of %d from now on: %s", self.what, self.items, reason)
 
 
-def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield so many items at a time, the last time fewer."""
-    source = iter(items)
-    return iter(lambda: list(islice(source, size)), [])
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items, each of which a thread makes while the one before is worked on."""
-    source, end = iter(items), object()
-    with ThreadPoolExecutor(1, "ahead") as thread:
-        coming = thread.submit(next, source, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, source, end)
-            yield item  # type: ignore[misc]  # not the end
-
-
 def in_batches(
     items: Sequence[T],
     size: BatchSize,
@@ -78,7 +62,7 @@ def in_batches(
     ----------
     work : what ``load`` makes of items, and the shape -> their result.
     load : items, at most as many as the shape, and the shape that they are filled up to -> what ``work`` is given; it
-        runs in a thread, a batch ahead.
+        runs in a thread, a batch ahead, and so do items that are :class:`dnd.streams.Made`.
 
     Raises
     ------

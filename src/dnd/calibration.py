@@ -1,7 +1,8 @@
 """Fit how a candidate's components become a verdict, on networks with known answers.
 
-``python -m dnd.calibration results/ablation config/verdict.json --rows "*-dnd"`` reads the scores of a finished run and
-writes the file that ``scores.verdict`` names. Networks that an evaluation reports on must not be among them.
+``python -m dnd.calibration config/calibration/config.yaml config/verdict.json`` reads the scores of a finished run and
+writes the file that ``scores.verdict`` names; `make calibrate` runs both. Networks that an evaluation reports on must
+not be among them.
 """
 
 from __future__ import annotations
@@ -9,27 +10,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 from scipy.optimize import minimize
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit, logit
 
-from dnd import schemas, tables, verdict
+from dnd import schemas, tables
 from dnd.atomic import replaced
+from dnd.config import Config, ConfigError
+from dnd.config import load as config_of
 from dnd.evaluation import EXACT, agreement
 from dnd.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
+from dnd.sweep import layers
 from dnd.verdict import COMPONENTS, Verdict
 
 NOTHING = "random"
 """Kind of live units that have no meaning."""
-SACRIFICE = 0.01
-"""Share of the right labels that the least confidence may cost."""
+NOTHING_SHARE = 0.2
+"""Part of all units that confidence takes to have no meaning, whatever it is among the units of the fit."""
+RIDGE = 1.0
+"""Strength of the penalty on weights of standardised values."""
 Floats = npt.NDArray[np.float64]
 Row = Mapping[str, Any]
 
@@ -42,12 +49,8 @@ class Case:
     unit: tuple[str, str, int]
     kind: str
     components: Floats
+    bimodality: float
     right: bool
-
-    @property
-    def gap(self) -> float:
-        """Of its components."""
-        return float(self.components[COMPONENTS.index("gap")])
 
 
 def cases(network: str, name: str, layer: str, scores: Sequence[Row], answers: Mapping[int, Answer]) -> list[Case]:
@@ -64,33 +67,47 @@ def cases(network: str, name: str, layer: str, scores: Sequence[Row], answers: M
         right = truth is not None and agreement(row["concept"], truth)[EXACT] == 1.0
         known = {**row, "votes": row["votes"] / max(votes[row["unit"]], 1), "joined": len(row["parts"] or [0]) - 1}
         values = np.array([known[component] for component in COMPONENTS], np.float64)
-        found.append(Case(network, (name, layer, row["unit"]), answer.kind, values, right))
+        found.append(Case(network, (name, layer, row["unit"]), answer.kind, values, row["bimodality"], right))
     return found
 
 
-def logistic(found: Sequence[Case]) -> tuple[Floats, float]:
-    """Return weights [components] and intercept of "right" on the components, by logistic regression with a ridge.
+def regression(
+    values: Floats, right: npt.NDArray[np.bool_], falling: Collection[int], counted: Floats
+) -> tuple[Floats, float]:
+    """Return weights [k] and intercept of a logistic regression whose weights have known signs.
 
-    More evidence never speaks against a candidate, and more alternatives never for one: weights have these signs, so
-    that what the other components already tell gets no weight instead of a contrary one.
+    Parameters
+    ----------
+    values, right : of cases, [n, k] and [n].
+    falling : columns that may only speak against a case; all others may only speak for it.
+    counted : how much each case counts [n].
     """
-    values, right = np.stack([one.components for one in found]), np.array([one.right for one in found], np.float64)
     spread = values.std(0)
     spread[spread == 0] = 1.0
     design = np.column_stack([(values - values.mean(0)) / spread, np.ones(len(values))])
 
     def cost(at: Floats) -> tuple[float, Floats]:
         odds = design @ at
-        ridge = np.append(at[:-1], 0.0)
+        penalty = np.append(at[:-1], 0.0)
         return (
-            float(np.logaddexp(0, odds).sum() - right @ odds + ridge @ ridge / 2),
-            design.T @ (expit(odds) - right) + ridge,
+            float(counted @ (np.logaddexp(0, odds) - right * odds) + RIDGE * penalty @ penalty / 2),
+            design.T @ (counted * (expit(odds) - right)) + RIDGE * penalty,
         )
 
-    signs = [(None, 0.0) if name == "joined" else (0.0, None) for name in COMPONENTS]
+    signs = [(None, 0.0) if column in falling else (0.0, None) for column in range(values.shape[1])]
     best = minimize(cost, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B", bounds=[*signs, (None, None)])
     weights = best.x[:-1] / spread
     return weights, float(best.x[-1] - values.mean(0) @ weights)
+
+
+def logistic(found: Sequence[Case]) -> tuple[Floats, float]:
+    """Return weights [components] and intercept of "right" on the components.
+
+    More evidence never speaks against a candidate, and more alternatives never for one, so that what the other
+    components already tell gets no weight instead of a contrary one.
+    """
+    values, right = np.stack([one.components for one in found]), np.array([one.right for one in found])
+    return regression(values, right, {COMPONENTS.index("joined")}, np.ones(len(found)))
 
 
 def winners(found: Sequence[Case], odds: Callable[[Case], float]) -> list[tuple[Case, float]]:
@@ -105,9 +122,8 @@ def winners(found: Sequence[Case], odds: Callable[[Case], float]) -> list[tuple[
 
 def held_out(found: Sequence[Case]) -> list[tuple[Case, float]]:
     """Return the winners of each network, judged by a fit on the others; on all, where the others do not allow one."""
-    networks = sorted({one.network for one in found})
     won = []
-    for network in networks:
+    for network in sorted({one.network for one in found}):
         others = [one for one in found if one.network != network]
         weights, intercept = logistic(others if len({one.right for one in others}) == 2 else found)
         own = [one for one in found if one.network == network]
@@ -118,8 +134,9 @@ def held_out(found: Sequence[Case]) -> list[tuple[Case, float]]:
 def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
     """Return the verdict that candidates of known answers lead to.
 
-    Winners are calibrated by Platt's method (1999) on log odds from fits that their own network had no part in. The
-    least gap lies half way between nearly all units without a meaning and nearly all with one concept.
+    Winners are calibrated by Platt's method (1999) on log odds from fits that their own network had no part in, and on
+    their units' bimodality. The least confidence lies half way, in log odds, between nearly all units without a meaning
+    and nearly all with one concept; so does the least bimodality.
 
     Raises
     ------
@@ -132,21 +149,38 @@ def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
     won = held_out(found)
     if len({one.right for one, _ in won}) < 2:
         raise ValueError("a calibration needs units whose best candidate is right and units whose best one is wrong")
-    odds = np.array([[value] for _, value in won])
-    platt = LogisticRegression(C=1e3, max_iter=1000).fit(odds, [one.right for one, _ in won])
-    empty = [one.gap for one, _ in won if one.kind == NOTHING]
-    clear = [one.gap for one, _ in won if one.kind in CONCEPT_KINDS]
-    least_gap = float((np.quantile(empty, 0.95) + np.quantile(clear, 0.05)) / 2) if empty and clear else -1.0
-    right = np.sort([platt.predict_proba([[value]])[0, 1] for one, value in won if one.right])
-    return Verdict(
+    known = np.array([[value, one.bimodality] for one, value in won])
+    right = np.array([one.right for one, _ in won])
+    empty = np.array([one.kind == NOTHING for one, _ in won])
+    clear = np.array([one.kind in CONCEPT_KINDS for one, _ in won])
+    counted = np.ones(len(won))
+    if empty.any():
+        counted[empty] = NOTHING_SHARE / (1 - NOTHING_SHARE) * np.sum(~empty) / np.sum(empty)
+    (slope, bimodality), offset = regression(known, right, (), counted)
+    judge = Verdict(
         weights=dict(zip(COMPONENTS, map(float, np.round(weights, 4)), strict=True)),
         intercept=round(intercept, 4),
-        slope=round(max(float(platt.coef_[0, 0]), 0.0), 4),
-        offset=round(float(platt.intercept_[0]), 4),
-        least_gap=round(least_gap, 3),
-        least_confidence=round(float(min(np.quantile(right, SACRIFICE), 0.5)), 3),
+        slope=round(float(slope), 4),
+        bimodality=round(float(bimodality), 4),
+        offset=round(offset, 4),
+        least_confidence=0.5,
         fitted_on=dict(fitted_on),
     )
+    if not (empty.any() and clear.any()):
+        return judge
+    sure = np.array([judge.confidence(*row) for row in known])
+    least = expit(_half_way(logit(sure), empty, clear))
+    return judge.model_copy(
+        update={
+            "least_confidence": round(float(least), 3),
+            "least_bimodality": round(_half_way(known[:, 1], empty, clear), 3),
+        }
+    )
+
+
+def _half_way(values: Floats, low: npt.NDArray[np.bool_], high: npt.NDArray[np.bool_]) -> float:
+    """Between all but a twentieth of the low ones and all but a twentieth of the high ones."""
+    return float((np.quantile(values[low], 0.95) + np.quantile(values[high], 0.05)) / 2)
 
 
 def report(found: Sequence[Case], judge: Verdict) -> str:
@@ -155,44 +189,64 @@ def report(found: Sequence[Case], judge: Verdict) -> str:
     lines = []
     for kind in sorted({one.kind for one, _ in won}):
         own = [(one, value) for one, value in won if one.kind == kind]
-        withheld = np.mean([judge.abstention(value, one.gap) is not None for one, value in own])
+        withheld = np.mean([judge.abstention(value, one.bimodality) is not None for one, value in own])
         right = np.mean([one.right for one, _ in own])
         lines.append(f"{kind}: {len(own)} units, {right:.3f} right, {withheld:.3f} withheld")
     return "\n".join(lines)
 
 
+def networks(config: Config) -> dict[str, str]:
+    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
+    first: dict[tuple[str, ...], str] = {}
+    return {
+        name: first.setdefault((one.source, one.factory, repr(one.arguments), repr(one.weights)), name)
+        for name, one in config.models.items()
+    }
+
+
+def read(config: Config, rows: str = "*") -> list[Case]:
+    """Return the cases of a finished run, of the models that have known answers.
+
+    Parameters
+    ----------
+    rows : of the sweep, as a pattern of their names.
+    """
+    known = {name: load(one.known_answers) for name, one in config.models.items() if one.known_answers is not None}
+    same, found = networks(config), []
+    for layer in layers(config):
+        answers = known.get(layer.model, {}).get(layer.layer, {})
+        files = sorted(Path("results", config.run, layer.name, layer.slug, "scores").glob("*.parquet"))
+        if fnmatch(layer.name, rows) and answers and files:
+            scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
+            found += cases(same[layer.model], layer.name, layer.layer, scored, answers)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit the weights of a recipe on a finished run over networks with known answers."""
     parser = argparse.ArgumentParser(prog="python -m dnd.calibration", description=main.__doc__)
-    parser.add_argument("results", type=Path, help="results folder of a run, such as results/ablation")
+    parser.add_argument("config", type=Path, help="configuration of the run, such as config/calibration/config.yaml")
     parser.add_argument("verdict", type=Path, help="file to write, such as config/verdict.json")
     parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
-    parser.add_argument("--answers", action="append", default=[], metavar="MODEL=FILE", help="known answers of a model")
     chosen = parser.parse_args(arguments)
     try:
-        known = {model: load(path) for model, _, path in (one.partition("=") for one in chosen.answers)}
-    except (KnownAnswersError, OSError) as error:
-        parser.error(f"--answers: {error}")
-    found: list[Case] = []
-    for path in sorted(chosen.results.glob(f"{chosen.rows}/*/descriptions.parquet")):
-        first = tables.read(path, schemas.DESCRIPTIONS, ["model", "layer"]).slice(0, 1).to_pylist()
-        answers = known.get(first[0]["model"], {}).get(first[0]["layer"], {}) if first else {}
-        files = sorted((path.parent / "scores").glob("*.parquet"))
-        if answers and files:
-            rows = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
-            found += cases(first[0]["model"], path.parent.parent.name, first[0]["layer"], rows, answers)
+        config = config_of(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
+        found = read(config, chosen.rows)
+    except (ConfigError, KnownAnswersError, OSError) as error:
+        parser.error(str(error))
+    where = Path("results", config.run)
     if not found:
-        print(f"{chosen.results}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
+        print(f"{where}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
         return 2
-    networks = sorted({one.network for one in found})
+    whose = {"networks": sorted({one.network for one in found}), "units": len({one.unit for one in found})}
     try:
-        judge = fit(found, {"networks": networks, "units": len({one.unit for one in found}), "candidates": len(found)})
+        judge = fit(found, whose | {"candidates": len(found)})
     except ValueError as error:
-        print(f"{chosen.results}: {error}", file=sys.stderr)
+        print(f"{where}: {error}", file=sys.stderr)
         return 2
     with replaced(chosen.verdict) as partial:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    print(f"{report(found, judge)}\nwrote {verdict.load(chosen.verdict).least_gap:.3f} as the least gap")
+    print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
     return 0
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.backends.captioner import BATCH, Captioner
+from dnd.backends.captioner import Captioner
 from dnd.backends.loading import precision
-from dnd.batches import ahead, chunks
 from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
+from dnd.streams import Made
 
 log = logging.getLogger(__name__)
 
@@ -76,15 +76,13 @@ def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Im
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    parts = list(chunks(missing, BATCH))
-    views = ahead([view(i) for i in part] for part in parts)
+    texts = captioner.captions(Made(lambda place: view(missing[place]), len(missing)))
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
-        for part, shown in zip(tqdm(parts, "captions", unit="batch", mininterval=5), views, strict=True):
-            for i, text in zip(part, captioner.captions(shown), strict=True):
-                found[i] = item = json.dumps(text).encode()
-                if text:
-                    writing.append(writer.submit(store.put, keys[i], item))
+        for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):
+            found[i] = item = json.dumps(text).encode()
+            if text:
+                writing.append(writer.submit(store.put, keys[i], item))
     for one in writing:
         one.result()
     return [json.loads(item) for item in found if item is not None]

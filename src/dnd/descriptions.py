@@ -92,8 +92,8 @@ def run(
         evidence = sorted(shown.get(row["unit"], []), key=lambda one: one["rank"])
         sure, withheld = 0.0, None
         if best_first and verdict is not None:
-            sure = verdict.confidence(best_first[0]["score"])
-            withheld = verdict.abstention(best_first[0]["score"], best_first[0]["gap"])
+            odds, bimodality = best_first[0]["score"], best_first[0]["bimodality"]
+            sure, withheld = verdict.confidence(odds, bimodality), verdict.abstention(odds, bimodality)
         elif best_first:
             sure = confidence(best_first[0], sum(one["votes"] for one in best_first))
         texts = [wording[pictures.place(one)] for one in evidence]

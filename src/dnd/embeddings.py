@@ -15,9 +15,9 @@ from tqdm import tqdm
 from dnd import pictures
 from dnd.backends.embedder import Embedder, TransformersEmbedder
 from dnd.backends.loading import precision
-from dnd.batches import ahead, chunks
 from dnd.settings import EmbedderSettings
 from dnd.store import Store, key, revision
+from dnd.streams import ahead, chunks
 
 CHUNK = 128
 """Images whose pixels are in memory at once."""

@@ -17,6 +17,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
+from scipy.stats import kurtosis, skew
 
 from dnd.metrics.simulation import simulation
 
@@ -93,6 +94,20 @@ def hard(shown: Values, sample: Sample) -> float:
     """Return the mean scaled activation of images, each as much as it shows the concept: low with hard negatives."""
     total = float(np.sum(shown))
     return float(np.sum(shown * sample.scaled) / total) if total > 0 else 0.0
+
+
+def bimodality(sample: Sample) -> float:
+    """Return Sarle's bimodality coefficient of the scaled activations, (skewness^2 + 1) / kurtosis, from 0 to 1.
+
+    It is 1 of a unit that is either silent or fully active, however rarely, and 5/9 of one whose activations are spread
+    evenly: whatever concept is named, one that answers by degrees does not answer yes or no. It depends on the unit
+    alone, not on a candidate. Source: SAS Institute (1990), without its correction for small samples; Pfister et al.,
+    Frontiers in Psychology 4:700 (2013).
+    """
+    level = sample.scaled
+    if np.ptp(level) == 0:
+        return 0.0
+    return float((skew(level) ** 2 + 1) / kurtosis(level, fisher=False))
 
 
 def agreement(generated: Values, sample: Sample) -> float:

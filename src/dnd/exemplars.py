@@ -25,9 +25,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dnd import compat, pictures, schemas, tables
-from dnd.batches import BatchSize, ahead, chunks
+from dnd.batches import BatchSize
 from dnd.preprocess import Box, Frame
 from dnd.stages import ExemplarSettings
+from dnd.streams import ahead, chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)

@@ -21,11 +21,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize, ahead, chunks
+from dnd.batches import BatchSize
 from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
 from dnd.metrics.baselines import baseline_labels
 from dnd.store import key
+from dnd.streams import ahead, chunks
 from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)

@@ -168,10 +168,11 @@ SCORES = pa.schema(
         ("mad", pa.float32()),
         ("rank_score", pa.float32()),  # mean of the squared ranks of the best five; lower is better
         ("image_similarity", pa.float32()),
-        ("fit", pa.float32()),  # this and the next three: see dnd.evidence; null where they are not asked for
+        ("fit", pa.float32()),  # this and the next four: see dnd.evidence; null where they are not asked for
         ("gap", pa.float32()),
         ("hard", pa.float32()),
         ("agreement", pa.float32()),
+        ("bimodality", pa.float32()),  # of the unit, whatever the candidate
         ("parts", pa.list_(pa.int32())),  # numbers of the candidates that "a or b" joins; null for one of the LLM's
         ("shares", pa.list_(pa.int32())),  # of each exemplar by rank, which part it shows best; null as `parts`
         ("activations", pa.list_(pa.float32())),  # of the generated images, in order of sample, part by part

@@ -20,10 +20,11 @@ from tqdm import tqdm
 from dnd import compat, embeddings, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
-from dnd.batches import BatchSize, ahead, chunks
+from dnd.batches import BatchSize
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
 from dnd.stages import ScoreSettings
+from dnd.streams import ahead, chunks
 from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ BATCH = 32
 CHUNK = 128
 """Images whose pixels are in memory at once."""
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
-PROBED = ("fit", "gap", "hard", "agreement", "parts", "shares")
+PROBED = ("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares")
 """Columns that only the probe can tell."""
 Rows = Sequence[Mapping[str, Any]]
 Values = npt.NDArray[np.float32]

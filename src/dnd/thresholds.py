@@ -17,7 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize, chunks
+from dnd.batches import BatchSize
+from dnd.streams import chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """The fitted judgement of a candidate: which leads, how likely it is right, and when not to speak.
 
 A logistic regression of "the label is right" on the components of its score, fitted on networks with known answers
-(`python -m dnd.calibration`) and shipped as a JSON file. Its log odds rank the candidates; the confidence of the winner
-is its probability, calibrated by a second fit to the winners alone (Platt, 1999).
+(`python -m dnd.calibration`) and shipped as a JSON file. Its log odds rank the candidates. The confidence of the winner
+is its probability, calibrated by a second fit to the winners alone (Platt, 1999), which also knows how much the unit
+answers by yes and no (:func:`dnd.evidence.bimodality`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class Verdict(Settings):
     weights: dict[str, float] = Field(description="component -> weight in the log odds")
     intercept: float
     slope: float = Field(ge=0, description="of a winner's calibrated log odds on its log odds")
-    offset: float = Field(description="calibrated log odds of a winner whose log odds are 0")
-    least_gap: float = Field(description="smallest gap of a unit that has a meaning")
+    bimodality: float = Field(0.0, ge=0, description="weight of its unit's bimodality in its calibrated log odds")
+    offset: float = Field(description="calibrated log odds of a winner for which both are 0")
     least_confidence: float = Field(ge=0, le=1, description="below it nothing is said")
+    least_bimodality: float = Field(0.0, description="below it a unit of which nothing is said is called unclear")
     fitted_on: dict[str, Any] = Field(description="what it was fitted on, for people")
 
     @field_validator("weights")
@@ -42,15 +44,15 @@ class Verdict(Settings):
         """Return the log odds that a candidate with these components is right."""
         return self.intercept + sum(weight * components[name] for name, weight in self.weights.items())
 
-    def confidence(self, log_odds: float) -> float:
-        """Return the calibrated probability that the winner is right."""
-        return float(expit(self.offset + self.slope * log_odds))
+    def confidence(self, log_odds: float, bimodality: float) -> float:
+        """Return the calibrated probability that the winner of a unit is right."""
+        return float(expit(self.offset + self.slope * log_odds + self.bimodality * bimodality))
 
-    def abstention(self, log_odds: float, gap: float | None) -> str | None:
+    def abstention(self, log_odds: float, bimodality: float) -> str | None:
         """Return why nothing should be said of a unit whose best candidate is this one, or None."""
-        if gap is not None and gap < self.least_gap:
-            return "unclear"
-        return "low_confidence" if self.confidence(log_odds) < self.least_confidence else None
+        if self.confidence(log_odds, bimodality) >= self.least_confidence:
+            return None
+        return "unclear" if bimodality < self.least_bimodality else "low_confidence"
 
 
 def load(path: str | Path) -> Verdict:

@@ -13,7 +13,7 @@ from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
 from dnd.targets import Target
 
-UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "parts", "shares"))
+UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares"))
 """Columns of SCORES that are empty where the probe is not asked about candidates."""
 
 

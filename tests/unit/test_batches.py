@@ -15,10 +15,11 @@ from dnd import activations, captions, exemplars, images, schemas, scores, table
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
-from dnd.batches import BatchSize, ahead, in_batches
+from dnd.batches import BatchSize, in_batches
 from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.stages import ExemplarSettings, ScoreSettings
 from dnd.store import Store
+from dnd.streams import ahead
 from dnd.targets import Target
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"

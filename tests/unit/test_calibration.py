@@ -1,9 +1,11 @@
 """Fitting the verdict on networks with known answers."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from handmade import UNPROBED
 
 from dnd import calibration, schemas, tables, verdict
@@ -13,6 +15,7 @@ from dnd.verdict import COMPONENTS
 
 RED = Answer(0, "single", (("red",),), "red objects")
 BOTH = Answer(1, "polysemantic", (("red",), ("star",)), "red objects or stars")
+ROOT = Path(__file__).parents[2]
 NOTHING = Answer(2, "random", (), "")
 
 
@@ -20,7 +23,7 @@ def score(unit, concept, votes, parts=None, **components):
     """A row of SCORES without the images' activations."""
     row = {name: None for name in schemas.SCORES.names if name != "activations"} | UNPROBED
     row |= {"unit": unit, "candidate": 0, "concept": concept, "source": "captions", "votes": votes, "score": 0.0}
-    given = dict.fromkeys(("auc", "image_similarity", "fit", "gap", "hard", "agreement"), 0.5)
+    given = dict.fromkeys(("auc", "image_similarity", "fit", "gap", "hard", "agreement", "bimodality"), 0.5)
     return row | given | components | {"parts": parts, "shares": None}
 
 
@@ -52,7 +55,7 @@ def test_candidates_are_right_where_they_denote_what_was_planted():
         0.75,
     ]  # of answers, which alternatives have none of
     assert [named(one)["joined"] for one in found] == [0, 0, 1, 1, 0, 0]
-    assert (named(found[0])["fit"], named(found[1])["fit"], found[0].gap) == (0.75, 0.5, 0.5)
+    assert (named(found[0])["fit"], named(found[1])["fit"], found[0].bimodality) == (0.75, 0.5, 0.5)
 
 
 def test_labels_of_methods_that_the_probe_was_not_asked_about_do_not_count():
@@ -60,13 +63,13 @@ def test_labels_of_methods_that_the_probe_was_not_asked_about_do_not_count():
     assert cases("net", "row", "layer", [rival], {0: RED}) == []
 
 
-def case(network, unit, right, kind="single", **components):
+def case(network, unit, right, kind="single", bimodality=0.9, **components):
     values = np.array([components.get(name, 0.0) for name in COMPONENTS])
-    return Case(network, ("row", "layer", unit), kind, values, right)
+    return Case(network, ("row", "layer", unit), kind, values, bimodality, right)
 
 
 def world(networks=("a", "b", "c"), units=20):
-    """Units for a concept have one right candidate of a good fit and one wrong; those without a meaning have no gap."""
+    """Units for a concept have one right candidate of a good fit and one wrong; those without a meaning are graded."""
     rng = np.random.default_rng(0)
     found = []
     for network in networks:
@@ -75,7 +78,7 @@ def world(networks=("a", "b", "c"), units=20):
             found += [
                 case(network, place, True, fit=rng.uniform(0.6, 0.9), gap=rng.uniform(0.4, 0.6)),
                 case(network, place, False, fit=rng.uniform(0.1, 0.4), gap=rng.uniform(0.0, 0.2)),
-                case(network, f"{place} empty", False, "random", fit=rng.uniform(0.1, 0.4), gap=rng.uniform(0, 0.1)),
+                case(network, f"{place} empty", False, "random", rng.uniform(0.5, 0.7), fit=rng.uniform(0.1, 0.4)),
             ]
     return found
 
@@ -102,19 +105,52 @@ def test_evidence_never_speaks_against_a_candidate_nor_alternatives_for_one():
 def test_the_verdict_is_sure_of_what_is_right_and_withholds_what_has_no_meaning():
     judge = fit(world(), {"by": "hand"})
     for one in world():
+        if one.kind == "single" and not one.right:
+            continue  # it loses against the right one, and is never judged
         odds = judge.log_odds(dict(zip(COMPONENTS, one.components, strict=True)))
-        assert (judge.confidence(odds) > 0.5) == one.right
-        assert (judge.abstention(odds, one.gap) is None) == one.right
+        assert (judge.confidence(odds, one.bimodality) > 0.5) == one.right
+        assert (judge.abstention(odds, one.bimodality) is None) == one.right
     assert judge.fitted_on == {"by": "hand"}
     assert judge.slope > 0
-    assert 0.1 < judge.least_gap < 0.4  # between units without a meaning and those with one
-    assert 0 < judge.least_confidence <= 0.5
+    assert 0.65 < judge.least_bimodality < 0.9  # between units without a meaning and those with one
+    assert 0 < judge.least_confidence < 1
 
 
-def test_without_units_that_have_no_meaning_no_gap_is_too_small():
+def test_random_units_that_look_like_others_are_told_by_their_degrees():
+    found = [one for one in world() if one.kind != "random"]
+    rng = np.random.default_rng(1)
+    for network in ("a", "b", "c"):
+        for unit in range(20):
+            good = {"fit": rng.uniform(0.55, 0.85), "gap": rng.uniform(0.4, 0.6)}
+            found.append(case(network, f"{network}{unit} graded", False, "random", rng.uniform(0.5, 0.7), **good))
+    judge = fit(found, {})
+    assert judge.bimodality > 0
+    for one in found:
+        odds = judge.log_odds(dict(zip(COMPONENTS, one.components, strict=True)))
+        if one.right or one.kind == "random":
+            assert (judge.abstention(odds, one.bimodality) is None) == one.right
+
+
+def test_how_many_random_units_were_described_does_not_decide_how_likely_they_are():
+    """Some of them cannot be told from units of a concept, so that the share of both decides the confidence."""
+    alike = [case(network, f"{network}{unit}", True, fit=0.5) for network in ("a", "b") for unit in range(20)]
+    sure = []
+    for count in (5, 80):
+        empty = [
+            case(network, f"{network} empty {unit}", False, "random", fit=0.5)
+            for network in ("a", "b")
+            for unit in range(count)
+        ]
+        judge = fit(alike + empty, {})
+        sure.append(judge.confidence(judge.log_odds(dict.fromkeys(COMPONENTS, 0.0) | {"fit": 0.5}), 0.9))
+    assert sure == pytest.approx([1 - calibration.NOTHING_SHARE] * 2, abs=0.01)
+
+
+def test_without_units_that_have_no_meaning_silence_is_for_what_is_rather_wrong():
     found = [one for one in world() if one.kind != "random"]
     found += [case("a", "wrong", False, fit=0.2), case("b", "wrong too", False, fit=0.3)]
-    assert fit(found, {}).least_gap == -1
+    judge = fit(found, {})
+    assert (judge.least_confidence, judge.least_bimodality) == (0.5, 0)
 
 
 def test_no_network_has_a_part_in_the_fit_that_judges_it():
@@ -151,59 +187,72 @@ def test_the_report_counts_units_by_kind():
     ]
 
 
+MODEL = {"source": "python", "preprocess": {"size": 8}}
+
+
 @pytest.fixture
-def results(tmp_path):
-    """A run of one row over two networks, and known answers of both."""
-    for network in ("one", "two"):
-        folder = tmp_path / f"run/{network}-dnd/layer"
-        described = dict.fromkeys(schemas.DESCRIPTIONS.names) | {"model": network, "layer": "fc", "unit": 0}
-        tables.write(
-            folder / "descriptions.parquet", tables.table([described], schemas.DESCRIPTIONS), schemas.DESCRIPTIONS
-        )
-        rows = [
-            score(0, "red objects", 3, fit=0.8, gap=0.5) | {"activations": None},
-            score(0, "stars", 1, fit=0.1, gap=0.0) | {"activations": None},
-            score(2, "snow", 1, fit=0.1, gap=0.1) | {"activations": None},
-        ]
-        for number, part in enumerate((rows[:2], rows[2:])):
-            tables.write(folder / f"scores/{number}.parquet", tables.table(part, schemas.SCORES), schemas.SCORES)
+def run(tmp_path, monkeypatch):
+    """A finished run of one row over two networks, one of them under a second name, all with known answers."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("config", "resources"):
+        Path(folder).symlink_to(ROOT / folder)
     answers = {"fc": [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": ""} for one in (RED, NOTHING)]}
-    (tmp_path / "answers.json").write_text(json.dumps(answers))
+    Path("answers.json").write_text(json.dumps(answers))
+    values = yaml.safe_load((ROOT / "config/calibration/config.yaml").read_text())
+    values |= {"sweep": "sweep.tsv", "run": "mine"}
+    factories = {"one": "a", "two": "b", "three": "a"}
+    values["models"] = {
+        name: MODEL | {"factory": f"package:{factory}", "known_answers": "answers.json"}
+        for name, factory in factories.items()
+    }
+    Path("config.yaml").write_text(yaml.safe_dump(values))
+    sweep = [
+        "name\tmodel\tlayers\tprobe\trecipe\tunits",
+        *(f"{one}-dnd\t{one}\tfc\tshapes\tdnd\t" for one in factories),
+    ]
+    Path("sweep.tsv").write_text("\n".join(sweep) + "\n")
+    known = ["model\tlayer\tslug\tunits", *(f"{one}\tfc\tfc\t3" for one in factories)]
+    Path("layers.tsv").write_text("\n".join(known) + "\n")
+    rows = [
+        score(0, "red objects", 3, fit=0.8, bimodality=0.9) | {"activations": None},
+        score(0, "stars", 1, fit=0.1, bimodality=0.9) | {"activations": None},
+        score(2, "snow", 1, fit=0.1, bimodality=0.6) | {"activations": None},
+    ]
+    for name in factories:
+        for number, part in enumerate((rows[:2], rows[2:])):
+            path = Path(f"results/mine/{name}-dnd/fc/scores/{number}.parquet")
+            tables.write(path, tables.table(part, schemas.SCORES), schemas.SCORES)
     return tmp_path
 
 
-def command(results, rows, *networks):
-    answers = [part for one in networks for part in ("--answers", f"{one}={results / 'answers.json'}")]
-    return calibration.main([str(results / "run"), str(results / "verdict.json"), "--rows", rows, *answers])
+def command(*arguments):
+    return calibration.main(["config.yaml", "verdict.json", *arguments])
 
 
-def test_the_command_fits_a_finished_run(results, capsys):
-    assert command(results, "*-dnd", "one", "two") == 0
-    judge = verdict.load(results / "verdict.json")
-    assert judge.fitted_on == {"networks": ["one", "two"], "units": 4, "candidates": 6}
-    assert judge.least_gap == pytest.approx((0.5 + 0.1) / 2)
+def test_the_command_fits_a_finished_run(run, capsys):
+    assert command() == 0
+    judge = verdict.load("verdict.json")
+    assert judge.fitted_on == {"networks": ["one", "two"], "units": 6, "candidates": 9}  # "three" is "one" again
+    assert judge.least_bimodality == pytest.approx((0.9 + 0.6) / 2)
     assert judge.weights["fit"] > 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "random: 2 units, 0.000 right, 1.000 withheld"
-    assert said[-1] == "wrote 0.300 as the least gap"
+    assert said[0] == "random: 3 units, 0.000 right, 1.000 withheld"
+    assert said[-1] == f"wrote verdict.json, which says nothing below {judge.least_confidence:.3f}"
 
 
-def test_rows_and_networks_without_answers_have_no_part(results):
-    assert command(results, "*", "two") == 0
-    assert verdict.load(results / "verdict.json").fitted_on["networks"] == ["two"]
+def test_other_rows_have_no_part(run):
+    assert command("--rows", "tw*") == 0
+    assert verdict.load("verdict.json").fitted_on["networks"] == ["two"]
 
 
-def test_where_nothing_is_found_the_command_says_where_it_looked(results, capsys):
-    for rows, networks in (("*-other", ("one",)), ("*", ()), ("*", ("three",))):
-        assert command(results, rows, *networks) == 2
-        assert f"{results / 'run'}: no scored candidates of rows '{rows}' with known answers" in capsys.readouterr().err
-    assert not (results / "verdict.json").exists()
+def test_where_nothing_is_found_the_command_says_where_it_looked(run, capsys):
+    assert command("--rows", "*-other") == 2
+    assert "results/mine: no scored candidates of rows '*-other' with known answers" in capsys.readouterr().err
+    assert not Path("verdict.json").exists()
 
 
-def test_answers_that_cannot_be_read_are_named(results, capsys):
-    (results / "answers.json").write_text("[]")
-    for answers in (f"one={results / 'answers.json'}", f"one={results / 'none.json'}"):
-        with pytest.raises(SystemExit) as raised:
-            calibration.main([str(results / "run"), str(results / "verdict.json"), "--answers", answers])
-        assert raised.value.code == 2
-        assert answers.partition("=")[2] in capsys.readouterr().err
+def test_answers_that_cannot_be_read_are_named(run, capsys):
+    Path("answers.json").write_text("{")
+    with pytest.raises(SystemExit):
+        command()
+    assert "answers.json: no JSON" in capsys.readouterr().err

@@ -4,23 +4,23 @@ from handmade import png, write_probe
 from pydantic import ValidationError
 
 from dnd import captions, schemas, tables
-from dnd.backends.captioner import BATCH
 from dnd.settings import CaptionSettings
 from dnd.store import Store
 
 
 class Sizes:
-    """Captions an image by its size and counts the calls."""
+    """Captions an image by its size and counts those it was shown."""
 
     def __init__(self, fail_after=None):
         self.seen = 0
         self.fail_after = fail_after
 
     def captions(self, images):
-        if self.fail_after is not None and self.seen >= self.fail_after:
-            raise KeyboardInterrupt
-        self.seen += len(images)
-        return [f"{image.width} by {image.height}" for image in images]
+        for image in images:
+            if self.seen == self.fail_after:
+                raise KeyboardInterrupt
+            self.seen += 1
+            yield f"{image.width} by {image.height}"
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_an_empty_caption_is_asked_for_again(setting):
 
 def test_a_killed_job_resumes_where_it_stopped(setting, tmp_path):
     _, _, store, settings = setting
-    images = {f"{i:03d}.png": png(np.full((4, 4, 3), i)) for i in range(2 * BATCH)}
+    images = {f"{i:03d}.png": png(np.full((4, 4, 3), i)) for i in range(64)}
     probe = write_probe(tmp_path / "many.parquet", images)
     table = exemplars([(name, None) for name in images])
     with pytest.raises(KeyboardInterrupt):
-        captions.run(Sizes(fail_after=BATCH), table, [probe], settings, store)
+        captions.run(Sizes(fail_after=40), table, [probe], settings, store)
     rest = Sizes()
-    assert captions.run(rest, table, [probe], settings, store).num_rows == 2 * BATCH
-    assert rest.seen == BATCH
+    assert captions.run(rest, table, [probe], settings, store).num_rows == 64
+    assert rest.seen == 24
 
 
 def test_a_shortest_caption_longer_than_the_longest_is_refused():

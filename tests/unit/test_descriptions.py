@@ -118,9 +118,10 @@ VERDICT = Verdict(
     weights={},
     intercept=0,
     slope=1.0,
-    offset=-math.log(4),
-    least_gap=0.2,
+    bimodality=1.0,
+    offset=-math.log(4) - 0.9,
     least_confidence=0.1,
+    least_bimodality=0.7,
     fitted_on={},
 )
 
@@ -130,13 +131,13 @@ def judged(parts, *rows):
     return descriptions.run(FACTS, [0], *parts[:3], tables.table(rows, schemas.SCORES), VERDICT).to_pylist()[0]
 
 
-def union(candidate, concept, value, parts, shares, gap=0.5):
-    found = score(0, candidate, concept, value) | {"source": "union", "rank_score": None, "gap": gap}
+def union(candidate, concept, value, parts, shares):
+    found = score(0, candidate, concept, value) | {"source": "union", "rank_score": None, "bimodality": 0.9}
     return found | {"parts": parts, "shares": shares}
 
 
 def test_with_a_verdict_the_confidence_is_calibrated(parts):
-    row = judged(parts, score(0, 0, "a", -1.0) | {"gap": 0.5}, score(0, 1, "b", 0.0) | {"gap": 0.5})
+    row = judged(parts, score(0, 0, "a", -1.0) | {"bimodality": 0.9}, score(0, 1, "b", 0.0) | {"bimodality": 0.9})
     assert (row["label"], row["labels"], row["abstained"]) == ("b", ["b", "a"], None)
     assert row["confidence"] == pytest.approx(0.2)  # log odds of 0 are one half
 
@@ -159,20 +160,21 @@ def test_alternatives_have_a_label_for_each_part_the_largest_first(parts):
 
 
 def test_alternatives_that_lost_are_no_label(parts):
-    one, other = score(0, 0, "a", 2.0) | {"gap": 0.5}, score(0, 1, "b", 0.0)
+    one, other = score(0, 0, "a", 2.0) | {"bimodality": 0.9}, score(0, 1, "b", 0.0)
     row = judged(parts, one, other, union(2, "a or b", 1.0, [0, 1], [0, 1]))
     assert row["labels"] == ["a", "b"]
     assert [one["concept"] for one in row["candidates"]] == ["a", "a or b", "b"]
 
 
 @pytest.mark.parametrize(
-    ("value", "gap", "reason", "confidence"), [(3.0, 0.1, "unclear", 0.833925), (-2.0, 0.5, "low_confidence", 0.032727)]
+    ("value", "bimodality", "reason", "confidence"),
+    [(-1.5, 0.4, "unclear", 0.032727), (-2.0, 0.9, "low_confidence", 0.032727)],
 )
-def test_what_is_withheld_keeps_its_evidence(parts, value, gap, reason, confidence):
-    row = judged(parts, score(0, 0, "a", value) | {"gap": gap})
+def test_what_is_withheld_keeps_its_evidence(parts, value, bimodality, reason, confidence):
+    row = judged(parts, score(0, 0, "a", value) | {"bimodality": bimodality})
     assert (row["label"], row["labels"], row["abstained"]) == (None, [], reason)
     assert row["score"] == value
-    # 1 / (1 + 4 e^-3) and 1 / (1 + 4 e^2)
+    # 1 / (1 + 4 e^2)
     assert row["confidence"] == pytest.approx(confidence, abs=1e-6)
     assert [one["concept"] for one in row["candidates"]] == ["a"]
     assert row["captions"] == ["part", "whole"]

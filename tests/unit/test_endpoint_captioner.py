@@ -45,14 +45,14 @@ def shade(url):
 
 def test_every_image_gets_the_caption_of_its_own_pixels(captioner):
     make, _ = captioner
-    captions = make().captions([picture(20 * i) for i in range(10)])
+    captions = list(make().captions([picture(20 * i) for i in range(10)]))
     assert [caption.split(" data:")[0] for caption in captions] == [endpoint_captioner.PROMPT] * 10
     assert [shade(caption.split()[-2]) for caption in captions] == [20 * i for i in range(10)]
 
 
 def test_the_question_is_greedy_and_as_the_settings_say(captioner):
     make, asked = captioner
-    make(prompt="What is it?", max_new_tokens=7).captions([picture(0, (2000, 1000))])
+    list(make(prompt="What is it?", max_new_tokens=7).captions([picture(0, (2000, 1000))]))
     body = asked()[0]
     assert (body["temperature"], body["max_tokens"], body["model"]) == (0.0, 7, "m")
     assert body["seed"] == endpoint_captioner.SEED
@@ -64,20 +64,20 @@ def test_the_question_is_greedy_and_as_the_settings_say(captioner):
 
 def test_a_caption_is_one_line_without_thoughts(captioner):
     make, _ = captioner
-    caption = make(prompt="<think>let me\nsee</think> a  red\nstar").captions([picture(0)])[0]
+    (caption,) = make(prompt="<think>let me\nsee</think> a  red\nstar").captions([picture(0)])
     assert caption.startswith("a red star data:image")
 
 
 def test_no_images_are_no_question(captioner):
     make, asked = captioner
-    assert make().captions([]) == []
+    assert list(make().captions([])) == []
     assert asked() == []
 
 
 def test_an_image_that_fails_gets_no_caption_and_the_others_do(captioner, monkeypatch, caplog):
     make, _ = captioner
     spoil(monkeypatch, lambda image: shade(image) == 100)
-    captions = make().captions([picture(0), picture(100), picture(200)])
+    captions = list(make().captions([picture(0), picture(100), picture(200)]))
     assert captions[1] == ""
     assert [shade(caption.split()[-2]) for caption in (captions[0], captions[2])] == [0, 200]
     assert "1 of 3 requests failed" in caplog.text
@@ -86,7 +86,7 @@ def test_an_image_that_fails_gets_no_caption_and_the_others_do(captioner, monkey
 def test_images_that_all_fail_are_their_own_fault_when_a_grey_one_does_not(captioner, monkeypatch, caplog):
     make, _ = captioner
     spoil(monkeypatch, lambda image: shade(image) == 100)
-    assert make().captions([picture(100)]) == [""]
+    assert list(make().captions([picture(100)])) == [""]
     assert "a plain grey image does not fail" in caplog.text
 
 
@@ -94,7 +94,7 @@ def test_a_server_that_fails_at_every_image_is_an_error(captioner, monkeypatch):
     make, _ = captioner
     spoil(monkeypatch, lambda image: True)
     with pytest.raises(ServerError, match=r"requests to captions.base_url http.* failed.*cannot"):
-        make().captions([picture(0), picture(1)])
+        list(make().captions([picture(0), picture(1)]))
 
 
 def spoil(monkeypatch, which):
@@ -119,17 +119,17 @@ def test_errors_name_the_keys_of_captions(captioner, monkeypatch):
         "forgetful": "captions.model forgetful has no chat template",
     }.items():
         with pytest.raises(ServerError, match=complaint):
-            make(model=model).captions([picture(0)])
+            list(make(model=model).captions([picture(0)]))
     with pytest.raises(
         ServerError, match=r"captions.base_url http://127.0.0.1:9/v1 failed.*cannot be reached: \[Errno"
     ):
-        make(base_url="http://127.0.0.1:9/v1").captions([picture(0)])
+        list(make(base_url="http://127.0.0.1:9/v1").captions([picture(0)]))
     monkeypatch.setenv(KEY, "guess-of-a-key")
     with pytest.raises(ServerError, match=rf"refuses the key in the environment variable {KEY} \(captions.api_key_env"):
-        make().captions([picture(0)])
+        list(make().captions([picture(0)]))
     monkeypatch.delenv(KEY)
     with pytest.raises(ServerError, match="is not set"):
-        make().captions([picture(0)])
+        list(make().captions([picture(0)]))
 
 
 def test_a_server_is_needed():

@@ -19,7 +19,6 @@ VERDICT = {
     "intercept": -4.0,
     "slope": 1.0,
     "offset": 0.0,
-    "least_gap": 0.2,
     "least_confidence": 0.1,
     "fitted_on": {},
 }

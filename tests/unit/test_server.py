@@ -200,6 +200,12 @@ def test_only_the_cpu_gets_the_arguments_of_the_cpu():
     assert int(cpu[cpu.index("--max-num-batched-tokens") + 1]) == int(cpu[cpu.index("--max-num-seqs") + 1]) * 512
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (4, "3")])
+def test_on_few_cores_vllm_leaves_one_to_whoever_asks(cores, threads):
+    assert server.cpu_environment(cores) == {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
+    assert server.cpu_environment(16) == {}
+
+
 def test_the_end_of_a_server_is_noticed(tmp_path):
     pids = tmp_path / "pids"
     with run(tmp_path, f"pids={pids}") as endpoint:

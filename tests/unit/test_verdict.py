@@ -19,9 +19,10 @@ VALUES = {
     "weights": {"auc": 2.0, "fit": 1.0},
     "intercept": -1.0,
     "slope": 2.0,
-    "offset": -1.0,
-    "least_gap": 0.25,
+    "bimodality": 4.0,
+    "offset": -3.0,
     "least_confidence": 0.4,
+    "least_bimodality": 0.7,
     "fitted_on": {"networks": ["a"]},
 }
 
@@ -36,26 +37,25 @@ def test_log_odds_are_the_weighted_sum():
 
 @pytest.mark.parametrize(("odds", "expected"), [(0.5, 0.5), (0.0, 1 / (1 + math.e)), (1.5, 1 / (1 + math.e**-2))])
 def test_confidence_is_the_calibrated_probability(odds, expected):
-    assert judge().confidence(odds) == pytest.approx(expected)
+    assert judge().confidence(odds, 0.5) == pytest.approx(expected)
+
+
+def test_of_a_unit_that_answers_by_yes_and_no_a_label_is_more_likely_right():
+    assert judge().confidence(0.5, 0.75) == pytest.approx(1 / (1 + math.e**-1))
+    assert judge(bimodality=0.0).confidence(0.5, 0.75) == judge(bimodality=0.0).confidence(0.5, 0.1)
 
 
 def test_confidence_never_falls_with_the_log_odds_and_stays_a_probability():
-    found = [judge().confidence(odds) for odds in np.linspace(-1000, 1000, 401)]
+    found = [judge().confidence(odds, 0.5) for odds in np.linspace(-1000, 1000, 401)]
     assert found == sorted(found)
     assert (found[0], found[-1]) == (0.0, 1.0)
 
 
-def test_what_leaves_no_gap_is_unclear_whatever_its_confidence():
-    assert judge().abstention(50.0, 0.24) == "unclear"
-    assert judge().abstention(-50.0, 0.24) == "unclear"
-    assert judge().abstention(50.0, 0.25) is None
-
-
-def test_a_label_that_is_likely_wrong_is_withheld():
-    odds = (math.log(0.4 / 0.6) + 1) / 2  # calibrated .4
-    assert judge().abstention(odds + 1e-6, 0.5) is None
-    assert judge().abstention(odds - 1e-6, 0.5) == "low_confidence"
-    assert judge().abstention(odds - 1e-6, None) == "low_confidence"  # without a gap there is no other reason
+@pytest.mark.parametrize(("bimodality", "reason"), [(0.5, "unclear"), (0.75, "low_confidence")])
+def test_a_label_that_is_likely_wrong_is_withheld(bimodality, reason):
+    odds = (math.log(0.4 / 0.6) + 3 - 4 * bimodality) / 2  # calibrated .4
+    assert judge().abstention(odds + 1e-6, bimodality) is None
+    assert judge().abstention(odds - 1e-6, bimodality) == reason
 
 
 def test_a_file_says_what_was_fitted(tmp_path):
@@ -124,6 +124,6 @@ def test_the_shipped_file_can_tell_a_good_candidate_from_a_bad_one():
     shipped = verdict.load(ROOT / "config/verdict.json")
     good = dict.fromkeys(COMPONENTS, 1.0) | {"joined": 0}
     bad = dict.fromkeys(COMPONENTS, 0.0) | {"joined": 0}
-    assert shipped.abstention(shipped.log_odds(good), good["gap"]) is None
-    assert shipped.abstention(shipped.log_odds(bad), bad["gap"]) == "unclear"
-    assert shipped.confidence(shipped.log_odds(good)) > 0.5 > shipped.confidence(shipped.log_odds(bad))
+    assert shipped.abstention(shipped.log_odds(good), 1.0) is None
+    assert shipped.abstention(shipped.log_odds(bad), 0.5) == "unclear"
+    assert shipped.confidence(shipped.log_odds(good), 1.0) > 0.5 > shipped.confidence(shipped.log_odds(bad), 0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -30,8 +30,8 @@ CODED = ("AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForCa
 class Captioner(Protocol):
     """What the captions stage asks of a model."""
 
-    def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return one caption per RGB image of any size."""
+    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+        """Yield one caption per RGB image of any size."""
 
 
 class TransformersCaptioner:
@@ -69,14 +69,17 @@ class TransformersCaptioner:
         self.model = model.to(self.device).eval()
         self.size = BatchSize(BATCH if all(one == shapes[0] for one in shapes) else 1, "captioner")
 
-    @torch.inference_mode()
-    def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return one caption per image, in one line and without the prompt."""
-        return [text for _, texts in in_batches(images, self.size, self._captions) for text in texts]
+    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+        """Yield one caption per image, in one line and without the prompt."""
+        for part, texts in in_batches(images, self.size, self._captions, self._filled):
+            yield from texts[: len(part)]
 
-    def _captions(self, images: Sequence[Image.Image], shape: int) -> list[str]:
-        filled = [*images, *[images[0]] * (shape - len(images))]
-        inputs = self._inputs(filled).to(self.device, self.dtype)
+    def _filled(self, images: Sequence[Image.Image], shape: int) -> Any:
+        return self._inputs([*images, *[images[0]] * (shape - len(images))])
+
+    @torch.inference_mode()
+    def _captions(self, loaded: Any, shape: int) -> list[str]:
+        inputs = loaded.to(self.device, self.dtype)
         tokens = self.model.generate(
             **inputs,
             max_new_tokens=self.settings.max_new_tokens,
@@ -86,7 +89,7 @@ class TransformersCaptioner:
         )
         prompts = inputs["input_ids"] if "input_ids" in inputs else tokens[:, :0]
         answers = [after(row, prompt) for row, prompt in zip(tokens, prompts, strict=True)]
-        texts = self.processor.batch_decode(answers[: len(images)], skip_special_tokens=True)
+        texts = self.processor.batch_decode(answers, skip_special_tokens=True)
         return [" ".join(without_thoughts(text).split()) for text in texts]
 
     def _inputs(self, images: Sequence[Image.Image]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
@@ -12,11 +12,14 @@ from dnd import views
 from dnd.answers import without_thoughts
 from dnd.backends.chat import AllFailed, Answer, ChatClient, Request, external, image_part, text_part
 from dnd.settings import CaptionSettings
+from dnd.streams import ahead
 
 log = logging.getLogger(__name__)
 
 PROMPT = "Describe this image in one sentence."
 SEED = 0
+ROUNDS = 4
+"""Images that are asked about together, in terms of how many the server is given at once."""
 
 
 class EndpointCaptioner:
@@ -34,15 +37,20 @@ class EndpointCaptioner:
         server = external(settings.base_url, settings.api_key_env, "captions")
         self.client = ChatClient(server, settings.model, settings.model, title="")
 
-    def captions(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return one caption per RGB image of any size, as one line; an empty one is none.
+    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+        """Yield one caption per RGB image of any size, as one line; an empty one is none.
 
         Raises
         ------
         ServerError
             The server cannot be reached, refuses the key or the model, or fails at every image.
         """
-        requests = [self._request(image) for image in images]
+        at_once = ROUNDS * self.settings.concurrency
+        parts = (images[start : start + at_once] for start in range(0, len(images), at_once))
+        for requests in ahead([self._request(image) for image in part] for part in parts):
+            yield from self._captions(requests)
+
+    def _captions(self, requests: Sequence[Request]) -> list[str]:
         try:
             answers = self._ask(requests)
         except AllFailed as error:
@@ -52,7 +60,7 @@ class EndpointCaptioner:
         return [" ".join(without_thoughts(answer.text or "").split()) for answer in answers]
 
     def _ask(self, requests: Sequence[Request]) -> list[Answer]:
-        return self.client.ask(requests, self.settings.concurrency, store=None) if requests else []
+        return self.client.ask(requests, self.settings.concurrency, store=None)
 
     def _request(self, image: Image.Image) -> Request:
         shown = views.jpeg(image)

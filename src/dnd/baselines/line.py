@@ -105,7 +105,8 @@ def _score_rows(one: Search, tolerance: float) -> list[dict[str, Any]]:
                 "auc": auc(values, one.controls),
                 "mad": own,
                 "rank_score": None,
-                **dict.fromkeys(("image_similarity", "fit", "gap", "hard", "agreement", "parts", "shares")),
+                **dict.fromkeys(("image_similarity", "fit", "gap", "hard", "agreement", "bimodality")),
+                **dict.fromkeys(("parts", "shares")),
                 "activations": values,
             }
         )

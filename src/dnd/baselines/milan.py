@@ -23,8 +23,9 @@ from dnd import pictures
 from dnd.backends.loading import device
 from dnd.baselines import inputs, milan_decoding
 from dnd.baselines.milan_model import Describer, joined
-from dnd.batches import BatchSize, chunks
+from dnd.batches import BatchSize
 from dnd.methods import MilanRecipe
+from dnd.streams import chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)

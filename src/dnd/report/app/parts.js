@@ -10,7 +10,7 @@
     nonfinite: "never has a finite activation",
     no_concept: "no usable answer",
     low_confidence: "evidence too weak",
-    unclear: "no candidate explains its exemplars",
+    unclear: "answers by degrees that no candidate explains",
   };
   dnd.reason = (code) => REASONS[code] ?? code.replaceAll("_", " ");
 

@@ -28,6 +28,7 @@ CROPPED = 20  # of a batch: two in five
 WIDTHS, BLOCKS = (32, 64, 96, 112), (1, 1, 2, 2)
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 MARGIN = 0.15  # below zero, where inactive locations shall lie before the ReLU
+SCALING = 512  # renders that say how strongly a random unit answers
 SHAPE_AXIS, PLACE_AXIS = list(ATTRIBUTES).index("shape"), list(ATTRIBUTES).index("background")
 
 
@@ -158,7 +159,7 @@ def train(data: Pool, work: Path, name: str = "target") -> ConceptResNet:
     optimisers = [torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
     fit(model, loss, optimisers, minutes=network.minutes, checkpoint=work / f"{name}.pt")
     model.eval()
-    plant_meaningless(model, units, images[:512], 11 + network.seed)
+    plant_meaningless(model, units, images[:SCALING], 11 + network.seed)
     return model
 
 
@@ -166,8 +167,7 @@ def train(data: Pool, work: Path, name: str = "target") -> ConceptResNet:
 def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor, seed: int) -> None:
     """Overwrite the dead, constant and random units of ``concepts``; images uint8 [n, 64, 64, 3] scale the latter.
 
-    Dead units are 0 and constant units one positive value for every input. A random unit is a random direction in the
-    space of trained features, scaled to unit variance and active at three locations in ten.
+    Dead units are 0 and constant units one positive value for every input; random ones are :func:`random_unit`.
     """
     rng = torch.Generator().manual_seed(seed)
     layer = model.concepts[0]
@@ -177,11 +177,19 @@ def plant_meaningless(model: ConceptResNet, units: list[Planted], images: Tensor
         layer.weight[unit.unit] = 0
         layer.bias[unit.unit] = -1.0 if unit.kind == "dead" else 0.5
         if unit.kind == "random":
-            direction = torch.randn(maps.shape[1], generator=rng).to(maps.device)
-            response = torch.einsum("nchw,c->nhw", maps, direction).flatten()
-            scale = response.std()
-            layer.weight[unit.unit] = (direction / scale)[:, None, None]
-            layer.bias[unit.unit] = -torch.quantile(response[::7], 0.7) / scale
+            weight, bias = random_unit(maps, rng)
+            layer.weight[unit.unit], layer.bias[unit.unit] = weight[:, None, None], bias
+
+
+def random_unit(maps: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return weight [c] and bias [] of a random direction in feature maps [n, c, h, w], with a ReLU behind it.
+
+    It has unit variance and is active at three locations in ten.
+    """
+    direction = torch.randn(maps.shape[1], generator=rng).to(maps.device)
+    response = torch.einsum("nchw,c->nhw", maps, direction).flatten()
+    scale = response.std()
+    return direction / scale, -torch.quantile(response[::7], 0.7) / scale
 
 
 def save_target(model: ConceptResNet, folder: Path, planted: int = EMBEDDED) -> None:

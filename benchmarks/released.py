@@ -2,11 +2,11 @@
 
 What is like the driver: the target and the embedder are loaded from their files for every unit, the target three times;
 maps, views and generated images pass the target one by one; every image is drawn by a call of its own; questions are
-asked one after another; nothing is kept for another unit. The captioner and the generator stay loaded, as there.
-Source: ``describe_neurons.py``, ``DnD_models.py``, ``utils.py``.
+asked one after another, one to shorten each caption among them; nothing is kept for another unit. The captioner and the
+generator stay loaded, as there. Source: ``describe_neurons.py``, ``DnD_models.py``, ``utils.py``.
 
-What is spared it: the pass over the probe, its questions that shorten each caption, and the probe's evidence for
-candidates, which is this project's own.
+What is spared it: the pass over the probe, and the probe's evidence for candidates, which is this project's own. Its
+shortened captions are thrown away, since the embedded language model was not taught to shorten: candidates are ours.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.world import World
-from dnd import captions, concepts, exemplars, images, schemas, scores, tables
+from benchmarks.world import ROOT, World
+from dnd import captions, concepts, exemplars, images, prompts, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.chat import Answer, ChatClient, Request
 from dnd.backends.embedder import TransformersEmbedder
@@ -38,6 +38,7 @@ class Driver:
         self.generator = DiffusersGenerator(world.recipe.generator)
         self.generator.size.items = 1
         self.client = ChatClient(server, world.llm.model, "released", title="")
+        self.shorten = partial(prompts.messages, prompts.read_prompt(ROOT / "config/prompts/compat-simplify.yaml"))
 
     def describe(self, unit: int) -> pa.Table:
         """Return the SCORES of a unit."""
@@ -55,8 +56,8 @@ class Driver:
                 Store(f"{folder}/captions"),
             )
             units = concepts.unit_captions("released", "concepts", shown, lines)
-            settings = recipe.concepts.model_copy(update={"words": 0, "clusters": 1, "merge": None})
-            found, _ = concepts.propose(units, self._ask, settings)
+            concepts.simplified(units, self._ask, world.plain, self.shorten)
+            found, _ = concepts.propose(units, self._ask, world.plain)
             wanted = found["concept"].to_pylist()
             drawn = images.run(self.generator, wanted, recipe.generator, Store(f"{folder}/images"))
             path = Path(folder, "images.parquet")

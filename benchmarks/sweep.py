@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.pairs import Result
 from benchmarks.released import Driver
-from benchmarks.world import FIRST_ROW, MODEL, PROBE, SECOND, World
+from benchmarks.world import FIRST_ROW, MODEL, OTHERS, PROBE, World
 from dnd import pictures, schemas, tables
 from dnd.backends.server import Endpoint
 from dnd.sweep import units
@@ -18,7 +18,13 @@ from dnd.sweep import units
 ALONE = (0, 20, 60)
 """Units that the driver describes, and that are described again without others and without the store."""
 LAYER_ROW = ["second", MODEL, "layer4", PROBE, "dnd", "0-31"]
-NETWORK_ROW = ["other", SECOND, "concepts", PROBE, "dnd", "0-63"]
+NETWORK_ROW = ["other", next(iter(OTHERS)), "concepts", PROBE, "dnd", "0-63"]
+OTHER_ROWS = [
+    *([f"rest-{model}", model, "concepts", PROBE, "dnd", "64-99"] for model in (MODEL, NETWORK_ROW[1])),
+    *([f"all-{model}", model, "concepts", PROBE, "dnd", ""] for model in OTHERS if model != NETWORK_ROW[1]),
+    *([f"classes-{model}", model, "fc", PROBE, "dnd", ""] for model in (MODEL, *OTHERS)),
+]
+"""What is left of the planted layers and classes of all networks."""
 LEAST = 10.0
 """How much cheaper than the driver's a unit of the whole sweep must be."""
 
@@ -49,6 +55,12 @@ def end_to_end(what: str, count: int, seconds: float, each: float, least: float 
     return Result(f"end to end/{what}", count / seconds, 1 / each, "units/s", count / seconds * each, len(ALONE), least)
 
 
+def others(world: World, server: Endpoint) -> dict[str, Any]:
+    """Add all other rows to the sweep, and return their seconds and their units, without dead and constant ones."""
+    seconds = world.run([FIRST_ROW, LAYER_ROW, NETWORK_ROW, *OTHER_ROWS], (server.base_url, server.key))
+    return {"units": sum(world.live(name, layer) for name, _, layer, *_ in OTHER_ROWS), "seconds": seconds}
+
+
 def labels_stay(world: World, server: Endpoint) -> int:
     """Describe some units alone, with an empty store, and return how many have the label that they had among others.
 
@@ -70,7 +82,7 @@ def labels_stay(world: World, server: Endpoint) -> int:
 
 
 def reuse(world: World, server: Endpoint, seconds: float) -> tuple[list[Result], list[dict[str, Any]]]:
-    """Add a second layer and then a second network to the sweep.
+    """Add a second layer, and then a second network, to the sweep.
 
     Returns
     -------

@@ -16,20 +16,29 @@ import pyarrow.compute as pc
 import yaml
 
 from dnd import schemas, tables, target_sources
+from dnd.audits import IDLE
 from dnd.recipes import Recipe
 from dnd.settings import LlmSettings
+from dnd.stages import ConceptSettings
 from dnd.subjects import TargetSettings
 from dnd.targets import Target
 
 ROOT = Path(__file__).parents[1]
 KEY = "DND_BENCH_KEY"
-RUN, MODEL, SECOND, PROBE = "bench", "conceptnet", "secondnet", "shapes"
+RUN, MODEL, PROBE = "bench", "conceptnet", "shapes"
+OTHERS = {
+    "secondnet": "target-test-1",
+    "thirdnet": "target-tuning",
+    "fourthnet": "target-test-2",
+    "fifthnet": "target-test-3",
+}
+"""Networks beside the demonstration's, and their folders."""
 SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
 FIRST_ROW = ["first", MODEL, "concepts", PROBE, "dnd", "0-63"]
 
 
 class World:
-    """A working directory whose configuration is the demonstration's, with a second network.
+    """A working directory whose configuration is the demonstration's, with further networks.
 
     Attributes
     ----------
@@ -40,17 +49,16 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-        second = values["models"][MODEL] | {
-            "arguments": {"folder": "resources/shapeworld/target-test-1"},
-            "known_answers": "resources/shapeworld/target-test-1/units.json",
-        }
         values |= {"run": RUN, "sweep": "sweep.tsv"}
-        values["models"][SECOND] = second
+        for name, place in OTHERS.items():
+            where = f"resources/shapeworld/{place}"
+            other = {"arguments": {"folder": where}, "known_answers": f"{where}/units.json"}
+            values["models"][name] = values["models"][MODEL] | other
         values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
         values["recipes"]["dnd"]["concepts"].setdefault("prompt", "config/prompts/concept.yaml")
         self.values: dict[str, Any] = _absolute(values)
         known = (ROOT / "config/layers.tsv").read_text().splitlines()
-        known += [line.replace(MODEL, SECOND) for line in known[1:]]
+        known += [line.replace(MODEL, name) for name in OTHERS for line in known[1:]]
         (folder / "layers.tsv").write_text("\n".join(known) + "\n")
 
     def run(self, rows: Sequence[Sequence[str]], server: tuple[str, str]) -> float:
@@ -87,6 +95,12 @@ class World:
     def recipe(self) -> Recipe:
         """The demonstration's recipe."""
         return Recipe(**self.values["recipes"]["dnd"])
+
+    @property
+    def plain(self) -> ConceptSettings:
+        """How candidates are asked for, but about all captions of a unit alone, and nothing else than the answers."""
+        only = {"words": 0, "clusters": 1, "merge": None, "also": None, "look_alikes": 0, "prompts": []}
+        return self.recipe.concepts.model_copy(update=only)
 
     @property
     def llm(self) -> LlmSettings:
@@ -140,6 +154,12 @@ class World:
         path = self.results / name / layer / "descriptions.parquet"
         found = tables.read(path, schemas.DESCRIPTIONS, ["unit", "label"]).to_pylist()
         return {row["unit"]: row["label"] for row in found}
+
+    def live(self, name: str, layer: str) -> int:
+        """How many units of a row of the sweep are neither dead nor constant."""
+        path = self.results / name / layer / "descriptions.parquet"
+        found = tables.read(path, schemas.DESCRIPTIONS, ["abstained"])["abstained"].to_pylist()
+        return sum(one not in IDLE for one in found)
 
     def timed(self) -> list[dict[str, Any]]:
         """Stage, seconds and peak memory in MB of every job, as Snakemake took them down."""

@@ -20,6 +20,8 @@ from dnd.backends.server import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, Endpoint,
 from dnd.store import Store
 
 LEAST = 0.8
+SAMPLES = 10
+"""Questions about each unit, so many that the first and the last, which have the server to themselves, count little."""
 SETTLE_SECONDS = 2.0
 """Before each measurement: an engine that has answered keeps a core busy for a second, in case more is asked."""
 ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
@@ -36,7 +38,7 @@ def requests(world: World) -> list[Request]:
     captions = sorted((world.results / "first/concepts/captions").glob("*.parquet"))
     lines = tables.read(captions, schemas.CAPTIONS)
     units = concepts.unit_captions("first", "concepts", world.exemplars(range(64)), lines)
-    concepts.propose(units, ask, world.plain)
+    concepts.propose(units, ask, world.plain.model_copy(update={"samples": SAMPLES}))
     return list({one.key(""): one for one in asked}.values())
 
 

@@ -26,7 +26,7 @@ PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycl
 EXEMPLARS, CANDIDATES, DRAWN, CONTROLS = 10, 5, 10, 256
 FACTS = {"model": "made-up", "layer": "layer", "probe": "photos", "recipe": "dnd"}
 CHUNK = 1024  # as `dnd.tables.write` makes them
-UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "parts", "shares"))
+UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares"))
 
 
 class Vocabulary:

@@ -143,11 +143,13 @@ class LayerTables:
         return rows
 
     def _score(self, unit: int, number: int, concept: str, rng: np.random.Generator) -> dict[str, object]:
-        empty = dict.fromkeys(("auc", "mad", "rank_score", "image_similarity", "fit", "gap", "hard", "agreement"))
+        empty = dict.fromkeys(
+            ("auc", "mad", "rank_score", "image_similarity", "fit", "gap", "hard", "agreement", "bimodality")
+        )
         found = {} if self.rival else {
             "auc": 0.97 - 0.2 * number, "mad": 2.5 - number, "rank_score": 5.0 + 40 * number,
             "image_similarity": 0.8 - 0.1 * number, "fit": 0.6 - 0.2 * number, "gap": 0.4, "hard": 0.5,
-            "agreement": 0.9,
+            "agreement": 0.9, "bimodality": 0.95,
         }  # fmt: skip
         drawn = [] if self.rival else rng.permutation(np.linspace(0.5, 3.5, DRAWN) - 0.4 * number)
         return {

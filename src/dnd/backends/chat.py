@@ -228,7 +228,7 @@ class ChatClient:
             arguments = request.arguments(self.unknown)
             try:
                 # `chat.completions.create` walks through every message first, and makes an object of every part of the
-                # reply: a quarter of the client's processor time
+                # reply: a fifth and a seventh of the client's processor time
                 body = {"model": self.model, **arguments}
                 answer = _answer(await client.post("/chat/completions", cast_to=object, body=body))
             except openai.APIError as error:

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ from dnd.backends import llm
 from dnd.backends.server import Endpoint
 from dnd.sweep import units
 
+CANDIDATES = ROOT / "benchmarks/candidates.tsv"
+"""Those of each unit of the sweep, which models of real size draw."""
+REAL = "real size/"
+"""Before the names of cases with models of real size."""
 FAMILIES = ("stages", "answers", "sweep", "memory", "overhead")
 
 
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of each case (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the models on a CPU (default: 1, as jobs have)")
     parser.add_argument("--full-size", action="store_true", help="models of real size with random weights, on a GPU")
+    parser.add_argument("--units", type=int, help="units that these describe (default: as many as the sweep has)")
     asked = parser.parse_args(arguments)
     results: list[Result] = []
 
@@ -48,9 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not torch.cuda.is_available():
             print("--full-size needs a GPU: on a CPU one image of Stable Diffusion takes minutes", file=sys.stderr)
             return 2
+        candidates = [line.split("\t") for line in CANDIDATES.read_text().splitlines()][: asked.units]
+        told = full_size.machine()
         with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
-            for case in full_size.cases(Path(folder)):
-                report(measure(case, asked.repeats))
+            for one in full_size.results(Path(folder), candidates, asked.repeats, told):
+                report(replace(one, case=REAL + one.case))
+        write(results, {"real size": told, "results": [asdict(one) for one in results]})
         return 0
 
     torch.set_num_threads(asked.threads)
@@ -97,6 +105,7 @@ def sweep_results(world: World, server: Endpoint, seconds: float, details: dict[
     count += sum(one["units"] for one in parts)
     seconds += sum(one["seconds"] for one in parts)
     details["sweep"] = {"units": count, "seconds": seconds}
+    CANDIDATES.write_text("".join("\t".join(own) + "\n" for own in sweep.candidates(world)))
     yield sweep.end_to_end("sweep", count, seconds, each, sweep.LEAST)
 
 
@@ -120,8 +129,8 @@ def write(results: Sequence[Result], details: dict[str, Any]) -> None:
     new = {one.case: one.row for one in results}
     rows = [new.pop(row["case"], row) for row in rows] + list(new.values())
     known = page.kept(folder / "details.json", {})
-    if not results:  # nothing was timed: the machine stays that of the times
-        details = details | {"machine": known.get("machine", details["machine"])}
+    if not results and "machine" in known:  # nothing was timed: the machine stays that of the times
+        details = details | {"machine": known["machine"]}
     earlier = {one["case"]: one for one in known.get("results", [])}
     earlier |= {one["case"]: one for one in details["results"]}
     details = known | details | {"results": [earlier[row["case"]] for row in rows if row["case"] in earlier]}

@@ -2,92 +2,228 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 import dnd.torchvision_ops  # noqa: F401  before torchvision
 
 # isort: split
 import torchvision
+from safetensors.torch import save_model
 
 from benchmarks import memory, stages
-from benchmarks.pairs import Case
-from benchmarks.world import ROOT
-from dnd import schemas, tables
+from benchmarks.pairs import Result, measure
+from benchmarks.released import Driver
+from benchmarks.sweep import LEAST
+from benchmarks.world import ROOT, World
+from dnd import activations, captions, exemplars, images, probe, schemas, scores, tables, target_sources
+from dnd.backends.captioner import TransformersCaptioner
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.loading import device
-from dnd.preprocess import Preprocess
+from dnd.preprocess import PreprocessSettings
 from dnd.recipes import Recipe
-from dnd.subjects import PreprocessSettings
+from dnd.store import Store
+from dnd.subjects import TargetSettings
 from dnd.targets import Target
 
 IMAGES = 4096
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
-WORLD = ROOT / "resources/shapeworld"
+CONTROLS = 256
+ALONE = (0, 10, 20, 23, 64)
+"""Units that the driver describes: four with one candidate, one with four; those of the sweep have 1.7."""
+EMBEDDED = ROOT / "resources/shapeworld"
+"""Whose tokenizers the models have."""
 
 
-class FullSize:
-    """Gives the cases of ``stages`` a ResNet-50, BLIP base and Stable Diffusion 1.5, and photographs of noise."""
+class FullSize(World):
+    """ResNet-50, BLIP base, CLIP ViT-B/16 and Stable Diffusion 1.5, with candidates of the embedded sweep.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    The photographs are noise. Nobody asks a language model: units of ``layer4`` have the candidates of the units of
+    that sweep, in their order, so that as many of them repeat.
+
+    Parameters
+    ----------
+    candidates : of each unit.
+    """
+
+    layer = "layer4"
+    layers = ("layer1", "layer2", "layer3", "layer4")
+
+    def __init__(self, folder: Path, candidates: Sequence[Sequence[str]]) -> None:
+        super().__init__(folder)
+        self.candidates = candidates
+        self.seconds: dict[str, float] = {}
         memory.write_probe(folder / "probe.parquet", IMAGES)
-        self.probe = [folder / "probe.parquet"]
+        torch.manual_seed(0)
+        with torch.device(device()):
+            save_model(torchvision.models.resnet50(), str(folder / "resnet50.safetensors"))
+            blip(folder / "captioner")
+            clip(folder / "embedder")
+            stable_diffusion(folder / "generator")
+
+    def target(self, model: str = "") -> Target:
+        """Load the network from its file."""
+        weights, size = str(self.folder / "resnet50.safetensors"), PreprocessSettings(size=memory.SIDE)
+        settings = {"source": "torchvision", "factory": "resnet50", "weights": weights, "preprocess": size}
+        return target_sources.load(TargetSettings(**settings))
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The defaults, with these models."""
-        return Recipe(
-            captions={"model": blip(self.folder / "captioner"), "dtype": "auto"},
-            concepts={"prompt": str(ROOT / "config/prompts/concept.yaml")},
-            generator={"model": stable_diffusion(self.folder / "generator")},
-            embedder={"model": str(WORLD / "embedder")},
-        )
+        """The demonstration's, with these models, and the defaults of the generator."""
+        values = self.values["recipes"]["dnd"] | {"controls": CONTROLS}
+        models = {part: {"model": str(self.folder / part)} for part in ("captioner", "generator", "embedder")}
+        return Recipe(**values | {"captions": models.pop("captioner")} | models)
 
-    def target(self) -> Target:
-        """Return the network that is looked at."""
-        network = torchvision.models.resnet50().eval().to(device())
-        return Target(network, Preprocess(PreprocessSettings(size=memory.SIDE)), device())
+    @property
+    def probe(self) -> list[Path]:  # type: ignore[override]
+        """The one shard of the probe."""
+        return [self.folder / "probe.parquet"]
+
+    @property
+    def topk(self) -> Path:  # type: ignore[override]
+        """TOPK of the layer."""
+        return self.folder / "topk.parquet"
+
+    @property
+    def images(self) -> list[Path]:
+        """The one file of IMAGES."""
+        return [self.folder / "images.parquet"]
 
     def exemplars(self, units: Sequence[int]) -> pa.Table:
-        """Return rows that show whole images."""
-        names = tables.read(self.probe, schemas.PROBE, ["image_id"])["image_id"].to_pylist()
-        empty = dict.fromkeys(schemas.EXEMPLARS.names)
-        rows = [empty | {"unit": i, "rank": 0, "image_id": name, "activation": 0.0} for i, name in enumerate(names)]
-        return tables.table(rows, schemas.EXEMPLARS)
+        """EXEMPLARS of some units."""
+        return tables.read([self.folder / "exemplars.parquet"], schemas.EXEMPLARS, where=pc.field("unit").isin(units))
 
-    def concepts(self, units: Sequence[int]) -> list[dict[str, Any]]:
-        """Return things to draw."""
-        return [{"concept": concept} for concept in ("red circle", "striped fur", "sky", "wheel")]
+    def concepts(self, units: Sequence[int] | None, name: str = "") -> list[dict[str, Any]]:
+        """CONCEPTS of some units, or of all."""
+        return [
+            {"unit": unit, "candidate": i, "concept": concept, "votes": 1, "source": "captions"}
+            for unit in (range(len(self.candidates)) if units is None else units)
+            for i, concept in enumerate(self.candidates[unit])
+        ]
+
+    def describe(self) -> pa.Table:
+        """Return the SCORES of all units, whose stages run one after another, each with its models' loading."""
+        units, recipe, folder = range(len(self.candidates)), self.recipe, self.folder
+        with self._timed("activations"):
+            controls = probe.controls(self.probe, recipe.controls)
+            parts = [folder / f"{number}.parquet" for number in range(3)]
+            kept = {"pooling": recipe.pooling, "k": recipe.kept}
+            found = activations.run(self.target(), {self.layer: self.layer}, self.probe[0], controls, **kept)
+            for path, table, schema in zip(parts, found, schemas.PARTS, strict=True):
+                tables.write(path, table, schema)
+            with tables.writing(self.topk, schemas.TOPK) as write:
+                for rows in activations.merge(*([path] for path in parts), slug=self.layer, k=recipe.kept):
+                    write(rows)
+        with self._timed("exemplars"):
+            looked = {"pooling": recipe.pooling, "settings": recipe.exemplars}
+            shown = exemplars.run(self.target(), self.layer, self.top(units), self.probe, **looked)
+            tables.write(folder / "exemplars.parquet", shown, schemas.EXEMPLARS)
+        with self._timed("captions"):
+            captioner, store = TransformersCaptioner(recipe.captions), Store(folder / "captions")
+            captions.run(captioner, shown.select(["image_id", "box"]), self.probe, recipe.captions, store)
+            del captioner
+        asked = self.concepts(units)
+        with self._timed("images"):
+            generator, wanted = DiffusersGenerator(recipe.generator), {row["concept"] for row in asked}
+            drawn = images.run(generator, wanted, recipe.generator, Store(folder / "images"))
+            tables.write(self.images[0], drawn, schemas.IMAGES)
+            del generator
+        with self._timed("scores"):
+            embedder, texts = TransformersEmbedder(recipe.embedder), TransformersTextEmbedder(recipe.embedder)
+            return scores.run(
+                self.target(),
+                self.layer,
+                embedder,
+                concepts=asked,
+                images=self.images,
+                exemplars=shown.select(["unit", "rank", "image_id", "box"]),
+                topk=self.topk,
+                probe_shards=self.probe,
+                pooling=recipe.pooling_of_views,
+                weights=recipe.scores,
+                texts=texts,
+            )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - begun
+        print(f"{stage}: {self.seconds[stage]:.1f} s", flush=True)
 
 
-def cases(folder: Path) -> Iterator[Case]:
-    """Yield the cases."""
-    world: Any = FullSize(folder)
-    yield stages.activation_case(world, LAYERS[-1:], 0.9)
-    yield stages.activation_case(world, LAYERS, 0.85)
-    yield stages.caption_case(world)
-    yield stages.generation_case(world)
+def end_to_end(world: FullSize) -> tuple[Result, dict[str, Any]]:
+    """Describe all units, and some by the released driver; return units per second, and what there is to tell."""
+    world.describe()
+    released, each = Driver(world), []
+    for unit in (one for one in ALONE if one < len(world.candidates)):
+        begun = time.perf_counter()
+        released.describe(unit)
+        each.append(time.perf_counter() - begun)
+        print(f"driver: {each[-1]:.1f} s for {len(world.candidates[unit])} candidates", flush=True)
+    count, seconds = len(world.candidates), sum(world.seconds.values())
+    per_image = world.recipe.generator.images if world.recipe.generator else 0
+    told = {
+        "units": count,
+        "seconds": world.seconds,
+        "driver": each,
+        "images needed": per_image * sum(map(len, world.candidates)),
+        "images drawn": per_image * len({concept for own in world.candidates for concept in own}),
+    }
+    rate = count / seconds
+    one = statistics.mean(each)  # of units with one and with several candidates
+    return Result("end to end", rate, 1 / one, "units/s", rate * one, len(each), LEAST), told
 
 
-def blip(folder: Path) -> str:
-    """Write a BLIP of the size of ``Salesforce/blip-image-captioning-base``, and return the folder."""
+def results(folder: Path, candidates: Sequence[Sequence[str]], repeats: int, told: dict[str, Any]) -> Iterator[Result]:
+    """Yield every result, and add to ``told`` what else there is to tell."""
+    world = FullSize(folder, candidates)
+    whole, told["end to end"] = end_to_end(world)
+    yield whole
+    for case in stages.cases(world):
+        yield measure(case, repeats)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"gpu": gpu, "date": date.today().isoformat(), "torch": torch.__version__}
+
+
+def blip(folder: Path) -> None:
+    """Write a BLIP of the size of ``Salesforce/blip-image-captioning-base``."""
     from transformers import AutoTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
-    tokenizer = AutoTokenizer.from_pretrained(WORLD / "captioner")
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED / "captioner")
     special = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id, "pad_token_id": 0}
     config = BlipConfig(text_config={"vocab_size": 30524, **special})
     BlipForConditionalGeneration(config).save_pretrained(folder)
     BlipProcessor(BlipImageProcessor(size={"height": 384, "width": 384}), tokenizer).save_pretrained(folder)
-    return str(folder)
 
 
-def stable_diffusion(folder: Path) -> str:
-    """Write a pipeline of the size of Stable Diffusion 1.5, and return the folder."""
+def clip(folder: Path) -> None:
+    """Write a CLIP of the size of ``openai/clip-vit-base-patch16``."""
+    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED / "embedder")
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = {"vocab_size": 49408, "max_position_embeddings": 77, **ends}
+    CLIPModel(CLIPConfig(text_config=text, vision_config={"patch_size": 16})).save_pretrained(folder)
+    CLIPProcessor(CLIPImageProcessor(), tokenizer).save_pretrained(folder)
+
+
+def stable_diffusion(folder: Path) -> None:
+    """Write a pipeline of the size of Stable Diffusion 1.5."""
     from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
 
@@ -102,12 +238,13 @@ def stable_diffusion(folder: Path) -> str:
             latent_channels=4,
         ),
         text_encoder=CLIPTextModel(CLIPTextConfig(**width)),
-        tokenizer=AutoTokenizer.from_pretrained(WORLD / "generator/tokenizer", model_max_length=77),
+        tokenizer=AutoTokenizer.from_pretrained(EMBEDDED / "generator/tokenizer", model_max_length=77),
         unet=UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
-        scheduler=DPMSolverMultistepScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+        scheduler=DPMSolverMultistepScheduler(
+            beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1
+        ),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder)
-    return str(folder)

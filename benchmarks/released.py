@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -29,23 +30,21 @@ from dnd.store import Store
 
 
 class Driver:
-    """Describes units of the first layer, one call for each."""
+    """Describes units of the first layer, one call for each; candidates are those that the world knows."""
 
-    def __init__(self, world: World, server: Endpoint) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.captioner = TransformersCaptioner(world.recipe.captions)
         self.captioner.size.items = world.recipe.exemplars.keep  # a unit's images in one batch
         self.generator = DiffusersGenerator(world.recipe.generator)
         self.generator.size.items = 1
-        self.client = ChatClient(server, world.llm.model, "released", title="")
-        self.shorten = partial(prompts.messages, prompts.read_prompt(ROOT / "config/prompts/compat-simplify.yaml"))
 
     def describe(self, unit: int) -> pa.Table:
         """Return the SCORES of a unit."""
         world, recipe = self.world, self.world.recipe
         look = partial(exemplars.run, pooling=recipe.pooling, settings=recipe.exemplars, batch=1)
         target = world.target()
-        shown = look(target, "concepts", world.top([unit]), world.probe)
+        shown = look(target, world.layer, world.top([unit]), world.probe)
         target = world.target()  # once for the maps, once for the ranks
         with tempfile.TemporaryDirectory() as folder:
             lines = captions.run(
@@ -55,10 +54,8 @@ class Driver:
                 recipe.captions,
                 Store(f"{folder}/captions"),
             )
-            units = concepts.unit_captions("released", "concepts", shown, lines)
-            concepts.simplified(units, self._ask, world.plain, self.shorten)
-            found, _ = concepts.propose(units, self._ask, world.plain)
-            wanted = found["concept"].to_pylist()
+            found = self.candidates(unit, shown, lines)
+            wanted = [row["concept"] for row in found]
             drawn = images.run(self.generator, wanted, recipe.generator, Store(f"{folder}/images"))
             path = Path(folder, "images.parquet")
             tables.write(path, drawn, schemas.IMAGES)
@@ -68,9 +65,9 @@ class Driver:
             try:
                 return scores.run(
                     target,
-                    "concepts",
+                    world.layer,
                     embedder,
-                    concepts=found.to_pylist(),
+                    concepts=found,
                     images=[path],
                     exemplars=shown.select(["unit", "rank", "image_id", "box"]),
                     topk=world.topk,
@@ -80,6 +77,26 @@ class Driver:
                 )
             finally:
                 scores.BATCH = batch
+
+    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[dict[str, Any]]:
+        """Return rows of CONCEPTS of a unit, whose EXEMPLARS and CAPTIONS are given."""
+        return self.world.concepts([unit])
+
+
+class AskingDriver(Driver):
+    """Asks a language model for the candidates of a unit."""
+
+    def __init__(self, world: World, server: Endpoint) -> None:
+        super().__init__(world)
+        self.client = ChatClient(server, world.llm.model, "released", title="")
+        self.shorten = partial(prompts.messages, prompts.read_prompt(ROOT / "config/prompts/compat-simplify.yaml"))
+
+    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[dict[str, Any]]:
+        """Ask, after a question for each caption."""
+        units = concepts.unit_captions("released", self.world.layer, shown, lines)
+        concepts.simplified(units, self._ask, self.world.plain, self.shorten)
+        rows: list[dict[str, Any]] = concepts.propose(units, self._ask, self.world.plain)[0].to_pylist()
+        return rows
 
     def _ask(self, asked: list[Request]) -> list[Answer]:
         return [self.client.ask([one], 1, None)[0] for one in asked]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pairs import Result
-from benchmarks.released import Driver
+from benchmarks.released import AskingDriver
 from benchmarks.world import FIRST_ROW, MODEL, OTHERS, PROBE, World
 from dnd import pictures, schemas, tables
 from dnd.backends.server import Endpoint
@@ -36,7 +36,7 @@ def first(world: World, server: Endpoint) -> float:
 
 def driver(world: World, server: Endpoint) -> float:
     """Return the seconds that the released driver takes for a unit, the median over some."""
-    released, each = Driver(world, server), []
+    released, each = AskingDriver(world, server), []
     for unit in ALONE:
         begun = time.perf_counter()
         released.describe(unit)
@@ -59,6 +59,17 @@ def others(world: World, server: Endpoint) -> dict[str, Any]:
     """Add all other rows to the sweep, and return their seconds and their units, without dead and constant ones."""
     seconds = world.run([FIRST_ROW, LAYER_ROW, NETWORK_ROW, *OTHER_ROWS], (server.base_url, server.key))
     return {"units": sum(world.live(name, layer) for name, _, layer, *_ in OTHER_ROWS), "seconds": seconds}
+
+
+def candidates(world: World) -> list[list[str]]:
+    """Return the candidates of each unit of the whole sweep, in the order in which rows were added."""
+    found = []
+    for row in [FIRST_ROW, LAYER_ROW, NETWORK_ROW, *OTHER_ROWS]:
+        own: dict[int, list[str]] = {}
+        for one in world.concepts(units(row[-1]) if row[-1] else None, row[0]):
+            own.setdefault(one["unit"], []).append(one["concept"])
+        found += [own[unit] for unit in sorted(own)]
+    return found
 
 
 def labels_stay(world: World, server: Endpoint) -> int:

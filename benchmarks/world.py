@@ -44,7 +44,11 @@ class World:
     ----------
     folder : the working directory.
     values : what its ``config.yaml`` says.
+    layer, layers : the first that is described, and those that are watched together.
     """
+
+    layer = FIRST_ROW[2]
+    layers: Sequence[str] = ("layer2", "layer3", "layer4", layer)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -134,10 +138,12 @@ class World:
         own = sorted((self.results / "first/concepts/exemplars").glob("*.parquet"))
         return tables.read(own, schemas.EXEMPLARS, where=pc.field("unit").isin(list(units)))
 
-    def concepts(self, units: Sequence[int], name: str = "first") -> list[dict[str, Any]]:
-        """CONCEPTS of some units of the first layer."""
+    def concepts(self, units: Sequence[int] | None, name: str = "first") -> list[dict[str, Any]]:
+        """CONCEPTS of some units of a row of the sweep; of all when None."""
         own = sorted(path for path in (self.results / "concepts").rglob("*.parquet") if "answers" not in path.name)
-        wanted = (pc.field("name") == name) & pc.field("unit").isin(list(units))
+        wanted = pc.field("name") == name
+        if units is not None:
+            wanted &= pc.field("unit").isin(list(units))
         return tables.read(own, schemas.CONCEPTS, where=wanted).to_pylist()
 
     def answers(self) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,12 @@ from tqdm import tqdm
 from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
 from dnd.outputs import TargetError
-from dnd.streams import chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
 CHUNK = 256
-"""Images that are read, and whose activations are gathered, before they are ranked."""
+"""Images whose activations are gathered before they are ranked."""
 UNITS_AT_ONCE = 1024
 """Units whose parts are merged together."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.995, 1.0)
@@ -38,7 +37,8 @@ Floats = npt.NDArray[np.float32]
 class Running:
     """What is kept of one layer while images stream by; memory is units x k, not units x images.
 
-    Activations that are not finite count as ``nonfinite`` and nowhere else.
+    Activations that are not finite count as ``nonfinite`` and nowhere else. All lies where the activations are, so that
+    a GPU is never waited for.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Running:
             return
         columns = torch.cat(self._waiting).T
         self._waiting = []
-        places = torch.arange(self.seen, self.seen + columns.shape[1])
+        places = torch.arange(self.seen, self.seen + columns.shape[1], device=columns.device)
         self.seen += columns.shape[1]
         if not len(self.values):
             self.values, self.places = columns.new_empty(len(columns), 0), places.new_empty(len(columns), 0)
@@ -99,6 +99,13 @@ class Running:
             joined = torch.cat([self.places[rows], places.expand(len(rows), -1)], 1)
             order = values.argsort(dim=1, descending=True, stable=True)[:, : self.values.shape[1]]
             self.values[rows], self.places[rows] = values.gather(1, order), joined.gather(1, order)
+
+    def finish(self) -> None:
+        """Rank what waits, and bring everything into the memory of the CPU."""
+        self.rank()
+        for one in fields(self):
+            if isinstance(value := getattr(self, one.name), Tensor):
+                setattr(self, one.name, value.cpu())
 
 
 def run(
@@ -139,7 +146,7 @@ def run(
         return target.preprocess.image(pictures.decode(row["image"]))
 
     def take(layer: str, reading: Reading) -> Tensor:
-        return reading.pooled(pooling).cpu()
+        return reading.pooled(pooling)
 
     def run_batch(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> dict[str, Tensor]:
         found = target.read(inputs, list(slugs), take)
@@ -148,20 +155,19 @@ def run(
     rows = pictures.rows([shard], columns=["image_id", "image"])
     size = BatchSize(batch, "activations")
     with tqdm(total=tables.count(shard), desc="activations", unit="image", mininterval=5) as bar:
-        for chunk in chunks(rows, CHUNK):
-            for part, found in fixed_batches(chunk, load, size, run_batch):
-                for slug, pooled in found.items():
-                    if not running[slug].seen and not running[slug]._waiting and not pooled.isfinite().any():
-                        raise _never_finite(layers[slug], len(part))
-                    running[slug].add(pooled)
-                    control_rows += [
-                        {"slug": slug, "image_id": row["image_id"], "activations": values.numpy()}
-                        for row, values in zip(part, pooled, strict=True)
-                        if row["image_id"] in kept
-                    ]
-                bar.update(len(part))
+        for part, found in fixed_batches(rows, load, size, run_batch):
+            for slug, pooled in found.items():
+                if not running[slug].seen and not running[slug]._waiting and not pooled.isfinite().any():
+                    raise _never_finite(layers[slug], len(part))
+                running[slug].add(pooled)
+                control_rows += [
+                    {"slug": slug, "image_id": row["image_id"], "activations": values.cpu().numpy()}
+                    for row, values in zip(part, pooled, strict=True)
+                    if row["image_id"] in kept
+                ]
+            bar.update(len(part))
     for slug, one in running.items():
-        one.rank()
+        one.finish()
         if missing := int(one.nonfinite.sum()):
             log.warning("layer %s: %d activations are not finite and left out", layers[slug], missing)
     names = _names(shard, running.values())

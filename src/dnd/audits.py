@@ -27,13 +27,10 @@ from dnd.batches import BatchSize
 from dnd.interventions import logits_of, silenced
 from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
-from dnd.streams import chunks
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
-CHUNK = 256
-"""Images whose pixels are in memory at once."""
 RESAMPLES = 2000
 MOST_DRAWS = 2**20
 """Draws of a bootstrap that are in memory at once."""
@@ -298,9 +295,8 @@ def _logits(
     stored = pictures.rows(shards, columns=["image_id", "label", "image"])
     wanted = (row for row in stored if not labelled or row["label"] is not None)
     with tqdm(desc="audit", unit="image", mininterval=5) as bar:
-        for chunk in chunks(wanted, CHUNK):
-            for part, found in fixed_batches(chunk, load, size, run_batch):
-                names += [row["image_id"] for row in part]
-                parts.append(found.numpy())
-                bar.update(len(part))
+        for part, found in fixed_batches(wanted, load, size, run_batch):
+            names += [row["image_id"] for row in part]
+            parts.append(found.numpy())
+            bar.update(len(part))
     return names, np.concatenate(parts, 1)

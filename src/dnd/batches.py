@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
 
-from dnd.streams import ahead
+from dnd.streams import ahead, chunks, made
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,8 +47,18 @@ class BatchSize:
         log.warning("%s: out of memory, batches of %d from now on: %s", self.what, self.items, reason)
 
 
+def prepared(make: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
+    """Yield what ``make`` makes of each item, in their order, made by as many threads as the job has.
+
+    Parameters
+    ----------
+    most : items that are made ahead.
+    """
+    return made(make, items, torch.get_num_threads(), most)
+
+
 def in_batches(
-    items: Sequence[T],
+    items: Iterable[T],
     size: BatchSize,
     work: Callable[[Any, int], R],
     load: Callable[[Sequence[T], int], Any] = lambda part, shape: part,
@@ -62,24 +74,32 @@ def in_batches(
     ----------
     work : what ``load`` makes of items, and the shape -> their result.
     load : items, at most as many as the shape, and the shape that they are filled up to -> what ``work`` is given; it
-        runs in a thread, a batch ahead, and so do items that are :class:`dnd.streams.Made`.
+        runs in a thread, a batch ahead, and there the items are asked for.
 
     Raises
     ------
     RuntimeError
         The device's memory does not hold a single item.
     """
-    start = 0
-    while start < len(items):
-        shape, reason = size.items, ""
-        parts = (items[first : first + shape] for first in range(start, len(items), shape))
-        for part, loaded in ahead((part, load(part, shape)) for part in parts):
-            try:
-                result = work(loaded, shape)
-            except torch.OutOfMemoryError as error:
-                reason = str(error).partition("\n")[0]
-                break
-            yield part, result
-            start += len(part)
-        if start < len(items):
-            size.halve(reason)  # outside of the handler, where the traceback no longer holds the batch's tensors
+    source, again = iter(items), list[T]()
+    while True:
+        shape, reason, begun = size.items, "", list[T]()
+
+        def parts(first: Iterable[T], shape: int, begun: list[T]) -> Iterator[tuple[list[T], Any]]:
+            for part in chunks(chain(first, source), shape):
+                begun += part
+                yield part, load(part, shape)
+
+        with closing(ahead(parts(again, shape, begun))) as coming:
+            for part, loaded in coming:
+                try:
+                    result = work(loaded, shape)
+                except torch.OutOfMemoryError as error:
+                    reason = str(error).partition("\n")[0]
+                    break
+                yield part, result
+                del begun[: len(part)]
+            else:
+                return
+        again = begun
+        size.halve(reason)  # outside of the handler, where the traceback no longer holds the batch's tensors

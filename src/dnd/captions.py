@@ -14,11 +14,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.backends.captioner import Captioner
+from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
+from dnd.batches import prepared
 from dnd.settings import CaptionSettings
 from dnd.store import Store, key, revision
-from dnd.streams import Made
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Im
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    texts = captioner.captions(Made(lambda place: view(missing[place]), len(missing)))
+    texts = captioner.captions(prepared(view, missing, BATCH))
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
         for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):

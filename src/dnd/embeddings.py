@@ -13,8 +13,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures
-from dnd.backends.embedder import Embedder, TransformersEmbedder
+from dnd.backends.embedder import BATCH, Embedder, TransformersEmbedder
 from dnd.backends.loading import precision
+from dnd.batches import prepared
 from dnd.settings import EmbedderSettings
 from dnd.store import Store, key, revision
 from dnd.streams import ahead, chunks
@@ -59,12 +60,14 @@ def of_places(
     rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
     found: dict[Place, Values] = {}
 
-    def look(chunk: Sequence[Mapping[str, Any]]) -> dict[Place, Image.Image]:
-        whole = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-        return {(name, box): pictures.view(image, box, square) for name, image in whole.items() for box in boxes[name]}
+    def look(row: Mapping[str, Any]) -> dict[Place, Image.Image]:
+        whole, name = pictures.decode(row["image"]), row["image_id"]
+        return {(name, box): pictures.view(whole, box, square) for box in boxes[name]}
 
+    looked = prepared(look, rows, BATCH)
     with tqdm(desc="embed", total=len(boxes), unit="image", mininterval=5) as bar:
-        for views in ahead(look(chunk) for chunk in chunks(rows, CHUNK)):
+        for chunk in ahead(chunks(looked, CHUNK)):
+            views = {place: view for one in chunk for place, view in one.items()}
             found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
-            bar.update(len({name for name, _ in views}))
+            bar.update(len(chunk))
     return found

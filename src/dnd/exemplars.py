@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dnd import compat, pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, prepared
 from dnd.preprocess import Box, Frame
 from dnd.stages import ExemplarSettings
 from dnd.streams import ahead, chunks
@@ -199,11 +199,14 @@ def _chunks(
     shards: Sequence[Path], wanted: set[str], square: int | None, sizes: dict[str, tuple[int, int]]
 ) -> Iterator[dict[str, Image.Image]]:
     """Image id -> pixels as they are looked at, of some images at a time; their own sizes are taken down."""
+
+    def decoded(row: Mapping[str, Any]) -> tuple[str, Image.Image]:
+        image = pictures.decode(row["image"])
+        sizes[row["image_id"]] = image.size
+        return row["image_id"], image if square is None else pictures.squared(image, square)
+
     rows = pictures.rows(shards, wanted, ["image_id", "image"])
-    for chunk in chunks(rows, CHUNK):
-        images = {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-        sizes |= {name: image.size for name, image in images.items()}
-        yield images if square is None else {name: pictures.squared(image, square) for name, image in images.items()}
+    yield from map(dict, chunks(prepared(decoded, rows, BATCH), CHUNK))
 
 
 def _maps(reading: Reading, image: int, units: Sequence[int], settings: ExemplarSettings) -> Tensor | None:

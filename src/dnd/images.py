@@ -6,13 +6,15 @@ import hashlib
 import io
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import torch
 from tqdm import tqdm
 
 from dnd import schemas, tables
-from dnd.backends.generator import BATCH, Generator, ImagesError
+from dnd.backends.generator import BATCH, Drawn, Generator, ImagesError
 from dnd.backends.loading import precision
 from dnd.settings import GeneratorSettings
 from dnd.store import Store, key, revision
@@ -96,20 +98,31 @@ def draw(
     concepts = len({concept for concept, _ in wanted})
     log.info("%d images of %d concepts, %d drawn before", len(wanted), concepts, len(wanted) - len(missing))
     problems: dict[int, str] = {}
-    with tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar:
+    files: dict[int, Future[bytes]] = {}
+
+    def written(drawn: Drawn, name: str) -> bytes:
+        buffer = io.BytesIO()
+        drawn.image.save(buffer, "PNG")
+        if drawn.problem is None:
+            store.put(name, buffer.getvalue())
+        return buffer.getvalue()
+
+    with (
+        tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar,
+        ThreadPoolExecutor(torch.get_num_threads(), "images") as pool,  # while the model draws the next batch
+    ):
         for part in _batches(missing, keys, found, store, bar):
             assert generator is not None
             prompts = [settings.prompt.format(concept=wanted[i][0]) for i in part]
             for i, drawn in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
-                buffer = io.BytesIO()
-                drawn.image.save(buffer, "PNG")
-                found[i] = item = buffer.getvalue()
-                if drawn.problem is None:
-                    store.put(keys[i], item)
-                else:
+                files[i] = pool.submit(written, drawn, keys[i])
+                if drawn.problem is not None:
                     problems[i] = drawn.problem
             if not usable:
-                _give_up_where_nothing_is_usable(found, problems, settings, section)
+                known = len(files) + sum(item is not None for item in found)
+                _give_up_where_nothing_is_usable(known, len(wanted), problems, settings, section)
+    for i, file in files.items():
+        found[i] = file.result()
     if problems:
         log.warning("%d of %d images are black or flagged, and left out of the scores", len(problems), len(wanted))
     return [
@@ -120,7 +133,7 @@ def draw(
 
 
 def _give_up_where_nothing_is_usable(
-    found: Sequence[bytes | None], problems: Mapping[int, str], settings: GeneratorSettings, section: str
+    known: int, wanted: int, problems: Mapping[int, str], settings: GeneratorSettings, section: str
 ) -> None:
     """Stop a job all of whose images are black, or so many that have problems that none without can be expected.
 
@@ -129,9 +142,8 @@ def _give_up_where_nothing_is_usable(
     """
     if settings.oracle:
         return
-    known = sum(item is not None for item in found)
     black = all(problem == "black" for problem in problems.values())
-    if not problems or len(problems) < known or known < (min(PATIENCE, len(found)) if black else PATIENCE):
+    if not problems or len(problems) < known or known < (min(PATIENCE, wanted) if black else PATIENCE):
         return
     what = f"{section}: all {known} images that {settings.model} drew are"
     if not black:

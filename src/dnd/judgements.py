@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, prepared
 from dnd.judging import EvaluationSettings
 from dnd.metrics import contrast, cosy, semantics, simulation, stability, text
 from dnd.metrics.baselines import baseline_labels
@@ -96,7 +96,8 @@ def held_out(target: Target, layer: str, embed: Embed, shards: Sequence[Path], p
     rows, size = pictures.rows(shards, columns=["image_id", "image"]), BatchSize(BATCH, "judgements")
     seen, vectors = [], []
     with tqdm(total=tables.count(list(shards)), desc="held-out images", unit="image", mininterval=5) as bar:
-        for pixels in ahead([pictures.decode(row["image"]) for row in chunk] for chunk in chunks(rows, CHUNK)):
+        decoded = prepared(lambda row: pictures.decode(row["image"]), rows, BATCH)
+        for pixels in ahead(chunks(decoded, CHUNK)):
             seen.append(responses(target, layer, pixels, pooling, size))
             vectors.append(embed(pixels))
             bar.update(len(pixels))

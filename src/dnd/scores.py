@@ -20,7 +20,7 @@ from tqdm import tqdm
 from dnd import compat, embeddings, pictures, probed, schemas, tables
 from dnd import verdict as verdicts
 from dnd.backends.embedder import Embedder, TextEmbedder
-from dnd.batches import BatchSize
+from dnd.batches import BatchSize, prepared
 from dnd.components import combine, image_similarity, rank_scores, ranks
 from dnd.metrics.cosy import auc, mad
 from dnd.stages import ScoreSettings
@@ -34,7 +34,6 @@ CHUNK = 128
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
 PROBED = ("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares")
 """Columns that only the probe can tell."""
-Rows = Sequence[Mapping[str, Any]]
 Values = npt.NDArray[np.float32]
 
 
@@ -241,15 +240,24 @@ def _drawn(
         users.setdefault(row["concept"], []).append(row["unit"])
     groups = tables.row_groups(files, schemas.IMAGES, IMAGE_COLUMNS, ("concept", set(users)))
     rows = (row for group in groups for row in group.to_pylist())
-    looks = ahead(_decoded(chunk, shrink) for chunk in chunks(rows, CHUNK))
+
+    def decoded(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Image.Image | None]:
+        if row["problem"] is not None:
+            return row, None
+        image = Image.open(io.BytesIO(row["image"])).convert("RGB")
+        return row, image if shrink is None else pictures.squared(image, shrink)
+
+    looks = ahead(chunks(prepared(decoded, rows, BATCH), CHUNK))
     absent, found, size = set(users), {}, BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}
     with tqdm(desc="scores", unit="image", mininterval=5) as bar:
-        for chunk, usable, pixels in looks:
-            absent -= {row["concept"] for row in chunk}
-            if pixels:
+        for chunk in looks:
+            absent -= {row["concept"] for row, _ in chunk}
+            usable = [(row, image) for row, image in chunk if image is not None]
+            if usable:
+                pixels = [image for _, image in usable]
                 excited, vectors = responses(target, layer, pixels, pooling, size), embedder.embed(pixels)
-                for row, values, vector in zip(usable, excited, vectors, strict=True):
+                for (row, _), values, vector in zip(usable, excited, vectors, strict=True):
                     sample = row["sample"], values[users[row["concept"]]], vector
                     samples.setdefault(row["concept"], []).append(sample)
             bar.update(len(chunk))
@@ -264,13 +272,6 @@ def _drawn(
     if unusable:
         log.warning("%d concepts are not scored: all images of %s are black or flagged", len(unusable), unusable[:5])
     return found
-
-
-def _decoded(chunk: Rows, shrink: int | None) -> tuple[Rows, Rows, list[Image.Image]]:
-    """Some rows of IMAGES, those that can be used, and their pixels."""
-    usable = [row for row in chunk if row["problem"] is None]
-    pixels = [Image.open(io.BytesIO(row["image"])).convert("RGB") for row in usable]
-    return chunk, usable, pixels if shrink is None else [pictures.squared(image, shrink) for image in pixels]
 
 
 def _exemplars_of(exemplars: pa.Table) -> dict[int, list[str]]:

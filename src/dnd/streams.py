@@ -1,13 +1,15 @@
-"""Items some at a time, a step ahead, or made when they are wanted; without torch, for jobs that need none."""
+"""Items some at a time, a step ahead, or made by several threads; without torch, for jobs that need none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar, overload
+from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -16,7 +18,7 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     return iter(lambda: list(islice(source, size)), [])
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
     """Yield items, each of which a thread makes while the one before is worked on."""
     source, end = iter(items), object()
     with ThreadPoolExecutor(1, "ahead") as thread:
@@ -26,29 +28,19 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             yield item  # type: ignore[misc]  # not the end
 
 
-class Made(Sequence[T]):
-    """Items that are made when they are asked for, as often as they are; :func:`dnd.batches.in_batches` asks ahead.
+def made(make: Callable[[T], R], items: Iterable[T], threads: int, most: int) -> Iterator[R]:
+    """Yield what ``make`` makes of each item, in their order, while threads make the next ones.
 
     Parameters
     ----------
-    make : place -> item.
-    count : how many there are.
+    most : items that are made ahead.
     """
-
-    def __init__(self, make: Callable[[int], T], count: int) -> None:
-        self.make = make
-        self.places = range(count)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, place: int) -> T: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> list[T]: ...
-
-    def __getitem__(self, place: int | slice) -> T | list[T]:
-        if isinstance(place, slice):
-            return [self.make(one) for one in self.places[place]]
-        return self.make(self.places[place])
+    source = iter(items)
+    with ThreadPoolExecutor(threads, "made") as pool:
+        waiting = deque(pool.submit(make, item) for item in islice(source, most))
+        try:
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(make, item) for item in islice(source, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)

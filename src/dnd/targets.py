@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import basis as bases
 from dnd.basis import Basis
-from dnd.batches import BatchSize, in_batches
+from dnd.batches import BatchSize, in_batches, prepared
 from dnd.outputs import Form, Output, TargetError, arranged, pooled
 from dnd.preprocess import Preprocess
 from dnd.subjects import BasisSettings
@@ -249,7 +248,7 @@ class Target:
 
 
 def fixed_batches(
-    items: Sequence[Any],
+    items: Iterable[Any],
     load: Callable[[Any], Tensor],
     size: BatchSize,
     run: Callable[[Sequence[Any], Tensor], R],
@@ -260,15 +259,18 @@ def fixed_batches(
     :func:`dnd.batches.in_batches`.
     """
 
-    with ThreadPoolExecutor(torch.get_num_threads(), "load") as pool:
+    def with_input(item: Any) -> tuple[Any, npt.NDArray[np.float32]]:
+        return item, load(item).numpy()  # torch would start threads of its own beside ours
 
-        def stacked(part: Sequence[Any], shape: int) -> tuple[Sequence[Any], Tensor]:
-            found = [one.numpy() for one in pool.map(load, part)]  # torch would start threads of its own beside ours
-            empty = [np.zeros_like(found[0])] * (shape - len(part))
-            inputs = torch.from_numpy(np.stack(found + empty))
-            return part, inputs.pin_memory() if torch.cuda.is_available() else inputs
+    def stacked(part: Sequence[tuple[Any, npt.NDArray[np.float32]]], shape: int) -> tuple[list[Any], Tensor]:
+        found = [one for _, one in part]
+        empty = [np.zeros_like(found[0])] * (shape - len(part))
+        inputs = torch.from_numpy(np.stack(found + empty))
+        return [item for item, _ in part], inputs.pin_memory() if torch.cuda.is_available() else inputs
 
-        yield from in_batches(items, size, lambda loaded, _: run(*loaded), stacked)
+    loaded = prepared(with_input, items, size.items)
+    for part, result in in_batches(loaded, size, lambda one, _: run(*one), stacked):
+        yield [item for item, _ in part], result
 
 
 def responses(

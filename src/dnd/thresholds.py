@@ -18,13 +18,10 @@ from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
-from dnd.streams import chunks
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
-CHUNK = 256
-"""Images whose pixels are in memory at once."""
 MOST_VALUES = 2**26
 """Activations that are held at most, 256 MiB. Where the share asked for is more, a sample of the images decides; where
 all of a layer's are fewer, the network runs only once."""
@@ -89,8 +86,7 @@ class Maps:
             found = self.target.read(inputs, [self.layer], lambda _, reading: maps_of(reading, units))
             return found[self.layer][: len(part)]
 
-        for chunk in chunks(rows, CHUNK):
-            yield from fixed_batches(chunk, load, self._size, run)
+        yield from fixed_batches(rows, load, self._size, run)
 
 
 def maps_of(reading: Reading, units: Tensor) -> Tensor:

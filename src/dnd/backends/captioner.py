@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -30,7 +30,7 @@ CODED = ("AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForCa
 class Captioner(Protocol):
     """What the captions stage asks of a model."""
 
-    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+    def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per RGB image of any size."""
 
 
@@ -69,7 +69,7 @@ class TransformersCaptioner:
         self.model = model.to(self.device).eval()
         self.size = BatchSize(BATCH if all(one == shapes[0] for one in shapes) else 1, "captioner")
 
-    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+    def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per image, in one line and without the prompt."""
         for part, texts in in_batches(images, self.size, self._captions, self._filled):
             yield from texts[: len(part)]

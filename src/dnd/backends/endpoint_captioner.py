@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image
 
@@ -12,7 +12,7 @@ from dnd import views
 from dnd.answers import without_thoughts
 from dnd.backends.chat import AllFailed, Answer, ChatClient, Request, external, image_part, text_part
 from dnd.settings import CaptionSettings
-from dnd.streams import ahead
+from dnd.streams import ahead, chunks
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class EndpointCaptioner:
         server = external(settings.base_url, settings.api_key_env, "captions")
         self.client = ChatClient(server, settings.model, settings.model, title="")
 
-    def captions(self, images: Sequence[Image.Image]) -> Iterator[str]:
+    def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per RGB image of any size, as one line; an empty one is none.
 
         Raises
@@ -45,8 +45,7 @@ class EndpointCaptioner:
         ServerError
             The server cannot be reached, refuses the key or the model, or fails at every image.
         """
-        at_once = ROUNDS * self.settings.concurrency
-        parts = (images[start : start + at_once] for start in range(0, len(images), at_once))
+        parts = chunks(images, ROUNDS * self.settings.concurrency)
         for requests in ahead([self._request(image) for image in part] for part in parts):
             yield from self._captions(requests)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.pairs import Result
 from benchmarks.released import AskingDriver
-from benchmarks.world import FIRST_ROW, MODEL, OTHERS, PROBE, World
+from benchmarks.world import FIRST_ROW, LAYERS, MODEL, OTHERS, PROBE, World
 from dnd import pictures, schemas, tables
 from dnd.backends.server import Endpoint
 from dnd.sweep import units
@@ -19,12 +19,13 @@ ALONE = (0, 20, 60)
 """Units that the driver describes, and that are described again without others and without the store."""
 LAYER_ROW = ["second", MODEL, "layer4", PROBE, "dnd", "0-31"]
 NETWORK_ROW = ["other", next(iter(OTHERS)), "concepts", PROBE, "dnd", "0-63"]
+BEGUN = {(row[1], row[2]): len(units(row[-1])) for row in (FIRST_ROW, LAYER_ROW, NETWORK_ROW)}
 OTHER_ROWS = [
-    *([f"rest-{model}", model, "concepts", PROBE, "dnd", "64-99"] for model in (MODEL, NETWORK_ROW[1])),
-    *([f"all-{model}", model, "concepts", PROBE, "dnd", ""] for model in OTHERS if model != NETWORK_ROW[1]),
-    *([f"classes-{model}", model, "fc", PROBE, "dnd", ""] for model in (MODEL, *OTHERS)),
+    [f"{layer}-{model}", model, layer, PROBE, "dnd", f"{BEGUN.get((model, layer), 0)}-{width - 1}"]
+    for model in (MODEL, *OTHERS)
+    for layer, width in LAYERS.items()
 ]
-"""What is left of the planted layers and classes of all networks."""
+"""All that is left of all layers of all networks."""
 LEAST = 10.0
 """How much cheaper than the driver's a unit of the whole sweep must be."""
 

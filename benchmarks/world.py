@@ -33,6 +33,8 @@ OTHERS = {
     "fifthnet": "target-test-3",
 }
 """Networks beside the demonstration's, and their folders."""
+LAYERS = {"layer1": 32, "layer2": 64, "layer3": 96, "layer4": 112, "concepts": 100, "fc": 36}
+"""Layers of each of them, and their units."""
 SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
 FIRST_ROW = ["first", MODEL, "concepts", PROBE, "dnd", "0-63"]
 
@@ -61,8 +63,8 @@ class World:
         values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
         values["recipes"]["dnd"]["concepts"].setdefault("prompt", "config/prompts/concept.yaml")
         self.values: dict[str, Any] = _absolute(values)
-        known = (ROOT / "config/layers.tsv").read_text().splitlines()
-        known += [line.replace(MODEL, name) for name in OTHERS for line in known[1:]]
+        known = ["model\tlayer\tslug\tunits"]
+        known += [f"{name}\t{one}\t{one}\t{width}" for name in (MODEL, *OTHERS) for one, width in LAYERS.items()]
         (folder / "layers.tsv").write_text("\n".join(known) + "\n")
 
     def run(self, rows: Sequence[Sequence[str]], server: tuple[str, str]) -> float:

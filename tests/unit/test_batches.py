@@ -1,6 +1,8 @@
 """Out of memory: each stage goes on with smaller batches, and its tables are those of an undisturbed run."""
 
 import io
+import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from dnd.batches import BatchSize, in_batches
 from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.stages import ExemplarSettings, ScoreSettings
 from dnd.store import Store
-from dnd.streams import ahead
+from dnd.streams import ahead, made
 from dnd.targets import Target
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
@@ -271,6 +273,52 @@ def test_an_error_ahead_is_raised_in_its_turn():
     assert next(items) == 1
     with pytest.raises(OSError, match="broken"):
         next(items)
+
+
+def test_items_are_made_in_their_order_and_not_all_at_once():
+    begun = []
+
+    def slow_first(number):
+        begun.append(number)
+        if number == 0:
+            time.sleep(0.05)
+        return 10 * number
+
+    items = made(slow_first, range(9), 3, 4)
+    assert next(items) == 0
+    assert sorted(begun) == [0, 1, 2, 3]
+    assert list(items) == [10, 20, 30, 40, 50, 60, 70, 80]
+    assert sorted(begun) == list(range(9))
+
+
+def test_what_waits_is_not_made_when_nobody_wants_it():
+    begun, go_on = [], threading.Event()
+
+    def waits(number):
+        begun.append(number)
+        if number:
+            go_on.wait(10)
+        return number
+
+    items = made(waits, range(9), 1, 9)
+    assert next(items) == 0
+    threading.Timer(0.05, go_on.set).start()
+    items.close()
+    assert begun in ([0], [0, 1])
+
+
+def test_items_that_did_not_fit_are_not_made_again():
+    asked = []
+
+    def source():
+        for number in range(6):
+            asked.append(number)
+            yield number
+
+    work = Limited(lambda part, shape: part, lambda part, shape: shape)
+    found = [result for _, result in in_batches(source(), BatchSize(8, "x"), work)]
+    assert found == [[0, 1, 2, 3], [4, 5]]
+    assert asked == [0, 1, 2, 3, 4, 5]
 
 
 def test_what_is_loaded_ahead_has_the_shape_of_its_batch():

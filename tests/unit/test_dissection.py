@@ -125,7 +125,7 @@ def test_results_do_not_depend_on_shards_or_batches(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(dissection, "MOST_PIXELS", 1)
     monkeypatch.setattr(dissection, "MOST_COUNTS", 1)
-    monkeypatch.setattr("dnd.thresholds.CHUNK", 2)
+    monkeypatch.setattr("dnd.thresholds.BATCH", 2)
     split = dissection.run(target, "colour", parts, told, units=[1, 0], quantiles=["otsu"])
     assert all(a.equals(b) for a, b in zip(whole, split, strict=True))
 

@@ -215,8 +215,9 @@ class Captioner:
         self.seen = []
 
     def captions(self, pictures):
-        self.seen += [picture.size for picture in pictures]
-        return ["" if picture.size == (1, 1) else f"{picture.width} wide" for picture in pictures]
+        for picture in pictures:
+            self.seen.append(picture.size)
+            yield "" if picture.size == (1, 1) else f"{picture.width} wide"
 
 
 def png(width):

@@ -29,8 +29,6 @@ from dnd.sweep import units
 
 CANDIDATES = ROOT / "benchmarks/candidates.tsv"
 """Those of each unit of the sweep, which models of real size draw."""
-REAL = "real size/"
-"""Before the names of cases with models of real size."""
 FAMILIES = ("stages", "answers", "sweep", "memory", "overhead")
 
 
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = full_size.machine()
         with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
             for one in full_size.results(Path(folder), candidates, asked.repeats, told):
-                report(replace(one, case=REAL + one.case))
+                report(replace(one, case=page.REAL + one.case))
         write(results, {"real size": told, "results": [asdict(one) for one in results]})
         return 0
 
@@ -96,12 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def sweep_results(world: World, server: Endpoint, seconds: float, details: dict[str, Any]) -> Iterator[Result]:
     """Yield what the sweep of several layers and networks costs, after a first layer that took so many seconds."""
-    each, count = sweep.driver(world, server), len(units(FIRST_ROW[-1]))
-    yield sweep.end_to_end("one layer", count, seconds, each)
+    count, first = len(units(FIRST_ROW[-1])), seconds
     details["labels that stay"] = sweep.labels_stay(world, server)
     added, details["reuse"] = sweep.reuse(world, server, seconds)
     yield from added
     parts = [*details["reuse"], sweep.others(world, server)]
+    each = sweep.driver(world, server)
+    yield sweep.end_to_end("one layer", count, first, each)
     count += sum(one["units"] for one in parts)
     seconds += sum(one["seconds"] for one in parts)
     details["sweep"] = {"units": count, "seconds": seconds}

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
+REAL = "real size/"
+"""Before the names of cases with models of real size."""
 
 
 def render(details: Mapping[str, Any]) -> str:
@@ -18,6 +20,8 @@ def render(details: Mapping[str, Any]) -> str:
     jinja = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     jinja.filters |= {"figure": figure, "percent": lambda share: f"{share:.0%}"}
     jinja.globals["jobs"] = by_stage(details.get("jobs", []))
+    jinja.globals["real"] = [one for one in details["results"] if one["case"].startswith(REAL)]
+    jinja.globals["embedded"] = [one for one in details["results"] if not one["case"].startswith(REAL)]
     return jinja.get_template("performance.md.jinja").render(details=details) + "\n"
 
 

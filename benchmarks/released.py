@@ -5,13 +5,14 @@ maps, views and generated images pass the target one by one; every image is draw
 asked one after another, one to shorten each caption among them; nothing is kept for another unit. The captioner and the
 generator stay loaded, as there. Source: ``describe_neurons.py``, ``DnD_models.py``, ``utils.py``.
 
-What is spared it: the pass over the probe, and the probe's evidence for candidates, which is this project's own. Its
-shortened captions are thrown away, since the embedded language model was not taught to shorten: candidates are ours.
+What is spared it: the probe's evidence for candidates, which is this project's own. Its shortened captions are thrown
+away, since the embedded language model was not taught to shorten: candidates are ours.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.world import ROOT, World
-from dnd import captions, concepts, exemplars, images, prompts, schemas, scores, tables
+from dnd import activations, captions, concepts, exemplars, images, probe, prompts, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.chat import Answer, ChatClient, Request
 from dnd.backends.embedder import TransformersEmbedder
@@ -27,6 +28,9 @@ from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.server import Endpoint
 from dnd.stages import ScoreSettings
 from dnd.store import Store
+
+PASS = 200
+"""Images of the probe that it looks at together."""
 
 
 class Driver:
@@ -38,6 +42,16 @@ class Driver:
         self.captioner.size.items = world.recipe.exemplars.keep  # a unit's images in one batch
         self.generator = DiffusersGenerator(world.recipe.generator)
         self.generator.size.items = 1
+
+    def look_at_probe(self) -> float:
+        """Return the seconds of the pass over the probe that it makes for each layer."""
+        begun, world, recipe = time.perf_counter(), self.world, self.world.recipe
+        controls = probe.controls(world.probe, recipe.controls)
+        for shard in world.probe:
+            activations.run(
+                world.target(), {"l": world.layer}, shard, controls, pooling=recipe.pooling, k=recipe.kept, batch=PASS
+            )
+        return time.perf_counter() - begun
 
     def describe(self, unit: int) -> pa.Table:
         """Return the SCORES of a unit."""

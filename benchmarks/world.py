@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,7 +47,7 @@ class World:
     ----------
     folder : the working directory.
     values : what its ``config.yaml`` says.
-    layer, layers : the first that is described, and those that are watched together.
+    layer, layers : that is looked at, the first one that is described; and those that are watched together.
     """
 
     layer = FIRST_ROW[2]
@@ -122,13 +123,19 @@ class World:
         """Shards of the probe."""
         return sorted((self.results / "probe" / PROBE).glob("images-*.parquet"))
 
-    @cached_property
+    def at(self, layer: str) -> Self:
+        """The same world, where another layer of the first network is looked at."""
+        other = copy.copy(self)
+        other.layer = layer
+        return other
+
+    @property
     def topk(self) -> Path:
-        """TOPK of the first layer."""
-        return next((self.results / "activations" / MODEL).glob("*/*/concepts.parquet"))
+        """TOPK of the layer."""
+        return next((self.results / "activations" / MODEL).glob(f"*/*/{self.layer}.parquet"))
 
     def top(self, units: Sequence[int]) -> dict[int, list[str]]:
-        """Unit of the first layer -> images that are looked at; idle units have none."""
+        """Unit of the layer -> images that are looked at; idle units have none."""
         from dnd.exemplars import spread
 
         wanted = pc.field("unit").isin(list(units)) & pc.field("idle").is_null()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -46,7 +47,7 @@ class Sample:
     activations: Values
     exemplars: npt.NDArray[np.bool_]
 
-    @property
+    @cached_property
     def scaled(self) -> npt.NDArray[np.float64]:
         """Activations in units of the exemplars' median, from 0 to 1: how far above does not matter."""
         values = np.asarray(self.activations, np.float64)
@@ -54,6 +55,20 @@ class Sample:
         if level <= 0:  # of a unit that is negative everywhere
             return (values - values.min()) / (np.ptp(values) or 1.0)
         return np.clip(values / level, 0, 1)
+
+    @cached_property
+    def bimodality(self) -> float:
+        """Sarle's bimodality coefficient of the scaled activations, (skewness^2 + 1) / kurtosis, from 0 to 1.
+
+        It is 1 of a unit that is either silent or fully active, however rarely, and 5/9 of one whose activations are
+        spread evenly: whatever concept is named, one that answers by degrees does not answer yes or no. It depends on
+        the unit alone, not on a candidate. Source: SAS Institute (1990), without its correction for small samples;
+        Pfister et al., Frontiers in Psychology 4:700 (2013).
+        """
+        level = self.scaled
+        if np.ptp(level) == 0:
+            return 0.0
+        return float((skew(level) ** 2 + 1) / kurtosis(level, fisher=False))
 
 
 def calibrated(cosines: Values, scale: float, bias: float) -> npt.NDArray[np.float64]:
@@ -94,20 +109,6 @@ def hard(shown: Values, sample: Sample) -> float:
     """Return the mean scaled activation of images, each as much as it shows the concept: low with hard negatives."""
     total = float(np.sum(shown))
     return float(np.sum(shown * sample.scaled) / total) if total > 0 else 0.0
-
-
-def bimodality(sample: Sample) -> float:
-    """Return Sarle's bimodality coefficient of the scaled activations, (skewness^2 + 1) / kurtosis, from 0 to 1.
-
-    It is 1 of a unit that is either silent or fully active, however rarely, and 5/9 of one whose activations are spread
-    evenly: whatever concept is named, one that answers by degrees does not answer yes or no. It depends on the unit
-    alone, not on a candidate. Source: SAS Institute (1990), without its correction for small samples; Pfister et al.,
-    Frontiers in Psychology 4:700 (2013).
-    """
-    level = sample.scaled
-    if np.ptp(level) == 0:
-        return 0.0
-    return float((skew(level) ** 2 + 1) / kurtosis(level, fisher=False))
 
 
 def agreement(generated: Values, sample: Sample) -> float:

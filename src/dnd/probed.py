@@ -159,7 +159,7 @@ def _probed(shows: npt.NDArray[np.float64], generated: Sequence[Values], sample:
         "gap": evidence.gap(shows, sample),
         "hard": evidence.hard(shows, sample),
         "agreement": min(evidence.agreement(own, sample) for own in generated),
-        "bimodality": evidence.bimodality(sample),
+        "bimodality": sample.bimodality,
     }
 
 

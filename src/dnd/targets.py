@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -106,6 +106,10 @@ class Reading:
         return values.float() if self.sign > 0 else -values.float()
 
 
+class _Enough(Exception):
+    """Ends a forward pass when all that was asked for has been read."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A network in evaluation mode, its preprocessing, and what its units are.
@@ -155,7 +159,8 @@ class Target:
         """Run inputs [n, channels, h, w] through the network and return layer -> what ``take`` makes of its units.
 
         ``take`` is called while the network runs, so that what a later module does to the output in its place cannot
-        be seen, and only what it returns is kept. Of a module that is called several times the last call counts.
+        be seen, and only what it returns is kept. Of a module that is called several times the last call counts. What
+        comes after the last of the layers is not run.
 
         Raises
         ------
@@ -164,7 +169,7 @@ class Target:
         """
         self._count_calls([layer for layer in layers if layer not in self._calls], inputs[:1])
         found: dict[str, R] = {}
-        calls = Counter[str]()
+        calls, wanted = Counter[str](), set(layers)
 
         def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
             calls[layer] += 1
@@ -174,8 +179,10 @@ class Target:
                     found[layer] = take(layer, self.reading(layer, module, seen, len(inputs)))
                 except TargetError as error:
                     raise TargetError(f"layer {layer!r} {error}") from None
+                if len(found) == len(wanted):
+                    raise _Enough
 
-        with self._watched(layers, after):
+        with self._watched(layers, after), suppress(_Enough):
             self.forward(inputs)
         return found
 

@@ -90,14 +90,14 @@ def test_the_name_of_alternatives():
 @pytest.mark.parametrize("active", [1, 5, 50])
 def test_a_unit_that_is_silent_or_active_is_bimodal_however_rarely_it_is_active(active):
     levels = np.r_[np.ones(active), np.zeros(100 - active)]
-    assert evidence.bimodality(sample(levels, exemplars=1)) == pytest.approx(1)
+    assert sample(levels, exemplars=1).bimodality == pytest.approx(1)
 
 
 def test_a_unit_whose_activations_are_spread_evenly_is_not():
     """(0 + 1) / 1.8, the kurtosis of a uniform distribution."""
     levels = np.linspace(1, 0, 20001)
-    assert evidence.bimodality(sample(levels, exemplars=1)) == pytest.approx(5 / 9, abs=1e-3)
+    assert sample(levels, exemplars=1).bimodality == pytest.approx(5 / 9, abs=1e-3)
 
 
 def test_a_unit_that_answers_alike_to_everything_has_no_two_modes():
-    assert evidence.bimodality(sample(np.ones(10), exemplars=3)) == 0
+    assert sample(np.ones(10), exemplars=3).bimodality == 0

@@ -66,6 +66,25 @@ def test_last_call_of_a_module_that_is_used_again_counts():
     assert found["act"].tolist() == [[0.5, 0.5, 0.5]]
 
 
+def test_what_comes_after_the_last_layer_is_not_run():
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def forward(self, x):
+            self.seen.append(len(x))
+            return x + 1
+
+    target = of(nn.Sequential(nn.ReLU(), nn.Sigmoid(), Late()))
+    inputs = torch.ones(4, 3, 8, 8)
+    assert set(pooled(target, inputs, ["0", "1"])) == {"0", "1"}
+    assert target.model[2].seen == [1]  # when it is found out how often layers are called
+    assert pooled(target, inputs, ["2", "0"])["2"].shape == (4, 3)
+    assert target.model[2].seen == [1, 1, 4]
+    assert target.forward(inputs).shape == inputs.shape
+
+
 def test_earlier_calls_with_fewer_units_do_not_matter():
     class Twice(nn.Module):
         def __init__(self):

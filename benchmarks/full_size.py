@@ -101,7 +101,9 @@ class FullSize(World):
 
     def exemplars(self, units: Sequence[int]) -> pa.Table:
         """EXEMPLARS of some units."""
-        return tables.read([self.folder / "exemplars.parquet"], schemas.EXEMPLARS, where=pc.field("unit").isin(units))
+        return tables.read(
+            [self.folder / "exemplars.parquet"], schemas.EXEMPLARS, where=pc.field("unit").isin(list(units))
+        )
 
     def concepts(self, units: Sequence[int] | None, name: str = "") -> list[dict[str, Any]]:
         """CONCEPTS of some units, or of all."""

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("--full-size needs a GPU: on a CPU one image of Stable Diffusion takes minutes", file=sys.stderr)
             return 2
         candidates = [line.split("\t") for line in CANDIDATES.read_text().splitlines()][: asked.units]
-        told = full_size.machine()
+        told = machine(torch.get_num_threads()) | {"date": date.today().isoformat()}
         with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
             for one in full_size.results(Path(folder), candidates, asked.repeats, told):
                 report(replace(one, case=page.REAL + one.case))

@@ -21,7 +21,7 @@ from dnd.store import Store, key, revision
 from dnd.streams import ahead, chunks
 
 CHUNK = 128
-"""Images whose pixels are in memory at once."""
+"""Images that are looked at together; as many again are decoded ahead."""
 Values = npt.NDArray[np.float32]
 Place = tuple[str, pictures.Box | None]
 """Image id, and the part of the image; None for the whole."""

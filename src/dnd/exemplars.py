@@ -34,7 +34,7 @@ from dnd.targets import Reading, Target, fixed_batches
 log = logging.getLogger(__name__)
 BATCH = 32
 CHUNK = 128
-"""Images whose pixels are in memory at once."""
+"""Images that are looked at together; as many again are decoded ahead."""
 
 
 def stretched(heat: Tensor) -> npt.NDArray[np.uint8] | None:

@@ -34,7 +34,7 @@ BATCH = 32
 LABELS = 32
 """Labels whose pictures are in memory at once."""
 CHUNK = 256
-"""Images whose pixels are in memory at once."""
+"""Images that are looked at together; as many again are decoded ahead."""
 EXEMPLARS = 10
 """Held-out images that excite a unit most, by which its clarity is told and its label explained."""
 LOOK_ALIKES = 50

@@ -30,7 +30,7 @@ from dnd.targets import Target, responses
 log = logging.getLogger(__name__)
 BATCH = 32
 CHUNK = 128
-"""Images whose pixels are in memory at once."""
+"""Images that are looked at together; as many again are decoded ahead."""
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
 PROBED = ("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares")
 """Columns that only the probe can tell."""

@@ -251,17 +251,18 @@ def test_scores(probe, tmp_path):
     assert small.model.run.sizes[1:6] == tower.sizes[:5] == SIZES
 
 
+def noted(count, asked):
+    """Numbers, each of which is taken down when it is asked for."""
+    for number in range(count):
+        asked.append(number)
+        yield number
+
+
 def test_one_item_is_made_ahead():
-    made = []
-
-    def source():
-        for number in range(4):
-            made.append(number)
-            yield number
-
-    items = ahead(source())
+    asked = []
+    items = ahead(noted(4, asked))
     assert next(items) == 0
-    assert list(items) == made[1:] == [1, 2, 3]
+    assert list(items) == asked[1:] == [1, 2, 3]
 
 
 def test_an_error_ahead_is_raised_in_its_turn():
@@ -309,14 +310,8 @@ def test_what_waits_is_not_made_when_nobody_wants_it():
 
 def test_items_that_did_not_fit_are_not_made_again():
     asked = []
-
-    def source():
-        for number in range(6):
-            asked.append(number)
-            yield number
-
     work = Limited(lambda part, shape: part, lambda part, shape: shape)
-    found = [result for _, result in in_batches(source(), BatchSize(8, "x"), work)]
+    found = [result for _, result in in_batches(noted(6, asked), BatchSize(8, "x"), work)]
     assert found == [[0, 1, 2, 3], [4, 5]]
     assert asked == [0, 1, 2, 3, 4, 5]
 

@@ -71,6 +71,21 @@ def test_page_shows_each_figure():
     assert "## Memory" not in text
 
 
+def test_page_shows_models_of_real_size_apart():
+    result = vars(pairs.Result("captions", 40.0, 50.0, "captions/s", 0.8, 5))
+    machine = {"processor": "a processor", "cores": 2, "threads": 2, "gpu": None, "load": 0.1}
+    whole = {"units": 7, "images needed": 90, "images drawn": 30, "seconds": {"images": 12.0}, "driver": [3.0, 5.0]}
+    told = machine | {"gpu": "a GPU", "date": "2026-01-02", "versions": {"torch": "9"}, "end to end": whole}
+    real = result | {"case": f"{page.REAL}captions", "ours": 80.0}
+    before, _, after = page.render({"machine": machine, "results": [result, real], "real size": told}).partition(
+        "## Models of real size"
+    )
+    assert "| captions | 40 |" in before and "| 80 |" not in before
+    assert "| real size/captions | 80 |" in after and "| captions | 40 |" not in after
+    assert "a GPU, 2026-01-02, torch 9" in after
+    assert "30 of 90 images are drawn" in after
+
+
 def test_models_of_real_size_need_a_gpu(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["--full-size"]) == 2

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if "sweep" in asked.only:
                     for one in sweep_results(world, server, seconds, details):
                         report(one)
-            details["jobs"] = world.timed()
+            details.setdefault("jobs", world.timed())
         if "stages" in asked.only:
             for case in stages.cases(world):
                 report(measure(case, asked.repeats))
@@ -94,19 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sweep_results(world: World, server: Endpoint, seconds: float, details: dict[str, Any]) -> Iterator[Result]:
-    """Yield what the sweep of several layers and networks costs, after a first layer that took so many seconds."""
-    count, first = len(units(FIRST_ROW[-1])), seconds
-    details["labels that stay"] = sweep.labels_stay(world, server)
+    """Yield what a layer and a network cost after a first layer that took so many seconds, and a whole sweep."""
     added, details["reuse"] = sweep.reuse(world, server, seconds)
     yield from added
-    parts = [*details["reuse"], sweep.others(world, server)]
-    each = sweep.driver(world, server)
-    yield sweep.end_to_end("one layer", count, first, each)
-    count += sum(one["units"] for one in parts)
-    seconds += sum(one["seconds"] for one in parts)
-    details["sweep"] = {"units": count, "seconds": seconds}
-    CANDIDATES.write_text("".join("\t".join(own) + "\n" for own in sweep.candidates(world)))
-    yield sweep.end_to_end("sweep", count, seconds, each, sweep.LEAST)
+    swept = World(world.folder / "sweep")
+    details["sweep"] = found = sweep.whole(swept, server)
+    each = sweep.driver(swept, server)
+    yield sweep.end_to_end("one layer", len(units(FIRST_ROW[-1])), seconds, each)
+    yield sweep.end_to_end("sweep", found["units"], found["seconds"], each, sweep.LEAST)
+    details["labels that stay"] = sweep.labels_stay(world, swept, server)
+    details["jobs"] = swept.timed()
+    CANDIDATES.write_text("".join("\t".join(own) + "\n" for own in sweep.candidates(swept)))
 
 
 def machine(threads: int) -> dict[str, Any]:

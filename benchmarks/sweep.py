@@ -23,13 +23,8 @@ DRIVEN = {"concepts": ALONE, "fc": (7,), "layer4": (3, 80), "layer3": (50,), "la
 """Units that the driver describes."""
 LAYER_ROW = ["second", MODEL, "layer4", PROBE, "dnd", "0-31"]
 NETWORK_ROW = ["other", next(iter(OTHERS)), "concepts", PROBE, "dnd", "0-63"]
-BEGUN = {(row[1], row[2]): len(units(row[-1])) for row in (FIRST_ROW, LAYER_ROW, NETWORK_ROW)}
-OTHER_ROWS = [
-    [f"{layer}-{model}", model, layer, PROBE, "dnd", f"{BEGUN.get((model, layer), 0)}-{width - 1}"]
-    for model in (MODEL, *OTHERS)
-    for layer, width in LAYERS.items()
-]
-"""All that is left of all layers of all networks."""
+WHOLE = [[f"{layer}-{model}", model, layer, PROBE, "dnd", ""] for model in (MODEL, *OTHERS) for layer in LAYERS]
+"""Every layer of every network."""
 DRIVES = sum(map(len, DRIVEN.values()))
 LEAST = 10.0
 """How much cheaper than the driver's a unit of the whole sweep must be."""
@@ -75,25 +70,27 @@ def end_to_end(what: str, count: int, seconds: float, each: float, least: float 
     return Result(f"end to end/{what}", count / seconds, 1 / each, "units/s", count / seconds * each, DRIVES, least)
 
 
-def others(world: World, server: Endpoint) -> dict[str, Any]:
-    """Add all other rows to the sweep, and return their seconds and their units, without dead and constant ones."""
-    seconds = world.run([FIRST_ROW, LAYER_ROW, NETWORK_ROW, *OTHER_ROWS], (server.base_url, server.key))
-    return {"units": sum(world.live(name, layer) for name, _, layer, *_ in OTHER_ROWS), "seconds": seconds}
+def whole(world: World, server: Endpoint) -> dict[str, Any]:
+    """Describe all layers of all networks in one call, and return its seconds and its units, without idle ones."""
+    seconds = world.run(WHOLE, (server.base_url, server.key))
+    return {"units": sum(world.live(name, layer) for name, _, layer, *_ in WHOLE), "seconds": seconds}
 
 
 def candidates(world: World) -> list[list[str]]:
-    """Return the candidates of each unit of the whole sweep, in the order in which rows were added."""
+    """Return the candidates of each unit of the whole sweep."""
     found = []
-    for row in [FIRST_ROW, LAYER_ROW, NETWORK_ROW, *OTHER_ROWS]:
+    for name, *_ in WHOLE:
         own: dict[int, list[str]] = {}
-        for one in world.concepts(units(row[-1]) if row[-1] else None, row[0]):
+        for one in world.concepts(None, name):
             own.setdefault(one["unit"], []).append(one["concept"])
         found += [own[unit] for unit in sorted(own)]
     return found
 
 
-def labels_stay(world: World, server: Endpoint) -> int:
-    """Describe some units alone, with an empty store, and return how many have the label that they had among others.
+def labels_stay(world: World, swept: World, server: Endpoint) -> int:
+    """Return how many units of the first layer have the label that they have in the sweep, and some of them when alone.
+
+    These are described again, without others and with an empty store.
 
     Raises
     ------
@@ -107,9 +104,11 @@ def labels_stay(world: World, server: Endpoint) -> int:
         world.run([row], (server.base_url, server.key))
     finally:
         del os.environ["DND_STORE"]
-    found = world.labels("alone", "concepts")
-    assert found == {unit: known[unit] for unit in ALONE}, f"labels differ: {found}"
-    return len(found)
+    (name,) = (row[0] for row in WHOLE if row[1:3] == FIRST_ROW[1:3])
+    for found in (world.labels("alone", "concepts"), swept.labels(name, "concepts")):
+        differ = {unit: (label, known[unit]) for unit, label in found.items() if label != known.get(unit, label)}
+        assert not differ, f"labels differ: {differ}"
+    return len(known)
 
 
 def reuse(world: World, server: Endpoint, seconds: float) -> tuple[list[Result], list[dict[str, Any]]]:

@@ -55,6 +55,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
         values |= {"run": RUN, "sweep": "sweep.tsv"}
         for name, place in OTHERS.items():

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
-from scipy.special import expit
 
 from dnd.settings import Settings
 
@@ -46,6 +45,8 @@ class Verdict(Settings):
 
     def confidence(self, log_odds: float, bimodality: float) -> float:
         """Return the calibrated probability that the winner of a unit is right."""
+        from scipy.special import expit  # as long to import as the rest of what a call of Snakemake reads first
+
         return float(expit(self.offset + self.slope * log_odds + self.bimodality * bimodality))
 
     def abstention(self, log_odds: float, bimodality: float) -> str | None:

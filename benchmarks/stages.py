@@ -21,7 +21,7 @@ from benchmarks.world import World
 from dnd import activations, captions, exemplars, images, pictures, probe, scores
 from dnd.backends import generator
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+from dnd.backends.embedder import Embedder, TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.loading import precision
 from dnd.store import Store
 from dnd.targets import Target
@@ -181,7 +181,7 @@ def score_case(world: World) -> Case:
     return Case("scores", "images/s", len(inputs) + len(seen.images), partial(run, embedder), bare, agree, 0.9)
 
 
-class _Images:
+class _Images(Embedder):
     """Stands in for a captioner or embedder, and keeps what it is shown."""
 
     def __init__(self, embed: Callable[[Sequence[Image.Image]], Any] | None = None) -> None:

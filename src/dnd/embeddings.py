@@ -27,10 +27,11 @@ Place = tuple[str, pictures.Box | None]
 """Image id, and the part of the image; None for the whole."""
 
 
-class StoredEmbedder:
+class StoredEmbedder(Embedder):
     """An embedder that finds again what it has embedded before: the same images, in the same order, at once.
 
-    Every layer and every method that looks at a probe embeds it, chunk by chunk; one item of the store is a chunk.
+    One item of the store is a group of images: those of a concept, which many layers score, or a chunk of a probe, that
+    every layer and every method that looks at it embeds.
     """
 
     def __init__(self, settings: EmbedderSettings, store: Store) -> None:
@@ -39,15 +40,30 @@ class StoredEmbedder:
 
     def embed(self, images: Sequence[Image.Image]) -> Values:
         """Return unit vectors float32 [n, d]."""
+        return self.embed_groups([images])[0]
+
+    def embed_groups(self, groups: Sequence[Sequence[Image.Image]]) -> list[Values]:
+        """Return unit vectors float32 [n, d] of each group."""
+        names = [self._name(group) for group in groups]
+        found: dict[str, Values] = {}
+        missing: dict[str, Sequence[Image.Image]] = {}
+        for name, group in zip(names, groups, strict=True):
+            known = self._store.get(name)
+            if known is None:
+                missing[name] = group
+            else:
+                found[name] = np.frombuffer(known, np.float32).reshape(len(group), -1)
+        if missing:
+            self._embedder = self._embedder or TransformersEmbedder(self._settings)
+            for name, vectors in zip(missing, self._embedder.embed_groups(list(missing.values())), strict=True):
+                self._store.put(name, vectors.tobytes())
+                found[name] = vectors
+        return [found[name] for name in names]
+
+    def _name(self, images: Sequence[Image.Image]) -> str:
         shown = [[image.mode, *image.size, hashlib.sha256(image.tobytes()).hexdigest()] for image in images]
         settings = self._settings
-        name = key("vectors", revision(settings.model, settings.revision), precision(settings.dtype), shown)
-        if (known := self._store.get(name)) is not None:
-            return np.frombuffer(known, np.float32).reshape(len(images), -1)
-        self._embedder = self._embedder or TransformersEmbedder(settings)
-        vectors = self._embedder.embed(images)
-        self._store.put(name, vectors.tobytes())
-        return vectors
+        return key("vectors", revision(settings.model, settings.revision), precision(settings.dtype), shown)
 
 
 def of_places(

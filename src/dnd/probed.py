@@ -54,9 +54,11 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
         known = dict(zip(controls, row["controls"], strict=True))
         known |= dict(zip(row["image_ids"], row["activations"], strict=True))
         excited[row["unit"]] = {name: value for name, value in known.items() if np.isfinite(value)}
-    wanted = {name for names in shown.values() for name in names} | set(controls)
-    found = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
-    vectors = {name: vector for (name, _), vector in found.items()}
+    exemplars = {name for names in shown.values() for name in names}
+    vectors: dict[str, Values] = {}
+    for wanted in (set(controls), exemplars - set(controls)):  # apart, since all layers have the same random images
+        found = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
+        vectors |= {name: vector for (name, _), vector in found.items()}
     return Probe(vectors, frozenset(controls), excited)
 
 

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ from dnd.targets import Target, responses
 
 log = logging.getLogger(__name__)
 BATCH = 32
-CHUNK = 128
-"""Images that are looked at together; as many again are decoded ahead."""
+CONCEPTS = 16
+"""Concepts whose images are looked at together, ten of each fill five batches; as many again are decoded ahead."""
 IMAGE_COLUMNS = ["concept", "sample", "image", "problem"]
 PROBED = ("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares")
 """Columns that only the probe can tell."""
@@ -247,20 +248,22 @@ def _drawn(
         image = Image.open(io.BytesIO(row["image"])).convert("RGB")
         return row, image if shrink is None else pictures.squared(image, shrink)
 
-    looks = ahead(chunks(prepared(decoded, rows, BATCH), CHUNK))
+    looked = prepared(decoded, rows, BATCH)
+    looks = ahead(chunks((list(own) for _, own in groupby(looked, lambda one: one[0]["concept"])), CONCEPTS))
     absent, found, size = set(users), {}, BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}
     with tqdm(desc="scores", unit="image", mininterval=5) as bar:
         for chunk in looks:
-            absent -= {row["concept"] for row, _ in chunk}
-            usable = [(row, image) for row, image in chunk if image is not None]
-            if usable:
-                pixels = [image for _, image in usable]
-                excited, vectors = responses(target, layer, pixels, pooling, size), embedder.embed(pixels)
-                for (row, _), values, vector in zip(usable, excited, vectors, strict=True):
+            absent -= {row["concept"] for own in chunk for row, _ in own}
+            usable = [[(row, image) for row, image in own if image is not None] for own in chunk]
+            pixels = [[image for _, image in own] for own in usable if own]
+            if pixels:
+                excited = responses(target, layer, list(chain(*pixels)), pooling, size)
+                vectors = np.concatenate(embedder.embed_groups(pixels))
+                for (row, _), values, vector in zip(chain(*usable), excited, vectors, strict=True):
                     sample = row["sample"], values[users[row["concept"]]], vector
                     samples.setdefault(row["concept"], []).append(sample)
-            bar.update(len(chunk))
+            bar.update(sum(map(len, chunk)))
     if absent:
         raise ValueError(f"no generated images of {min(absent)!r} and {len(absent) - 1} other concepts")
     for concept, own in samples.items():

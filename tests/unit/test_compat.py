@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
 from dnd import captions, compat, compat_answers, components, exemplars, pictures, schemas, scores, tables, views
+from dnd.backends.embedder import Embedder
 from dnd.outputs import Output, TargetError
 from dnd.recipes import Recipe
 from dnd.settings import CaptionSettings
@@ -254,7 +255,7 @@ def test_the_stored_heat_map_is_the_one_that_crops_came_from(corner):
     assert np.asarray(Image.open(io.BytesIO(wrapped))).max() == 254  # 2.0 x 255 = 510
 
 
-class Sizes:
+class Sizes(Embedder):
     """Embeds an image as one direction, and keeps the sizes it has seen."""
 
     def __init__(self):

@@ -7,6 +7,7 @@ import pytest
 from handmade import TinyTarget, png, write_probe
 
 from dnd import probed, schemas, scores, tables
+from dnd.backends.embedder import Embedder
 from dnd.probed import Candidate, Probe, judged
 from dnd.stages import ScoreSettings
 from dnd.verdict import Verdict
@@ -119,7 +120,7 @@ def test_without_a_calibration_the_concept_s_own_images_say_what_showing_it_is()
     )
 
 
-class Colours:
+class Colours(Embedder):
     """Embeds images by their mean colour and texts by the colours they name."""
 
     def embed(self, images):

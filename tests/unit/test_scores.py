@@ -5,6 +5,7 @@ import pytest
 from handmade import TinyTarget, png, write_probe
 
 from dnd import schemas, scores, tables
+from dnd.backends.embedder import Embedder
 from dnd.stages import ScoreSettings
 
 
@@ -73,7 +74,7 @@ def test_the_worst_rank_counts_the_images_there_are():
     assert scores.combine(parts, weights, 3) == pytest.approx(1 - 7 / (14 / 3))
 
 
-class Shade:
+class Shade(Embedder):
     """Embeds an image as (mean brightness, rest) on the unit circle."""
 
     def embed(self, images):

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from dnd import images, schemas, scores, stopping, tables
+from dnd.backends.embedder import Embedder
 from dnd.backends.generator import Drawn
 from dnd.recipes import Recipe
 from dnd.settings import GeneratorSettings
@@ -206,7 +207,7 @@ def scored(folder, candidates, painter=None):
     return counted, found.to_pylist()
 
 
-class Shade:
+class Shade(Embedder):
     """Embeds an image as (mean brightness, rest) on the unit circle."""
 
     def embed(self, pictures):

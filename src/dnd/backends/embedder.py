@@ -33,6 +33,11 @@ class Embedder(Protocol):
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors [n, d] of RGB images of any size."""
 
+    def embed_groups(self, groups: Sequence[Sequence[Image.Image]]) -> list[npt.NDArray[np.float32]]:
+        """Return unit vectors [n, d] of the images of each group, of which all are embedded together."""
+        vectors = self.embed([image for group in groups for image in group])
+        return np.split(vectors, np.cumsum([len(group) for group in groups])[:-1])
+
 
 class TextEmbedder(Protocol):
     """What methods and metrics that compare images with words ask of a model."""
@@ -41,7 +46,7 @@ class TextEmbedder(Protocol):
         """Return unit vectors [n, d] in the space of the images."""
 
 
-class TransformersEmbedder:
+class TransformersEmbedder(Embedder):
     """The image tower of a model of transformers, in batches of one fixed shape.
 
     An image's vector is its projection into the space that images share with texts (CLIP, SigLIP), else the model's

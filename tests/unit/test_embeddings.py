@@ -62,3 +62,17 @@ def test_another_model_s_vectors_are_not_taken(tmp_path, loads):
     StoredEmbedder(MODEL, store).embed(squares(5))
     StoredEmbedder(MODEL.model_copy(update={"dtype": "bfloat16"}), store).embed(squares(5))
     assert [one.dtype for one in loads] == ["float32", "bfloat16"]
+
+
+def test_groups_are_found_again_in_other_company(tmp_path, loads, monkeypatch):
+    store, shown = Store(tmp_path), []
+    embed = TransformersEmbedder.embed
+    monkeypatch.setattr(
+        TransformersEmbedder, "embed", lambda self, images: shown.append(len(images)) or embed(self, images)
+    )
+    first = StoredEmbedder(MODEL, store).embed_groups([squares(0, 100), squares(200)])
+    again = StoredEmbedder(MODEL, store).embed_groups([squares(7), squares(200), squares(8, 9), squares(0, 100)])
+    assert shown == [3, 3]  # what is missing is embedded together
+    assert [len(one) for one in again] == [1, 1, 2, 2]
+    assert np.array_equal(again[1], first[1]) and np.array_equal(again[3], first[0])
+    assert np.array_equal(np.concatenate(again), embed(TransformersEmbedder(MODEL), squares(7, 200, 8, 9, 0, 100)))

@@ -32,6 +32,13 @@ def test_a_job_uses_no_more_threads_than_it_has_cores(tmp_path):
     assert started(tmp_path, 1, os.sched_getaffinity(0)) == "1"
 
 
+def test_a_job_seldom_looks_for_garbage_and_not_among_what_was_imported():
+    code = "import gc, dnd.jobs; dnd.jobs.begin('/dev/null', 1); print(gc.get_threshold()[0], gc.get_freeze_count())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    often, left_alone = map(int, done.stdout.split())
+    assert often == jobs.COLLECTED_AFTER and left_alone > 1000
+
+
 def test_a_progress_bar_ends_its_lines_in_a_log(tmp_path):
     started(tmp_path, 1, os.sched_getaffinity(0))
     assert (tmp_path / "deep/job.log").read_text() == "progress\n"

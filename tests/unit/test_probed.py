@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from handmade import TinyTarget, png, write_probe
 
-from dnd import probed, schemas, scores, tables
+from dnd import embeddings, probed, schemas, scores, tables
 from dnd.backends.embedder import Embedder
+from dnd.embeddings import StoredEmbedder
 from dnd.probed import Candidate, Probe, judged
+from dnd.settings import EmbedderSettings
 from dnd.stages import ScoreSettings
+from dnd.store import Store
 from dnd.verdict import Verdict
 
 AXES = {"red": (1, 0, 0), "star": (0, 1, 0), "grass": (0, 0, 1), "sea": (-1, 0, 0)}
@@ -158,7 +161,7 @@ def run(tmp_path):
     tables.write(tmp_path / "images.parquet", tables.table(drawn, schemas.IMAGES), schemas.IMAGES)
     (tmp_path / "verdict.json").write_text(Verdict(**VERDICT).model_dump_json())
 
-    def scored(*units, **options):
+    def scored(*units, embedder=None, **options):
         shown = [
             {"unit": unit, "rank": 0, "image_id": names[unit], "box": None, "activation": 1.0, "heatmap": None}
             | {"heatmap_box": None}
@@ -172,7 +175,7 @@ def run(tmp_path):
         return scores.run(
             TinyTarget(8),
             "colour",
-            Colours(),
+            embedder or Colours(),
             concepts=concepts,
             images=[tmp_path / "images.parquet"],
             exemplars=tables.table(shown, schemas.EXEMPLARS),
@@ -214,3 +217,23 @@ def test_the_probe_is_read_for_the_units_that_are_asked_about(run):
     assert seen.activations[1] == pytest.approx({"a.png": 0, "b.png": 200 / 255, "c.png": 0})  # finite ones
     assert seen.controls == {"a.png", "b.png", "c.png", "d.png"}
     assert seen.vectors["d.png"] == pytest.approx([0, 0, 1])
+
+
+def test_random_images_and_those_of_a_concept_are_embedded_once_for_all_units(run, tmp_path, monkeypatch):
+    shown = []
+
+    class Counting(Colours):
+        def __init__(self, settings):
+            pass
+
+        def embed(self, images):
+            shown.append(len(images))
+            return super().embed(images)
+
+    monkeypatch.setattr(embeddings, "TransformersEmbedder", Counting)
+    stored = StoredEmbedder(EmbedderSettings(model=str(tmp_path)), Store(tmp_path / "store"))
+    assert run.scored(0, texts=Colours(), embedder=stored) == run.scored(0, texts=Colours())
+    assert sorted(shown) == [1, 4, 4]  # the exemplar, all random images, and two images of each of two concepts
+    shown.clear()
+    assert run.scored(1, texts=Colours(), embedder=stored) == run.scored(1, texts=Colours())
+    assert shown == [1]  # its exemplar

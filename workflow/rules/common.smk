@@ -4,12 +4,14 @@ import fcntl
 import os
 import shutil
 import sys
+import threading
 from functools import lru_cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.logging import logger
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
 try:
@@ -76,6 +78,28 @@ def mend_slurm_executor():
     executor.query_job_status = states_of_jobs
 
 
+def mend_scheduler():
+    """Let one timer at a time wake the scheduler, so that a long run does not wear out the machine that it is started on.
+
+    Version 9.27 starts a timer of a second for every job that ends, and one more whenever a timer is over. Each time it
+    looks at the inputs of all jobs that are ready, after 150 jobs 150 times a second.
+    """
+    waiting = threading.Event()
+
+    def wake(scheduler, seconds):
+        def over():
+            waiting.clear()
+            scheduler._open_jobs.release()
+
+        if not waiting.is_set():
+            waiting.set()
+            timer = threading.Timer(seconds, over)
+            timer.daemon = True  # else it holds up the end of the run
+            timer.start()
+
+    JobScheduler._schedule_reevalutation = wake
+
+
 LOCKS = []  # open for as long as the run lasts
 
 
@@ -86,6 +110,7 @@ onstart:
         fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
+    mend_scheduler()
     if workflow.executor_plugin.name == "slurm":
         mend_slurm_executor()
         if found := leftovers.cancel(Path.cwd()):

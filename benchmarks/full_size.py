@@ -25,7 +25,7 @@ from benchmarks.pairs import Result, measure
 from benchmarks.released import Driver
 from benchmarks.sweep import LEAST
 from benchmarks.world import ROOT, World
-from dnd import activations, captions, exemplars, images, probe, schemas, scores, tables, target_sources
+from dnd import activations, captions, exemplars, images, merging, probe, schemas, scores, tables, target_sources
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.generator import DiffusersGenerator
@@ -122,7 +122,7 @@ class FullSize(World):
             for path, table, schema in zip(parts, found, schemas.PARTS, strict=True):
                 tables.write(path, table, schema)
             with tables.writing(self.topk, schemas.TOPK) as write:
-                for rows in activations.merge(*([path] for path in parts), slug=self.layer, k=recipe.kept):
+                for rows in merging.merge(*([path] for path in parts), slug=self.layer, k=recipe.kept):
                     write(rows)
         with self._timed("exemplars"):
             looked = {"pooling": recipe.pooling, "settings": recipe.exemplars}

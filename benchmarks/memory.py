@@ -63,7 +63,7 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
     import torch
     from torch import nn
 
-    from dnd import activations, schemas, tables
+    from dnd import activations, merging, schemas, tables
     from dnd.preprocess import Preprocess
     from dnd.subjects import BasisSettings, PreprocessSettings
     from dnd.targets import Target
@@ -83,7 +83,7 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
         tables.write(path, result, schema, row_group_size=256)
     found["pass"] = peak()
     with tables.writing(folder / "merged.parquet", schemas.TOPK) as write:
-        for rows in activations.merge(*([path] for path in parts), slug="1", k=k):
+        for rows in merging.merge(*([path] for path in parts), slug="1", k=k):
             write(rows)
     return found | {"merge": peak()}
 

@@ -21,6 +21,7 @@ from dnd import (
     concepts,
     descriptions,
     exemplars,
+    merging,
     pictures,
     probe,
     probe_sources,
@@ -236,7 +237,7 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
     for path, table, schema in zip((best, statistics, held), found, schemas.PARTS, strict=True):
         tables.write(path, table, schema)
     with tables.writing(place / "topk.parquet", schemas.TOPK) as write:
-        for rows in activations.merge([best], [statistics], [held], slug=NAME, k=how.kept):
+        for rows in merging.merge([best], [statistics], [held], slug=NAME, k=how.kept):
             write(rows)
     return place / "topk.parquet"
 

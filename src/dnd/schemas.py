@@ -68,7 +68,7 @@ TOPK = pa.schema(
         ("idle", pa.string()),  # dead, constant or nonfinite; null for a unit that can be described
         ("low", pa.float32()),
         ("high", pa.float32()),
-        ("quantiles", pa.list_(pa.float32())),  # of the control images, at activations.QUANTILES
+        ("quantiles", pa.list_(pa.float32())),  # of the control images, at merging.QUANTILES
         ("controls", pa.list_(pa.float32())),  # activations of the control images, in order of image id
     ]
 )

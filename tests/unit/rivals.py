@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dnd import activations, pictures, probe, schemas, tables
+from dnd import merging, pictures, probe, schemas, tables
 
 KEPT = 30
 SIDE = 8
@@ -51,7 +51,7 @@ def _topk(unit, column, names, places):
         "std": float(column.std()),
         "fraction_zero": float((column == 0).mean()),
         "nonfinite": int((~np.isfinite(column)).sum()),
-        "idle": activations.idle(float(low), float(high)),
+        "idle": merging.idle(float(low), float(high)),
         "low": low,
         "high": high,
         "quantiles": [],

@@ -8,7 +8,7 @@ from handmade import Channels, TinyTarget, plain, png, write_probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnd import activations, schemas, tables
+from dnd import activations, merging, schemas, tables
 from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
@@ -35,7 +35,7 @@ def merged(tmp_path, files, controls, slug, k=3, batch=4, target=None):
             path = tmp_path / f"{file.stem}-{i}-{batch}.parquet"
             tables.write(path, result, schema)
             parts[i].append(path)
-    return pa.concat_tables(activations.merge(*parts, slug=slug, k=k)).to_pylist()
+    return pa.concat_tables(merging.merge(*parts, slug=slug, k=k)).to_pylist()
 
 
 def test_topk_statistics_and_controls(tmp_path):
@@ -65,7 +65,7 @@ def test_idle_units_are_recognised(tmp_path):
     constant, dead = merged(tmp_path, files, ["00.png", "01.png"], "flat")
     assert constant["idle"] == "constant"
     assert dead["idle"] == "dead"
-    assert activations.idle(0.0, 1e-3) is None
+    assert merging.idle(0.0, 1e-3) is None
 
 
 @settings(max_examples=30)

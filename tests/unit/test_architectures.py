@@ -15,7 +15,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
-from dnd import activations, exemplars, inventory, schemas, tables
+from dnd import activations, exemplars, inventory, merging, schemas, tables
 from dnd.outputs import TargetError
 from dnd.stages import ExemplarSettings
 from dnd.subjects import BasisSettings
@@ -147,7 +147,7 @@ def passed(target, layer, probe, folder, pooling):
     for result, schema in zip(results, schemas.PARTS, strict=True):
         paths.append(folder / f"{pooling}-{len(paths)}.parquet")
         tables.write(paths[-1], result, schema)
-    return pa.concat_tables(activations.merge(*([path] for path in paths), slug="slug", k=3)).to_pylist()
+    return pa.concat_tables(merging.merge(*([path] for path in paths), slug="slug", k=3)).to_pylist()
 
 
 def test_attention_crops_of_a_transformer_lie_where_its_patches_do(tmp_path):

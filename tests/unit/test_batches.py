@@ -13,7 +13,7 @@ import torch
 from handmade import Channels, TinyTarget, png, write_probe
 from PIL import Image
 
-from dnd import activations, captions, exemplars, images, schemas, scores, tables
+from dnd import activations, captions, exemplars, images, merging, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
@@ -144,7 +144,7 @@ def topk(target, probe, folder):
     parts = activations.run(target, {"colour": "colour", "total": "total"}, probe, controls, pooling="mean", k=8)
     for name, part, schema in zip("tsc", parts, schemas.PARTS, strict=True):
         tables.write(folder / name, part, schema)
-    return pa.concat_tables(activations.merge(*([folder / name] for name in "tsc"), slug="colour", k=8))
+    return pa.concat_tables(merging.merge(*([folder / name] for name in "tsc"), slug="colour", k=8))
 
 
 def test_activations(probe, tmp_path):

@@ -47,7 +47,7 @@ def test_planning_loads_no_heavy_package():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "dnd" in loaded
-    assert not {"torch", "torchvision", "transformers", "diffusers", "sklearn", "skimage"} & loaded
+    assert not {"torch", "torchvision", "transformers", "diffusers", "scipy", "sklearn", "skimage"} & loaded
 
 
 def test_library_does_not_know_snakemake():

@@ -66,7 +66,7 @@ def run(tmp_path_factory, endpoint):
         ["hidden", "conceptnet", "layer4", "shapes", "clip-dissect", "0-19"],
     ]
     workspace.write()
-    workspace.output = workspace.run()
+    workspace.run()
     return workspace
 
 

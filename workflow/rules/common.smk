@@ -55,8 +55,8 @@ PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{sign}}-{{k}}-{{
 BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
 DISSECTIONS = ("network-dissection", "compositional")
 DISSECTION = f"{RESULTS}/dissection/{{model}}/{{probe}}/{{sign}}/{{slug}}"
-# A job that asks a language model has a second thread for the server that it starts, unless one runs beside the workflow.
-ASKING_THREADS = 1 if SERVERS in os.environ else 2
+# A job that asks a language model has a second thread for the server that it starts, unless one runs elsewhere.
+ASKING_THREADS = 1 if settings.llm.base_url or SERVERS in os.environ else 2
 # Where a store is changes no result, so that scripts find it here and not among their parameters.
 config["store"] = os.environ.get("DND_STORE", str(settings.store))
 

@@ -1,10 +1,10 @@
 """In: the parts of all probe shards. Out: one TOPK row per unit of a layer."""
 
-from dnd import activations, jobs, schemas, tables
+from dnd import jobs, merging, schemas, tables
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 third = len(snakemake.input) // 3
 parts = [snakemake.input[i * third : (i + 1) * third] for i in range(3)]
 with tables.writing(snakemake.output[0], schemas.TOPK, job.origin) as write:
-    for rows in activations.merge(*parts, slug=snakemake.wildcards.slug, k=int(snakemake.wildcards.k)):
+    for rows in merging.merge(*parts, slug=snakemake.wildcards.slug, k=int(snakemake.wildcards.k)):
         write(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -40,6 +41,7 @@ class BatchSize:
             A batch of one item did not fit either.
         """
         if torch.cuda.is_available():
+            gc.collect()  # a job seldom looks for garbage of its own accord
             torch.cuda.empty_cache()
         if self.items == 1:
             raise RuntimeError(f"{self.what}: the device's memory does not hold a batch of one: {reason}")

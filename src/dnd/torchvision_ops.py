@@ -48,7 +48,8 @@ def _is_compile_supported(device: Any) -> Any:
 
 def _import_torchvision() -> None:
     names = ("torch._dynamo", "torch._dynamo.utils")
-    if not any(name in sys.modules for name in (*names, "torchvision")):
+    installed = importlib.util.find_spec("torchvision") is not None
+    if installed and not any(name in sys.modules for name in (*names, "torchvision")):
         stand_ins = {name: ModuleType(name) for name in names}
         stand_ins[names[1]].__dict__["is_compile_supported"] = _is_compile_supported
         sys.modules.update(stand_ins)

@@ -35,6 +35,7 @@ def starts() -> list[Result]:
 def job(world: World) -> dict[str, Any]:
     """Return the seconds of a call of Snakemake that has nothing to do, and of one with a single small job."""
     path = f"results/{RUN}/{FIRST_ROW[0]}/concepts/descriptions.parquet"
+    world.plan([FIRST_ROW])
     idle = [_run(world, path) for _ in range(REPEATS)]
     busy = [_run(world, path, "--forcerun", "descriptions") for _ in range(REPEATS)]
     return {"nothing to do": statistics.median(idle), "one job": statistics.median(busy)}

@@ -78,11 +78,15 @@ class World:
         """
         values = self.values | {"llm": self.values["llm"] | {"base_url": server[0], "api_key_env": KEY}}
         (self.folder / "config.yaml").write_text(yaml.safe_dump(values))
-        (self.folder / "sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in [SWEEP_COLUMNS, *rows]))
+        self.plan(rows)
         wanted = [f"results/{RUN}/{name}/{layer}/descriptions.parquet" for name, _, layer, *_ in rows]
         begun = time.perf_counter()
         self.snakemake(*wanted, key=server[1])
         return time.perf_counter() - begun
+
+    def plan(self, rows: Sequence[Sequence[str]]) -> None:
+        """Write the rows of the sweep."""
+        (self.folder / "sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in [SWEEP_COLUMNS, *rows]))
 
     def snakemake(self, *arguments: str, key: str = "") -> str:
         """Run Snakemake in the folder, and return what it says."""

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -62,6 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(asked.threads)
     details: dict[str, Any] = {"machine": machine(asked.threads)}
+    try:
+        embedded(asked, report, details)
+    finally:  # what was measured before a failure stays
+        details["results"] = [asdict(one) for one in results]
+        write(results, details)
+    for one in results:
+        if one.least is not None and one.ratio < one.least:
+            print(f"below what is promised: {one}", file=sys.stderr)
+    return 0
+
+
+def embedded(asked: argparse.Namespace, report: Callable[[Result], None], details: dict[str, Any]) -> None:
+    """Measure what is asked for on the embedded models; report results, and add what else is told to the details."""
     with tempfile.TemporaryDirectory(prefix="dnd-bench-") as folder:
         world = World(Path(folder))
         if {"stages", "answers", "sweep", "overhead"} & set(asked.only):
@@ -85,12 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         details["memory"] = [memory.measure(*case) for case in memory.SMALL]
         details["foreseen MB"] = memory.foreseen(details["memory"])
         print(f"memory of 1,000,000 images and 2,048 units: {details['foreseen MB']:.0f} MB", flush=True)
-    details["results"] = [asdict(one) for one in results]
-    write(results, details)
-    for one in results:
-        if one.least is not None and one.ratio < one.least:
-            print(f"below what is promised: {one}", file=sys.stderr)
-    return 0
 
 
 def sweep_results(world: World, server: Endpoint, seconds: float, details: dict[str, Any]) -> Iterator[Result]:

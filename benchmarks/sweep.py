@@ -107,8 +107,8 @@ def labels_stay(world: World, swept: World, server: Endpoint) -> int:
     finally:
         del os.environ["DND_STORE"]
     (name,) = (row[0] for row in WHOLE if row[1:3] == FIRST_ROW[1:3])
-    for found in (world.labels("alone", "concepts"), swept.labels(name, "concepts")):
-        differ = {unit: (label, known[unit]) for unit, label in found.items() if label != known.get(unit, label)}
+    for asked, found in ((ALONE, world.labels("alone", "concepts")), (known, swept.labels(name, "concepts"))):
+        differ = {unit: (found[unit], known[unit]) for unit in asked if found[unit] != known[unit]}
         assert not differ, f"labels differ: {differ}"
     return len(known)
 

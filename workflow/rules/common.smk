@@ -11,7 +11,6 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.logging import logger
-from snakemake.scheduling.job_scheduler import JobScheduler
 
 sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
 try:
@@ -78,7 +77,7 @@ def mend_slurm_executor():
     executor.query_job_status = states_of_jobs
 
 
-def mend_scheduler():
+def mend_scheduler(scheduler):
     """Let one timer at a time wake the scheduler, so that a long run does not wear out the machine that it is started on.
 
     Version 9.27 starts a timer of a second for every job that ends, and one more whenever a timer is over. Each time it
@@ -86,18 +85,18 @@ def mend_scheduler():
     """
     waiting = threading.Event()
 
-    def wake(scheduler, seconds):
-        def over():
-            waiting.clear()
-            scheduler._open_jobs.release()
+    def over():
+        waiting.clear()
+        scheduler._open_jobs.release()
 
+    def wake(seconds):
         if not waiting.is_set():
             waiting.set()
             timer = threading.Timer(seconds, over)
             timer.daemon = True  # else it holds up the end of the run
             timer.start()
 
-    JobScheduler._schedule_reevalutation = wake
+    scheduler._schedule_reevalutation = wake
 
 
 LOCKS = []  # open for as long as the run lasts
@@ -110,7 +109,7 @@ onstart:
         fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
-    mend_scheduler()
+    mend_scheduler(workflow.scheduler)
     if workflow.executor_plugin.name == "slurm":
         mend_slurm_executor()
         if found := leftovers.cancel(Path.cwd()):

@@ -1,7 +1,5 @@
 """One real vLLM server is shared by all runs but one, through ``llm.base_url``."""
 
-import time
-
 import pytest
 from workspace import ROOT, Workspace
 
@@ -28,9 +26,7 @@ def monkeypatch_module():
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory, endpoint):
-    """A finished run, with all that Snakemake said and how many seconds it took."""
+    """A finished run."""
     workspace = Workspace(tmp_path_factory.mktemp("reference"), endpoint)
-    begun = time.monotonic()
-    workspace.output = workspace.run("--verbose")
-    workspace.seconds = time.monotonic() - begun
+    workspace.run()
     return workspace

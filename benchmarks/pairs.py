@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-REPEATS = 5
+REPEATS = 7
 Pair = Mapping[str, tuple[float, float | None]]
 """``ours`` and ``baseline`` -> seconds of the clock, and of this process on the processors where it does the work."""
 

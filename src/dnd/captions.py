@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -54,13 +55,15 @@ def run(
     square : side of the square that exemplars are stretched to; None leaves them as they are.
     """
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
-    shown = {row["image_id"]: row for row in pictures.rows(shards, {name for name, _ in views})}
-    keys = [caption_key(settings, shown[name]["digest"], box, square) for name, box in views]
+    read = pictures.rows(shards, {name for name, _ in views}, ["image_id", "digest"])
+    digests = {row["image_id"]: row["digest"] for row in read}
+    keys = [caption_key(settings, digests[name], box, square) for name, box in views]
 
-    def view(i: int) -> Image.Image:
-        return pictures.view(pictures.decode(shown[views[i][0]]["image"]), views[i][1], square)
+    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
+        wanted = [views[i] for i in missing]
+        return (image for _, image in pictures.views(wanted, shards, square, torch.get_num_threads()))
 
-    texts = _written(captioner, keys, view, store)
+    texts = _written(captioner, keys, look, store)
     rows = [{"image_id": name, "box": box, "caption": text} for (name, box), text in zip(views, texts, strict=True)]
     return tables.table(rows, schemas.CAPTIONS)
 
@@ -68,15 +71,21 @@ def run(
 def of_files(captioner: Captioner, files: Sequence[bytes], settings: CaptionSettings, store: Store) -> list[str]:
     """Return the caption of each image file, such as a generated one, kept in the store as those of exemplars are."""
     keys = [caption_key(settings, hashlib.sha256(file).hexdigest(), None) for file in files]
-    return _written(captioner, keys, lambda i: pictures.decode(files[i]), store)
+
+    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
+        return prepared(lambda i: pictures.decode(files[i]), missing, BATCH)
+
+    return _written(captioner, keys, look, store)
 
 
-def _written(captioner: Captioner, keys: Sequence[str], view: Callable[[int], Image.Image], store: Store) -> list[str]:
-    """The captions with some keys, of views by their place among them."""
+def _written(
+    captioner: Captioner, keys: Sequence[str], look: Callable[[Sequence[int]], Iterable[Image.Image]], store: Store
+) -> list[str]:
+    """The captions with some keys, of views that ``look`` opens by their ascending positions among them."""
     found = [store.get(one) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    texts = captioner.captions(prepared(view, missing, BATCH))
+    texts = captioner.captions(look(missing))
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
         for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):

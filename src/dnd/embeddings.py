@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures
 from dnd.backends.embedder import BATCH, Embedder, TransformersEmbedder
 from dnd.backends.loading import precision
-from dnd.batches import prepared
+from dnd.pictures import Place
 from dnd.settings import EmbedderSettings
 from dnd.store import Store, key, revision
-from dnd.streams import ahead, chunks
+from dnd.streams import chunks
 
-CHUNK = 128
-"""Images that are looked at together; as many again are decoded ahead."""
+GROUP = BATCH
+"""Images whose vectors are kept together."""
 Values = npt.NDArray[np.float32]
-Place = tuple[str, pictures.Box | None]
-"""Image id, and the part of the image; None for the whole."""
 
 
 class StoredEmbedder(Embedder):
@@ -40,25 +40,33 @@ class StoredEmbedder(Embedder):
 
     def embed(self, images: Sequence[Image.Image]) -> Values:
         """Return unit vectors float32 [n, d]."""
-        return self.embed_groups([images])[0]
+        return next(self.embed_groups([images]))
 
-    def embed_groups(self, groups: Sequence[Sequence[Image.Image]]) -> list[Values]:
-        """Return unit vectors float32 [n, d] of each group."""
-        names = [self._name(group) for group in groups]
-        found: dict[str, Values] = {}
-        missing: dict[str, Sequence[Image.Image]] = {}
-        for name, group in zip(names, groups, strict=True):
-            known = self._store.get(name)
-            if known is None:
-                missing[name] = group
-            else:
-                found[name] = np.frombuffer(known, np.float32).reshape(len(group), -1)
-        if missing:
+    def embed_groups(self, groups: Iterable[Sequence[Image.Image]]) -> Iterator[Values]:
+        """Yield unit vectors float32 [n, d] of each group; the model is loaded for the first that was not embedded."""
+        coming = deque[tuple[str, Values | None]]()
+
+        def missing() -> Iterator[Sequence[Image.Image]]:
+            for group in groups:
+                name = self._name(group)
+                kept = self._store.get(name)
+                known = None if kept is None else np.frombuffer(kept, np.float32).reshape(len(group), -1)
+                coming.append((name, known))
+                if known is None:
+                    yield group
+
+        for vectors in self._embedded(missing()):
+            while (known := coming[0][1]) is not None:
+                yield known
+                coming.popleft()
+            self._store.put(coming.popleft()[0], vectors.tobytes())
+            yield vectors
+        yield from (known for _, known in coming if known is not None)
+
+    def _embedded(self, groups: Iterator[Sequence[Image.Image]]) -> Iterator[Values]:
+        for first in groups:
             self._embedder = self._embedder or TransformersEmbedder(self._settings)
-            for name, vectors in zip(missing, self._embedder.embed_groups(list(missing.values())), strict=True):
-                self._store.put(name, vectors.tobytes())
-                found[name] = vectors
-        return [found[name] for name in names]
+            yield from self._embedder.embed_groups(chain([first], groups))
 
     def _name(self, images: Sequence[Image.Image]) -> str:
         shown = [[image.mode, *image.size, hashlib.sha256(image.tobytes()).hexdigest()] for image in images]
@@ -69,21 +77,20 @@ class StoredEmbedder(Embedder):
 def of_places(
     embedder: Embedder, places: Iterable[Place], shards: Sequence[Path], square: int | None = None
 ) -> dict[Place, Values]:
-    """Return the unit vector [d] of each place, looking at some images at a time."""
-    boxes: dict[str, list[pictures.Box | None]] = {}
-    for name, box in pictures.in_order(places):
-        boxes.setdefault(name, []).append(box)
-    rows = pictures.rows(shards, set(boxes), ["image_id", "image"])
+    """Return the unit vector [d] of each place."""
+    wanted = set(places)
+    views = pictures.views(wanted, shards, square, torch.get_num_threads())
     found: dict[Place, Values] = {}
+    named = deque[tuple[Place, ...]]()
 
-    def look(row: Mapping[str, Any]) -> dict[Place, Image.Image]:
-        whole, name = pictures.decode(row["image"]), row["image_id"]
-        return {(name, box): pictures.view(whole, box, square) for box in boxes[name]}
+    def groups() -> Iterator[Sequence[Image.Image]]:
+        for chunk in chunks(views, GROUP):
+            group, images = zip(*chunk, strict=True)
+            named.append(group)
+            yield images
 
-    looked = prepared(look, rows, BATCH)
-    with tqdm(desc="embed", total=len(boxes), unit="image", mininterval=5) as bar:
-        for chunk in ahead(chunks(looked, CHUNK)):
-            views = {place: view for one in chunk for place, view in one.items()}
-            found |= dict(zip(views, embedder.embed(list(views.values())), strict=True))
-            bar.update(len(chunk))
+    with tqdm(desc="embed", total=len(wanted), unit="image", mininterval=5) as bar:
+        for vectors in embedder.embed_groups(groups()):
+            found |= dict(zip(named.popleft(), vectors, strict=True))
+            bar.update(len(vectors))
     return found

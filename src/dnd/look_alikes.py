@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from dnd import embeddings, pictures, schemas, tables
 from dnd.backends.embedder import Embedder
-from dnd.embeddings import Place
 from dnd.metrics import contrast
+from dnd.pictures import Place
 
 Values = npt.NDArray[np.float32]
 

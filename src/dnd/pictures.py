@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd import schemas, tables
+from dnd.streams import made
 
 Box = tuple[int, ...]
 """x0, y0, x1, y1 as a table holds them."""
-
+Place = tuple[str, Box | None]
+"""Image id, and the part of the image; None for the whole."""
+AHEAD = 32
+"""Images that threads decode ahead."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What may be decoded. Pillow knows more, for one of which it starts another program."""
@@ -71,7 +76,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _grey(pixels: npt.NDArray[Any], white: int) -> Image.Image:
@@ -119,11 +124,32 @@ def view(image: Image.Image, box: Sequence[int] | None, square: int | None = Non
     return image if box is None else image.crop((box[0], box[1], box[2], box[3]))
 
 
-def place(row: Mapping[str, Any]) -> tuple[str, Box | None]:
+def place(row: Mapping[str, Any]) -> Place:
     """Return what a row with ``image_id`` and ``box`` shows: an image, and which part of it (None is the whole)."""
     return row["image_id"], tuple(row["box"]) if row["box"] else None
 
 
-def in_order(places: Iterable[tuple[str, Box | None]]) -> list[tuple[str, Box | None]]:
+def in_order(places: Iterable[Place]) -> list[Place]:
     """Return the distinct places by image id, the whole image before its parts."""
     return sorted(set(places), key=lambda one: (one[0], one[1] or ()))
+
+
+def views(
+    places: Iterable[Place], shards: Sequence[Path], square: int | None, threads: int
+) -> Iterator[tuple[Place, Image.Image]]:
+    """Yield distinct places in their order, each with its pixels; an image is decoded once.
+
+    Parameters
+    ----------
+    threads : that decode some images ahead: see :func:`dnd.streams.made`.
+    """
+    boxes: dict[str, list[Box | None]] = {}
+    for name, box in in_order(places):
+        boxes.setdefault(name, []).append(box)
+
+    def look(row: Mapping[str, Any]) -> list[tuple[Place, Image.Image]]:
+        name, whole = row["image_id"], decode(row["image"])
+        return [((name, box), view(whole, box, square)) for box in boxes[name]]
+
+    read = rows(shards, set(boxes), ["image_id", "image"])
+    return chain.from_iterable(made(look, read, threads, AHEAD))

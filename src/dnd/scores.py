@@ -259,7 +259,7 @@ def _drawn(
             pixels = [[image for _, image in own] for own in usable if own]
             if pixels:
                 excited = responses(target, layer, list(chain(*pixels)), pooling, size)
-                vectors = np.concatenate(embedder.embed_groups(pixels))
+                vectors = np.concatenate(list(embedder.embed_groups(pixels)))
                 for (row, _), values, vector in zip(chain(*usable), excited, vectors, strict=True):
                     sample = row["sample"], values[users[row["concept"]]], vector
                     samples.setdefault(row["concept"], []).append(sample)

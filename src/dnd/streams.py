@@ -33,9 +33,13 @@ def made(make: Callable[[T], R], items: Iterable[T], threads: int, most: int) ->
 
     Parameters
     ----------
+    threads : with one, items are made when they are asked for.
     most : items that are made ahead.
     """
     source = iter(items)
+    if threads == 1:  # whoever asks is a thread of its own where that pays: handing each item over would cost more
+        yield from map(make, source)
+        return
     with ThreadPoolExecutor(threads, "made") as pool:
         waiting = deque(pool.submit(make, item) for item in islice(source, most))
         try:

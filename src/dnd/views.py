@@ -11,14 +11,11 @@ from pathlib import Path
 from PIL import Image
 
 from dnd import pictures
-from dnd.pictures import Box
+from dnd.pictures import Box, Place
 
 SIDE = 512
 """Longest side in pixels; larger images become smaller, none becomes larger."""
 QUALITY = 95
-
-Place = tuple[str, Box | None]
-"""An image id and a box, None for the whole image."""
 
 
 def name(digest: str, box: Box | None, square: int | None = None) -> str:

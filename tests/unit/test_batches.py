@@ -292,6 +292,13 @@ def test_items_are_made_in_their_order_and_not_all_at_once():
     assert sorted(begun) == list(range(9))
 
 
+def test_one_thread_makes_items_when_they_are_asked_for():
+    begun = []
+    items = made(lambda number: begun.append((number, threading.get_ident())) or number, range(9), 1, 4)
+    assert (next(items), next(items)) == (0, 1)
+    assert begun == [(0, threading.get_ident()), (1, threading.get_ident())]
+
+
 def test_what_waits_is_not_made_when_nobody_wants_it():
     begun, go_on = [], threading.Event()
 

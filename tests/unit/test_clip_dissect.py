@@ -5,6 +5,7 @@ import pytest
 import rivals
 from scipy.special import softmax
 
+from dnd.backends.embedder import Embedder
 from dnd.baselines import clip_dissect as dissect
 from dnd.baselines.inputs import CANDIDATES
 from dnd.methods import ClipDissectRecipe
@@ -135,7 +136,7 @@ def recipe(**settings):
 MEANINGS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "grey": (1, 1, 1)}
 
 
-class Painted:
+class Painted(Embedder):
     """Embeds images by their mean colour, and names of colours by what they mean: red, green, blue."""
 
     def embed(self, images):

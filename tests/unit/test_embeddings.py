@@ -66,13 +66,46 @@ def test_another_model_s_vectors_are_not_taken(tmp_path, loads):
 
 def test_groups_are_found_again_in_other_company(tmp_path, loads, monkeypatch):
     store, shown = Store(tmp_path), []
-    embed = TransformersEmbedder.embed
+    prepared = TransformersEmbedder._inputs
     monkeypatch.setattr(
-        TransformersEmbedder, "embed", lambda self, images: shown.append(len(images)) or embed(self, images)
+        TransformersEmbedder,
+        "_inputs",
+        lambda self, images, shape: shown.append(len(images)) or prepared(self, images, shape),
     )
-    first = StoredEmbedder(MODEL, store).embed_groups([squares(0, 100), squares(200)])
-    again = StoredEmbedder(MODEL, store).embed_groups([squares(7), squares(200), squares(8, 9), squares(0, 100)])
+    first = list(StoredEmbedder(MODEL, store).embed_groups([squares(0, 100), squares(200)]))
+    again = list(StoredEmbedder(MODEL, store).embed_groups([squares(7), squares(200), squares(8, 9), squares(0, 100)]))
     assert shown == [3, 3]  # what is missing is embedded together
     assert [len(one) for one in again] == [1, 1, 2, 2]
     assert np.array_equal(again[1], first[1]) and np.array_equal(again[3], first[0])
-    assert np.array_equal(np.concatenate(again), embed(TransformersEmbedder(MODEL), squares(7, 200, 8, 9, 0, 100)))
+    assert np.array_equal(np.concatenate(again), TransformersEmbedder(MODEL).embed(squares(7, 200, 8, 9, 0, 100)))
+
+
+@pytest.mark.parametrize("kept", [[], [0], [3], [1, 2], [0, 1, 2, 3]])
+def test_groups_come_in_their_order_whichever_are_kept(tmp_path, loads, kept):
+    groups = [squares(*range(start, start + count)) for start, count in ((0, 40), (50, 1), (60, 31), (100, 70))]
+    store = Store(tmp_path)
+    for number in kept:
+        StoredEmbedder(MODEL, store).embed(groups[number])
+    found = list(StoredEmbedder(MODEL, store).embed_groups(iter(groups)))
+    assert [len(one) for one in found] == [40, 1, 31, 70]
+    images = [image for group in groups for image in group]
+    assert np.array_equal(np.concatenate(found), TransformersEmbedder(MODEL).embed(images))
+    assert len(loads) == len(kept) + (len(kept) < 4)
+
+
+def test_no_group_needs_no_model(tmp_path, loads):
+    assert list(StoredEmbedder(MODEL, Store(tmp_path)).embed_groups([])) == [] == loads
+
+
+def test_a_group_is_there_before_the_last_is_asked_for(tmp_path):
+    asked = []
+
+    def groups():
+        for level in range(0, 250, 10):
+            asked.append(level)
+            yield squares(*[level] * 32)
+
+    found = TransformersEmbedder(MODEL).embed_groups(groups())
+    next(found)
+    assert len(asked) < 6
+    assert len(list(found)) == 24

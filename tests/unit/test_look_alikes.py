@@ -7,6 +7,7 @@ from PIL import Image
 
 from dnd import look_alikes, schemas, tables
 from dnd.backends.chat import Answer
+from dnd.backends.embedder import Embedder
 from dnd.concepts import propose, unit_captions
 from dnd.questions import UnitCaptions
 from dnd.stages import ConceptSettings
@@ -14,7 +15,7 @@ from dnd.stages import ConceptSettings
 COLOURS = {"aa": (250, 0, 0), "bb": (240, 10, 0), "cc": (200, 90, 0), "dd": (0, 0, 250), "ee": (0, 250, 0)}
 
 
-class Colours:
+class Colours(Embedder):
     """Embeds an image as its mean colour."""
 
     def embed(self, images):

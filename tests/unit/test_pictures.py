@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from handmade import write_probe
 from PIL import Image
 
 from dnd import pictures
@@ -211,3 +212,18 @@ def test_memory_that_ends_is_no_fault_of_the_image(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
     with pytest.raises(MemoryError):
         pictures.decode(data)
+
+
+def test_views_come_in_order_and_an_image_is_decoded_once(tmp_path, monkeypatch):
+    pixels = {name: noise(8, 6, 3) for name in ("a.png", "b.png", "c.png", "d.png")}
+    for number, names in enumerate((("a.png", "b.png"), ("c.png", "d.png"))):
+        write_probe(tmp_path / f"{number}.parquet", {name: saved(pixels[name], "PNG") for name in names})
+    shards, decode, opened = [tmp_path / "0.parquet", tmp_path / "1.parquet"], pictures.decode, []
+    monkeypatch.setattr(pictures, "decode", lambda data: opened.append(data) or decode(data))
+    wanted = [("d.png", None), ("a.png", (1, 2, 4, 8)), ("c.png", (0, 0, 2, 2)), ("a.png", None), ("d.png", None)]
+    for threads in (1, 2):
+        found = list(pictures.views(wanted, shards, None, threads))
+        assert [place for place, _ in found] == [wanted[3], wanted[1], wanted[2], wanted[0]]
+        assert all(one.tobytes() == pixels[name].crop(box).tobytes() for (name, box), one in found)
+    assert len(opened) == 6
+    assert [one.size for _, one in pictures.views(wanted, shards, 5, 1)] == [(5, 5)] * 4

@@ -87,8 +87,8 @@ class TransformersCaptioner:
             do_sample=False,
             num_beams=1,
         )
-        prompts = inputs["input_ids"] if "input_ids" in inputs else tokens[:, :0]
-        answers = [after(row, prompt) for row, prompt in zip(tokens, prompts, strict=True)]
+        prompts = inputs.get("input_ids")
+        answers = tokens if prompts is None else list(map(after, tokens, prompts))
         texts = self.processor.batch_decode(answers, skip_special_tokens=True)
         return [" ".join(without_thoughts(text).split()) for text in texts]
 

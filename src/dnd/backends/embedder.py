@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,10 +34,9 @@ class Embedder(Protocol):
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors [n, d] of RGB images of any size."""
 
-    def embed_groups(self, groups: Sequence[Sequence[Image.Image]]) -> list[npt.NDArray[np.float32]]:
-        """Return unit vectors [n, d] of the images of each group, of which all are embedded together."""
-        vectors = self.embed([image for group in groups for image in group])
-        return np.split(vectors, np.cumsum([len(group) for group in groups])[:-1])
+    def embed_groups(self, groups: Iterable[Sequence[Image.Image]]) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield unit vectors [n, d] of the images of each group, one image at least; groups are asked for ahead."""
+        return map(self.embed, groups)
 
 
 class TextEmbedder(Protocol):
@@ -80,17 +80,32 @@ class TransformersEmbedder(Embedder):
         self.pools = not unpooled
         self.model = model.to(self.device).eval()
 
-    @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors float32 [n, d]."""
-        return np.concatenate(
-            [vectors[: len(part)] for part, vectors in in_batches(images, self.size, self._embed, self._inputs)]
-        )
+        return next(self.embed_groups([images]))
+
+    def embed_groups(self, groups: Iterable[Sequence[Image.Image]]) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield unit vectors float32 [n, d] of each group; batches go from one group into the next."""
+        sizes = deque[int]()
+
+        def images() -> Iterator[Image.Image]:
+            for group in groups:
+                sizes.append(len(group))
+                yield from group
+
+        rows = list[npt.NDArray[np.float32]]()
+        for part, vectors in in_batches(images(), self.size, self._embed, self._inputs):
+            rows += list(vectors[: len(part)])
+            while sizes and len(rows) >= sizes[0]:
+                size = sizes.popleft()
+                yield np.stack(rows[:size])
+                del rows[:size]
 
     def _inputs(self, images: Sequence[Image.Image], shape: int) -> Any:
         filled = [*images, *[images[0]] * (shape - len(images))]
         return self.processor(images=filled, return_tensors="pt")
 
+    @torch.inference_mode()
     def _embed(self, inputs: Any, shape: int) -> npt.NDArray[np.float32]:
         vectors = self._vectors(inputs.to(self.device, self.dtype)).float()
         return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from PIL import Image
 from tqdm import tqdm
@@ -55,8 +56,9 @@ def run(
     square : side of the square that exemplars are stretched to; None leaves them as they are.
     """
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
-    read = pictures.rows(shards, {name for name, _ in views}, ["image_id", "digest"])
-    digests = {row["image_id"]: row["digest"] for row in read}
+    own = pc.field("image_id").isin(sorted({name for name, _ in views}))
+    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], own)
+    digests = dict(zip(known["image_id"].to_pylist(), known["digest"].to_pylist(), strict=True))
     keys = [caption_key(settings, digests[name], box, square) for name, box in views]
 
     def look(missing: Sequence[int]) -> Iterator[Image.Image]:

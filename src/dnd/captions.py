@@ -56,8 +56,8 @@ def run(
     square : side of the square that exemplars are stretched to; None leaves them as they are.
     """
     views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
-    own = pc.field("image_id").isin(sorted({name for name, _ in views}))
-    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], own)
+    own = pa.array({name for name, _ in views}, pa.string())  # typed, since there may be none
+    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], pc.field("image_id").isin(own))
     digests = dict(zip(known["image_id"].to_pylist(), known["digest"].to_pylist(), strict=True))
     keys = [caption_key(settings, digests[name], box, square) for name, box in views]
 

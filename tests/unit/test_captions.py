@@ -3,7 +3,7 @@ import pytest
 from handmade import png, write_probe
 from pydantic import ValidationError
 
-from dnd import captions, schemas, tables
+from dnd import captions, pictures, schemas, tables
 from dnd.settings import CaptionSettings
 from dnd.store import Store
 
@@ -124,3 +124,19 @@ def test_a_shortest_caption_longer_than_the_longest_is_refused():
     with pytest.raises(ValidationError, match="`min_length` must not exceed `max_new_tokens`"):
         CaptionSettings(model="owner/model", min_length=9, max_new_tokens=8)
     CaptionSettings(model="seer", base_url="http://127.0.0.1:9", max_new_tokens=3)  # a server knows no shortest
+
+
+def test_units_without_exemplars_have_no_captions(setting):
+    probe, _, store, settings = setting
+    assert captions.run(Sizes(), exemplars([]), [probe], settings, store).equals(schemas.CAPTIONS.empty_table())
+
+
+def test_pictures_that_have_a_caption_are_not_opened(setting, monkeypatch):
+    probe, table, store, settings = setting
+    captions.run(Sizes(), table.slice(0, 1), [probe], settings, store)
+    opened, decode = [], pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda data: opened.append(data) or decode(data))
+    captions.run(Sizes(), table, [probe], settings, store)
+    assert len(opened) == 2  # the part of the first, and the second
+    captions.run(Sizes(), table, [probe], settings, store)
+    assert len(opened) == 2

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of each case (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the models on a CPU (default: 1, as jobs have)")
     parser.add_argument("--full-size", action="store_true", help="models of real size with random weights, on a GPU")
-    parser.add_argument("--units", type=int, help="units that these describe (default: as many as the sweep has)")
+    parser.add_argument("--units", type=int, help="units that these describe (default: 2048)")
     asked = parser.parse_args(arguments)
     results: list[Result] = []
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,20 @@ import dnd.torchvision_ops  # noqa: F401  before torchvision
 # isort: split
 import torchvision
 from safetensors.torch import save_model
+from torch import nn
 
 from benchmarks import memory, stages
 from benchmarks.pairs import Result, measure
 from benchmarks.released import Driver
 from benchmarks.sweep import LEAST
 from benchmarks.world import ROOT, World
-from dnd import activations, captions, exemplars, images, merging, probe, schemas, scores, tables, target_sources
+from dnd import activations, captions, exemplars, images, merging, pictures, probe, schemas, scores, tables
+from dnd import target_sources as sources
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.loading import device
+from dnd.preprocess import Preprocess
 from dnd.recipes import Recipe
 from dnd.store import Store
 from dnd.subjects import PreprocessSettings, TargetSettings
@@ -37,8 +41,11 @@ from dnd.targets import Target
 
 IMAGES = 4096
 CONTROLS = 256
-ALONE = (0, 20, 61, 62, 64)
-"""Units that the driver describes: they have 3.2 candidates on average, those of the sweep 3.5."""
+WIDTH = 2048
+"""Units of ``layer4``."""
+DRIVEN = 5
+"""Units that the driver describes."""
+PREPROCESS = PreprocessSettings(size=memory.SIDE)
 EMBEDDED = ROOT / "resources/shapeworld"
 """Whose tokenizers the models have."""
 
@@ -51,7 +58,7 @@ class FullSize(World):
 
     Parameters
     ----------
-    candidates : of each unit.
+    candidates : of each unit; ``layer4`` has 2048.
     """
 
     layer = "layer4"
@@ -59,21 +66,21 @@ class FullSize(World):
 
     def __init__(self, folder: Path, candidates: Sequence[Sequence[str]]) -> None:
         super().__init__(folder)
-        self.candidates = candidates
+        self.candidates = candidates[:WIDTH]
         self.seconds: dict[str, float] = {}
         memory.write_probe(folder / "probe.parquet", IMAGES)
         torch.manual_seed(0)
+        save_model(resnet(self.probe), str(folder / "resnet50.safetensors"))
         with torch.device(device()):
-            save_model(torchvision.models.resnet50(), str(folder / "resnet50.safetensors"))
             blip(folder / "captioner")
             clip(folder / "embedder")
             stable_diffusion(folder / "generator")
 
     def target(self, model: str = "") -> Target:
         """Load the network from its file."""
-        weights, size = str(self.folder / "resnet50.safetensors"), PreprocessSettings(size=memory.SIDE)
-        settings = {"source": "torchvision", "factory": "resnet50", "weights": weights, "preprocess": size}
-        return target_sources.load(TargetSettings(**settings))
+        weights = str(self.folder / "resnet50.safetensors")
+        settings = {"source": "torchvision", "factory": "resnet50", "weights": weights, "preprocess": PREPROCESS}
+        return sources.load(TargetSettings(**settings))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -107,7 +114,8 @@ class FullSize(World):
         """CONCEPTS of some units, or of all."""
         return [
             {"unit": unit, "candidate": i, "concept": concept, "votes": 1, "source": "captions"}
-            for unit in (range(len(self.candidates)) if units is None else units)
+            for unit in range(len(self.candidates))
+            if units is None or unit in units
             for i, concept in enumerate(self.candidates[unit])
         ]
 
@@ -162,11 +170,18 @@ class FullSize(World):
         print(f"{stage}: {self.seconds[stage]:.1f} s", flush=True)
 
 
+def typical(candidates: Sequence[Sequence[str]]) -> list[int]:
+    """Return some units whose numbers of candidates are spread as those of all: the middles of equal parts."""
+    order = sorted(range(len(candidates)), key=lambda unit: (len(candidates[unit]), unit))
+    parts = min(DRIVEN, len(order))
+    return [order[(2 * part + 1) * len(order) // (2 * parts)] for part in range(parts)]
+
+
 def end_to_end(world: FullSize) -> tuple[Result, dict[str, Any]]:
     """Describe all units, and some by the released driver; return units per second, and what there is to tell."""
     world.describe()
     released, each = Driver(world), []
-    for unit in (one for one in ALONE if one < len(world.candidates)):
+    for unit in typical(world.candidates):
         begun = time.perf_counter()
         released.describe(unit)
         each.append(time.perf_counter() - begun)
@@ -192,6 +207,18 @@ def results(folder: Path, candidates: Sequence[Sequence[str]], repeats: int, tol
     yield whole
     for case in stages.cases(world):
         yield measure(case, repeats)
+
+
+def resnet(shards: Sequence[Path]) -> nn.Module:
+    """Return a ResNet-50 whose batch norms know images of a probe; without, units of ``layer4`` are dead."""
+    network, preprocess = torchvision.models.resnet50(), Preprocess(PREPROCESS)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    seen = [preprocess.image(pictures.decode(row["image"])) for row in islice(pictures.rows(shards), 32)]
+    with torch.no_grad():
+        network.train().to(device())(torch.stack(seen).to(device()))
+    return network.eval()
 
 
 def blip(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))
 
-from benchmarks import memory, page, pairs  # noqa: E402
+from benchmarks import full_size, memory, page, pairs  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 
 
@@ -90,6 +90,12 @@ def test_models_of_real_size_need_a_gpu(monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["--full-size"]) == 2
     assert "--full-size needs a GPU" in capsys.readouterr().err
+
+
+def test_the_driver_describes_units_with_few_and_with_many_candidates():
+    candidates = [["a"] * count for count in (9, 1, 8, 2, 7, 3, 6, 4, 5, 0)]
+    assert full_size.typical(candidates) == [1, 5, 8, 4, 0]
+    assert full_size.typical(candidates[:2]) == [1, 0]
 
 
 def test_earlier_figures_are_read(tmp_path):

@@ -1,8 +1,12 @@
 rule audit:
     input:
         descriptions=lambda wildcards: descriptions_of(audited(wildcards)),
-        probe=lambda wildcards: probe_shards({"probe": audit_of(wildcards).probe or audited(wildcards).probe}),
-        classes=lambda wildcards: here([str(audit_of(wildcards).classes)] if audit_of(wildcards).classes else []),
+        probe=lambda wildcards: probe_shards(
+            {"probe": audit_of(wildcards).probe or audited(wildcards).probe}
+        ),
+        classes=lambda wildcards: here(
+            [str(audit_of(wildcards).classes)] if audit_of(wildcards).classes else []
+        ),
         target=lambda wildcards: files_of_target(audited(wildcards).model),
     output:
         table=f"{RESULTS}/audits/{{audit}}.parquet",
@@ -42,11 +46,17 @@ rule importance:
     conda:
         "../../envs/vision.yaml"
     params:
-        importance=settings.importance.model_dump(mode="json") if settings.importance else None,
+        importance=(
+            settings.importance.model_dump(mode="json")
+            if settings.importance
+            else None
+        ),
         target=target_of,
         factory=code_of_target,
         layer=lambda wildcards: next(
-            layer.layer for layer in plan.layers if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)
+            layer.layer
+            for layer in plan.layers
+            if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)
         ),
         code=code("importance"),
     message:

@@ -12,7 +12,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import flag
 from snakemake.logging import logger
 
-sys.path.append(f"{workflow.basedir}/src")  # a head node needs no installed package to plan a run
+# a head node needs no installed package to plan a run
+sys.path.append(f"{workflow.basedir}/src")
 try:
     from dnd import leftovers
     from dnd import plan as planning
@@ -20,24 +21,41 @@ try:
     from dnd.config import ConfigError, file_of, load
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
-    from dnd.sweep import UnknownLayer, counterpart, known_layers, layers, layers_table, spell, sweep_rows
+    from dnd.sweep import (
+        UnknownLayer,
+        counterpart,
+        known_layers,
+        layers,
+        layers_table,
+        spell,
+        sweep_rows,
+    )
 except ModuleNotFoundError as error:
-    raise WorkflowError(f"{error}: `make vision` builds an environment that has it, .venv") from None
+    raise WorkflowError(
+        f"{error}: `make vision` builds an environment that has it, .venv"
+    ) from None
 
-if not workflow.overwrite_configfiles:  # another file replaces this one; merging the two would mix their models
+# another file replaces this one; merging the two would mix their models
+if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"
 
 
 try:
-    settings = load(config, " + ".join(map(str, workflow.configfiles)))  # merged, when there are several
+    # merged, when there are several
+    settings = load(config, " + ".join(map(str, workflow.configfiles)))
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
     asked_rows = sweep_rows(settings)
     try:
         sweep_layers, unknown = layers(settings), None
-    except UnknownLayer as error:  # the inventory makes them known, and models are fetched before it
-        if not any(asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv):
+    # the inventory makes them known, and models are fetched before it
+    except UnknownLayer as error:
+        if not any(
+            asked in word
+            for asked in ("inventory", "modules", "prefetch")
+            for word in sys.argv
+        ):
             raise
         sweep_layers, unknown = [], error
     slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
@@ -47,10 +65,13 @@ except ConfigError as error:
     raise WorkflowError(f"configuration:\n{error}") from None
 
 if GROUPS.exists():
-    workflow.configfiles.append(str(GROUPS))  # so that it travels to pods, which plan again what they run
+    # so that it travels to pods, which plan again what they run
+    workflow.configfiles.append(str(GROUPS))
 
 LAYER = f"{RESULTS}/{{name}}/{{slug}}"
-PASS = f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{sign}}-{{k}}-{{controls}}"
+PASS = (
+    f"{RESULTS}/activations/{{model}}/{{probe}}/{{pooling}}-{{sign}}-{{k}}-{{controls}}"
+)
 BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
 DISSECTIONS = ("network-dissection", "compositional")
 DISSECTION = f"{RESULTS}/dissection/{{model}}/{{probe}}/{{sign}}/{{slug}}"
@@ -72,7 +93,14 @@ def mend_slurm_executor():
     async def states_of_jobs(*arguments):
         states, seconds = await ask(*arguments)
         ended = ("PREEMPTED", "CANCELLED")
-        return states and {job: "CANCELLED" if one.startswith(ended) else one for job, one in states.items()}, seconds
+        return (
+            states
+            and {
+                job: "CANCELLED" if one.startswith(ended) else one
+                for job, one in states.items()
+            },
+            seconds,
+        )
 
     executor.query_job_status = states_of_jobs
 
@@ -113,7 +141,9 @@ onstart:
     if workflow.executor_plugin.name == "slurm":
         mend_slurm_executor()
         if found := leftovers.cancel(Path.cwd()):
-            logger.info(f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}")
+            logger.info(
+                f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}"
+            )
     planning.write_groups(GROUPS, plan.groups)
 
 
@@ -121,7 +151,9 @@ onerror:
     # A job's log lies on the same disk and says nothing when that is full.
     for folder in (RESULTS, config["store"]):
         if Path(folder).exists() and shutil.disk_usage(folder).free < 20e6:
-            logger.error(f"{folder}: no space left on the disk; make room, and the same command goes on")
+            logger.error(
+                f"{folder}: no space left on the disk; make room, and the same command goes on"
+            )
 
 
 # Looked at with `--software-deployment-method apptainer` only; envs/Dockerfile builds it.
@@ -149,7 +181,9 @@ wildcard_constraints:
 def code(*scripts, others=()):
     """Digest of the library's code that stages run: its change, and no other, runs them again."""
     folder = Path(workflow.basedir, "workflow/scripts")
-    return sources.digest([folder / f"{name}.py" for name in scripts], map(Path, others))
+    return sources.digest(
+        [folder / f"{name}.py" for name in scripts], map(Path, others)
+    )
 
 
 def layer_of(wildcards):
@@ -171,13 +205,19 @@ def recipe_of(wildcards):
 def plain(recipe, name):
     """A part of a recipe as plain values, without what changes no result: scripts find that in their configuration."""
     part = getattr(settings.recipes[recipe], name)
-    return part.model_dump(mode="json", exclude=COMPUTE) if hasattr(part, "model_dump") else part
+    return (
+        part.model_dump(mode="json", exclude=COMPUTE)
+        if hasattr(part, "model_dump")
+        else part
+    )
 
 
 def whole_recipe(wildcards):
     """A job's whole recipe as plain values, without what changes no result."""
     recipe = recipe_of(wildcards)
-    return recipe.model_dump(mode="json") | {key: plain(recipe_name(wildcards), key) for key in recipe.models()}
+    return recipe.model_dump(mode="json") | {
+        key: plain(recipe_name(wildcards), key) for key in recipe.models()
+    }
 
 
 def recipe_part(name):
@@ -203,7 +243,9 @@ def code_of_target(wildcards):
     target = settings.models[model_of(wildcards)]
     if target.source != "python":
         return None
-    path = file_of(target.factory) or sources.located(target.factory.rpartition(":")[0], sys.path)
+    path = file_of(target.factory) or sources.located(
+        target.factory.rpartition(":")[0], sys.path
+    )
     return sources.digest([path], [path]) if path else None
 
 
@@ -231,14 +273,29 @@ def verdict_of(wildcards):
 def prompts_of(wildcards):
     """The files of what a job's recipe asks the language model."""
     asked = recipe_of(wildcards).concepts
-    return here([str(path) for path in (asked.prompt, asked.simplify, asked.again, *asked.prompts) if path])
+    return here(
+        [
+            str(path)
+            for path in (asked.prompt, asked.simplify, asked.again, *asked.prompts)
+            if path
+        ]
+    )
 
 
 def annotation_files(wildcards):
     """The files that say what a probe's images show."""
     probes = [settings.probes[one] for one in probe_settings(wildcards)]
-    named = [path for one in probes if one.annotations for path in (one.annotations.path, one.annotations.parents)]
-    return here(sorted(str(path / "index.csv" if path.is_dir() else path) for path in named if path))
+    named = [
+        path
+        for one in probes
+        if one.annotations
+        for path in (one.annotations.path, one.annotations.parents)
+    ]
+    return here(
+        sorted(
+            str(path / "index.csv" if path.is_dir() else path) for path in named if path
+        )
+    )
 
 
 def probe_parts(kind):
@@ -246,7 +303,10 @@ def probe_parts(kind):
 
     def files(wildcards):
         probe = wildcards.get("probe") or layer_of(wildcards).probe
-        return [f"{RESULTS}/probe/{probe}/{kind}-{i:05d}.parquet" for i in range(settings.probes[probe].shards)]
+        return [
+            f"{RESULTS}/probe/{probe}/{kind}-{i:05d}.parquet"
+            for i in range(settings.probes[probe].shards)
+        ]
 
     return files
 
@@ -256,25 +316,37 @@ probe_shards = probe_parts("images")
 
 def probe_renders(wildcards):
     """The folders of a probe's images that are rendered first; none where the user has them all."""
-    return [f"{RESULTS}/probe/{one}/source" for one in probe_sources.rendered(wildcards.probe, settings.probes)]
+    return [
+        f"{RESULTS}/probe/{one}/source"
+        for one in probe_sources.rendered(wildcards.probe, settings.probes)
+    ]
 
 
 def probe_settings(wildcards):
     """The settings of a probe, and of the members of a union, as plain values; shards change no listing."""
     names = {wildcards.probe, *probe_sources.members(wildcards.probe, settings.probes)}
-    return {one: settings.probes[one].model_dump(mode="json", exclude={"shards"}) for one in sorted(names)}
+    return {
+        one: settings.probes[one].model_dump(mode="json", exclude={"shards"})
+        for one in sorted(names)
+    }
 
 
 def truth_of(part, module):
     """A params function that returns the digest of the code that stands in for a model of a job's recipe, if any."""
     path = Path(sources.PACKAGE, "shapeworld", f"{module}.py")
-    return lambda wildcards: sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+    return lambda wildcards: (
+        sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+    )
 
 
 def streams_of(wildcards):
     """The streams of renders that a job's captions tell the truth of; None where a model writes them."""
     known = recipe_of(wildcards).captions.oracle
-    return probe_sources.streams(layer_of(wildcards).probe, settings.probes) if known else None
+    return (
+        probe_sources.streams(layer_of(wildcards).probe, settings.probes)
+        if known
+        else None
+    )
 
 
 @lru_cache
@@ -283,10 +355,13 @@ def content_of_probe(name):
     try:
         return probe_sources.content(name, settings.probes)
     except ValueError as error:
-        raise WorkflowError(f"configuration:\n{workflow.configfiles[0]}: {error}") from None
+        raise WorkflowError(
+            f"configuration:\n{workflow.configfiles[0]}: {error}"
+        ) from None
 
 
-if workflow.is_main_process:  # a probe without files is a mistake to be told before any job, and only once
+# a probe without files is a mistake to be told before any job, and only once
+if workflow.is_main_process:
     for layer in plan.layers:
         content_of_probe(layer.probe)
 
@@ -326,8 +401,14 @@ def files_of_target(name):
     hub = target.factory if target.source == "transformers" else None
     named = [hub, target.weights, target.preprocess, target.basis and target.basis.path]
     named += target.arguments.values()
-    paths = [Path(value) for value in named if isinstance(value, str | Path) and Path(value).exists()]
-    return here(sorted({file for path in paths for file in (weights(path) or [str(path)])}))
+    paths = [
+        Path(value)
+        for value in named
+        if isinstance(value, str | Path) and Path(value).exists()
+    ]
+    return here(
+        sorted({file for path in paths for file in (weights(path) or [str(path)])})
+    )
 
 
 def target_files(wildcards):
@@ -338,7 +419,9 @@ def target_files(wildcards):
 def topk_of(wildcards):
     """The merged activations of a job's layer."""
     layer = layer_of(wildcards)
-    return f"{PASS}/{{slug}}.parquet".format(**plan.pass_of(layer)._asdict(), slug=layer.slug)
+    return f"{PASS}/{{slug}}.parquet".format(
+        **plan.pass_of(layer)._asdict(), slug=layer.slug
+    )
 
 
 def pass_of(wildcards):
@@ -363,7 +446,10 @@ def unit_shards(stage):
     def files(wildcards):
         layer = layer_of(wildcards)
         place = plan.serving(stage, layer)
-        return [f"{RESULTS}/{place.name}/{place.slug}/{stage}/{units}.parquet" for units in plan.unit_shards(layer)]
+        return [
+            f"{RESULTS}/{place.name}/{place.slug}/{stage}/{units}.parquet"
+            for units in plan.unit_shards(layer)
+        ]
 
     return files
 
@@ -373,7 +459,9 @@ def shard_of(stage):
 
     def file(wildcards):
         place = plan.serving(stage, layer_of(wildcards))
-        return f"{LAYER}/{stage}/{{units}}.parquet".format(name=place.name, slug=place.slug, units=wildcards.units)
+        return f"{LAYER}/{stage}/{{units}}.parquet".format(
+            name=place.name, slug=place.slug, units=wildcards.units
+        )
 
     return file
 
@@ -381,7 +469,9 @@ def shard_of(stage):
 def bundle_files(stage):
     """An input function that returns the files of a stage for every layer of a bundle."""
     return lambda wildcards: [
-        path for layer in plan.bundles[bundle_of(wildcards)] for path in unit_shards(stage)(layer)
+        path
+        for layer in plan.bundles[bundle_of(wildcards)]
+        for path in unit_shards(stage)(layer)
     ]
 
 
@@ -405,7 +495,11 @@ def text_embedder_of(wildcards):
 def look_alikes_of(wildcards):
     """The look-alikes of every layer of a job's bundle, where its recipe shows them."""
     asked = recipe_of(wildcards).concepts
-    return bundle_files("look-alikes")(wildcards) if asked.look_alikes and not asked.known_answers else []
+    return (
+        bundle_files("look-alikes")(wildcards)
+        if asked.look_alikes and not asked.known_answers
+        else []
+    )
 
 
 def joining(bundle):
@@ -413,7 +507,10 @@ def joining(bundle):
     asked = settings.recipes[bundle.recipe].concepts
     if asked.also is None or asked.known_answers:
         return []
-    return [(layer, counterpart(plan.layers, layer, asked.also)) for layer in plan.bundles[bundle]]
+    return [
+        (layer, counterpart(plan.layers, layer, asked.also))
+        for layer in plan.bundles[bundle]
+    ]
 
 
 def also_of(wildcards):
@@ -456,7 +553,10 @@ def images_of(bundle):
     recipe = settings.recipes[bundle.recipe]
     if recipe.generator is None or recipe.stopping is not None:
         return []
-    return [f"{RESULTS}/images/{'/'.join(bundle)}/{part:03d}.parquet" for part in range(settings.shards.images)]
+    return [
+        f"{RESULTS}/images/{'/'.join(bundle)}/{part:03d}.parquet"
+        for part in range(settings.shards.images)
+    ]
 
 
 def images_of_layer(layer):
@@ -490,7 +590,9 @@ def scores_of(wildcards):
 
 def own_shards(stage):
     """An input function that returns the files of a stage of our own method for a layer; none of another method's."""
-    return lambda wildcards: unit_shards(stage)(wildcards) if own_method(layer_of(wildcards)) else []
+    return lambda wildcards: (
+        unit_shards(stage)(wildcards) if own_method(layer_of(wildcards)) else []
+    )
 
 
 def descriptions_of(layer):
@@ -512,56 +614,93 @@ def worded_by(wildcards):
     """The tables of captions and of concepts of a job's layer, which record the models that worded them."""
     if not own_method(layer_of(wildcards)):
         return []
-    return [*unit_shards("captions")(wildcards), proposed_of(wildcards), *refined_of(bundle_of(wildcards))]
+    return [
+        *unit_shards("captions")(wildcards),
+        proposed_of(wildcards),
+        *refined_of(bundle_of(wildcards)),
+    ]
 
 
 def facts_of_page(layer):
     """What the pages of a layer call it."""
-    facts = {key: getattr(layer, key) for key in ("name", "layer", "slug", "model", "probe", "recipe")}
+    facts = {
+        key: getattr(layer, key)
+        for key in ("name", "layer", "slug", "model", "probe", "recipe")
+    }
     return facts | {"method": settings.recipes[layer.recipe].method}
 
 
 def settings_of_page(wildcards):
     """What a layer's recipe says beyond the defaults, with the language model that it asks."""
     asks = recipe_of(wildcards).method in ("dnd", "line")
-    return ({"llm.model": settings.llm.model} if asks else {}) | recipe_of(wildcards).changed()
+    return ({"llm.model": settings.llm.model} if asks else {}) | recipe_of(
+        wildcards
+    ).changed()
 
 
 def files_of_site(*patterns):
     """Files of the library's that no script imports, as those of the page."""
-    found = (path for pattern in patterns for path in sources.PACKAGE.glob(pattern) if path.is_file())
+    found = (
+        path
+        for pattern in patterns
+        for path in sources.PACKAGE.glob(pattern)
+        if path.is_file()
+    )
     return tuple(sorted(map(str, found)))
 
 
 def known_answers_of(model):
     """The file of known answers of a network, where it has one."""
-    return here([str(settings.models[model].known_answers)] if settings.models[model].known_answers else [])
+    return here(
+        [str(settings.models[model].known_answers)]
+        if settings.models[model].known_answers
+        else []
+    )
 
 
 def dissected(wildcards):
     """The layers of the sweep that a comparison of maps and masks serves."""
     place = tuple(wildcards[key] for key in ("model", "probe", "slug", "sign"))
-    found = [layer for layer in plan.layers if settings.recipes[layer.recipe].method in DISSECTIONS]
-    return [one for one in found if (one.model, one.probe, one.slug, settings.recipes[one.recipe].sign) == place]
+    found = [
+        layer
+        for layer in plan.layers
+        if settings.recipes[layer.recipe].method in DISSECTIONS
+    ]
+    return [
+        one
+        for one in found
+        if (one.model, one.probe, one.slug, settings.recipes[one.recipe].sign) == place
+    ]
 
 
 def dissection_of(wildcards):
     """What the comparison of maps and masks has left for a job's layer."""
     layer = layer_of(wildcards)
-    place = DISSECTION.format(model=layer.model, probe=layer.probe, slug=layer.slug, sign=recipe_of(wildcards).sign)
+    place = DISSECTION.format(
+        model=layer.model,
+        probe=layer.probe,
+        slug=layer.slug,
+        sign=recipe_of(wildcards).sign,
+    )
     return {one: f"{place}-{one}.parquet" for one in ("patterns", "overlaps")}
 
 
 def answers_of(wildcards):
     """The file of known answers of a job's network, where its recipe lets them stand in for the language model."""
     known = recipe_of(wildcards).concepts.known_answers
-    return here([str(settings.models[model_of(wildcards)].known_answers)] if known else [])
+    return here(
+        [str(settings.models[model_of(wildcards)].known_answers)] if known else []
+    )
 
 
 def known_answers():
     """The files of known answers of the models in the sweep."""
     models = sorted({layer.model for layer in plan.layers})
-    return {name: str(settings.models[name].known_answers) for name in models if settings.models[name].known_answers}
+    return {
+        name: str(settings.models[name].known_answers)
+        for name in models
+        if settings.models[name].known_answers
+    }
 
 
 def tables_of_run():
@@ -569,17 +708,27 @@ def tables_of_run():
     probes = dict.fromkeys(layer.probe for layer in plan.layers)
     own = [layer for layer in plan.layers if own_method(layer)]
     passes = dict.fromkeys(
-        (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
+        (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug))
+        for layer in plan.layers
     )
     rivals = {}  # by the names of their scripts
     for layer in plan.layers:
         if not own_method(layer):
             method = settings.recipes[layer.recipe].method.replace("-", "_")
             found = scores_of(layer)
-            rivals.setdefault(method, []).extend([found] if isinstance(found, str) else found)
-    drawn = [path for layer in plan.layers if stops(layer) for path in unit_shards("stopping")(layer)]
+            rivals.setdefault(method, []).extend(
+                [found] if isinstance(found, str) else found
+            )
+    drawn = [
+        path
+        for layer in plan.layers
+        if stops(layer)
+        for path in unit_shards("stopping")(layer)
+    ]
     refined = [path for bundle in plan.bundles for path in refined_of(bundle)]
-    alike = [path for bundle in plan.bundles for path in look_alikes_of(bundle._asdict())]
+    alike = [
+        path for bundle in plan.bundles for path in look_alikes_of(bundle._asdict())
+    ]
     return {
         "probe": [path for probe in probes for path in probe_shards({"probe": probe})],
         "activations": [
@@ -589,11 +738,17 @@ def tables_of_run():
         ],
         "topk": list(dict.fromkeys(map(topk_of, plan.layers))),
         **{
-            stage: list(dict.fromkeys(path for layer in own for path in unit_shards(stage)(layer)))
+            stage: list(
+                dict.fromkeys(
+                    path for layer in own for path in unit_shards(stage)(layer)
+                )
+            )
             for stage in ("exemplars", "captions")
         },
         **({"look_alikes": alike} if alike else {}),
-        "concepts": [f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles],
+        "concepts": [
+            f"{RESULTS}/concepts/{'/'.join(bundle)}.parquet" for bundle in plan.bundles
+        ],
         **({"refinement": refined} if refined else {}),
         "images": [path for bundle in plan.bundles for path in images_of(bundle)],
         **({"stopping": drawn} if drawn else {}),
@@ -606,15 +761,24 @@ def tables_of_run():
 
 def files_of_run():
     """The user's own files that the results depend on, but for images and for folders of foundation models."""
-    named = [path for layer in plan.layers for path in settings.recipes[layer.recipe].files().values()]
+    named = [
+        path
+        for layer in plan.layers
+        for path in settings.recipes[layer.recipe].files().values()
+    ]
     prompts = {str(path) for path in named if path.is_file()}
     targets = {file for layer in plan.layers for file in files_of_target(layer.model)}
-    return here(sorted(prompts | targets | set(known_answers().values()))) + chat_template()
+    return (
+        here(sorted(prompts | targets | set(known_answers().values())))
+        + chat_template()
+    )
 
 
 def factories_of_run():
     """Target network -> digest of the code that builds it, where that is a function of the user's."""
-    digests = {layer.model: code_of_target({"model": layer.model}) for layer in plan.layers}
+    digests = {
+        layer.model: code_of_target({"model": layer.model}) for layer in plan.layers
+    }
     return {model: digest for model, digest in digests.items() if digest}
 
 
@@ -622,7 +786,10 @@ def sweep_of_run():
     """The rows of the sweep, and those of layers.tsv that they use."""
     rows = [
         {
-            **{column: getattr(row, column) for column in ("name", "model", "probe", "recipe")},
+            **{
+                column: getattr(row, column)
+                for column in ("name", "model", "probe", "recipe")
+            },
             "layers": ",".join(row.layers),
             "units": spell(row.units or ()),
         }
@@ -631,7 +798,12 @@ def sweep_of_run():
     known = known_layers(settings)
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
-        {"model": model, "layer": layer, "slug": known[model, layer][0], "units": str(known[model, layer][1])}
+        {
+            "model": model,
+            "layer": layer,
+            "slug": known[model, layer][0],
+            "units": str(known[model, layer][1]),
+        }
         for model, layer in used
     ]
 
@@ -641,8 +813,18 @@ def final_output(wildcards):
     if unknown:
         raise WorkflowError(f"configuration:\n{unknown}")
     tables = [
-        f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}" for one in plan.layers for end in ("parquet", "csv")
+        f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}"
+        for one in plan.layers
+        for end in ("parquet", "csv")
     ]
-    rejected = [f"{RESULTS}/probe/{probe}/rejected.parquet" for probe in sorted({one.probe for one in plan.layers})]
-    ends = ("evaluation.parquet", "comparisons.parquet", "report/index.html", "provenance.json")
+    rejected = [
+        f"{RESULTS}/probe/{probe}/rejected.parquet"
+        for probe in sorted({one.probe for one in plan.layers})
+    ]
+    ends = (
+        "evaluation.parquet",
+        "comparisons.parquet",
+        "report/index.html",
+        "provenance.json",
+    )
     return [*tables, *rejected, *(f"{RESULTS}/{end}" for end in ends), *beyond_labels()]

@@ -9,7 +9,11 @@ rule concepts:
         embedder=text_embedder_of,
         also=also_of,
         look_alikes=look_alikes_of,
-        probe=lambda wildcards: probe_shards(wildcards) if recipe_of(wildcards).concepts.show_images else [],
+        probe=lambda wildcards: (
+            probe_shards(wildcards)
+            if recipe_of(wildcards).concepts.show_images
+            else []
+        ),
     output:
         concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",
         answers=f"{RESULTS}/concepts/{BUNDLE}-answers.parquet",
@@ -24,10 +28,21 @@ rule concepts:
     params:
         concepts=recipe_part("concepts"),
         square=recipe_part("square"),
-        embedder=lambda wildcards: plain(wildcards.recipe, "embedder") if reads_vectors(wildcards.recipe) else None,
+        embedder=lambda wildcards: (
+            plain(wildcards.recipe, "embedder")
+            if reads_vectors(wildcards.recipe)
+            else None
+        ),
         # as wildcards of the descriptions by another recipe, in their order
-        also=lambda wildcards: [[layer.name, layer.slug] for layer, _ in joining(bundle_of(wildcards))],
-        model=[settings.llm.model, settings.llm.revision, settings.llm.max_model_len, settings.llm.chat_template],
+        also=lambda wildcards: [
+            [layer.name, layer.slug] for layer, _ in joining(bundle_of(wildcards))
+        ],
+        model=[
+            settings.llm.model,
+            settings.llm.revision,
+            settings.llm.max_model_len,
+            settings.llm.chat_template,
+        ],
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [
             [layer.name, layer.slug, units]
@@ -35,7 +50,9 @@ rule concepts:
             for units in plan.unit_shards(layer)
         ],
         truth=truth_of("concepts", "oracles"),
-        names=lambda wildcards: {layer.slug: layer.layer for layer in plan.bundles[bundle_of(wildcards)]},
+        names=lambda wildcards: {
+            layer.slug: layer.layer for layer in plan.bundles[bundle_of(wildcards)]
+        },
         code=code("concepts"),
     message:
         "summarise captions to concepts: {wildcards.model}, {wildcards.probe}, {wildcards.recipe}, bundle {wildcards.bundle}"

@@ -20,7 +20,8 @@ rule descriptions:
         "../../envs/vision.yaml"
     params:
         facts=lambda wildcards: {
-            key: getattr(layer_of(wildcards), key) for key in ("model", "layer", "probe", "recipe")
+            key: getattr(layer_of(wildcards), key)
+            for key in ("model", "layer", "probe", "recipe")
         },
         units=lambda wildcards: spell(layer_of(wildcards).units),
         shown=lambda wildcards: getattr(recipe_of(wildcards), "shown", None),

@@ -1,7 +1,13 @@
 rule label_images:
     input:
-        descriptions=lambda wildcards: [descriptions_of(layer) for layer in judged_together(wildcards)],
-        model=weights(settings.evaluation.generator.model) if settings.evaluation.generator else [],
+        descriptions=lambda wildcards: [
+            descriptions_of(layer) for layer in judged_together(wildcards)
+        ],
+        model=(
+            weights(settings.evaluation.generator.model)
+            if settings.evaluation.generator
+            else []
+        ),
     output:
         f"{RESULTS}/evaluation/{{model}}/{{slug}}-images.parquet",
     log:
@@ -22,14 +28,34 @@ rule label_images:
 
 rule judgements:
     input:
-        descriptions=lambda wildcards: [descriptions_of(layer) for layer in judged_together(wildcards)],
-        held_out=probe_shards({"probe": settings.evaluation.held_out}) if settings.evaluation.held_out else [],
-        images=f"{RESULTS}/evaluation/{{model}}/{{slug}}-images.parquet" if settings.evaluation.generator else [],
-        concepts=here([str(settings.evaluation.concepts)] if settings.evaluation.concepts else []),
+        descriptions=lambda wildcards: [
+            descriptions_of(layer) for layer in judged_together(wildcards)
+        ],
+        held_out=(
+            probe_shards({"probe": settings.evaluation.held_out})
+            if settings.evaluation.held_out
+            else []
+        ),
+        images=(
+            f"{RESULTS}/evaluation/{{model}}/{{slug}}-images.parquet"
+            if settings.evaluation.generator
+            else []
+        ),
+        concepts=here(
+            [str(settings.evaluation.concepts)] if settings.evaluation.concepts else []
+        ),
         classes=class_files,
         target=target_files,
-        embedder=weights(settings.evaluation.embedder.model) if settings.evaluation.embedder else [],
-        sentences=weights(settings.evaluation.sentences.model) if settings.evaluation.sentences else [],
+        embedder=(
+            weights(settings.evaluation.embedder.model)
+            if settings.evaluation.embedder
+            else []
+        ),
+        sentences=(
+            weights(settings.evaluation.sentences.model)
+            if settings.evaluation.sentences
+            else []
+        ),
     output:
         f"{RESULTS}/evaluation/{{model}}/{{slug}}.parquet",
     log:
@@ -59,7 +85,9 @@ rule evaluation:
         descriptions=[descriptions_of(layer) for layer in plan.layers],
         answers=here(known_answers().values()),
         judged=judged_files(),
-        concepts=here([str(settings.evaluation.concepts)] if settings.evaluation.concepts else []),
+        concepts=here(
+            [str(settings.evaluation.concepts)] if settings.evaluation.concepts else []
+        ),
     output:
         evaluation=report(
             f"{RESULTS}/evaluation.parquet",

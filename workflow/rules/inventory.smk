@@ -20,7 +20,10 @@ rule modules:
 # It makes no file of its own, so that it runs whenever it is asked for.
 rule inventory:
     input:
-        [f"{RESULTS}/modules/{model}.tsv" for model in dict.fromkeys(row.model for row in asked_rows)],
+        [
+            f"{RESULTS}/modules/{model}.tsv"
+            for model in dict.fromkeys(row.model for row in asked_rows)
+        ],
     log:
         f"{RESULTS}/logs/inventory.log",
     localrule: True
@@ -28,7 +31,9 @@ rule inventory:
         "../../envs/vision.yaml"
     params:
         table=str(layers_table(settings)),
-        wanted=[[row.where, row.model, layer] for row in asked_rows for layer in row.layers],
+        wanted=[
+            [row.where, row.model, layer] for row in asked_rows for layer in row.layers
+        ],
     message:
         "add the layers of the sweep to {params.table}"
     script:

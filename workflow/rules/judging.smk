@@ -3,12 +3,18 @@
 
 def judged_together(wildcards):
     """The layers of the sweep that are one layer of one network, by whatever method they are described."""
-    return [layer for layer in judged_layers() if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)]
+    return [
+        layer
+        for layer in judged_layers()
+        if (layer.model, layer.slug) == (wildcards.model, wildcards.slug)
+    ]
 
 
 def judged_layers():
     """The layers of the sweep that a method describes: known answers suffice to judge what stands in for a part."""
-    return [layer for layer in plan.layers if not settings.recipes[layer.recipe].oracles]
+    return [
+        layer for layer in plan.layers if not settings.recipes[layer.recipe].oracles
+    ]
 
 
 def judged_files():
@@ -45,15 +51,29 @@ def audit_of(wildcards):
 def audited(wildcards):
     """The layer that an audit is about."""
     audit = audit_of(wildcards)
-    return next(one for one in plan.layers if (one.name, one.layer) == (audit.row, audit.layer))
+    return next(
+        one for one in plan.layers if (one.name, one.layer) == (audit.row, audit.layer)
+    )
 
 
 def beyond_labels():
     """The results of causal checks that the configuration asks for."""
-    found = [f"{RESULTS}/audits/{one}.{end}" for one in settings.audits for end in ("parquet", "svg")]
-    return list(dict.fromkeys([*found, *(path for layer in plan.layers for path in importance_of(layer))]))
+    found = [
+        f"{RESULTS}/audits/{one}.{end}"
+        for one in settings.audits
+        for end in ("parquet", "svg")
+    ]
+    return list(
+        dict.fromkeys(
+            [*found, *(path for layer in plan.layers for path in importance_of(layer))]
+        )
+    )
 
 
 def importance_of(layer):
     """The table of what a layer's units add to the network's answers, where the configuration asks for it."""
-    return [f"{RESULTS}/importance/{layer.model}/{layer.probe}/{layer.slug}.parquet"] if settings.importance else []
+    return (
+        [f"{RESULTS}/importance/{layer.model}/{layer.probe}/{layer.slug}.parquet"]
+        if settings.importance
+        else []
+    )

@@ -53,7 +53,8 @@ rule probe:
         "../../envs/vision.yaml"
     params:
         probes=probe_settings,
-        content=lambda wildcards: content_of_probe(wildcards.probe),  # the listing of other images may be the same
+        # the listing of other images may be the same
+        content=lambda wildcards: content_of_probe(wildcards.probe),
         shards=lambda wildcards: settings.probes[wildcards.probe].shards,
         code=code("probe"),
     message:

@@ -3,13 +3,19 @@ rule refinement:
         concepts=proposed_of,
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
-        topk=lambda wildcards: [topk_of(layer) for layer in plan.bundles[bundle_of(wildcards)]],
+        topk=lambda wildcards: [
+            topk_of(layer) for layer in plan.bundles[bundle_of(wildcards)]
+        ],
         target=target_files,
         generator=weights_of("generator"),
         captioner=lambda wildcards: (
-            weights_of("captions")(wildcards) if recipe_of(wildcards).refinement.failures else []
+            weights_of("captions")(wildcards)
+            if recipe_of(wildcards).refinement.failures
+            else []
         ),
-        llm=lambda wildcards: weights((recipe_of(wildcards).refinement.llm or settings.llm).model),
+        llm=lambda wildcards: weights(
+            (recipe_of(wildcards).refinement.llm or settings.llm).model
+        ),
         template=chat_template(),
         prompt=lambda wildcards: here([str(recipe_of(wildcards).refinement.prompt)]),
     output:
@@ -33,7 +39,12 @@ rule refinement:
         sign=recipe_part("sign"),
         # a layer's unit shards as wildcards of the input files, in their order
         layers=lambda wildcards: [
-            [layer.name, layer.slug, layer.layer, list(plan.unit_shards(layer).values())]
+            [
+                layer.name,
+                layer.slug,
+                layer.layer,
+                list(plan.unit_shards(layer).values()),
+            ]
             for layer in plan.bundles[bundle_of(wildcards)]
         ],
         code=code("refinement"),

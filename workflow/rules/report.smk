@@ -57,7 +57,9 @@ rule report:
         "../../envs/vision.yaml"
     params:
         run=settings.run,
-        code=code("report", others=files_of_site("report/terms.yaml", "report/app/**/*")),
+        code=code(
+            "report", others=files_of_site("report/terms.yaml", "report/app/**/*")
+        ),
     message:
         "write the page"
     script:

@@ -36,9 +36,15 @@ rule dissection:
         factory=code_of_target,
         sign=lambda wildcards: wildcards.sign,
         layer=lambda wildcards: dissected(wildcards)[0].layer,
-        units=lambda wildcards: spell(sorted({unit for layer in dissected(wildcards) for unit in layer.units})),
+        units=lambda wildcards: spell(
+            sorted({unit for layer in dissected(wildcards) for unit in layer.units})
+        ),
         quantiles=lambda wildcards: sorted(
-            {settings.recipes[layer.recipe].quantile for layer in dissected(wildcards)}, key=str
+            {
+                settings.recipes[layer.recipe].quantile
+                for layer in dissected(wildcards)
+            },
+            key=str,
         ),
         code=code("dissection"),
     message:

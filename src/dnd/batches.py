@@ -50,7 +50,7 @@ class BatchSize:
 
 
 def prepared(make: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
-    """Yield what ``make`` makes of each item, in their order, made by as many threads as the job has: see ``made``.
+    """Yield what ``make`` makes of each item, in their order, by all threads of the job: see :func:`dnd.streams.made`.
 
     Parameters
     ----------

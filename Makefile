@@ -1,4 +1,4 @@
-# `make` lists the targets. PYTHON is the interpreter that the environments are made with: Python 3.11 or newer.
+# `make` lists the targets. PYTHON starts the set-up; the environments are made with it where it is Python 3.11 to 3.13.
 PYTHON ?= python3
 SHELL := bash
 BIN := .venv/bin
@@ -11,7 +11,8 @@ ABLATION := results/ablation/config.yaml
 CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision demo evaluate ablate calibrate bench status test test-browser test-slurm test-kubernetes lint shapeworld clean distclean
+.PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-setup test-browser test-slurm \
+	test-kubernetes lint locks locks-check shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -21,6 +22,9 @@ setup: ## build both environments, .venv and .venv-vllm; does nothing when they 
 
 vision: ## build .venv only
 	@$(PYTHON) envs/setup.py vision
+
+doctor: ## tell what this machine has, and what is missing: driver, GPU, disk, environments, Slurm's partitions
+	@$(PYTHON) envs/doctor.py
 
 demo: setup ## describe the units of the embedded network; prints time, memory, accuracy and where the page is
 	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/snakemake
@@ -50,22 +54,17 @@ test: setup ## run the tests of the library and of the workflow
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
 	$(OFFLINE) $(BIN)/pytest tests/workflow
 
-test-kubernetes: setup .venv-moto ## run the workflow on a Kubernetes cluster in miniature (minutes)
+test-setup: vision ## test set-up, locks and the package; asks the public index of packages
+	$(BIN)/pytest tests/setup
+
+test-kubernetes: setup ## run the workflow on a Kubernetes cluster in miniature (minutes)
+	@$(PYTHON) envs/setup.py moto
 	$(OFFLINE) $(BIN)/pytest tests/kubernetes
 
-.venv-moto: tests/kubernetes/requirements.txt
-	$(PYTHON) -m venv --clear $@
-	$@/bin/pip install --quiet -r $<
-	touch $@
-
-test-browser: vision .venv-browser ## look at a run's site with Chromium; as root, installs it where it is missing
+test-browser: vision ## look at a run's site with Chromium; as root, installs it where it is missing
+	@$(PYTHON) envs/setup.py browser
 	@$(BIN)/python tests/browser/chromium.py ready || $(BIN)/python tests/browser/chromium.py install
 	$(OFFLINE) .venv-browser/bin/pytest tests/browser
-
-.venv-browser: tests/browser/requirements.txt
-	$(PYTHON) -m venv --clear $@
-	$@/bin/pip install --quiet -r $<
-	touch $@
 
 test-slurm: setup ## run the tests that want a real Slurm; as root, installs it where it is missing
 	@$(BIN)/python tests/slurm/cluster.py ready || $(BIN)/python tests/slurm/cluster.py install
@@ -80,6 +79,13 @@ lint: vision ## check style, types and the workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet
 
+locks: ## resolve the environments' pins anew, against the public index
+	$(PYTHON) envs/locks.py
+	$(PYTHON) envs/conda.py
+
+locks-check: ## check that locks and pins resolve against the public index alone, for every Python and platform
+	$(PYTHON) envs/locks.py --check
+
 shapeworld: vision ## train the embedded world's models anew, into resources/ (hours)
 	$(OFFLINE) $(BIN)/python -m dnd.shapeworld.train
 
@@ -88,4 +94,4 @@ clean: ## remove results and caches, keep the environments
 	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments and the training's intermediate files as well
-	rm -rf .venv .venv-vllm .venv-moto .venv-browser .setup .training src/*.egg-info
+	rm -rf .venv .venv-vllm .venv-moto .venv-browser .venv-docs .setup .training src/*.egg-info

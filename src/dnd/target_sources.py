@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import hub
+from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -53,11 +54,11 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
     TargetError
         The factory, the weights or the preprocessing cannot be found or do not fit; the message says which.
     ModelError
-        The hub and its cache do not have the model.
+        The hub and its cache do not have the model, or torch cannot use the machine's GPU.
     ConfigError
         The file of the preprocessing holds something else.
     """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or available_device()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what no weights set is the same in every job
         model, published = _SOURCES[settings.source](settings)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -11,9 +13,27 @@ from dnd.hub import ModelError
 from dnd.settings import Precision
 
 
+GPUS = Path("/dev")
+"""Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""
+
+
 def device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    ModelError
+        There is one that this CUDA build of torch cannot use: on the CPU, a job of an hour would take days.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "NoDevFiles")
+    if torch.version.cuda and not hidden and (gpus := sorted(GPUS.glob("nvidia[0-9]*"))):
+        raise ModelError(
+            f"{gpus[0]} is a GPU that torch {torch.__version__} cannot use: its driver may be too old for CUDA "
+            f"{torch.version.cuda}. `make doctor` tells more; `export CUDA_VISIBLE_DEVICES=` computes on the CPU"
+        )
+    return torch.device("cpu")
 
 
 def precision(asked: Precision) -> str:

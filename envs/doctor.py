@@ -16,10 +16,8 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 import setup
 
 OLDEST_DRIVER = 580  # of NVIDIA's, for CUDA 13; 525 for CUDA 12: docs.nvidia.com/deploy/cuda-compatibility

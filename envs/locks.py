@@ -3,13 +3,13 @@
     python envs/locks.py            resolve the pins in envs/*.txt anew; what is locked stays where it still fits
     python envs/locks.py --check    fail where a lock or a list of pins contradicts itself
 
-A lock is universal: one file for every Python and processor, with a marker where they differ. ``NAME.lock`` goes with the
-public index's build of torch, for CUDA, ``NAME-cpu.lock`` with a CPU build. All of them are resolved against the public
-index alone, without any configuration of pip's or uv's: what resolves beside a local folder of wheels may resolve nowhere
-else.
+A lock is universal: one file for every Python and processor, with a marker where they differ. ``NAME.lock`` goes with
+the public index's build of torch, for CUDA, ``NAME-cpu.lock`` with a CPU build. All of them are resolved against the
+public index alone, without any configuration of pip's or uv's: what resolves beside a local folder of wheels may
+resolve nowhere else.
 
-The check resolves each lock together with its pins, and each list of pins of its own, for every Python and processor that
-set-up takes. It downloads metadata only.
+The check resolves each lock together with its pins, and each list of pins by itself, for every Python and processor
+that set-up takes. It downloads metadata only.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "envs"))
-import setup  # noqa: E402
+import setup
 
 INDEX = "https://pypi.org/simple"
 PYTHONS = [f"{major}.{minor}" for major, minor in setup.PYTHONS]
@@ -58,21 +56,12 @@ def locks(folder: Path) -> list[Lock]:
 
 def compile_pins(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Resolve pins with uv, against the public index and without anybody's configuration."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("UV_", "PIP_"))}
-    command = [setup.find_uv(), "pip", "compile", "--no-config", "--default-index", INDEX]
-    command += ["--no-header", "--no-annotate", "--quiet", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=kept | {"UV_CACHE_DIR": cache(), "UV_PYTHON_DOWNLOADS": "never"},
-        capture_output=True,
-        text=True,
-    )
-
-
-def cache() -> str:
-    """Return the folder of uv's cache, the user's own: metadata is the same whoever asked for it."""
-    return os.environ.get("UV_CACHE_DIR") or str(Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "uv")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("UV_", "PIP_"))}
+    environ |= {key: os.environ[key] for key in ("UV_CACHE_DIR",) if key in os.environ}
+    environ["UV_PYTHON_DOWNLOADS"] = "never"  # metadata is enough, whatever Python is resolved for
+    command = [setup.find_uv(), "pip", "compile", "--no-config", "--default-index", INDEX, "--quiet", "--no-header"]
+    command += ["--no-annotate", *map(str, arguments)]
+    return subprocess.run(command, cwd=setup.ROOT, env=environ, capture_output=True, text=True)
 
 
 def names(requirements: str) -> set[str]:
@@ -91,24 +80,23 @@ def check(folder: Path) -> list[str]:
     -------
     A text for each fault, the same one for several Pythons and processors once.
     """
-    resolutions = [
-        (lock.file, lock, target) for lock in locks(folder) for target in itertools.product(PYTHONS, PROCESSORS)
-    ]
+    targets = list(itertools.product(PYTHONS, PROCESSORS))
+    resolutions = [(lock, target) for lock in locks(folder) for target in targets]
     alone = {lock.pins: lock.arguments for lock in locks(folder)}
-    alone |= {
-        path: () for path in sorted([*ROOT.glob("tests/*/requirements.txt"), *ROOT.glob("docs/requirements.txt")])
-    }
+    tests = [*setup.ROOT.glob("tests/*/requirements.txt"), *setup.ROOT.glob("docs/requirements.txt")]
+    alone |= {path: () for path in sorted(tests)}
     resolutions += [
-        (pins, Lock(pins, pins, arguments), (python, PROCESSORS[0]))
+        (Lock(pins, pins, arguments), target)
         for pins, arguments in alone.items()
-        for python in PYTHONS
+        for target in targets
+        if target[1] == PROCESSORS[0]
     ]
     with ThreadPoolExecutor(THREADS) as threads:
-        faults = list(threads.map(lambda resolution: fault(*resolution[1:]), resolutions))
+        faults = list(threads.map(lambda resolution: fault(*resolution), resolutions))
     told: dict[str, list[str]] = {}
-    for (file, _, target), text in zip(resolutions, faults, strict=True):
+    for (lock, target), text in zip(resolutions, faults, strict=True):
         if text:
-            told.setdefault(f"{file.name}: {text}", []).append(" on ".join(target))
+            told.setdefault(f"{lock.file.name}: {text}", []).append(" on ".join(target))
     return [f"{text}\n(Python {', '.join(targets)})" for text, targets in told.items()]
 
 
@@ -126,9 +114,8 @@ def fault(lock: Lock, target: tuple[str, str]) -> str:
 def write(folder: Path) -> None:
     """Resolve every lock of a folder anew."""
     for lock in locks(folder):
-        answer = compile_pins(
-            "--universal", "--python-version", PYTHONS[0], *lock.arguments, lock.pins, "-o", lock.file
-        )
+        universal = ("--universal", "--python-version", PYTHONS[0], "--output-file", lock.file)
+        answer = compile_pins(*universal, *lock.arguments, lock.pins)
         if answer.returncode:
             raise setup.SetupError(f"{lock.file.name}:\n{answer.stderr.strip()}")
 

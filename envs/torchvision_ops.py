@@ -2,9 +2,9 @@
 
 The registry's torchvision wheel is a CUDA build. Beside a CPU build of torch its native library cannot be loaded, and
 ``import torchvision`` fails with ``operator torchvision::nms does not exist``. Where ``envs/setup.py`` meets that, it
-copies this file into the package as ``torchvision/_python_ops.py``, and lets the package use it. Then models, transforms
-and data sets work as they are, and detection models too: torchvision itself has ``roi_align`` in Python. Operators that
-are still missing say so where they are called.
+copies this file into the package as ``torchvision/_python_ops.py``, and lets the package use it. Then models,
+transforms and data sets work as they are, and detection models too: torchvision itself has ``roi_align`` in Python.
+Operators that are still missing say so where they are called.
 """
 
 import torch

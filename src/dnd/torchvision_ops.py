@@ -1,8 +1,8 @@
 """Import torchvision without torch's compiler; import this before it.
 
 For one function's sake ``torchvision.ops.roi_align`` imports the whole of ``torch._dynamo``, which takes longer than
-torch itself. Here that happens when the function is called, or when something is compiled. Nothing else depends on this:
-torchvision works without it, only later.
+torch itself. Here that happens when the function is called, or when something is compiled. Nothing else depends on
+this: torchvision works without it, only later.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import torch
 from dnd.hub import ModelError
 from dnd.settings import Precision
 
-
 GPUS = Path("/dev")
 """Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError
 
+from dnd import shipped
 from dnd.judging import AuditSettings, EvaluationSettings, ImportanceSettings
 from dnd.methods import (
     ClipDissectRecipe,
@@ -82,7 +83,7 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
         With one line per mistake.
     """
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(shipped.resolved(values))
     except ValidationError as error:
         raise ConfigError("\n".join(_lines(file, error))) from None
     missing = [f"{file}: {key}: {path} does not exist" for key, path in _paths(config) if not path.exists()]
@@ -129,6 +130,7 @@ def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    values = shipped.resolved(values)
     recipes = values.get("recipes") if isinstance(values, dict) else None
     if not isinstance(recipes, dict) or len(recipes) != 1 or "llm" not in values:
         raise ConfigError(f"{path}: expected one recipe below `recipes`, and `llm`")

@@ -16,11 +16,11 @@ import yaml
 from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 
-from dnd import tables
+from dnd import shipped, tables
 from dnd.config import ConfigError
 from dnd.settings import Settings
 
-RATES = Path("config/rates.yaml")
+RATES = shipped.path("config/rates.yaml")
 START = 2.5
 """Seconds that a cluster's job spends on Snakemake's own start, which its benchmark does not count."""
 MADE = re.compile(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dnd import shipped
 
 
 class Settings(BaseModel):
@@ -31,6 +34,8 @@ def _server(url: str) -> str:
 
 
 BaseUrl = Annotated[str, AfterValidator(_server)]
+ShippedPath = Annotated[Path, AfterValidator(shipped.path)]
+"""A file of the user's, or one that the package carries."""
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
 SERVERS = "DND_SERVERS"

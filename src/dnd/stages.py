@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import LlmSettings, Settings
+from dnd.settings import LlmSettings, Settings, ShippedPath
 
 SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
@@ -55,8 +55,9 @@ class ConceptSettings(Settings):
         5, ge=1, description="longest concept; longer answers are recorded and skipped; any length when empty"
     )
     max_tokens: int = Field(24, ge=1, description="longest answer")
-    prompt: Path = Field(
+    prompt: ShippedPath = Field(
         Path("config/prompts/concept.yaml"),
+        validate_default=True,
         description="chat messages as templates; when empty and `show_images`, `config/prompts/concept-images.yaml`",
     )
     structured: bool = Field(
@@ -191,7 +192,9 @@ class RefinementSettings(Settings):
     failures: int = Field(
         6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
     )
-    prompt: Path = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
+    prompt: ShippedPath = Field(
+        Path("config/prompts/refine.yaml"), validate_default=True, description="chat messages as templates"
+    )
     temperature: float = Field(0.7, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")

@@ -13,11 +13,11 @@ from snakemake.io import flag
 from snakemake.logging import logger
 
 # a head node needs no installed package to plan a run
-sys.path.append(f"{workflow.basedir}/src")
+sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).parents[1]))
 try:
     from dnd import leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, requirements, sources
+    from dnd import probe_sources, requirements, shipped, sources
     from dnd.config import ConfigError, file_of, load
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
@@ -43,6 +43,7 @@ if not workflow.overwrite_configfiles:
 
 try:
     # merged, when there are several
+    config.update(shipped.resolved(config))  # in place: scripts read it, too
     settings = load(config, " + ".join(map(str, workflow.configfiles)))
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
@@ -130,7 +131,8 @@ def mend_scheduler(scheduler):
 LOCKS = []  # open for as long as the run lasts
 
 
-onstart:
+def begin():
+    """Take the folder for this run, mend Snakemake, and remember the plan."""
     # The system lets go of this lock when the process ends, however it ends: a killed run needs no --unlock.
     LOCKS.append(open(".snakemake/running", "w"))
     try:
@@ -145,6 +147,16 @@ onstart:
                 f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}"
             )
     planning.write_groups(GROUPS, plan.groups)
+
+
+onstart:
+    begin()
+
+
+# Snakemake takes onstart from the main file alone, which is not this one where another workflow imports it.
+if workflow.modifier.is_module:
+    importers_start = workflow._onstart
+    workflow._onstart = lambda log: (importers_start(log), begin())
 
 
 onerror:
@@ -180,10 +192,8 @@ wildcard_constraints:
 @lru_cache
 def code(*scripts, others=()):
     """Digest of the library's code that stages run: its change, and no other, runs them again."""
-    folder = Path(workflow.basedir, "workflow/scripts")
-    return sources.digest(
-        [folder / f"{name}.py" for name in scripts], map(Path, others)
-    )
+    files = [workflow.source_path(f"../scripts/{name}.py") for name in scripts]
+    return sources.digest(map(Path, files), map(Path, others))
 
 
 def layer_of(wildcards):

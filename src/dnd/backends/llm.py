@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from dnd import hub
+from dnd import hub, shipped
 from dnd.backends import failures
 from dnd.backends.chat import Answer, ChatClient, Request, external, picture_names, recall
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
@@ -164,7 +164,7 @@ def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = (
     with serve(
         folder,
         name=settings.model,
-        python=settings.python or os.environ.get("DND_VLLM_PYTHON", ".venv-vllm/bin/python"),
+        python=settings.python or os.environ.get("DND_VLLM_PYTHON") or shipped.vllm_python(),
         log_path=log_path,
         startup_seconds=settings.startup_seconds,
         max_model_len=settings.max_model_len,

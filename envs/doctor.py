@@ -31,9 +31,10 @@ NO_COMMAND = 127
 IMPORTED = {"vision": "torch torchvision snakemake", "vllm": "torch vllm vllm.entrypoints.openai.api_server"}
 """What has to be imported of an environment for a run."""
 VERSIONS = """
-import importlib, json, sys, torch
+import importlib, json, sys
 modules = [importlib.import_module(name) for name in sys.argv[1:]]
 versions = {module.__name__: module.__version__ for module in modules if hasattr(module, "__version__")}
+import torch
 print(json.dumps({"versions": versions, "cuda": torch.version.cuda, "gpus": torch.cuda.device_count()}))
 """
 PARTITIONS = """

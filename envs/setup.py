@@ -259,8 +259,10 @@ def make_folder(uv: Uv) -> None:
     shutil.rmtree(env.folder, ignore_errors=True)
     try:
         uv.run("venv", "--seed", "--python", python, str(env.folder))
-    except SetupError as error:
-        raise error if fits(version) else SetupError(f"no Python from 3.11 to 3.13 is here.\n{OTHER_PYTHON}") from None
+    except SetupError:
+        if fits(version):
+            raise
+        raise SetupError(f"no Python from 3.11 to 3.13 is here, and uv cannot fetch one.\n{OTHER_PYTHON}") from None
 
 
 def torch_requirements(uv: Uv) -> list[str]:

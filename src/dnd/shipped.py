@@ -29,7 +29,7 @@ def path(name: str | Path) -> Path:
 
 
 def vllm_python() -> str:
-    """Return the interpreter of the language model's environment: here, or in the checkout that this package lies in."""
+    """Return the interpreter of the language model's environment: here, or in the checkout that has this package."""
     python = Path(".venv-vllm/bin/python")
     checkout = Path(__file__).parents[2] / python
     return str(checkout if checkout.exists() and not python.exists() else python)

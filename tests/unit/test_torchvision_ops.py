@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+import torchvision
 
 
 def told(code):
@@ -37,3 +39,48 @@ image = torch.zeros(1, 3, 32, 32)
 print(torch.equal(torch.compile(network, backend="eager")(image), network(image)))
 """
     assert told(code) == "True"
+
+
+def suppressed(boxes, scores, threshold):
+    """Boxes that stay, by the definition: in falling order of scores, each against all better ones that stay."""
+    stay = []
+    for index in sorted(range(len(boxes)), key=lambda index: -scores[index]):
+        (x0, y0, x1, y1), area = boxes[index], (boxes[index][2] - boxes[index][0]) * (boxes[index][3] - boxes[index][1])
+        for better in stay:
+            a0, b0, a1, b1 = boxes[better]
+            common = max(0, min(x1, a1) - max(x0, a0)) * max(0, min(y1, b1) - max(y0, b0))
+            if common / (area + (a1 - a0) * (b1 - b0) - common) > threshold:
+                break
+        else:
+            stay.append(index)
+    return stay
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.7])
+@pytest.mark.parametrize("seed", range(3))
+def test_boxes_are_suppressed_as_the_definition_says(seed, threshold):
+    random = torch.Generator().manual_seed(seed)
+    corners = torch.rand(60, 2, generator=random) * 20
+    boxes = torch.cat([corners, corners + 1 + torch.rand(60, 2, generator=random) * 10], 1).double()
+    scores = torch.rand(60, generator=random).double()
+    kept = torchvision.ops.nms(boxes, scores, threshold)
+    assert kept.dtype == torch.int64
+    assert kept.tolist() == suppressed(boxes.tolist(), scores.tolist(), threshold)
+
+
+def test_no_boxes_stay_none():
+    assert torchvision.ops.nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
+
+
+def test_regions_are_averaged_by_bilinear_interpolation():
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8)  # x itself
+    pooled = torchvision.ops.roi_align(ramp, torch.tensor([[0.0, 2, 2, 6, 6]]), (2, 2), sampling_ratio=2, aligned=True)
+    assert torch.allclose(pooled, torch.tensor([2.5, 4.5]).expand(1, 1, 2, 2))
+
+
+def test_a_detection_network_runs():
+    torch.manual_seed(0)
+    network = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
+    with torch.no_grad():
+        (found,) = network.eval()([torch.rand(3, 64, 64)])
+    assert len(found["boxes"]) == len(found["scores"])

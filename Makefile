@@ -11,8 +11,8 @@ ABLATION := results/ablation/config.yaml
 CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-setup test-browser test-slurm \
-	test-kubernetes lint locks locks-check shapeworld clean distclean
+.PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-unit test-workflow test-setup \
+	test-browser test-slurm test-kubernetes lint locks locks-check docs dockerfile-check shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -50,8 +50,12 @@ status: ## tell how far a run is, CONFIG="its files", while it goes on; EVERY=30
 bench: setup ## time every stage beside bare models, and the whole beside the released driver; writes docs/performance.md
 	$(OFFLINE) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-test: setup ## run the tests of the library and of the workflow
+test: test-unit test-workflow ## run the tests of the library and of the workflow
+
+test-unit: setup ## run the tests of the library
 	$(OFFLINE) $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
+
+test-workflow: setup ## run the tests of the workflow
 	$(OFFLINE) $(BIN)/pytest tests/workflow
 
 test-setup: vision ## test set-up, locks and the package; asks the public index of packages
@@ -79,6 +83,14 @@ lint: vision ## check style, types and the workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet
 
+docs: ## make the documentation's site, in site/; fails on links and anchors that lead nowhere
+	@$(PYTHON) envs/setup.py docs
+	@.venv-docs/bin/python docs/build.py
+
+dockerfile-check: ## lint the image that Kubernetes' pods are made of; locks-check resolves what it installs
+	@$(PYTHON) envs/setup.py dockerfile
+	.venv-dockerfile/bin/hadolint envs/Dockerfile
+
 locks: ## resolve the environments' pins anew, against the public index
 	$(PYTHON) envs/locks.py
 	$(PYTHON) envs/conda.py
@@ -90,8 +102,8 @@ shapeworld: vision ## train the embedded world's models anew, into resources/ (h
 	$(OFFLINE) $(BIN)/python -m dnd.shapeworld.train
 
 clean: ## remove results and caches, keep the environments
-	rm -rf results logs .snakemake .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf results logs site build .snakemake .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments and the training's intermediate files as well
-	rm -rf .venv .venv-vllm .venv-moto .venv-browser .venv-docs .setup .training src/*.egg-info
+	rm -rf .venv .venv-vllm .venv-moto .venv-browser .venv-docs .venv-dockerfile .setup .training src/*.egg-info

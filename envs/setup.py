@@ -3,7 +3,7 @@
     python3 envs/setup.py            .venv and .venv-vllm
     python3 envs/setup.py vision     .venv only: Snakemake, torch, the library, the developers' tools
     python3 envs/setup.py vllm       .venv-vllm only: the language model's server
-    python3 envs/setup.py docs       a developers' environment: docs, browser, moto
+    python3 envs/setup.py docs       a developers' environment: docs, dockerfile, browser, moto
 
 A second call finds the stamp of the first one and does nothing. Changed pins are installed into the existing
 environment; one whose build was killed, that moved, or that was made for another accelerator is built afresh.
@@ -101,6 +101,7 @@ def environments(accelerator: str) -> dict[str, Environment]:
         "browser": Environment(folder=ROOT / ".venv-browser", pins=ROOT / "tests/browser/requirements.txt"),
         "moto": Environment(folder=ROOT / ".venv-moto", pins=ROOT / "tests/kubernetes/requirements.txt"),
         "docs": Environment(folder=ROOT / ".venv-docs", pins=ROOT / "docs/requirements.txt"),
+        "dockerfile": Environment(folder=ROOT / ".venv-dockerfile", pins=ROOT / "tests/dockerfile/requirements.txt"),
     }
 
 

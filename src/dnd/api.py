@@ -63,8 +63,10 @@ class Descriptions:
 
     Attributes
     ----------
-    table : DESCRIPTIONS, one row per unit: see :data:`dnd.schemas.DESCRIPTIONS`.
-    folder : where the tables of all stages and the item stores are.
+    table
+        One row per unit: see `dnd.schemas.DESCRIPTIONS`.
+    folder
+        Where the tables of all stages and the item stores are.
     """
 
     table: pa.Table
@@ -132,13 +134,20 @@ def describe(
 
     Parameters
     ----------
-    model : a network, which is put into evaluation mode, or settings as in config.yaml.
-    layer : dotted name of a module.
-    images : a folder, settings as in config.yaml, or images in memory.
-    recipe : a configuration file with one recipe and a language model, or the two.
-    preprocess : how images become inputs; needed for a network that is given as a module.
-    units : 0-based; all when empty.
-    folder : keeps tables and finished items, so that the same call goes on after an interruption; a temporary one,
+    model
+        A network, which is put into evaluation mode, or settings as in config.yaml.
+    layer
+        Dotted name of a module.
+    images
+        A folder, settings as in config.yaml, or images in memory.
+    recipe
+        A configuration file with one recipe and a language model, or the two.
+    preprocess
+        How images become inputs; needed for a network that is given as a module.
+    units
+        0-based; all when empty.
+    folder
+        Keeps tables and finished items, so that the same call goes on after an interruption; a temporary one,
         which lives as long as the result, when empty.
 
     Raises

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -290,6 +292,15 @@ def _winner(what: str, values: pd.Series) -> str:
     return line
 
 
+def relinked(text: str, old: Path, new: Path) -> str:
+    """Return Markdown of a file in the folder ``old`` with its relative links as a file in ``new`` must have them."""
+
+    def moved(link: re.Match[str]) -> str:
+        return "](" + Path(os.path.relpath(old / link[1], new)).as_posix()
+
+    return re.sub(r"\]\((?![a-z]+:|[#/])([^)#\s]+)", moved, text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the document."""
     from dnd import evaluation_ceilings, evaluation_confidence, evaluation_costs, evaluation_plots
@@ -340,7 +351,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         audits=list(config.audits),
         audits_table=audits_table(config, folder),
         cost_table=evaluation_costs.table(config),
-        tuning=Path(chosen.config.parent, "tuning.md").read_text(encoding="utf-8").strip(),
+        tuning=relinked(
+            Path(chosen.config.parent, "tuning.md").read_text(encoding="utf-8").strip(),
+            chosen.config.parent,
+            chosen.docs,
+        ),
         **known_answer_tables(results, layer),
     )
     (chosen.docs / f"{NAME}.md").write_text(text.rstrip() + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """docs/evaluation.md: figures come from the tables, and a rival that wins is called the winner."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,3 +184,21 @@ def test_a_diagram_joins_networks_and_layers(tmp_path):
     assert found["dnd"].right[8:] == pytest.approx([0.85, 1.0])
     plots.reliability(found, tmp_path / "reliability.png")
     assert np.ptp(plots.pyplot.imread(tmp_path / "reliability.png")) > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text", "right"),
+    [
+        ("config/evaluation", "docs", "see [it](../../docs/ablation.md), which", "see [it](ablation.md), which"),
+        ("config/trial", "docs", "[keys](../README.md#results)", "[keys](../config/README.md#results)"),
+        ("/a/config", "/a/docs/pages", "![plot](plots/x.png)", "![plot](../../config/plots/x.png)"),
+        (
+            "config",
+            "docs",
+            "[a](https://example.org/x.md) [b](#there) [1]",
+            "[a](https://example.org/x.md) [b](#there) [1]",
+        ),
+    ],
+)
+def test_links_of_a_text_that_is_taken_in_lead_where_they_did(old, new, text, right):
+    assert docs.relinked(text, Path(old), Path(new)) == right

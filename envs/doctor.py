@@ -98,7 +98,7 @@ def gpus() -> list[Finding]:
     findings = []
     for line in said.splitlines():
         old = int(line.rpartition(",")[2].split(".")[0]) < OLDEST_DRIVER
-        advice = f"; CUDA 13 needs driver {OLDEST_DRIVER}: docs/cluster.md names builds for older ones"
+        advice = f"; CUDA 13 needs driver {OLDEST_DRIVER}: docs/setup.md names builds for older ones"
         findings.append(Finding(FAULT if old else OK, "GPU", line + (advice if old else "")))
     return findings
 

@@ -41,7 +41,7 @@ OLDEST_UV = (0, 9, 8)  # the first with --excludes
 PYTHONS = [(3, 11), (3, 12), (3, 13)]  # those that the locks are checked for
 OTHER_PYTHON = "Ways without root: install uv (https://docs.astral.sh/uv) and run this again; or `module load` a Python"
 OTHER_PYTHON += " from 3.11 to 3.13, or `conda create -p python python=3.12`, and `make PYTHON=that/python setup`."
-DRIVER = "Is the driver too old for the CUDA build? docs/cluster.md says which build fits which driver."
+DRIVER = "Is the driver too old for the CUDA build? docs/setup.md says which build fits which driver."
 
 
 class SetupError(Exception):

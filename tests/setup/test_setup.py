@@ -84,7 +84,7 @@ def test_a_gpu_environment_is_built_where_there_is_no_gpu(tmp_path, monkeypatch)
 def test_a_gpu_that_torch_cannot_use_fails_and_names_the_driver(tmp_path, monkeypatch):
     monkeypatch.setattr(setup, "has_gpu", lambda: True)
     uv = Answers(environment(tmp_path, "gpu"), failing={"device='cuda'": "RuntimeError: driver too old"})
-    with pytest.raises(setup.SetupError, match=r"(?s)cannot use the GPU: RuntimeError.*docs/cluster\.md"):
+    with pytest.raises(setup.SetupError, match=r"(?s)cannot use the GPU: RuntimeError.*docs/setup\.md"):
         setup.check(uv)
 
 

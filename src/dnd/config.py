@@ -21,6 +21,7 @@ from dnd.methods import (
     NetworkDissectionRecipe,
 )
 from dnd.recipes import Recipe
+from dnd.redaction import without_secrets
 from dnd.settings import LlmSettings, Settings, ShardSettings
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 
@@ -186,7 +187,7 @@ def _message(error: Any) -> str:
             return "is missing"
         case "union_tag_invalid":
             return f"method {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}"
-    return f"{error['msg']}, not {error['input']!r}"
+    return f"{error['msg']}, not {without_secrets(error['input'])!r}"
 
 
 def _paths(config: Config) -> list[tuple[str, Path]]:

@@ -13,6 +13,7 @@ from typing import Any
 import openai
 
 from dnd.backends.server import Endpoint
+from dnd.redaction import secrets_of, without_secrets
 
 HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
@@ -47,6 +48,7 @@ def said(error: BaseException, server: Endpoint) -> str:
     text = _words(error)
     if server.key != NO_KEY:
         text = text.replace(server.key, "...")
+    text = without_secrets(text, secrets_of(server.base_url))
     line = " ".join(_MASKED.sub("...", text).split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 

@@ -118,6 +118,25 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     return config
 
 
+def refuse_code(path: str | Path) -> None:
+    """Refuse a configuration whose values are Python expressions; one that cannot be read is left to who reads it.
+
+    Raises
+    ------
+    ConfigError
+        It has the key ``__use_yte__``, at which Snakemake runs what stands in the file.
+    """
+    try:
+        values = yaml.load(Path(path).read_bytes(), yaml.FullLoader)  # as Snakemake does, which knows more tags
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return
+    if isinstance(values, dict) and "__use_yte__" in values:
+        raise ConfigError(
+            f"{path}: __use_yte__: expected plain values; Snakemake runs such a file as Python code, and has run it "
+            "where --configfile names it"
+        )
+
+
 def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
     """Read the recipe and the language model of a configuration file, whatever else it holds.
 

@@ -25,7 +25,7 @@ _HASH = re.compile(r"-(?!20\d{6}\.)([0-9a-f]{8,})\.")
 
 @contextmanager
 def guarded(cache: str | Path) -> Iterator[None]:
-    """Let ``torch.load`` give tensors and plain values only of what lies in a cache, and that only as it was published.
+    """Let ``torch.load`` give only tensors and plain values of what lies in a cache, and torch.hub what was published.
 
     Files elsewhere are left to whoever loads them: a user's own code may trust a file of the user's.
 
@@ -34,13 +34,13 @@ def guarded(cache: str | Path) -> Iterator[None]:
     ModelError
         A file of the cache is another one than its name says, is damaged, or holds more than tensors and plain values.
     """
-    folder, plain = os.path.join(os.path.abspath(cache), ""), torch.load
+    folder = os.path.join(os.path.abspath(cache), "")
+    plain, is_zip = torch.load, torch.hub._is_legacy_zip_format
 
     def load(file: Any, *positional: Any, **named: Any) -> Any:
         path = os.path.abspath(file) if isinstance(file, str | os.PathLike) else ""
         if not path.startswith(folder):
             return plain(file, *positional, **named)
-        _check_hash(Path(path))
         try:
             return plain(file, *positional, **named | {"weights_only": True})
         except pickle.UnpicklingError:
@@ -49,11 +49,16 @@ def guarded(cache: str | Path) -> Iterator[None]:
             problem = f"cannot be read ({type(error).__name__})"
         raise ModelError(f"weights {path} {problem}: delete the file, and it is fetched again")
 
+    def checked_is_zip(filename: str) -> bool:
+        _check_hash(Path(filename))
+        return is_zip(filename)
+
     torch.load = load  # type: ignore[assignment]  # its signature is that of what it calls
+    torch.hub._is_legacy_zip_format = checked_is_zip  # torch.hub's question about every file, before it looks into it
     try:
         yield
     finally:
-        torch.load = plain
+        torch.load, torch.hub._is_legacy_zip_format = plain, is_zip
 
 
 def _check_hash(path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import shutil
+import zipfile
 from urllib.error import URLError
 
 import pytest
@@ -197,6 +198,17 @@ def test_published_weights_are_those_of_the_hash_in_their_name(cache, monkeypatc
         else:
             with pytest.raises(ModelError, match=rf"net-01234567.pth are not what .* begins with {digest[:8]}, not 01"):
                 load(source=source, factory="resnet18", **settings)
+
+
+def test_published_weights_in_an_archive_have_their_hash_checked_too(cache):
+    """torch.hub unpacks an archive of one file, whose name tells what it likes."""
+    cache.mkdir(parents=True)
+    torch.save(resnet18().state_dict(), cache / "other.pth")
+    with zipfile.ZipFile(cache / "resnet18-f37072fd.pth", "w") as archive:
+        archive.write(cache / "other.pth", "inner.pth")
+    with pytest.raises(ModelError, match=r"resnet18-f37072fd.pth are not what was published"):
+        load(source="torchvision", factory="resnet18", weights="IMAGENET1K_V1")
+    assert not (cache / "inner.pth").exists()
 
 
 def test_pickled_weights_in_a_folder_of_timm_do_not_run(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -58,7 +59,7 @@ async def _read(response: Any) -> None:
     response.stream = type(response)(200, content=bytes(body)).stream
 
 
-def _unpacking(response: Any) -> Any:
+def _unpacking(response: Any) -> Callable[[bytes, int], bytes]:
     """A function of a part of a body and how much may come of it."""
     packing = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packing == "identity":

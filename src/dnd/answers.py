@@ -9,6 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+LONGEST = 500
+"""Characters of a concept at most: more than the 77 tokens that text encoders of image generators read."""
+SEARCHED = 20 * LONGEST
+"""Characters of an answer, without thoughts, that are searched for a concept."""
 REPEATS = 3
 """An answer that says one word so often, or a caption that says the same words so often in a row, is degenerate."""
 
@@ -43,7 +47,7 @@ def tidy(answer: str) -> str:
     reasoning models, numbering, quotes and marks at the end go. A comma stays: it may join adjectives as well as
     alternatives, and the scores judge either.
     """
-    text = without_thoughts(answer)
+    text = without_thoughts(answer)[:SEARCHED]
     stated = _stated(text)
     for line in unicodedata.normalize("NFKC", text if stated is None else stated).splitlines():
         concept = "" if _FENCE.fullmatch(line) else _bare(line.partition(":")[2] if ":" in line else line)
@@ -86,10 +90,12 @@ def _bare(line: str) -> str:
 
 
 def length_fault(concept: str, max_words: int | None) -> str | None:
-    """Return what is wrong with the length of a concept, or None; without a limit only that it is empty."""
+    """Return what is wrong with the length of a concept, or None; without a limit of words that of characters holds."""
     words = len(concept.split())
     if not words:
         return "no words"
+    if len(concept) > LONGEST:
+        return f"{len(concept)} characters, more than {LONGEST}"
     return f"{words} words, more than {max_words}" if max_words and words > max_words else None
 
 

@@ -22,6 +22,7 @@ from dnd.methods import (
     NetworkDissectionRecipe,
 )
 from dnd.recipes import Recipe
+from dnd.redaction import without_secrets
 from dnd.settings import LlmSettings, Settings, ShardSettings
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 
@@ -118,6 +119,25 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     return config
 
 
+def refuse_code(path: str | Path) -> None:
+    """Refuse a configuration whose values are Python expressions; one that cannot be read is left to who reads it.
+
+    Raises
+    ------
+    ConfigError
+        It has the key ``__use_yte__``, at which Snakemake runs what stands in the file.
+    """
+    try:
+        values = yaml.load(Path(path).read_bytes(), yaml.FullLoader)  # as Snakemake does, which knows more tags
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return
+    if isinstance(values, dict) and "__use_yte__" in values:
+        raise ConfigError(
+            f"{path}: __use_yte__: expected plain values; Snakemake runs such a file as Python code, and has run it "
+            "where --configfile names it"
+        )
+
+
 def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
     """Read the recipe and the language model of a configuration file, whatever else it holds.
 
@@ -188,7 +208,7 @@ def _message(error: Any) -> str:
             return "is missing"
         case "union_tag_invalid":
             return f"method {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}"
-    return f"{error['msg']}, not {error['input']!r}"
+    return f"{error['msg']}, not {without_secrets(error['input'])!r}"
 
 
 def _paths(config: Config) -> list[tuple[str, Path]]:

@@ -16,6 +16,8 @@ from dnd.facets import mass
 from dnd.verdict import Verdict
 
 LABELS = 3
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""How a cell begins that a spreadsheet runs."""
 
 
 def ranked(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -167,7 +169,11 @@ def _row(
 
 
 def write_csv(path: str | Path, rows: pa.Table) -> None:
-    """Write the table for spreadsheets: lists joined by `` | ``, one file that appears whole or not at all."""
+    r"""Write the table for spreadsheets: lists joined by `` | ``, one file that appears whole or not at all.
+
+    A ``|`` in what is joined is written ``\|``. A text that a spreadsheet would run as a formula gets an apostrophe
+    before it, as in the site's export.
+    """
     with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(rows.schema.names)
@@ -180,4 +186,10 @@ def write_csv(path: str | Path, rows: pa.Table) -> None:
                 one["image_id"] + (f" [{' '.join(map(str, one['box']))}]" if one["box"] else "")
                 for one in row["exemplars"]
             ]
-            writer.writerow([" | ".join(value) if isinstance(value, list) else value for value in row.values()])
+            writer.writerow([_cell(value) for value in row.values()])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        value = " | ".join(text.replace("|", r"\|") for text in value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dnd
+from dnd.redaction import without_secrets
 
 PACKAGES = {
     **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
@@ -29,7 +30,7 @@ COLLECTED_AFTER = 100_000
 
 
 class _Lines(io.TextIOBase):
-    """A log that ends the line wherever a progress bar would return to its start.
+    """A log that ends the line wherever a progress bar would return to its start, and holds no password of an address.
 
     What its disk has no room for goes to the job's own stderr.
     """
@@ -39,6 +40,7 @@ class _Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         lines = text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else "")
+        lines = without_secrets(lines)
         try:
             self._file.write(lines.encode())
         except OSError:
@@ -91,7 +93,7 @@ class Job:
             "platform": platform.platform(),
             "versions": versions(),
             "models": hub.resolved() if hub else {},
-            "notes": dict(self.notes),
+            "notes": without_secrets(self.notes),
         }
 
 

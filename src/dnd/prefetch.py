@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 from dnd import hub
 from dnd.config import WEIGHTS, Config
+from dnd.redaction import without_secrets
 from dnd.settings import GeneratorSettings
 from dnd.subjects import ProbeSettings, TargetSettings
 from dnd.sweep import SweepRow
@@ -154,7 +155,7 @@ def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) 
     servers = [(one.base_url, one.api_key_env, one.model, section) for section, one in given]
     failures = []
     for url, key, model, section in dict.fromkeys(servers):
-        say(f"{section}: {model} at {url}")
+        say(f"{section}: {model} at {without_secrets(url)}")
         if problem := check(url, key, model, section):
             failures.append(problem)
     return failures

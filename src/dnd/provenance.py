@@ -76,6 +76,7 @@ def record(
     """
     origins = {stage: [tables.origin(path) for path in paths] for stage, paths in made.items()}
     stages = {stage: {"code": code[stage], **summary(found)} for stage, found in origins.items()}
+    known = known_secrets(config)
     probes: dict[str, list[Path]] = {}
     for path in made.get("probe", ()):
         probes.setdefault(path.parent.name, []).append(path)
@@ -83,10 +84,10 @@ def record(
         "run": config.run,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "workflow": {"version": dnd.__version__, "snakemake": _snakemake(), **checkout(workflow)},
-        "config": without_secrets(config.model_dump(mode="json"), known_secrets(config)),
+        "config": without_secrets(config.model_dump(mode="json"), known),
         "sweep": list(sweep),
         "layers": list(layers),
-        "stages": stages,
+        "stages": without_secrets(stages, known),  # jobs of an earlier version may have told theirs
         "models": newest_models([one for found in origins.values() for one in found if one]),
         "inputs": {
             "probes": {name: probe_digest(paths) for name, paths in probes.items()},

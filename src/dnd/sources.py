@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NEUTRAL = {
     *("atomic", "config", "jobs", "judging", "methods", "recipes", "settings", "stages", "store", "subjects", "sweep"),
-    *("schemas", "shipped", "tables"),
+    *("redaction", "schemas", "shipped", "tables"),
 }
 """Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
 A new key, column or log format for one stage must not run all of them again."""

@@ -52,7 +52,10 @@ class ConceptSettings(Settings):
     samples: int = Field(5, ge=1, description="answers asked for, each from its own order of the captions")
     temperature: float = Field(0.3, ge=0, description="sampling temperature")
     max_words: int | None = Field(
-        5, ge=1, description="longest concept; longer answers are recorded and skipped; any length when empty"
+        5,
+        ge=1,
+        description="longest concept; longer answers, and any of more than 500 characters, are recorded and skipped; "
+        "any number of words when empty",
     )
     max_tokens: int = Field(24, ge=1, description="longest answer")
     prompt: ShippedPath = Field(

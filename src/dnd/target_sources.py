@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import hub
+from dnd import hub, state_dicts
 from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
@@ -54,14 +54,17 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
     TargetError
         The factory, the weights or the preprocessing cannot be found or do not fit; the message says which.
     ModelError
-        The hub and its cache do not have the model, or torch cannot use the machine's GPU.
+        The hub and its cache do not have the model, the cache has other weights than were published, or torch cannot
+        use the machine's GPU.
     ConfigError
         The file of the preprocessing holds something else.
     """
     device = device or available_device()
+    cache = settings.arguments.get("cache_dir") if settings.source == "timm" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what no weights set is the same in every job
-        model, published = _SOURCES[settings.source](settings)
+        with state_dicts.guarded(cache or torch.hub.get_dir()):
+            model, published = _SOURCES[settings.source](settings)
     own = settings.preprocess
     wanted = read_preprocess(own) if isinstance(own, Path) else own or published
     if wanted is None:
@@ -131,9 +134,16 @@ def _timm(settings: TargetSettings) -> Loaded:
     pretrained = settings.weights == "pretrained"
     try:
         model = timm.create_model(name, pretrained=pretrained, **settings.arguments)
+    except hub.ModelError:
+        raise
     except RuntimeError as error:
         if "Unknown model" in str(error):
             raise _unknown("timm", settings.factory, timm.list_models()) from None
+        if isinstance(error.__cause__, pickle.UnpicklingError):  # timm's own words advise to load it all the same
+            raise TargetError(
+                f"timm's {settings.factory}: its weights hold more than tensors and plain values, which is not safe to "
+                "load"
+            ) from None
         raise TargetError(f"timm's {settings.factory}: {_line(error)}") from error
     except (OSError, URLError) as error:  # of the hub's client, too
         raise hub.absent(f"timm's {settings.factory}", str(torch.hub.get_dir()), error) from None
@@ -171,6 +181,7 @@ def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
 
 def _transformers(settings: TargetSettings) -> Loaded:
     import transformers
+    from safetensors import SafetensorError
 
     folder = hub.folder(settings.factory, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
     trusted = {"trust_remote_code": settings.trust_remote_code}
@@ -180,7 +191,7 @@ def _transformers(settings: TargetSettings) -> Loaded:
         model, loaded = chosen.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_line(error)}") from error
     if missing := sorted(loaded["missing_keys"]):
         told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"

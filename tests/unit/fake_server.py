@@ -10,11 +10,14 @@ killed by a request with the word "crash" as long as there is no such file, whic
 ``log=FILE`` writes what it is asked, one request a line.
 """
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 port, behaviours = int(sys.argv[1]), sys.argv[2:]
@@ -57,6 +60,45 @@ REFUSED = {
     },
 }
 """A name of a model -> settings that it refuses, and in which words."""
+JSON = [("Content-Type", "application/json")]
+
+
+def slowly(send, parts):
+    """Send parts, ten a second, until nobody listens."""
+    try:
+        for part in parts:
+            send(part)
+            time.sleep(0.1)
+    except OSError:
+        pass
+
+
+def packed(megabytes, compress):
+    """So many megabytes of blanks around an answer, compressed."""
+    blanks = b" " * 2**20
+    answer = b'{"choices": [{"message": {"content": "found"}, "finish_reason": "stop"}]}'
+    return b"".join(map(compress.compress, [blanks] * megabytes)) + compress.compress(answer) + compress.flush()
+
+
+def gzipped(megabytes):
+    return packed(megabytes, zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16))
+
+
+RAW = {
+    "drip": (200, JSON, itertools.repeat(b" ")),
+    "trickle": (200, itertools.repeat(("X-More", "1")), []),
+    "around": (302, [("Location", "?again"), *JSON], itertools.repeat(b" ")),
+    "bomb": (200, [*JSON, ("Content-Encoding", "gzip")], lambda: [gzipped(100)]),
+    "deflated": (200, [*JSON, ("Content-Encoding", "deflate")], lambda: [packed(100, zlib.compressobj(1))]),
+    "errant": (500, [*JSON, ("Content-Encoding", "gzip")], lambda: [gzipped(100)]),
+    "flood": (200, JSON, lambda: itertools.repeat(b" " * 2**20, 100)),
+    "zipped": (200, [*JSON, ("Content-Encoding", "gzip")], lambda: [gzipped(1)]),
+    "torn": (200, [*JSON, ("Content-Encoding", "gzip")], [b"no gzip at all"]),
+    "strange": (200, [*JSON, ("Content-Encoding", "br")], [b"?"]),
+    "wall": (400, JSON, [json.dumps({"error": {"message": "*a" * 50_000, "code": "x*" * 50_000}}).encode()]),
+    "masks": (422, JSON, [json.dumps({"detail": "cannot " + "a" * 100_000 + "***"}).encode()]),
+}
+"""A word of the message -> status, headers and parts of the body of a reply that is slow, large or packed."""
 
 
 def shown(message):
@@ -91,6 +133,25 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(404, {"detail": "Not Found"})
         return self.reply(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in OFFERED]})
 
+    def raw(self, status, headers, parts):
+        """Send a reply whose end is that of the connection."""
+        self.close_connection = True
+        self.send_response(status)
+        write = self.wfile.write
+        if isinstance(headers, itertools.repeat):
+            self.flush_headers()
+            return slowly(write, (f"{name}: {value}\r\n".encode() for name, value in headers))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if isinstance(parts, itertools.repeat):
+            return slowly(write, parts)
+        try:
+            for part in parts() if callable(parts) else parts:
+                write(part)
+        except OSError:  # nobody listens any more
+            pass
+
     def refuse(self):
         key = (self.headers["Authorization"] or "").removeprefix("Bearer ")
         return self.reply(401, {"error": {"message": f"wrong key: {key}, also known as sk-{key[:2]}*****{key[-2:]}"}})
@@ -122,6 +183,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(400, {"error": {"message": message, "param": setting}})
         if model == "blind" and "data:" in text:
             return self.reply(400, {"error": {"message": "blind is not a multimodal model"}})
+        for word, reply in RAW.items():
+            if word in text:
+                return self.raw(*reply)
         for word, (status, error) in WORDS.items():
             if word in text:
                 return self.reply(status, {"error": error})

@@ -1,10 +1,11 @@
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd.answers import fault, normalise, tidy, without_stutter, without_thoughts
+from dnd.answers import LONGEST, fault, length_fault, normalise, tidy, without_stutter, without_thoughts
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,22 @@ def test_what_keeps_an_answer_from_being_a_concept():
     assert fault("", 5) == "no words"
     assert fault("one two three", 2) == "3 words, more than 2"
     assert fault("red red red", 5) == "says 'red' 3 times"
+
+
+@pytest.mark.parametrize("answer", ["a" * 100_000, "red " + "s" * 500, "星" * 501, '{"concept": "' + "b" * 9000 + '"}'])
+@pytest.mark.parametrize("most", [5, 1000, None])
+def test_a_concept_has_a_limit_of_characters_too(answer, most):
+    concept = tidy(answer)
+    assert f"{len(concept)} characters, more than {LONGEST}" == fault(concept, most) == length_fault(concept, most)
+    assert fault(tidy("r" * LONGEST), most) is None
+
+
+@pytest.mark.parametrize("mark", ["{", '{"a":', '{"', "1. ", "\n", '"concept":"', "`" * 3, "- "])
+def test_a_long_answer_is_read_at_once(mark):
+    begun = time.monotonic()
+    tidy(mark * (2_000_000 // len(mark)))
+    assert time.monotonic() - begun < 2
+
+
+def test_a_concept_after_long_thoughts_is_still_read():
+    assert normalise("<think>" + "so many words " * 100_000 + "</think>red stars") == "red stars"

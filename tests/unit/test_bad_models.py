@@ -8,14 +8,17 @@ import diffusers
 import pytest
 import tiny_models
 import torch
+from harmful import plant
 from safetensors.torch import load_file, save_file
 from tiny_models import one_thread  # noqa: F401
 
 from dnd import images
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.embedder import TransformersEmbedder
+from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.generator import DiffusersGenerator
+from dnd.backends.sentences import SentenceEncoder
 from dnd.hub import ModelError
+from dnd.judging import SentenceSettings
 from dnd.settings import CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.store import Store
 
@@ -28,6 +31,14 @@ def caption(model):
 
 def embed(model):
     TransformersEmbedder(EmbedderSettings(model=str(model)))
+
+
+def embed_text(model):
+    TransformersTextEmbedder(EmbedderSettings(model=str(model)))
+
+
+def embed_sentences(model):
+    SentenceEncoder(SentenceSettings(model=str(model)))
 
 
 def draw(model, **settings):
@@ -64,6 +75,52 @@ def test_weights_that_are_missing_or_pickled(copied, use, name, section):
     model = copied(name)
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     assert message(use, model).startswith(f"{section}: model {model}: Error no file named model.safetensors found")
+
+
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [(caption, "captioner"), (embed, "embedder"), (embed_text, "embedder"), (embed_sentences, "sentences")],
+)
+@pytest.mark.parametrize("weights", ["pytorch_model.bin", "model.safetensors"])
+def test_pickled_weights_do_not_run(copied, tmp_path, use, name, weights):
+    model = copied(name)
+    (model / "model.safetensors").unlink()
+    plant(model / weights, tmp_path / "it ran")
+    assert str(model) in message(use, model)
+    assert not (tmp_path / "it ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "weights"),
+    [
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+        ("safety_checker", "model"),
+    ],
+)
+def test_pickled_weights_of_a_pipeline_do_not_run(pipeline, tmp_path, part, weights):
+    model = shutil.copytree(pipeline, tmp_path / "mine")
+    (model / part).mkdir(exist_ok=True)
+    (model / part / f"{weights}.safetensors").unlink(missing_ok=True)
+    for name in (f"{weights}.bin", "pytorch_model.bin"):
+        plant(model / part / name, tmp_path / "it ran")
+    if part == "safety_checker":  # it is left behind
+        draw(model)
+    else:
+        assert str(model) in message(draw, model)
+    assert not (tmp_path / "it ran").exists()
+
+
+@pytest.mark.parametrize("place", ["pipeline.py", "unet/own.py"])
+def test_code_in_a_pipeline_s_folder_does_not_run(pipeline, tmp_path, place):
+    model = shutil.copytree(pipeline, tmp_path / "mine")
+    (model / place).write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')\nclass Own:\n    pass\n")
+    index = json.loads((model / "model_index.json").read_text())
+    changed = {"unet": ["own", "Own"]} if place == "unet/own.py" else {"_class_name": ["pipeline", "Own"]}
+    (model / "model_index.json").write_text(json.dumps(index | changed))
+    assert str(model) in message(draw, model)
+    assert not (tmp_path / "it ran").exists()
 
 
 @pytest.mark.parametrize(

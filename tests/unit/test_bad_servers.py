@@ -1,11 +1,14 @@
 """What a user is told who gives a language model's server, key, model or template that does not do."""
 
 import json
+from dataclasses import replace
 
+import httpx
+import openai
 import pytest
 from endpoints import CLOSED, KEY, client, external, fake, request
 
-from dnd.backends import llm
+from dnd.backends import failures, llm
 from dnd.backends.chat import Answer
 from dnd.backends.llm import ask, endpoint
 from dnd.backends.server import Endpoint, ServerError
@@ -169,6 +172,26 @@ def test_a_model_without_a_chat_template_is_told_before_the_server_is_started(tm
 def test_what_is_no_address_is_refused_with_the_configuration(url):
     with pytest.raises(ConfigError, match=r"config.yaml: llm.base_url: .*such as http://host:8000/v1, not"):
         load({"llm": {"model": "m", "base_url": url}}, "config.yaml")
+
+
+def test_a_password_is_in_no_message_about_an_address():
+    with pytest.raises(ConfigError) as error:
+        load({"llm": {"model": "m", "base_url": "http://me:s3cret@host:port/v1?key=s3cret"}}, "config.yaml")
+    assert "http://(left out)@host:port/v1?key=(left out)" in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("secret", ["me:s3cret-w0rd@", "an0ther-s3cret@"])
+def test_a_password_of_the_address_is_in_no_message_that_repeats_it(server, store, secret, caplog):
+    """A server that tells in its words, as many do, what it was asked for and by whom."""
+    url = server.base_url.replace("http://", f"http://{secret}") + "/nowhere"
+    held = replace(server, base_url=url)
+    words = f"the user {secret.removesuffix('@')} may not read {url}"
+    with pytest.raises(ServerError) as error:
+        client(held, model="unknown").ask([request("a"), request("b")], 1, store)
+    body = {"message": words}
+    refusal = openai.APIError(words, httpx.Request("POST", url), body=body)
+    assert "s3cret" not in str(error.value) + caplog.text + failures.said(refusal, held)
 
 
 def test_the_key_is_in_no_message_that_repeats_it(store):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from handmade import Channels, plain
+from harmful import Harmful, plant, plant_stumbling
 from safetensors.torch import save_file
 from torch import nn
 
@@ -68,6 +69,25 @@ def test_a_tensor_that_is_missing(tmp_path):
     assert basis.load(named, nn.Identity(), "", CPU).units == 4
     with pytest.raises(TargetError, match="a tensor 'weight' as encoder"):
         basis.load(BasisSettings(**settings, tensors={"encoder": "weight"}), nn.Identity(), "", CPU)
+
+
+@pytest.mark.parametrize("planting", [plant, plant_stumbling])
+@pytest.mark.parametrize("kind", ["sae", "directions"])
+@pytest.mark.parametrize("suffix", ["pt", "pth", "safetensors", "npy"])
+def test_a_planted_file_does_not_run(tmp_path, planting, kind, suffix):
+    path = tmp_path / f"basis.{suffix}"
+    planting(path, tmp_path / "it ran")
+    with pytest.raises(Exception):  # noqa: B017  which one is its format's matter
+        basis.load(BasisSettings(kind=kind, path=path), nn.Identity(), "", CPU)
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_an_array_of_pickled_objects_does_not_run(tmp_path):
+    objects = np.array([Harmful(tmp_path / "it ran")], dtype=object)
+    np.save(tmp_path / "rows.npy", objects, allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        basis.load(BasisSettings(kind="directions", path=tmp_path / "rows.npy"), nn.Identity(), "", CPU)
+    assert not (tmp_path / "it ran").exists()
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".safetensors", ".pt"])

@@ -90,6 +90,28 @@ def test_every_mistake_is_told_at_once(good):
     assert len(problem(values).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__use_yte__: true\nrun: ?open('it ran', 'w').name\n",
+        '{"\\x5f_use_yte__": yes, run: x}',
+        "run: x\nllm: !!python/tuple [1]\n__use_yte__: false\n",
+        "? __use_yte__\n: 1\n",
+    ],
+)
+def test_a_configuration_that_snakemake_would_run_is_refused(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(config.ConfigError, match=r"mine.yaml: __use_yte__: expected plain values; Snakemake runs such"):
+        config.refuse_code(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("text", ["# __use_yte__: true\nrun: x\n", "llm: {__use_yte__: 1}\n", "- a\n", "a: [", ""])
+def test_a_configuration_that_snakemake_would_not_run_is_left_to_other_checks(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    config.refuse_code(tmp_path / "mine.yaml")
+    config.refuse_code(tmp_path / "no.yaml")
+
+
 def test_a_hub_model_and_an_external_servers_model_need_no_folder(good):
     values = changed(good, "llm", {"model": "/models/llm", "base_url": "http://localhost:1/v1"})
     assert config.load(values, FILE).llm.model == "/models/llm"

@@ -1,6 +1,7 @@
 import csv
 import math
 
+import pyarrow as pa
 import pytest
 from handmade import UNPROBED
 
@@ -95,6 +96,42 @@ def test_csv_joins_lists(parts, tmp_path):
     assert rows[0]["exemplars"] == "a.png [0 0 4 4] | a.png"
     assert rows[1]["label"] == ""
     assert rows[1]["abstained"] == "dead"
+
+
+def spreadsheet(tmp_path, **texts):
+    """The row of one unit with some texts in it, as a spreadsheet reads it."""
+    plain = {"label": "a", "labels": [], "captions": [], "candidates": [], "exemplars": []}
+    row = dict.fromkeys(schemas.DESCRIPTIONS.names) | dict.fromkeys(("confidence", "score"), -0.5) | plain | texts
+    descriptions.write_csv(tmp_path / "d.csv", pa.Table.from_pylist([row], schemas.DESCRIPTIONS))
+    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
+        (found,) = csv.DictReader(file)
+    return found
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\n=1"])
+def test_a_spreadsheet_runs_no_text_as_a_formula(tmp_path, text):
+    found = spreadsheet(
+        tmp_path, model=text, layer=text, label=text, labels=[text, "b"], captions=[text], abstained=text
+    )
+    escaped = text.replace("|", r"\|")
+    assert [found[name] for name in ("model", "layer", "label", "abstained")] == [f"'{text}"] * 4
+    assert (found["labels"], found["captions"]) == (f"'{escaped} | b", f"'{escaped}")
+    assert (found["confidence"], found["score"]) == ("-0.5", "-0.5")  # a number is no text
+
+
+@pytest.mark.parametrize("text", ["red = warm", "a-b", "o@o", " =1", "'quoted'"])
+def test_other_texts_are_written_as_they_are(tmp_path, text):
+    assert spreadsheet(tmp_path, label=text, labels=[text])["labels"] == text
+
+
+@pytest.mark.parametrize(
+    "texts", [["a | b", "c"], ["a |", "| b", "|"], [r"a \| b", "\\", "|| |"], ["red", "star | round | star"]]
+)
+def test_joined_texts_can_be_told_apart(tmp_path, texts):
+    exemplars = [{"image_id": text, "box": None, "activation": 1.0} for text in texts]
+    found = spreadsheet(tmp_path, labels=texts, captions=texts, exemplars=exemplars)
+    for name in ("labels", "captions", "exemplars"):
+        assert [text.replace(r"\|", "|") for text in found[name].split(" | ")] == texts
 
 
 def drawn_by_nobody(row):

@@ -44,6 +44,22 @@ def test_a_progress_bar_ends_its_lines_in_a_log(tmp_path):
     assert (tmp_path / "deep/job.log").read_text() == "progress\n"
 
 
+def test_a_log_holds_no_password_of_an_address(tmp_path):
+    code = f"""
+import logging
+from dnd import jobs
+jobs.begin({str(tmp_path / "job.log")!r}, 1)
+logging.warning("asking %s", "http://me:s3cret@host/v1")
+raise OSError("no route to http://host/v1?api_key=s3cret")
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
+    told = (tmp_path / "job.log").read_text()
+    assert "s3cret" not in told
+    assert (
+        "asking http://(left out)@host/v1" in told and "OSError: no route to http://host/v1?api_key=(left out)" in told
+    )
+
+
 def test_what_the_logs_disk_has_no_room_for_goes_to_stderr():
     code = "from dnd import jobs; jobs.begin('/dev/full', 1); raise OSError('no room')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -74,6 +90,11 @@ def test_a_job_knows_its_time_threads_interpreter_and_notes():
     assert found["python"] == sys.version.split()[0]
     assert found["platform"] == platform.platform()
     assert found["notes"] == {"server": {"vllm": "0.32.0"}}
+
+
+def test_an_origin_holds_no_password_of_an_address(tmp_path):
+    found = origin("job.note('server', {'base_url': 'https://me:s3cret@host/v1?key=s3cret'})")
+    assert found["notes"] == {"server": {"base_url": "https://(left out)@host/v1?key=(left out)"}}
 
 
 def test_a_job_names_the_packages_that_it_has_imported_and_no_others():

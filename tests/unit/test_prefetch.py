@@ -10,6 +10,7 @@ import fake_hub
 import hub_models
 import numpy as np
 import pytest
+import yaml
 from hub_models import LARGE, MODELS
 from PIL import Image
 from safetensors.torch import save_file
@@ -279,6 +280,15 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
         f"dnd.hub.ModelError: model resnet18 with IMAGENET1K_V1 is not in the cache {tmp_path / 'torch/hub'}: "
         "run `snakemake prefetch` on a machine with internet (URLError: <urlopen error no route>)"
     )
+
+
+def test_a_server_is_told_without_its_password():
+    values = yaml.safe_load((MODELS.parents[1] / "config/config.yaml").read_text())
+    values["llm"]["base_url"] = "http://me:s3cret@127.0.0.1:9/v1"
+    said = []
+    (failure,) = prefetch.asked(config.load(values), [], said.append)
+    assert said == [f"llm: {values['llm']['model']} at http://(left out)@127.0.0.1:9/v1"]
+    assert failure.startswith("llm.base_url http://(left out)@127.0.0.1:9/v1 cannot be reached")
 
 
 def test_each_model_of_the_sweep_is_wanted_once():

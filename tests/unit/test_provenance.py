@@ -177,6 +177,25 @@ def test_no_secret_is_written(tmp_path, monkeypatch):
     assert "MY_KEY" in text
 
 
+def test_no_secret_of_a_job_of_an_earlier_version_is_written(tmp_path):
+    asked = values()
+    asked["llm"]["base_url"] = "https://me:long-s3cret@host/v1?key=an0ther-s3cret"
+    said = origin(notes={"server": {"base_url": asked["llm"]["base_url"]}, "said": "not an0ther-s3cret"})
+    tables.write(tmp_path / "concepts.parquet", schemas.CONCEPTS.empty_table(), schemas.CONCEPTS, origin=said)
+    found = provenance.record(
+        config.load(asked),
+        sweep=[],
+        layers=[],
+        code={"concepts": "0"},
+        factories={},
+        made={"concepts": [tmp_path / "concepts.parquet"]},
+        files=[],
+        workflow=tmp_path,
+    )
+    assert found["stages"]["concepts"]["recorded"] == 1
+    assert "s3cret" not in json.dumps(found)
+
+
 def test_the_printed_files_repeat_the_run_with_the_revisions_that_were_used(recorded, tmp_path, capsys):
     folder = tmp_path / "again"
     folder.mkdir()

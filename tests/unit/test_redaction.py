@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dnd import config
-from dnd.redaction import LEFT_OUT, known_secrets, without_secrets
+from dnd.redaction import LEFT_OUT, known_secrets, secrets_of, without_secrets
 
 VALUES = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
 
@@ -49,7 +49,16 @@ def test_what_is_no_secret_stays():
     ("text", "kept"),
     [
         ("https://me:s3cret@host:8000/v1", f"https://{LEFT_OUT}@host:8000/v1"),
+        ("https://me:s3@cret@host/v1", f"https://{LEFT_OUT}@host/v1"),
+        (
+            "get https://s3cret@host, then 'http://a:b@[::1]:80'",
+            f"get https://{LEFT_OUT}@host, then 'http://{LEFT_OUT}@[::1]:80'",
+        ),
         ("https://host/v1?api-key=s3cret&version=2", f"https://host/v1?api-key={LEFT_OUT}&version=2"),
+        ("https://host/v1?key=s3cret", f"https://host/v1?key={LEFT_OUT}"),
+        ("'https://host/v1?a=1&Ocp-Subscription-Key=s3#x'", f"'https://host/v1?a=1&Ocp-Subscription-Key={LEFT_OUT}#x'"),
+        ("https://host/v1?access_token=a%20b&sig=c", f"https://host/v1?access_token={LEFT_OUT}&sig={LEFT_OUT}"),
+        ("https://host/v1?monkey=grey&keys=2", "https://host/v1?monkey=grey&keys=2"),
         ("hf_" + "aB3" * 10, LEFT_OUT),
         ("Bearer sk-proj-" + "aB3_" * 10, f"Bearer {LEFT_OUT}"),
     ],
@@ -67,3 +76,22 @@ def test_keys_that_the_environment_holds_are_known(monkeypatch):
         monkeypatch.setenv(name, value)
     assert known_secrets(settings) == ["plain-looking", "another one"]  # a word as short as the last may stand anywhere
     assert without_secrets({"prompt": "say plain-looking"}, known_secrets(settings)) == {"prompt": f"say {LEFT_OUT}"}
+
+
+@pytest.mark.parametrize(
+    ("address", "secrets"),
+    [
+        ("https://me:long-s3cret@host/v1", ["me:long-s3cret", "long-s3cret"]),
+        ("https://a-single-token@host/v1", ["a-single-token"]),
+        ("https://host/v1?key=per%25cent-key&version=20240101", ["per%25cent-key", "per%cent-key"]),
+        ("https://host:8000/v1", []),
+    ],
+)
+def test_secrets_of_an_address_are_known_wherever_they_stand(address, secrets):
+    assert secrets_of(address) == secrets
+    values = json.loads(json.dumps(VALUES))
+    values["recipes"]["dnd"]["captions"]["base_url"] = address
+    known = known_secrets(config.load(values))
+    assert known == secrets
+    for secret in secrets:
+        assert without_secrets(f"no user {secret} here", known) == f"no user {LEFT_OUT} here"

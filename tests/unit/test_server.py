@@ -222,6 +222,21 @@ def test_the_end_of_a_server_is_noticed(tmp_path):
         assert until(ended)
 
 
+@pytest.mark.parametrize("section", ["llm", "captions"])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://me:s3cret@host:8000/v1", "http://(left out)@host:8000/v1"),
+        ("https://host/v1?key=s3cret", "https://host/v1?key=(left out)"),
+    ],
+)
+def test_an_address_is_told_without_its_password(section, url, told):
+    endpoint = server.Endpoint(url, "k", section=section, api_key_env="KEY")
+    assert str(endpoint) == f"{section}.base_url {told}"
+    assert server.about(endpoint) == {"base_url": told}
+    assert "s3cret" not in repr(endpoint)
+
+
 def test_gpus_are_named_as_the_driver_names_them(tmp_path, monkeypatch):
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA T4'\n")

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import subprocess
 import tarfile
 
 import datasets
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from workspace import Workspace
+from workspace import SNAKEMAKE, Workspace
 
 from dnd import schemas, tables
 
@@ -31,6 +32,25 @@ def refused(workspace):
 def test_unknown_key(workspace):
     workspace.values["recipes"]["dnd"]["exemplars"] = {"imgaes": 5}
     assert "config.yaml: recipes.dnd.exemplars.imgaes: unknown key" in refused(workspace)
+
+
+def test_code_in_a_configuration(workspace):
+    workspace.values["__use_yte__"] = True
+    assert "config.yaml: __use_yte__: expected plain values; Snakemake runs such a file" in refused(workspace)
+
+
+def test_code_in_the_default_configuration_does_not_run(workspace):
+    workspace.values |= {"__use_yte__": True, "run": "?open('it ran', 'w').name"}
+    workspace.write()
+    (workspace.folder / "config").mkdir()
+    (workspace.folder / "config.yaml").rename(workspace.folder / "config/config.yaml")
+    snakefile = ("--snakefile", str(workspace.root / "Snakefile"))
+    done = subprocess.run(
+        [str(SNAKEMAKE), *snakefile, "--dry-run"], capture_output=True, text=True, cwd=workspace.folder, timeout=120
+    )
+    assert done.returncode == 1
+    assert "config/config.yaml: __use_yte__: expected plain values" in done.stdout + done.stderr
+    assert not (workspace.folder / "it ran").exists()
 
 
 def test_wrong_type(workspace):

@@ -18,7 +18,7 @@ try:
     from dnd import leftovers
     from dnd import plan as planning
     from dnd import probe_sources, requirements, shipped, sources
-    from dnd.config import ConfigError, file_of, load
+    from dnd.config import ConfigError, file_of, load, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
     from dnd.sweep import (
@@ -34,6 +34,12 @@ except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: `make vision` builds an environment that has it, .venv"
     ) from None
+
+try:
+    for file in workflow.overwrite_configfiles or ["config/config.yaml"]:
+        refuse_code(file)
+except ConfigError as error:
+    raise WorkflowError(f"configuration:\n{error}") from None
 
 # another file replaces this one; merging the two would mix their models
 if not workflow.overwrite_configfiles:

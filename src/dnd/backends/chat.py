@@ -15,6 +15,7 @@ import openai
 from tqdm import tqdm
 
 from dnd.backends import failures
+from dnd.backends.limits import LimitedClient
 from dnd.backends.server import Endpoint, ServerError
 from dnd.store import Store, key
 
@@ -115,6 +116,17 @@ def external(base_url: str, api_key_env: str, section: str) -> Endpoint:
     return Endpoint(base_url, os.environ.get(api_key_env) or failures.NO_KEY, section=section, api_key_env=api_key_env)
 
 
+def connection(server: Endpoint, retries: int, timeout: float) -> openai.AsyncOpenAI:
+    """Return a client of a server; a reply that is not whole in ``timeout`` seconds, or too large, is a failure."""
+    return openai.AsyncOpenAI(
+        base_url=server.base_url,
+        api_key=server.key,
+        max_retries=retries,
+        timeout=timeout,
+        http_client=LimitedClient(trust_env=server.is_external),  # a proxy has no business on the loopback
+    )
+
+
 class ChatClient:
     """Asks one model of one server.
 
@@ -124,7 +136,7 @@ class ChatClient:
     model : the name the server knows the model by.
     weights : identifies the model's weights in the store's keys.
     retries : further attempts of a request after timeouts, lost connections, rate limits and server errors.
-    timeout : seconds until one attempt counts as failed.
+    timeout : seconds until one attempt counts as failed, from its beginning to the end of the reply.
     title : of the progress bar; there is none when empty.
     """
 
@@ -205,14 +217,7 @@ class ChatClient:
         return [answers[name] for name in names]
 
     def _client(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            base_url=self.server.base_url,
-            api_key=self.server.key,
-            max_retries=self.retries,
-            timeout=self.timeout,
-            # a proxy has no business on the loopback
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=self.server.is_external),
-        )
+        return connection(self.server, self.retries, self.timeout)
 
     def _judge(self, answers: Sequence[Answer]) -> None:
         problems = [answer.problem for answer in answers if answer.text is None]
@@ -280,7 +285,7 @@ def _answer(reply: Any) -> Answer:
     if not text and any(message.get(name) for name in ("reasoning_content", "reasoning")):
         return Answer(None, "no answer but thoughts" + (" within max_tokens" if reason == "length" else ""))
     if not text and (message.get("refusal") or reason == "content_filter"):
-        return Answer(None, f"refused: {message.get('refusal') or 'content filter'}")
+        return Answer(None, f"refused: {failures.line(str(message.get('refusal') or 'content filter'))}")
     return Answer(text, "cut off at max_tokens" if reason == "length" else None)
 
 

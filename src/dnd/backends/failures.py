@@ -13,11 +13,15 @@ from typing import Any
 import openai
 
 from dnd.backends.server import Endpoint
+from dnd.redaction import secrets_of, without_secrets
 
 HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
 NO_KEY = "none"
 LONGEST = 300
+"""Characters of a server's words that are told."""
+SEARCHED = 10 * LONGEST
+"""Characters of them that are searched: what a server says of itself comes first."""
 OFFERED = 10
 
 _REFUSED = (openai.BadRequestError, openai.UnprocessableEntityError)
@@ -39,7 +43,6 @@ _CONTEXT = re.compile(
     r"context[_ ](length|window|size)|longer than the maximum|maximum model length|max_model_len|prompt is too long",
     re.IGNORECASE,
 )
-_MASKED = re.compile(r"\S*\*{2,}\S*")
 
 
 def said(error: BaseException, server: Endpoint) -> str:
@@ -47,19 +50,25 @@ def said(error: BaseException, server: Endpoint) -> str:
     text = _words(error)
     if server.key != NO_KEY:
         text = text.replace(server.key, "...")
-    line = " ".join(_MASKED.sub("...", text).split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+    return line(without_secrets(text, secrets_of(server.base_url)))
+
+
+def line(text: str) -> str:
+    """Return a text as one line that is not too long, without words that stars mask."""
+    found = " ".join("..." if "**" in word else word for word in text[:SEARCHED].split())
+    return found if len(found) <= LONGEST else f"{found[:LONGEST]}..."
 
 
 def _words(error: BaseException) -> str:
+    """A server's own words, or the reason of a lost connection, as far as they are searched."""
     body = getattr(error, "body", None)
     if isinstance(body, Mapping):
         body = body.get("message") or body.get("detail") or body.get("error")
-    return str(body) if body else _reason(error)
+    return (str(body) if body else _reason(error))[:SEARCHED]
 
 
 def _clues(error: openai.APIError) -> str:
-    return f"{error.code or ''} {_words(error)}"
+    return f"{error.code or ''} {_words(error)}"[:SEARCHED]
 
 
 def _reason(error: BaseException) -> str:

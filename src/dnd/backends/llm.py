@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import openai
 
 from dnd import hub, shipped
 from dnd.backends import failures
-from dnd.backends.chat import Answer, ChatClient, Request, external, picture_names, recall
+from dnd.backends.chat import Answer, ChatClient, Request, connection, external, picture_names, recall
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
 from dnd.settings import SERVERS, LlmSettings
 from dnd.store import Store, key, revision
@@ -214,11 +215,15 @@ def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> 
     section : part of the configuration that names the server: ``llm``, or ``captions``.
     """
     server = external(base_url, api_key_env, section)
+
+    async def names() -> list[str]:
+        async with connection(server, 0, CHECK_SECONDS) as client:
+            return sorted(one.id for one in (await client.models.list()).data)
+
     try:
-        with openai.OpenAI(base_url=base_url, api_key=server.key, max_retries=0, timeout=CHECK_SECONDS) as client:
-            offered = sorted(one.id for one in client.models.list().data)
+        offered = asyncio.run(names())
     except openai.APIError as error:
         return failures.verdict(error, server, model, None) or f"{server} {failures.problem(error, server)}"
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError):
         return f"{server} does not answer as an OpenAI-compatible server does; such an address mostly ends in /v1"
     return None if model in offered else failures.unknown_model(server, model, offered)

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dnd.redaction import without_secrets
+
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
@@ -63,13 +65,14 @@ class Endpoint:
 
     Attributes
     ----------
+    base_url : address, which may hold a password or a key; :attr:`address` does not.
     check : raises :class:`ServerEnded` when the server has ended; of a server that is not ours nothing is known.
     section : part of the configuration that names the server and its model.
     api_key_env : environment variable with the key of a server of the user's; None for our own.
     context : the key that limits prompts, and its value, where that is known.
     """
 
-    base_url: str
+    base_url: str = field(repr=False)
     key: str = field(repr=False)
     check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
     section: str = "llm"
@@ -81,8 +84,13 @@ class Endpoint:
         """Whether the configuration gives the server, and we did not start it."""
         return self.api_key_env is not None
 
+    @property
+    def address(self) -> str:
+        """The address as it may be told: without passwords and keys."""
+        return str(without_secrets(self.base_url))
+
     def __str__(self) -> str:
-        return f"{self.section}.base_url {self.base_url}" if self.is_external else f"our own server {self.base_url}"
+        return f"{self.section}.base_url {self.address}" if self.is_external else f"our own server {self.address}"
 
 
 def gpus() -> list[str]:
@@ -99,7 +107,7 @@ def gpus() -> list[str]:
 def about(server: Endpoint) -> dict[str, Any]:
     """Return what runs a server, for the origin of its answers: vLLM's version and GPUs, or an external address."""
     if server.is_external:
-        return {"base_url": server.base_url}
+        return {"base_url": server.address}
     try:
         with _opener().open(f"{server.base_url.removesuffix('/v1')}/version", timeout=5) as answer:
             version = json.load(answer).get("version")

@@ -33,7 +33,7 @@
   }
 
   /** A text that a spreadsheet would run as a formula gets an apostrophe before it. */
-  const inert = (value) => (typeof value === "string" && /^[=+\-@\t]/.test(value) ? `'${value}` : String(value));
+  const inert = (value) => (typeof value === "string" && /^[=+\-@\t\r\n]/.test(value) ? `'${value}` : String(value));
 
   function quoted(value) {
     const text = value === null ? "" : inert(value);

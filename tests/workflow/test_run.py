@@ -21,6 +21,7 @@ BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
     "probe/shapes/images-*.parquet": schemas.PROBE,
     "probe/shapes/rejected.parquet": schemas.REJECTED,
+    "probe/shapes/shuffled.parquet": schemas.SHUFFLED,
     "activations/*/*/*/parts/*/topk-*.parquet": schemas.TOPK_PART,
     "activations/*/*/*/parts/*/statistics-*.parquet": schemas.STATISTICS_PART,
     "activations/*/*/*/parts/*/controls-*.parquet": schemas.CONTROLS_PART,

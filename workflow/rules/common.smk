@@ -369,11 +369,18 @@ def streams_of(wildcards):
 def content_of_probe(name):
     """Which files of the user a probe comes from, so that an image more or less packs it again."""
     try:
-        return probe_sources.content(name, settings.probes)
+        files = probe_sources.files(name, settings.probes)
     except ValueError as error:
         raise WorkflowError(
             f"configuration:\n{workflow.configfiles[0]}: {error}"
         ) from None
+    shards = settings.probes[name].shards
+    most = probe_sources.most_images(name, settings.probes, files)
+    if workflow.is_main_process and most is not None and shards > most:
+        logger.warning(
+            f"probes.{name}.shards: {shards} shards of at most {most} images; those without an image are jobs for nothing"
+        )
+    return probe_sources.content(files)
 
 
 # a probe without files is a mistake to be told before any job, and only once

@@ -69,11 +69,14 @@ rule rejected:
         rejected=probe_parts("rejected"),
         unlisted=f"{RESULTS}/probe/{{probe}}/unlisted.parquet",
     output:
-        f"{RESULTS}/probe/{{probe}}/rejected.parquet",
+        rejected=f"{RESULTS}/probe/{{probe}}/rejected.parquet",
+        shuffled=f"{RESULTS}/probe/{{probe}}/shuffled.parquet",
     log:
         f"{RESULTS}/logs/rejected/{{probe}}.log",
     conda:
         "../../envs/vision.yaml"
+    params:
+        code=code("rejected"),
     message:
         "list the unreadable images of probe {wildcards.probe}"
     script:

@@ -37,7 +37,7 @@ ENVS = ROOT / "envs"
 STATE = ROOT / ".setup"
 STAMP = "dnd-setup.json"
 UV = "uv==0.13.9"
-OLDEST_UV = (0, 9, 8)  # the first with --excludes
+OLDEST_UV = (0, 13, 0)
 PYTHONS = [(3, 11), (3, 12), (3, 13)]  # those that the locks are checked for
 OTHER_PYTHON = "Ways without root: install uv (https://docs.astral.sh/uv) and run this again; or `module load` a Python"
 OTHER_PYTHON += " from 3.11 to 3.13, or `conda create -p python python=3.12`, and `make PYTHON=that/python setup`."
@@ -227,9 +227,8 @@ class Uv:
 
     def python(self, code: str) -> str:
         """Run Python code in the environment; return "" or, where it failed, what it printed."""
-        answer = subprocess.run(
-            [self.env.python, "-c", code], cwd=ROOT, env=self.environ, capture_output=True, text=True
-        )
+        command = [self.env.python, "-c", code]
+        answer = subprocess.run(command, cwd=ROOT, env=self.environ, capture_output=True, text=True)
         return "" if answer.returncode == 0 else (answer.stderr.strip() or f"exit status {answer.returncode}")
 
 
@@ -281,7 +280,7 @@ def torch_requirements(uv: Uv) -> list[str]:
 def mend_torchvision(env: Environment) -> None:
     """Give torchvision the operators that its native library would bring: ``envs/torchvision_ops.py`` says why.
 
-    The second line spares ``roi_align`` the compiler, which takes a minute and needs a C++ compiler.
+    The second line spares ``roi_align`` torch's compiler, which needs a C++ compiler.
     """
     lines = {
         "extension.py": "from ._python_ops import _assert_has_ops  # noqa: E402",
@@ -293,9 +292,8 @@ def mend_torchvision(env: Environment) -> None:
         path = package / name
         if line not in (text := path.read_text()):
             # a new file: uv links the old one to its cache, where other environments find it
-            (part := path.with_suffix(".part")).write_text(
-                f"{text}\n# added by describe-and-dissect's set-up\n{line}\n"
-            )
+            part = path.with_suffix(".part")
+            part.write_text(f"{text}\n# added by describe-and-dissect's set-up\n{line}\n")
             os.replace(part, path)
 
 
@@ -309,11 +307,6 @@ def check(uv: Uv) -> None:
     """
     env, gpu = uv.env, has_gpu()
     if said := uv.python(env.check):
-        if env.accelerator == "gpu" and not gpu and re.search(r"libcuda|libnvidia|CUDA driver", said):
-            uv.say(
-                "the language model's server cannot be imported without a driver: a GPU machine's first job checks it"
-            )
-            return
         raise SetupError(f"{env.folder.name}: it is built, but does not work.\n{said}")
     if env.accelerator == "gpu":
         if said := uv.python("import torch; assert torch.version.cuda, f'torch {torch.__version__} is no CUDA build'"):

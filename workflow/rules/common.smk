@@ -58,7 +58,8 @@ try:
         ):
             raise
         sweep_layers, unknown = [], error
-    slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
+    listed_layers = known_layers(settings)
+    slugs = {layer: slug for layer, (slug, _) in listed_layers.items()}
     requirements.check(settings, sweep_layers)
     plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
 except ConfigError as error:
@@ -430,6 +431,11 @@ def pass_of(wildcards):
     return planning.Pass(*place, int(wildcards.k), int(wildcards.controls))
 
 
+def layers_of_pass(wildcards):
+    """Slug -> name of every layer that goes through a job's pass."""
+    return plan.hooked(pass_of(wildcards), int(wildcards.group))
+
+
 def parts_of_pass(wildcards):
     """What the passes over every shard of the probe found, of the group that the layer went with."""
     group = plan.group_of(pass_of(wildcards), wildcards.slug)
@@ -795,14 +801,13 @@ def sweep_of_run():
         }
         for row in asked_rows
     ]
-    known = known_layers(settings)
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
         {
             "model": model,
             "layer": layer,
-            "slug": known[model, layer][0],
-            "units": str(known[model, layer][1]),
+            "slug": listed_layers[model, layer][0],
+            "units": str(listed_layers[model, layer][1]),
         }
         for model, layer in used
     ]

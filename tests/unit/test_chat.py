@@ -5,7 +5,7 @@ import pytest
 from endpoints import CLOSED, client, external, fake, request
 
 from dnd.backends import chat
-from dnd.backends.chat import AllFailed, Answer, ChatClient, image_part, text_part
+from dnd.backends.chat import AllFailed, Answer, ChatClient, Unanswered, image_part, text_part
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store
 
@@ -68,6 +68,55 @@ def test_a_failure_is_tried_again_next_time(endpoint, store):
     client(endpoint).ask(asked, 1, store)
     assert store.get(asked[0].key("w")) is None
     assert store.get(asked[1].key("w")) is not None
+
+
+@pytest.mark.parametrize("word", ["exhausted", "faulty", "unpaid", "revoked", "unloaded"])
+def test_what_fails_for_the_server_s_reasons_fails_and_the_rest_is_kept(endpoint, store, word):
+    asked = [request("a"), request(word), request("b"), request("fail")]
+    with pytest.raises(
+        Unanswered, match=r"1 of 4 requests to .* failed; the last: .*\. What was answered is kept"
+    ) as error:
+        client(endpoint).ask(asked, 1, store)
+    assert [answer.text for answer in error.value.answers] == ["a 1", None, "b 1", None]
+    assert [answer.again for answer in error.value.answers] == [False, True, False, False]
+    assert client(CLOSED).ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
+
+
+def test_what_is_not_answered_in_time_fails(endpoint, store):
+    hasty = ChatClient(endpoint, "m", "w", retries=0, timeout=0.3)
+    with pytest.raises(Unanswered, match=r"1 of 2 requests .* no answer in time"):
+        hasty.ask([request("a"), request("silent")], 1, store)
+
+
+@pytest.mark.parametrize("word", ["fail", "huge", "odd", "flagged", "forbidden", "too long", "old llama"])
+def test_what_is_refused_by_its_own_fault_is_recorded(endpoint, store, word):
+    asked = [request("a"), *(request(f"{word} {i}") for i in range(5)), request("b")]
+    answers = client(endpoint).ask(asked, 1, store)
+    assert [answer.text for answer in answers] == ["a 1", *[None] * 5, "b 1"]
+    assert all(answer.problem and not answer.again for answer in answers[1:-1])
+
+
+@pytest.mark.parametrize(("lives", "concurrency"), [(10, 8), (1, 1), (25, 26)])
+def test_a_server_that_dies_midway_fails_and_is_asked_the_rest_when_it_is_back(tmp_path, store, lives, concurrency):
+    asked = [request(f"q{i}") for i in range(26)]
+    with external(tmp_path, f"mortal={lives}") as theirs, pytest.raises(Unanswered) as error:
+        client(theirs).ask(asked, concurrency, store)
+    kept = sum(store.get(question.key("w")) is not None for question in asked)
+    assert kept == sum(answer.text is not None for answer in error.value.answers)
+    assert max(0, lives - concurrency) < kept <= lives  # what was on its way when it died is lost
+    log = tmp_path / "asked"
+    with external(tmp_path, f"log={log}") as theirs:
+        assert client(theirs).ask(asked, concurrency, store) == [Answer(f"q{i} 1") for i in range(26)]
+    assert len(log.read_text().splitlines()) == 26 - kept
+
+
+def test_what_a_server_refuses_is_laid_to_it_only_when_it_refuses_a_plain_question_too(endpoint, store, caplog):
+    refused = [request("flagged"), request("too long")]
+    answers = client(endpoint).ask_doubted(refused, 2, store, request("hello"), "a plain question")
+    assert [answer.text for answer in answers] == [None, None]
+    assert "a plain question does not fail" in caplog.text
+    with pytest.raises(AllFailed):
+        client(endpoint).ask_doubted(refused, 2, store, request("fail"), "a plain question")
 
 
 def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):

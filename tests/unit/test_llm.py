@@ -6,7 +6,7 @@ from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
 from dnd.backends.chat import Answer, ChatClient, image_part
-from dnd.backends.llm import ask, check, endpoint, needs, weights
+from dnd.backends.llm import ask, check, endpoint, needs, session, weights
 from dnd.backends.server import ServerEnded, ServerError, run_server
 from dnd.settings import LlmSettings
 from dnd.store import Store
@@ -82,6 +82,28 @@ def test_a_server_that_is_killed_is_started_again_and_asked_the_rest(crashing, s
     assert answers == [Answer(f"{text} 1") for text in texts]
     assert len(starts) == 2
     assert len(asked) <= len(texts) + settings.concurrency  # again only what was on its way
+
+
+@pytest.mark.parametrize("word", ["flagged", "fail", "too long", "turbo"])
+def test_what_is_refused_ends_no_job_that_goes_on_where_another_was(server, store, monkeypatch, tmp_path, word):
+    """Nothing but what is refused is left to ask then: by itself it would pass for a server that refuses all."""
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY, concurrency=1)
+    monkeypatch.setenv(KEY, server.key)
+    asked = [request("a"), request(word)]
+    undisturbed = ask(asked, settings, Store(tmp_path / "other"), tmp_path / "log")
+    ask(asked[:1], settings, store, tmp_path / "log")
+    assert ask(asked, settings, store, tmp_path / "log") == undisturbed
+
+
+def test_a_round_in_which_all_is_refused_ends_no_job(server, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY)
+    monkeypatch.setenv(KEY, server.key)
+    with session(settings, store, tmp_path / "log") as answer:
+        assert answer([request("a")]) == [Answer("a 1")]
+        assert [one.text for one in answer([request("fail"), request("flagged")])] == [None, None]
+    with session(settings, store, tmp_path / "log") as answer:  # the same again, by another process
+        answer([request("a")])
+        assert [one.text for one in answer([request("fail"), request("flagged")])] == [None, None]
 
 
 def test_a_server_that_ends_twice_is_one_error_and_what_it_answered_is_kept(crashing, store, tmp_path):

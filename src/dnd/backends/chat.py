@@ -15,7 +15,7 @@ import openai
 from tqdm import tqdm
 
 from dnd.backends import failures
-from dnd.backends.server import Endpoint, ServerError
+from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store, key
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 RETRIES = 4
 TIMEOUT_SECONDS = 300.0
 WATCH_SECONDS = 0.5
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+"""What a reply leads to that has no choices, or is no JSON."""
+_KEPT = "What was answered is kept, and the same command asks the rest"
 
 Message = dict[str, Any]
 """``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""
@@ -99,14 +102,30 @@ def _with_pictures(message: Message, pictures: Callable[[str], str]) -> Message:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the text, or None where the request failed, and what is wrong with it, or None."""
+    """What came back.
+
+    Attributes
+    ----------
+    text : None where the request failed.
+    problem : what is wrong with it, or None.
+    again : whether it failed for the server's reasons, and not for its own, so that it is to be asked again.
+    """
 
     text: str | None
     problem: str | None = None
+    again: bool = False
 
 
 class AllFailed(ServerError):
     """Not one of several requests succeeded, though the server can be reached."""
+
+
+class Unanswered(ServerError):
+    """Requests failed for the server's reasons; ``answers`` are what came of all, in their order."""
+
+    def __init__(self, told: str, answers: Sequence[Answer] = ()) -> None:
+        super().__init__(told)
+        self.answers = answers
 
 
 def external(base_url: str, api_key_env: str, section: str) -> Endpoint:
@@ -146,6 +165,8 @@ class ChatClient:
         self.title = title
         self.unknown: set[str] = set()
         """Settings of a request that the server refused, and is not sent again."""
+        self.answered = False
+        """Whether the server has answered anything: what it refuses from then on is the request's own fault."""
 
     def ask(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return ``ask_many``'s answers, from code that is not asynchronous, or runs in a notebook's event loop."""
@@ -154,20 +175,43 @@ class ChatClient:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(lambda: asyncio.run(self.ask_many(requests, concurrency, store))).result()
 
+    def ask_doubted(
+        self, requests: Sequence[Request], concurrency: int, store: Store | None, plain: Request, called: str
+    ) -> list[Answer]:
+        """Return the answers as :meth:`ask` does, where the server may have every reason to refuse the requests.
+
+        When it refuses them all it is asked a plain question: when that fails, too, it is the server's fault.
+
+        Parameters
+        ----------
+        plain : what any server answers.
+        called : what that is, for the log.
+        """
+        try:
+            return self.ask(requests, concurrency, store)
+        except (Unanswered, ServerEnded):
+            raise
+        except ServerError as error:
+            self.ask([plain], 1, None)
+            log.warning("%s; %s does not fail", error, called)
+            return self.ask(requests, concurrency, store)
+
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.
 
-        Each answer is stored the moment it arrives, so that a killed job goes on where it was. A request that fails in
-        all its attempts gets an ``Answer`` with a problem, which is not stored.
+        Each answer is stored the moment it arrives, so that a killed job goes on where it was. A request that fails by
+        its own fault (refused, too long) gets an ``Answer`` with a problem, which is not stored.
 
         Raises
         ------
         ServerEnded
             Our own server has ended; this is noticed at once.
+        Unanswered
+            A request failed in all its attempts for the server's reasons, or so many in a row that it must be gone.
         AllFailed
-            Every request failed.
+            Every request failed by its own fault, and the server has never answered.
         ServerError
-            The server refuses us or the model, or so many requests failed in a row that it must be gone.
+            The server refuses us or the model.
         """
         names = [request.key(self.weights) for request in requests]
         distinct = dict(zip(names, requests, strict=True))
@@ -198,10 +242,13 @@ class ChatClient:
                         workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
                         await asyncio.gather(*workers)
                         watcher.cancel()
-                except* ServerError as errors:
+                except ExceptionGroup as errors:
                     self.server.check()
-                    raise errors.exceptions[0] from None
-        self._judge(list(answers.values()))
+                    error = errors.exceptions[0]
+                    if isinstance(error, Unanswered):
+                        error.answers = [answers.get(name, _NOT_ASKED) for name in names]
+                    raise error from error.__cause__
+        self._judge(answers, names)
         return [answers[name] for name in names]
 
     def _client(self) -> openai.AsyncOpenAI:
@@ -214,16 +261,23 @@ class ChatClient:
             http_client=openai.DefaultAsyncHttpxClient(trust_env=self.server.is_external),
         )
 
-    def _judge(self, answers: Sequence[Answer]) -> None:
-        problems = [answer.problem for answer in answers if answer.text is None]
-        if not problems:
+    def _judge(self, answers: Mapping[str, Answer], names: Sequence[str]) -> None:
+        failed = [answer for answer in answers.values() if answer.text is None]
+        if not failed:
             return
         self.server.check()  # it may have ended during the very last requests
-        if len(problems) == len(answers):
-            raise AllFailed(f"all {len(problems)} requests to {self.server} failed; the last: {problems[-1]}")
-        log.warning("%d of %d requests failed; the last: %s", len(problems), len(answers), problems[-1])
+        told = f"all {len(failed)} requests to {self.server} failed; the last: {failed[-1].problem}"
+        if again := [answer for answer in failed if answer.again]:
+            if len(again) < len(answers):
+                told = f"{len(again)} of {len(answers)} requests to {self.server} failed; the last: {again[-1].problem}"
+                told = f"{told}. {_KEPT}"
+            raise Unanswered(told, [answers[name] for name in names])
+        if len(failed) == len(answers) and not self.answered:
+            raise AllFailed(told)
+        log.warning("%d of %d requests failed; the last: %s", len(failed), len(answers), failed[-1].problem)
 
     async def _ask_one(self, client: openai.AsyncOpenAI, request: Request, record: _Record) -> Answer:
+        malformed = 0
         while True:
             arguments = request.arguments(self.unknown)
             try:
@@ -238,20 +292,26 @@ class ChatClient:
                         log.warning("%s does without %s: %s", self.server, setting, failures.said(error, self.server))
                     continue
                 return await self._failed(client, error, record)
-            except (KeyError, IndexError, TypeError, AttributeError) as error:  # an answer without choices
-                return Answer(None, f"malformed reply: {error}")
-            record.success()
+            except _MALFORMED as error:
+                malformed += 1
+                if malformed > self.retries:
+                    return Answer(None, f"malformed reply: {error}")
+                continue
+            record.in_a_row = 0
+            self.answered |= answer.text is not None
             return answer
 
     async def _failed(self, client: openai.AsyncOpenAI, error: openai.APIError, record: _Record) -> Answer:
         problem = failures.problem(error, self.server)
         # What a server refuses that has answered before is this request, or its patience with us.
-        if not record.answered:
+        if not self.answered:
             offered = await _offered(client) if failures.is_about_model(error) else None
             if (verdict := failures.verdict(error, self.server, self.model, offered)) is not None:
                 raise ServerError(verdict)
-        record.failure(problem, hopeless=isinstance(error, failures.HOPELESS))
-        return Answer(None, problem)
+        if failures.is_of_the_request(error):
+            return Answer(None, problem)
+        record.failure(problem)
+        return Answer(None, problem, again=True)
 
 
 def _a_loop_runs() -> bool:
@@ -270,6 +330,9 @@ async def _offered(client: openai.AsyncOpenAI) -> list[str] | None:
         return None
 
 
+_NOT_ASKED = Answer(None, "not asked", again=True)
+
+
 def _answer(reply: Any) -> Answer:
     """Read a reply of a server, JSON about which the client has checked nothing."""
     choice = reply["choices"][0]
@@ -286,20 +349,16 @@ def _answer(reply: Any) -> Answer:
 
 @dataclass
 class _Record:
-    """Whether a server has ever answered, and hopeless failures since it last did."""
+    """How often a server has failed for reasons of its own since it last answered."""
 
     server: Endpoint
     limit: int
-    answered: bool = False
     in_a_row: int = 0
 
-    def success(self) -> None:
-        self.answered, self.in_a_row = True, 0
-
-    def failure(self, problem: str, *, hopeless: bool) -> None:
-        self.in_a_row += hopeless
+    def failure(self, problem: str) -> None:
+        self.in_a_row += 1
         if self.in_a_row >= self.limit:
-            raise ServerError(f"{self.server} failed {self.in_a_row} requests in a row; the last: {problem}")
+            raise Unanswered(f"{self.server} failed {self.in_a_row} requests in a row; the last: {problem}. {_KEPT}")
 
 
 def recall(store: Store | None, name: str) -> Answer | None:

@@ -14,8 +14,8 @@ import openai
 
 from dnd.backends.server import Endpoint
 
-HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
+OF_THE_REQUEST = {400, 403, 413, 422, 451}
+"""Status of what a server will not answer whenever it is asked: malformed, flagged, too large, against the law."""
 NO_KEY = "none"
 LONGEST = 300
 OFFERED = 10
@@ -80,12 +80,22 @@ def problem(error: openai.APIError, server: Endpoint) -> str:
         return "no answer in time"
     if isinstance(error, openai.APIConnectionError):
         return f"cannot be reached: {words}"
-    status = getattr(error, "status_code", None)
-    if status in {400, 413, 422} and _CONTEXT.search(_clues(error)):
+    if _is_too_long(error):
         told = re.search(r"(?:context (?:length|window) (?:is|of) )(\d+)", words)
         limit = server.context or (f"{told[1]} tokens" if told else "")
         return "prompt is longer than the model's context" + (f" ({limit})" if limit else "")
     return f"{type(error).__name__}: {words}"
+
+
+def _is_too_long(error: openai.APIError) -> bool:
+    """Tell whether a prompt does not fit the model's context, which some servers call a fault of theirs."""
+    status = getattr(error, "status_code", None)
+    return status in {400, 413, 422, 500} and _CONTEXT.search(_clues(error)) is not None
+
+
+def is_of_the_request(error: openai.APIError) -> bool:
+    """Tell whether a server that answers other requests refuses this one, so that asking again is of no use."""
+    return getattr(error, "status_code", None) in OF_THE_REQUEST or _is_too_long(error)
 
 
 def verdict(error: openai.APIError, server: Endpoint, model: str, offered: Sequence[str] | None) -> str | None:

@@ -56,7 +56,8 @@ def ask(
     Raises
     ------
     ServerError
-        The server cannot be started or reached, refuses the key or the model, ended twice, or no request succeeded.
+        The server cannot be started or reached, refuses the key or the model, ended twice, failed at a request, or no
+        request succeeded.
     ModelError
         Our own server is to serve a model that cannot be had.
     """
@@ -89,13 +90,15 @@ def session(
     with ExitStack() as stack:
         client: ChatClient | None = None
         starts = 0
+        answered = False
 
         def answer(requests: Sequence[Request]) -> list[Answer]:
-            nonlocal client, starts
+            nonlocal client, starts, answered
             known = [recall(store, request.key(model)) for request in requests]
             missing = [number for number, found in enumerate(known) if found is None]
             log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
             asked = [requests[number] for number in missing]
+            answered |= len(missing) < len(requests)
             while asked:
                 try:
                     if client is None:
@@ -103,7 +106,13 @@ def session(
                         server = stack.enter_context(endpoint(settings, log_path, needs(asked)))
                         note("server", about(server))
                         client = ChatClient(server, settings.model, model)
-                    answers = client.ask(asked, settings.concurrency, store)
+                    if answered:  # then the rest may be what is refused, and only that
+                        answers = client.ask_doubted(
+                            asked, settings.concurrency, store, _plain(asked), "a plain question"
+                        )
+                    else:
+                        answers = client.ask(asked, settings.concurrency, store)
+                    answered = True
                 except ServerEnded as error:
                     client = None
                     stack.close()
@@ -117,6 +126,11 @@ def session(
             return [found for found in known if found is not None]
 
         yield answer
+
+
+def _plain(requests: Sequence[Request]) -> Request:
+    """A question that any model answers, within as many tokens as requests have."""
+    return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
 
 
 def weights(settings: LlmSettings) -> str:

@@ -41,6 +41,7 @@ WORDS = {
     "huge": (413, {"message": "payload too large"}),
     "odd": (422, {"message": "unprocessable"}),
     "old llama": (500, {"message": "the request exceeds the available context size. try increasing it"}),
+    "spoilt": (400, {"message": "bad \udc80 word"}),
     "exhausted": (429, {"message": "slow down"}),
     "faulty": (500, {"message": "internal error"}),
     "unpaid": (402, {"message": "insufficient credits"}),
@@ -171,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
             message["content"] = terse(json.dumps(body["messages"]))
         if "surrogate" in text:
             message["content"] = "a \ud800 star"
+        if "other half" in text:
+            message["content"] = "\udc00 \U0001f600 \udfff"
         if "thoughts" in text:
             message |= {"content": None, "reasoning" if model == "reasoner" else "reasoning_content": "Well ..."}
         if "decline" in text:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd.answers import fault, normalise, tidy, without_stutter, without_thoughts
+from dnd.answers import fault, normalise, tidy, valid, without_stutter, without_thoughts
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,10 @@ def test_what_keeps_an_answer_from_being_a_concept():
     assert fault("", 5) == "no words"
     assert fault("one two three", 2) == "3 words, more than 2"
     assert fault("red red red", 5) == "says 'red' 3 times"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a red star", "a red star"), ("\ud83d\ude00", "??"), ("é\udcff😀", "é?😀"), ("", "")]
+)
+def test_valid_text_can_be_written(text, expected):
+    assert valid(text) == expected

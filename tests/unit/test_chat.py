@@ -63,6 +63,49 @@ def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, stor
     assert answers[2].problem.startswith("malformed reply")
 
 
+@pytest.mark.parametrize("word", ["garbage", "latin", "nested", "empty", "broken"])
+def test_a_malformed_reply_is_recorded_and_the_others_are_answered(endpoint, store, word):
+    answers = client(endpoint, retries=1).ask([request("a"), request(word), request("b")], 1, store)
+    assert [answer.text for answer in answers] == ["a 1", None, "b 1"]
+    assert answers[1].problem.startswith("malformed reply") and not answers[1].again
+    assert store.get(request(word).key("w")) is None
+
+
+def test_a_malformed_reply_is_tried_again(endpoint, store):
+    asked = [request("stutter a"), request("stutter b")]
+    assert client(endpoint, retries=1).ask(asked, 1, store) == [Answer("stutter a 1"), Answer("stutter b 1")]
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"), [("surrogate", Answer("a ? star")), ("other half", Answer("? \U0001f600 ?"))]
+)
+def test_what_cannot_be_written_is_made_valid(endpoint, store, tmp_path, word, answer):
+    assert client(endpoint).ask([request(word)], 1, store) == [answer]
+    assert client(CLOSED).ask([request(word)], 1, store) == [answer]
+
+
+def test_words_of_the_server_can_be_written_too(endpoint, store):
+    answers = client(endpoint).ask([request("a"), request("decline half"), request("spoilt")], 1, store)
+    assert [answer.problem for answer in answers[1:]] == [
+        "refused: I cannot help with that?",
+        "BadRequestError: bad ? word",
+    ]
+
+
+@pytest.mark.parametrize("item", [b"no JSON", b'"a star"', b"[1, null]", b'["a"]', b'["a", 3]', b"\xff", b"null"])
+def test_a_damaged_answer_is_told_asked_again_and_replaced(endpoint, store, caplog, item):
+    name = request("a").key("w")
+    store.put(name, item)
+    assert client(endpoint).ask([request("a")], 1, store) == [Answer("a 1")]
+    assert f"{name} is damaged" in caplog.text
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a 1")]
+
+
+def test_an_answer_that_was_stored_with_half_a_pair_can_be_written(store):
+    store.put(request("a").key("w"), b'["a \\ud800 star", null]')
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a ? star")]
+
+
 def test_a_failure_is_tried_again_next_time(endpoint, store):
     asked = [request("fail"), request("a")]
     client(endpoint).ask(asked, 1, store)

@@ -193,7 +193,7 @@ def _described(folder, lives):
             startup_seconds=60,
             grace_seconds=0.3,
         ) as server:
-            asked = {"model": "m", "base_url": server.base_url, "api_key_env": KEY, "concurrency": 3}
+            asked = {"model": "m", "base_url": server.base_url, "api_key_env": KEY, "concurrency": 16}
             workspace.values["recipes"]["dnd"] = recipe | {"exemplars": {"images": 4}, "captions": asked}
             workspace.values["llm"] = asked
             workspace.environment = os.environ | {KEY: server.key}

@@ -14,6 +14,7 @@ from typing import Any
 import openai
 from tqdm import tqdm
 
+from dnd.answers import valid
 from dnd.backends import failures
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store, key
@@ -343,8 +344,8 @@ def _answer(reply: Any) -> Answer:
     if not text and any(message.get(name) for name in ("reasoning_content", "reasoning")):
         return Answer(None, "no answer but thoughts" + (" within max_tokens" if reason == "length" else ""))
     if not text and (message.get("refusal") or reason == "content_filter"):
-        return Answer(None, f"refused: {message.get('refusal') or 'content filter'}")
-    return Answer(text, "cut off at max_tokens" if reason == "length" else None)
+        return Answer(None, valid(f"refused: {message.get('refusal') or 'content filter'}"))
+    return Answer(valid(text), "cut off at max_tokens" if reason == "length" else None)
 
 
 @dataclass
@@ -363,5 +364,11 @@ class _Record:
 
 def recall(store: Store | None, name: str) -> Answer | None:
     """Return a stored answer."""
-    item = None if store is None else store.get(name)
-    return None if item is None else Answer(*json.loads(item))
+    return None if store is None else store.load(name, _stored)
+
+
+def _stored(item: bytes) -> Answer:
+    match json.loads(item):
+        case [str(text), str() | None as problem]:
+            return Answer(valid(text), problem)
+    raise ValueError("no answer")

@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 
+from dnd.answers import valid
 from dnd.backends.server import Endpoint
 
 OF_THE_REQUEST = {400, 403, 413, 422, 451}
@@ -44,7 +45,7 @@ _MASKED = re.compile(r"\S*\*{2,}\S*")
 
 def said(error: BaseException, server: Endpoint) -> str:
     """Return a server's own words, or the reason of a lost connection, as one line without the key."""
-    text = _words(error)
+    text = valid(_words(error))
     if server.key != NO_KEY:
         text = text.replace(server.key, "...")
     line = " ".join(_MASKED.sub("...", text).split())

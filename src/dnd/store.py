@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Store:
         """
         path = self._path(name)
         try:
-            with replaced(path) as partial:
+            with unsynced(path) as partial:
                 partial.write_bytes(value + _digest(value))
         except OSError as error:
             self._complain("written", error)

@@ -211,6 +211,25 @@ def test_an_endpoint_that_dies_midway_changes_no_label_once_it_is_back(tmp_path)
     assert _described(tmp_path / "disturbed", [5, 20, None]) == undisturbed
 
 
+def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
+    """An empty one by the same command, another one by the next call of it."""
+    workspace, until = Workspace(tmp_path), ("--until", "rejected", "topk")
+    workspace.run(*until)
+    (place,) = workspace.results.glob("activations/*/*/*/")
+    merged = {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")}
+    emptied = place / "fc.parquet"
+    emptied.write_bytes(b"")
+    part = place / "parts/0/topk-00001.parquet"
+    whole = part.stat()
+    part.write_bytes(bytes(whole.st_size))
+    os.utime(part, ns=(whole.st_atime_ns, whole.st_mtime_ns))
+    output = workspace.run(*until, succeeds=False)
+    assert f"{emptied.relative_to(tmp_path)} is empty" in output
+    assert f"{part.relative_to(tmp_path)} is damaged" in output
+    workspace.run(*until)
+    assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+
+
 def test_own_server_gives_the_same_answers(reference, tmp_path):
     workspace = Workspace(tmp_path)  # without base_url: the concepts job starts vLLM itself
     workspace.run("--until", "concepts")

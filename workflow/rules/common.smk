@@ -46,6 +46,9 @@ try:
     settings = load(config, " + ".join(map(str, workflow.configfiles)))
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
+    if workflow.is_main_process:
+        for path in leftovers.remove_empty(RESULTS):
+            logger.warning(f"{path} is empty, as a power cut leaves files: made again")
     asked_rows = sweep_rows(settings)
     try:
         sweep_layers, unknown = layers(settings), None

@@ -183,7 +183,7 @@ wildcard_constraints:
 
 @lru_cache
 def code(*scripts, others=()):
-    """Digest of the library's code that stages run: its change, and no other, runs them again."""
+    """Digest of scripts and of the library's code that they run: its change, and no other, runs a stage again."""
     folder = Path(workflow.basedir, "workflow/scripts")
     return sources.digest(
         [folder / f"{name}.py" for name in scripts], map(Path, others)
@@ -250,7 +250,7 @@ def code_of_target(wildcards):
     path = file_of(target.factory) or sources.located(
         target.factory.rpartition(":")[0], sys.path
     )
-    return sources.digest([path], [path]) if path else None
+    return sources.digest([path]) if path else None
 
 
 def units_of(wildcards):
@@ -339,7 +339,7 @@ def truth_of(part, module):
     """A params function that returns the digest of the code that stands in for a model of a job's recipe, if any."""
     path = Path(sources.PACKAGE, "shapeworld", f"{module}.py")
     return lambda wildcards: (
-        sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+        sources.digest([path]) if part in recipe_of(wildcards).oracles else None
     )
 
 

@@ -25,7 +25,7 @@ from dnd.streams import chunks
 
 GROUP = BATCH
 """Images whose vectors are kept together."""
-UNIT = 1e-3
+TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be that was made one long in float32."""
 Values = npt.NDArray[np.float32]
 
@@ -79,7 +79,7 @@ class StoredEmbedder(Embedder):
 def _stored(item: bytes, count: int) -> Values:
     """The unit vectors [count, d] that an item holds."""
     vectors = np.frombuffer(item, np.float32).reshape(count, -1)
-    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=UNIT):
+    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=TOLERANCE):
         raise ValueError("no unit vectors")
     return vectors
 

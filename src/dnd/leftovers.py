@@ -1,5 +1,6 @@
-"""What an earlier run has left behind: jobs in Slurm's queue, which would write what the next run is writing, too, and
-files that a power cut has emptied.
+"""What an earlier run has left behind: jobs in Slurm's queue, and files that a power cut has emptied.
+
+Such jobs would write what the next run is writing, too, and such files pass for finished ones.
 """
 
 from __future__ import annotations

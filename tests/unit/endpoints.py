@@ -32,5 +32,5 @@ def request(text, seed=1, **values):
     return Request([{"role": "user", "content": text}], **{"temperature": 0.3, "seed": seed, "max_tokens": 8} | values)
 
 
-def client(endpoint, model="m", weights="w", retries=0):
-    return ChatClient(endpoint, model, weights, retries=retries)
+def client(endpoint, model="m", weights="w", retries=0, plain=None):
+    return ChatClient(endpoint, model, weights, retries=retries, plain=plain)

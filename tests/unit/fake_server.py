@@ -7,7 +7,8 @@ Behaviours: ``die`` ends at once with a message; ``mute`` never gets healthy; ``
 SIGTERM; ``stubborn`` ignores SIGTERM itself; ``pids=FILE`` writes the numbers of its processes to a file; ``foreign``
 knows no key; ``taken=FILE`` finds its port taken the first time, when there is no such file yet; ``crash=FILE`` is
 killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always;
-``log=FILE`` writes what it is asked, one request a line; ``mortal=N`` ends after N answers; ``terse`` answers with two
+``log=FILE`` writes what it is asked, one request a line; ``mortal=N`` ends after N answers; ``spent=N`` and
+``poor=N`` refuse everything after N, with status 403 and 400; ``terse`` answers with two
 words that depend on what it is asked.
 """
 
@@ -76,9 +77,15 @@ BODIES = {"garbage": b'{"choices": [', "latin": b'{"choices": "\xe9"}', "nested"
 """A word of the message -> body of a reply that is said to be JSON and is none."""
 COLOURS, SHAPES = ["red", "blue", "green", "yellow"], ["star", "ring", "square", "cross"]
 stuttered = set()
-lives = next((int(one.removeprefix("mortal=")) for one in behaviours if one.startswith("mortal=")), None)
-left = threading.Semaphore(lives or 0)
-"""Answers until it dies."""
+ENDS = {
+    "mortal": None,
+    "spent": (403, {"message": "key limit exceeded"}),
+    "poor": (400, {"message": "your credit balance is too low"}),
+}
+"""A behaviour -> status and error of what it says after so many answers; None says nothing ever again."""
+end, _, lives = next((one.partition("=") for one in behaviours if one.partition("=")[0] in ENDS), ("", "", ""))
+left = threading.Semaphore(int(lives or 0))
+"""Answers until then."""
 
 
 def terse(text):
@@ -161,8 +168,11 @@ class Handler(BaseHTTPRequestHandler):
         for word, data in BODIES.items():
             if word in text:
                 return self.reply(200, data)
-        if lives is not None and not left.acquire(blocking=False):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if end and not left.acquire(blocking=False):
+            if ENDS[end] is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            status, error = ENDS[end]
+            return self.reply(status, {"error": error})
         if "broken" in text:
             return self.reply(200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m"})
         message = {"role": "assistant", "content": f"{text} {body.get('seed')}"}

@@ -155,11 +155,31 @@ def test_a_server_that_dies_midway_fails_and_is_asked_the_rest_when_it_is_back(t
 
 def test_what_a_server_refuses_is_laid_to_it_only_when_it_refuses_a_plain_question_too(endpoint, store, caplog):
     refused = [request("flagged"), request("too long")]
-    answers = client(endpoint).ask_doubted(refused, 2, store, request("hello"), "a plain question")
+    answers = client(endpoint).ask_doubted(refused, 2, store)
     assert [answer.text for answer in answers] == [None, None]
-    assert "a plain question does not fail" in caplog.text
+    assert "a greeting does not fail" in caplog.text
     with pytest.raises(AllFailed):
-        client(endpoint).ask_doubted(refused, 2, store, request("fail"), "a plain question")
+        client(endpoint, plain=request("fail")).ask_doubted(refused, 2, store)
+
+
+@pytest.mark.parametrize("behaviour", ["spent=4", "poor=9"])
+@pytest.mark.parametrize(("questions", "concurrency"), [(12, 2), (10, 8), (300, 3)])
+def test_a_server_that_comes_to_refuse_everything_fails_and_is_asked_the_rest(
+    tmp_path, store, behaviour, questions, concurrency
+):
+    """As one does whose credit is used up: such refusals are no fault of the questions'."""
+    asked = [request(f"q{i}") for i in range(questions)]
+    log = tmp_path / "asked"
+    with (
+        external(tmp_path, behaviour, f"log={log}") as theirs,
+        pytest.raises(
+            Unanswered, match=r"come to refuse everything.*(limit exceeded|too low)\. What was answered is kept"
+        ),
+    ):
+        client(theirs).ask(asked, concurrency, store)
+    assert len(log.read_text().splitlines()) < 60  # it is found out soon
+    with external(tmp_path) as theirs:
+        assert client(theirs).ask(asked, concurrency, store) == [Answer(f"q{i} 1") for i in range(questions)]
 
 
 def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):

@@ -146,6 +146,7 @@ class ChatClient:
     retries : further attempts of a request after timeouts, lost connections, rate limits and server errors.
     timeout : seconds until one attempt counts as failed.
     title : of the progress bar; there is none when empty.
+    plain : a question that the model answers whatever the others are; a greeting when None.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class ChatClient:
         retries: int = RETRIES,
         timeout: float = TIMEOUT_SECONDS,
         title: str = "language model",
+        plain: Request | None = None,
     ) -> None:
         self.server = server
         self.model = model
@@ -164,10 +166,11 @@ class ChatClient:
         self.retries = retries
         self.timeout = timeout
         self.title = title
+        self.plain = plain
         self.unknown: set[str] = set()
         """Settings of a request that the server refused, and is not sent again."""
         self.answered = False
-        """Whether the server has answered anything: what it refuses from then on is the request's own fault."""
+        """Whether the server has answered anything: it may refuse single requests from then on."""
 
     def ask(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return ``ask_many``'s answers, from code that is not asynchronous, or runs in a notebook's event loop."""
@@ -177,25 +180,29 @@ class ChatClient:
             return thread.submit(lambda: asyncio.run(self.ask_many(requests, concurrency, store))).result()
 
     def ask_doubted(
-        self, requests: Sequence[Request], concurrency: int, store: Store | None, plain: Request, called: str
+        self, requests: Sequence[Request], concurrency: int, store: Store | None, called: str = "a greeting"
     ) -> list[Answer]:
         """Return the answers as :meth:`ask` does, where the server may have every reason to refuse the requests.
 
-        When it refuses them all it is asked a plain question: when that fails, too, it is the server's fault.
+        When it refuses them all it is asked the plain question: when that fails, too, it is the server's fault.
 
         Parameters
         ----------
-        plain : what any server answers.
-        called : what that is, for the log.
+        called : what the plain question is, for the log.
         """
         try:
             return self.ask(requests, concurrency, store)
         except (Unanswered, ServerEnded):
             raise
         except ServerError as error:
-            self.ask([plain], 1, None)
+            self.ask([self._plain(requests)], 1, None)
             log.warning("%s; %s does not fail", error, called)
             return self.ask(requests, concurrency, store)
+
+    def _plain(self, requests: Sequence[Request]) -> Request:
+        if self.plain is not None:
+            return self.plain
+        return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
 
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.
@@ -208,7 +215,8 @@ class ChatClient:
         ServerEnded
             Our own server has ended; this is noticed at once.
         Unanswered
-            A request failed in all its attempts for the server's reasons, or so many in a row that it must be gone.
+            A request failed in all its attempts for the server's reasons, or so many in a row that it must be gone; or
+            the server has come to refuse everything, a plain question too.
         AllFailed
             Every request failed by its own fault, and the server has never answered.
         ServerError
@@ -218,7 +226,7 @@ class ChatClient:
         distinct = dict(zip(names, requests, strict=True))
         answers: dict[str, Answer] = {}
         waiting = iter(distinct.items())
-        record = _Record(self.server, limit=2 * concurrency)
+        record = _Record(self.server, limit=2 * concurrency, plain=self._plain(requests) if requests else None)
 
         async def work(client: openai.AsyncOpenAI, bar: tqdm[Any]) -> None:
             for name, request in waiting:  # shared by all workers: each request is taken once
@@ -242,6 +250,8 @@ class ChatClient:
                         watcher = group.create_task(watch())
                         workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
                         await asyncio.gather(*workers)
+                        if record.refusals:
+                            await self._require_answer(client, record)
                         watcher.cancel()
                 except ExceptionGroup as errors:
                     self.server.check()
@@ -298,7 +308,7 @@ class ChatClient:
                 if malformed > self.retries:
                     return Answer(None, f"malformed reply: {error}")
                 continue
-            record.in_a_row = 0
+            record.in_a_row = record.refusals = 0
             self.answered |= answer.text is not None
             return answer
 
@@ -309,10 +319,31 @@ class ChatClient:
             offered = await _offered(client) if failures.is_about_model(error) else None
             if (verdict := failures.verdict(error, self.server, self.model, offered)) is not None:
                 raise ServerError(verdict)
-        if failures.is_of_the_request(error):
-            return Answer(None, problem)
-        record.failure(problem)
-        return Answer(None, problem, again=True)
+        if not failures.is_of_the_request(error):
+            record.failure(problem)
+            return Answer(None, problem, again=True)
+        record.refusals += 1
+        if record.refusals % record.limit == 0:
+            await self._require_answer(client, record)
+        return Answer(None, problem)
+
+    async def _require_answer(self, client: openai.AsyncOpenAI, record: _Record) -> None:
+        """Ask the plain question, since a server that has answered may be refusing everything by now.
+
+        Raises
+        ------
+        Unanswered
+            It is refused, too: of those who refuse for want of credit some say 403, some 400.
+        """
+        if record.plain is None or not self.answered:
+            return
+        alone = _Record(self.server, limit=2)
+        answer = await self._ask_one(client, record.plain, alone)
+        if alone.refusals or alone.in_a_row:
+            raise Unanswered(
+                f"{self.server} has come to refuse everything, {record.refusals} requests and a plain question: "
+                f"{answer.problem}. {_KEPT}"
+            )
 
 
 def _a_loop_runs() -> bool:
@@ -350,11 +381,21 @@ def _answer(reply: Any) -> Answer:
 
 @dataclass
 class _Record:
-    """How often a server has failed for reasons of its own since it last answered."""
+    """What a server has done since it last answered.
+
+    Attributes
+    ----------
+    limit : failures in a row after which it is given up, and refusals after which it is doubted.
+    plain : question that tells whether it refuses everything.
+    in_a_row : failures for reasons of its own.
+    refusals : of requests that may have been at fault themselves.
+    """
 
     server: Endpoint
     limit: int
+    plain: Request | None = None
     in_a_row: int = 0
+    refusals: int = 0
 
     def failure(self, problem: str) -> None:
         self.in_a_row += 1

@@ -31,7 +31,8 @@ class EndpointCaptioner:
             raise ValueError("captions.base_url: a server's address is needed")
         self.settings = settings
         server = external(settings.base_url, settings.api_key_env, "captions")
-        self.client = ChatClient(server, settings.model, settings.model, title="")
+        plain = self._request(Image.new("RGB", (64, 64), "grey"))
+        self.client = ChatClient(server, settings.model, settings.model, title="", plain=plain)
 
     def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per RGB image of any size, as one line; an empty one is none.
@@ -44,18 +45,15 @@ class EndpointCaptioner:
         """
         parts = chunks(images, ROUNDS * self.settings.concurrency)
         for requests in ahead([self._request(image) for image in part] for part in parts):
+            answers: Sequence[Answer]
             failure: Unanswered | None = None
             try:
-                answers = self._ask(requests)
+                answers = self.client.ask_doubted(requests, self.settings.concurrency, None, "a plain grey image")
             except Unanswered as error:
                 answers, failure = error.answers, error
             yield from (" ".join(without_thoughts(answer.text or "").split()) for answer in answers)
             if failure is not None:
                 raise failure
-
-    def _ask(self, requests: Sequence[Request]) -> Sequence[Answer]:
-        plain = self._request(Image.new("RGB", (64, 64), "grey"))
-        return self.client.ask_doubted(requests, self.settings.concurrency, None, plain, "a plain grey image")
 
     def _request(self, image: Image.Image) -> Request:
         shown = views.jpeg(image)

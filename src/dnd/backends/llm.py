@@ -107,9 +107,7 @@ def session(
                         note("server", about(server))
                         client = ChatClient(server, settings.model, model)
                     if answered:  # then the rest may be what is refused, and only that
-                        answers = client.ask_doubted(
-                            asked, settings.concurrency, store, _plain(asked), "a plain question"
-                        )
+                        answers = client.ask_doubted(asked, settings.concurrency, store)
                     else:
                         answers = client.ask(asked, settings.concurrency, store)
                     answered = True
@@ -126,11 +124,6 @@ def session(
             return [found for found in known if found is not None]
 
         yield answer
-
-
-def _plain(requests: Sequence[Request]) -> Request:
-    """A question that any model answers, within as many tokens as requests have."""
-    return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
 
 
 def weights(settings: LlmSettings) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dnd.answers import valid
 from dnd.shapeworld.world import Extension, attribute_of, conjunction
 
 CONCEPT_KINDS = ("single", "conjunction", "abstraction")
@@ -69,9 +70,9 @@ def _units(rows: Sequence[Any], where: str) -> dict[int, Answer]:
         try:
             answer = Answer(
                 int(row["unit"]),
-                str(row["kind"]),
+                valid(str(row["kind"])),
                 tuple(tuple(words) for words in row["words"]),
-                str(row["label"]),
+                valid(str(row["label"])),
             )
         except (KeyError, TypeError, ValueError):
             raise KnownAnswersError(f"{where}, entry {number}: expected unit, kind, words and label") from None

@@ -54,8 +54,9 @@ def modules(script: Path) -> list[Path]:
 
 
 def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:
-    """Return a digest of the library's code that scripts run, and of other files that belong to it."""
-    files = sorted({path for script in scripts for path in modules(script)} | set(others))
+    """Return a digest of scripts, of the library's code that they run, and of other files that belong to it."""
+    scripts = list(scripts)
+    files = sorted({path for script in scripts for path in [script, *modules(script)]} | set(others))
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 

@@ -160,15 +160,23 @@ def layers(config: Config) -> list[Layer]:
     UnknownLayer
         layers.tsv does not hold a layer that the sweep names.
     ConfigError
-        A layer is listed twice, or a row asks for units that its layer does not have.
+        A layer is listed twice, one name stands for layers of the same name of two models, or a row asks for units
+        that its layer does not have.
     """
     known = known_layers(config)
     found: dict[tuple[str, str], Layer] = {}
+    judged: dict[tuple[str, str], str] = {}
     for row in sweep_rows(config):
         for layer_name in (one for name in row.layers for one in _named(config, row, name, known)):
             layer = _layer(row, layer_name, known, layers_table(config))
             if (layer.name, layer.slug) in found:
                 raise ConfigError(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
+            # metrics are told apart by name and layer, whatever the model
+            if judged.setdefault((layer.name, layer.layer), layer.model) != layer.model:
+                raise ConfigError(
+                    f"{row.where}: name {layer.name!r} stands for layer {layer.layer!r} of another model already; "
+                    "choose another name"
+                )
             found[layer.name, layer.slug] = layer
     return list(found.values())
 
@@ -186,9 +194,10 @@ def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
     Raises
     ------
     ConfigError
-        A row is malformed, or a layer is listed twice.
+        A row is malformed, a layer is listed twice, or two layers of a model have one slug.
     """
     known: dict[tuple[str, str], tuple[str, int]] = {}
+    holders: dict[tuple[str, str], str] = {}
     table = layers_table(config)
     for where, row in rows(table, LAYER_COLUMNS) if table.exists() else []:
         if not re.fullmatch(SLUG, row["slug"]):
@@ -197,6 +206,13 @@ def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
             raise ConfigError(f"{where}: units is {row['units']!r}, expected a number above zero")
         if (row["model"], row["layer"]) in known:
             raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
+        # activations and all files of a layer are told apart by its slug
+        holder = holders.setdefault((row["model"], row["slug"]), row["layer"])
+        if holder != row["layer"]:
+            raise ConfigError(
+                f"{where}: slug {row['slug']!r} is that of layer {holder!r} of model {row['model']!r} already; "
+                "each layer of a model needs its own"
+            )
         known[row["model"], row["layer"]] = row["slug"], int(row["units"])
     return known
 

@@ -100,6 +100,14 @@ def test_a_sweep_saved_by_a_spreadsheet_is_read(good):
     [
         ("net\tlayer4\tlayer4\t32", "line 4: model 'net', layer 'layer4' is listed twice"),
         ("net\tlayer3\tlayer 3\t32", "line 4: slug 'layer 3' must be letters"),
+        (
+            "net\tlayer3\tlayer4\t32",
+            "line 4: slug 'layer4' is that of layer 'layer4' of model 'net' already; each layer of a model needs its",
+        ),
+        (
+            "net\tblocks.0.fc\tblocks.0_fc\t7",
+            "line 4: slug 'blocks.0_fc' is that of layer 'blocks.0/fc' of model 'net'",
+        ),
         ("net\tlayer3\tlayer3\tmany", "line 4: units is 'many', expected a number above zero"),
         ("net\tlayer3\tlayer3\t0", "line 4: units is '0', expected a number above zero"),
     ],
@@ -107,6 +115,23 @@ def test_a_sweep_saved_by_a_spreadsheet_is_read(good):
 def test_a_mistake_in_the_inventory_names_file_and_row(good, row, message):
     Path("config/layers.tsv").write_text(LAYERS + row + "\n")
     assert problem(good, layers).startswith(f"config/layers.tsv {message}")
+
+
+def test_layers_of_two_models_may_share_a_slug(good):
+    Path("config/layers.tsv").write_text(LAYERS + "other\tfirst\tlayer4\t8\n")
+    assert [one.slug for one in layers_in(good)] == ["layer4"]
+
+
+def test_one_name_for_layers_of_two_models_that_are_named_alike(good):
+    """Metrics of a run know a layer by its row's name and its own, whatever its slug."""
+    good["models"]["other"] = good["models"]["net"]
+    Path("config/layers.tsv").write_text(LAYERS + "other\tlayer4\tfourth\t8\n")
+    sweep(ROW, ["mine", "other", *ROW[2:]])
+    assert problem(good, layers) == (
+        "config/sweep.tsv line 3: name 'mine' stands for layer 'layer4' of another model already; choose another name"
+    )
+    sweep(ROW, ["theirs", "other", *ROW[2:]])
+    assert [(one.name, one.slug) for one in layers_in(good)] == [("mine", "layer4"), ("theirs", "fourth")]
 
 
 INVENTORY = "layer\tclass\tshape\tunits\tproblem\n"

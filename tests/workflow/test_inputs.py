@@ -85,6 +85,24 @@ def test_units_beyond_the_layer(workspace):
     assert "sweep.tsv line 3: unit 36 of layer 'fc', which has 36" in refused(workspace)
 
 
+def test_a_slug_that_two_layers_share(workspace):
+    workspace.write()
+    table = workspace.folder / "layers.tsv"
+    table.write_text(table.read_text() + "conceptnet\tlayer3\tfc\t64\n")
+    output = workspace.run("--dry-run", succeeds=False)
+    assert "slug 'fc' is that of layer 'fc' of model 'conceptnet' already" in output
+
+
+def test_units_that_the_network_does_not_have_are_told_by_the_pass(workspace):
+    workspace.sweep[2][5] = ""
+    workspace.write()
+    table = workspace.folder / "layers.tsv"
+    table.write_text(table.read_text().replace("fc\tfc\t36", "fc\tfc\t40"))
+    output = workspace.run("--until", "topk", succeeds=False)
+    assert "layer 'fc' has 36 units, and layers.tsv says 40: `snakemake inventory` corrects the table" in output
+    assert not [*workspace.results.glob("activations/*/*/*/*.parquet")]
+
+
 def test_dry_run_lists_the_jobs_and_makes_nothing(workspace):
     output = workspace.run("--dry-run")
     assert "describe planted, layer concepts" in output

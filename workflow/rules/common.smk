@@ -53,6 +53,9 @@ try:
     settings = load(config, " + ".join(map(str, workflow.configfiles)))
     RESULTS = f"results/{settings.run}"
     GROUPS = Path(RESULTS, "groups.tsv")
+    if workflow.is_main_process:
+        for path in leftovers.remove_empty(RESULTS):
+            logger.warning(f"{path} is empty, as a power cut leaves files: made again")
     asked_rows = sweep_rows(settings)
     try:
         sweep_layers, unknown = layers(settings), None
@@ -65,7 +68,8 @@ try:
         ):
             raise
         sweep_layers, unknown = [], error
-    slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
+    listed_layers = known_layers(settings)
+    slugs = {layer: slug for layer, (slug, _) in listed_layers.items()}
     requirements.check(settings, sweep_layers)
     plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
 except ConfigError as error:
@@ -197,7 +201,7 @@ wildcard_constraints:
 
 @lru_cache
 def code(*scripts, others=()):
-    """Digest of the library's code that stages run: its change, and no other, runs them again."""
+    """Digest of scripts and of the library's code that they run: its change, and no other, runs a stage again."""
     files = [workflow.source_path(f"../scripts/{name}.py") for name in scripts]
     return sources.digest(map(Path, files), map(Path, others))
 
@@ -262,7 +266,7 @@ def code_of_target(wildcards):
     path = file_of(target.factory) or sources.located(
         target.factory.rpartition(":")[0], sys.path
     )
-    return sources.digest([path], [path]) if path else None
+    return sources.digest([path]) if path else None
 
 
 def units_of(wildcards):
@@ -351,7 +355,7 @@ def truth_of(part, module):
     """A params function that returns the digest of the code that stands in for a model of a job's recipe, if any."""
     path = Path(sources.PACKAGE, "shapeworld", f"{module}.py")
     return lambda wildcards: (
-        sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+        sources.digest([path]) if part in recipe_of(wildcards).oracles else None
     )
 
 
@@ -444,6 +448,11 @@ def pass_of(wildcards):
     """The pass that a job belongs to."""
     place = (wildcards[key] for key in ("model", "probe", "pooling", "sign"))
     return planning.Pass(*place, int(wildcards.k), int(wildcards.controls))
+
+
+def layers_of_pass(wildcards):
+    """Slug -> name of every layer that goes through a job's pass."""
+    return plan.hooked(pass_of(wildcards), int(wildcards.group))
 
 
 def parts_of_pass(wildcards):
@@ -811,14 +820,13 @@ def sweep_of_run():
         }
         for row in asked_rows
     ]
-    known = known_layers(settings)
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
         {
             "model": model,
             "layer": layer,
-            "slug": known[model, layer][0],
-            "units": str(known[model, layer][1]),
+            "slug": listed_layers[model, layer][0],
+            "units": str(listed_layers[model, layer][1]),
         }
         for model, layer in used
     ]

@@ -74,6 +74,8 @@ rule rejected:
         f"{RESULTS}/logs/rejected/{{probe}}.log",
     conda:
         "../../envs/vision.yaml"
+    params:
+        code=code("rejected"),
     message:
         "list the unreadable images of probe {wildcards.probe}"
     script:

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import importlib.util
 import logging
-import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import hub
+from dnd import hub, weight_files
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -32,8 +31,6 @@ Loaded = tuple[nn.Module, PreprocessSettings | None]
 """A network, and how the publisher of its weights prepares images; None where that is not known."""
 
 CLOSEST = 5
-NESTED = ("state_dict", "model", "model_state_dict", "net")
-"""Keys below which checkpoints keep the network's state."""
 PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
 """What DataParallel, Lightning and torch.compile put before the names of weights."""
 RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -281,7 +278,7 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
         log.warning("%s: no `weights` are given: the network is as its factory makes it", settings.factory)
         return model
     path = Path(settings.weights)
-    state = _without_prefix(_state(path), model.state_dict())
+    state = _without_prefix(weight_files.state(weight_files.content(path), path), model.state_dict())
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -298,29 +295,6 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
             f"{'; '.join(lines[:3]) or _line(error)}"
         ) from None
     return model
-
-
-def _state(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise TargetError(f"weights {path} do not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        found = torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError:
-        raise TargetError(
-            f"weights {path} hold more than tensors and plain values, which is not safe to load: save the network's "
-            "state_dict() instead"
-        ) from None
-    except Exception as error:  # of the formats' readers
-        raise TargetError(f"weights {path} cannot be read: {_line(error)}") from error
-    parts = [found.get(key) for key in NESTED] if isinstance(found, Mapping) else []
-    nested = next((one for one in parts if isinstance(one, Mapping)), found)
-    if not isinstance(nested, Mapping) or not all(isinstance(one, Tensor) for one in nested.values()):
-        raise TargetError(f"weights {path}: expected a state dict, name -> tensor")
-    return nested
 
 
 def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:

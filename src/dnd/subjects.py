@@ -118,8 +118,10 @@ class TargetSettings(Settings):
     preprocess: Path | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
-    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC"] = Field(
-        "auto", description="axes of the layers' outputs: N images, C units, H x W positions, T tokens"
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC", "NCDHW", "NDHWC"] = Field(
+        "auto",
+        description="axes of the layers' outputs: N images, C units, H x W positions, T tokens, D frames of a video or "
+        "slices of a volume, which are averaged",
     )
     prefix_tokens: int | None = Field(
         None, ge=0, description="tokens before those of the image (class token, registers); found out when empty"

@@ -23,7 +23,7 @@ from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings, TargetSettings
-from dnd.targets import Target
+from dnd.targets import COMPILED, Target
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ Loaded = tuple[nn.Module, PreprocessSettings | None]
 """A network, and how the publisher of its weights prepares images; None where that is not known."""
 
 CLOSEST = 5
-PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
-"""What DataParallel, Lightning and torch.compile put before the names of weights."""
+PREFIXES = ("module.", "model.", "backbone.")
+"""What DataParallel and Lightning put before the names of weights."""
 RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, which transformers' image processors use."""
 
@@ -249,7 +249,16 @@ def _python(settings: TargetSettings) -> Loaded:
         raise TargetError(f"factory {settings.factory!r} with arguments {settings.arguments}: {error}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
-    return _with_weights(model, settings), None
+    return _with_weights(_uncompiled(model), settings), None
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """A network with its own names of layers, to which torch.compile's wrappers add theirs."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if name != COMPILED and hasattr(child, COMPILED):
+                setattr(parent, name, getattr(child, COMPILED))
+    return getattr(model, COMPILED, model)
 
 
 def _imported(file: Path) -> Any:
@@ -300,6 +309,7 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
 def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
     """The state without what wrappers put before all its names."""
     names = set(own)
+    state = {name.replace(f"{COMPILED}.", ""): value for name, value in state.items()}
     while not names & set(state):
         prefix = next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None)
         if prefix is None:

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from dnd import target_sources
+from dnd import api, target_sources
 from dnd.config import ConfigError
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -219,6 +219,22 @@ def build(width):
 def wrong():
     return "no network"
 
+def compiled(how):
+    torch.manual_seed(0)
+    block = torch.nn.Sequential(torch.nn.Conv2d(CHANNELS, 4, 1), torch.nn.ReLU())
+    network = torch.nn.Sequential(block, torch.nn.Conv2d(4, 2, 1))
+    if how == "whole":
+        network = torch.compile(network, backend="eager")
+    elif how == "part":
+        network[0] = torch.compile(block, backend="eager")
+    elif how == "in place":
+        network.compile(backend="eager")
+    elif how == "forward":
+        network.forward = torch.compile(network.forward, backend="eager")
+    with torch.no_grad():  # code is compiled when it is first run
+        network(torch.rand(1, CHANNELS, 4, 4))
+    return network
+
 class Network(torch.nn.Conv2d):
     @classmethod
     def of_width(cls, width):
@@ -245,6 +261,40 @@ def test_factory_in_a_file_with_its_neighbours_and_a_checkpoint(own, tmp_path):
 def test_factory_that_is_a_method_of_a_class(own):
     settings = {"source": "python", "factory": f"{own}:Network.of_width", "preprocess": {"size": 4}}
     assert load(**settings, arguments={"width": 2}).model.out_channels == 2
+
+
+@pytest.mark.parametrize("how", ["whole", "part", "in place", "forward"])
+def test_compiled_networks_have_the_layers_and_activations_of_others(own, tmp_path, how):
+    settings = {"source": "python", "factory": f"{own}:compiled", "preprocess": {"size": 4}}
+    plain, target = (load(**settings, arguments={"how": one}) for one in ("not", how))
+    assert [name for name, _ in target.model.named_modules()] == [name for name, _ in plain.model.named_modules()]
+    inputs = torch.rand(2, 3, 4, 4)
+    for layers in (["0.0", "1"], ["0"], ["1"]):  # hooks that come and go after the code was compiled
+        found = target.read(inputs, layers, lambda _, reading: reading.pooled("max"))
+        expected = plain.read(inputs, layers, lambda _, reading: reading.pooled("max"))
+        assert found.keys() == set(layers)
+        for layer in layers:
+            torch.testing.assert_close(found[layer], expected[layer])
+
+
+def test_checkpoint_of_a_network_of_which_a_part_was_compiled(own, tmp_path):
+    settings = {"source": "python", "factory": f"{own}:compiled", "preprocess": {"size": 4}}
+    state = {"0._orig_mod.0.weight": torch.ones(4, 3, 1, 1), "0._orig_mod.0.bias": torch.full((4,), 2.0)}
+    state |= {"1.weight": torch.zeros(2, 4, 1, 1), "1.bias": torch.zeros(2)}
+    save_file(state, tmp_path / "compiled.safetensors")
+    weights = str(tmp_path / "compiled.safetensors")
+    for how in ("not", "part", "whole"):
+        target = load(**settings, arguments={"how": how}, weights=weights)
+        found = target.read(torch.ones(1, 3, 4, 4), ["0.0"], lambda _, reading: reading.pooled("mean"))["0.0"]
+        assert found.tolist() == [[5.0] * 4]
+
+
+def test_compiled_network_given_in_python(own):
+    network = load(
+        source="python", factory=f"{own}:compiled", arguments={"how": "in place"}, preprocess={"size": 4}
+    ).model
+    target = api._target(torch.compile(network, backend="eager"), {"size": 4}, "positive")
+    assert target.read(torch.rand(1, 3, 4, 4), ["0.0"], lambda _, reading: reading.units) == {"0.0": 4}
 
 
 def test_factory_of_a_package():

@@ -88,11 +88,13 @@ class BasisSettings(Settings):
         return self
 
     def description_files(self) -> list[Path]:
-        """Return the files beside an autoencoder's tensors in which its library may describe it."""
+        """Return the files in which a library may describe the autoencoder, beside its tensors or above checkpoints."""
         if self.kind != "sae" or self.path is None:
             return []
         folder = self.path if self.path.is_dir() else self.path.parent
-        return [folder / name for name in ("cfg.json", "config.json") if (folder / name).is_file()]
+        folders = [folder, folder.parent] if folder.name == "checkpoints" else [folder]
+        files = [folder / name for folder in folders for name in ("cfg.json", "config.json")]
+        return [file for file in files if file.is_file()]
 
 
 class TargetSettings(Settings):

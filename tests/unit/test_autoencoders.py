@@ -126,6 +126,15 @@ def test_dictionary_learning(tmp_path, name, given):
     assert_same(latents(path), references.dictionary_learning(name, state, X))
 
 
+def test_dictionary_learning_checkpoint_below_its_configuration(tmp_path):
+    state = references.dictionary_learning_state(25, "BatchTopKSAE")
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(state, tmp_path / "checkpoints/ae_1000.pt")
+    (tmp_path / "config.json").write_text(json.dumps({"trainer": {"dict_class": "BatchTopKSAE", "k": 5}}))
+    found = latents(tmp_path / "checkpoints/ae_1000.pt")
+    assert_same(found, references.dictionary_learning("BatchTopKSAE", state, X))
+
+
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -167,6 +176,8 @@ def test_overcomplete(tmp_path, name, settings):
     expected = references.overcomplete(name, state, X, settings.get("k"), settings.get("threshold"))
     assert_same(latents(tmp_path / "sae.pt", **settings), expected)
     if settings:
+        names = {"encoder": "encoder.final_block.0.weight", "bias": "encoder.final_block.0.bias"}
+        assert_same(latents(tmp_path / "sae.pt", **settings, tensors=names), expected)
         with pytest.raises(TargetError, match=r"sae.pt does not say all .*basis.activation to relu, topk"):
             latents(tmp_path / "sae.pt", **{key: value for key, value in settings.items() if key != "activation"})
 

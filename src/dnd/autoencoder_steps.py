@@ -25,7 +25,7 @@ NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
 """Of the channels at a position, in SAELens and ViT-Prisma."""
 FOLDED = (True, "expected_average_only_in", "covariance_whitening")
 """Of all activations while SAELens trains; its ``encode`` leaves them as they are."""
-SMALLEST = 1e-5
+UNIT_TOLERANCE = 1e-5
 """Norms of a decoder's rows that differ from 1 by less need no rescaling: what ``torch.allclose`` lets pass."""
 CHOICES = {
     "activation": "relu, topk, batchtopk or jumprelu",
@@ -178,8 +178,8 @@ def _normalization(value: Any, file: Path) -> str:
     """What a configuration's `normalize_activations` does to the input where latents are computed."""
     if value in FOLDED:
         log.warning(
-            "%s: the autoencoder was trained on activations that %s scaled, which SAELens folds into the weights it "
-            "publishes; they are read as they are",
+            "%s: the autoencoder was trained on activations that %s scaled, which its library folds into weights "
+            "that it publishes; these are read as they are",
             file,
             FOLDED[1] if value is True else value,
         )
@@ -193,7 +193,7 @@ def relevant(steps: Steps, shift: Tensor | None, decoder: Tensor | None) -> Step
     """The steps, with answers to what makes no difference for these tensors."""
     if steps.subtract_decoder_bias is None and (shift is None or not shift.any()):
         steps = steps._replace(subtract_decoder_bias=False)
-    unit = decoder is None or bool(((decoder.norm(dim=1) - 1).abs() <= SMALLEST).all())
+    unit = decoder is None or bool(((decoder.norm(dim=1) - 1).abs() <= UNIT_TOLERANCE).all())
     if steps.rescale_acts_by_decoder_norm is None and (unit or steps.activation not in (None, "topk")):
         steps = steps._replace(rescale_acts_by_decoder_norm=False)
     return steps

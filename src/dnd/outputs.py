@@ -19,7 +19,8 @@ CHANNELS_FIRST = (
 )
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 MOST_PREFIX_TOKENS = 64
-FIVE = "; of frames or slices set models.NAME.layout to NCDHW or NDHWC, and they are averaged over D"
+FRAMES_OR_SLICES = "; of frames or slices set models.NAME.layout to NCDHW or NDHWC, and they are averaged over D"
+"""What is said besides of an output with five axes."""
 
 
 class TargetError(ValueError):
@@ -154,7 +155,7 @@ def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int
 def _no_units(shape: list[int]) -> TargetError:
     return TargetError(
         f"returns {_spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
-        "tokens x units, with h and w in the proportions of the input" + (FIVE if len(shape) == 5 else "")
+        "tokens x units, with h and w in the proportions of the input" + (FRAMES_OR_SLICES if len(shape) == 5 else "")
     )
 
 

@@ -244,8 +244,12 @@ def _class_of(name: str, settings: TargetSettings) -> Any:
 
 def _require_images(model: nn.Module, settings: TargetSettings) -> None:
     """Raise a TargetError where a network takes something else than a batch of images."""
-    config, parameters = getattr(model, "config", None), inspect.signature(model.forward).parameters.values()
-    needed = [one.name for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    config, parameters = getattr(model, "config", None), inspect.signature(model.forward).parameters
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
     frames = getattr(config, "num_frames", getattr(config, "frames_per_clip", None))
     if frames is not None or len(needed) > 1:
         taken = " and ".join(needed) if frames is None else f"videos of {frames} frames"

@@ -41,19 +41,43 @@ class BasisSettings(Settings):
     kind: Literal["sae", "directions", "heads"] = Field(
         description="latents of a sparse autoencoder, rows of a matrix, or attention heads"
     )
-    path: Path | None = Field(None, description="sae, directions: file of the tensors (safetensors, .npy, .pt)")
-    activation: Literal["relu", "topk", "batchtopk", "jumprelu"] = Field(
-        "relu", description="sae: what follows the encoder"
+    path: Path | None = Field(
+        None,
+        description="sae, directions: file of the tensors (.safetensors, .npy, .npz, .pt); sae: also the folder that "
+        "SAELens, dictionary_learning or ViT-Prisma has written",
     )
-    k: int | None = Field(None, ge=1, description="topk: latents that stay active at a position")
+    activation: Literal["relu", "topk", "batchtopk", "jumprelu"] | None = Field(
+        None, description="sae: what follows the encoder; when empty, what the file says"
+    )
+    k: int | None = Field(
+        None, ge=1, description="topk: latents that stay active at a position; when empty, what the file says"
+    )
     threshold: float | None = Field(
         None, description="jumprelu, batchtopk: latents below it are zero; the file's tensor `threshold` when empty"
     )
-    tensors: dict[Literal["encoder", "bias", "decoder_bias", "threshold", "directions", "mean"], str] = Field(
-        default_factory=dict, description="names of tensors in the file, where they are not usual ones"
+    tensors: dict[
+        Literal[
+            "encoder",
+            "bias",
+            "decoder",
+            "decoder_bias",
+            "threshold",
+            "magnitude_bias",
+            "gate_bias",
+            "gate_scale",
+            "directions",
+            "mean",
+        ],
+        str,
+    ] = Field(default_factory=dict, description="names of tensors in the file, where they are not usual ones")
+    subtract_decoder_bias: bool | None = Field(
+        None, description="sae: take the decoder's bias off the input; when empty, what the file says"
     )
-    subtract_decoder_bias: bool = Field(
-        True, description="sae: take the decoder's bias, if there is one, off the input"
+    normalize_activations: Literal["none", "layer_norm", "constant_norm_rescale"] | None = Field(
+        None, description="sae: of the input, as SAELens and ViT-Prisma do it; when empty, what the file says"
+    )
+    rescale_acts_by_decoder_norm: bool | None = Field(
+        None, description="sae: multiply latents by the norms of the decoder's rows; when empty, what the file says"
     )
     heads: int | None = Field(None, ge=1, description="heads: how many; the network's own number when empty")
 
@@ -61,9 +85,16 @@ class BasisSettings(Settings):
     def _keys_fit_kind(self) -> BasisSettings:
         if self.kind != "heads" and self.path is None:
             raise ValueError(f"kind {self.kind} needs `path`")
-        if self.kind == "sae" and self.activation == "topk" and self.k is None:
-            raise ValueError("activation topk needs `k`")
         return self
+
+    def description_files(self) -> list[Path]:
+        """Return the files in which a library may describe the autoencoder, beside its tensors or above checkpoints."""
+        if self.kind != "sae" or self.path is None:
+            return []
+        folder = self.path if self.path.is_dir() else self.path.parent
+        folders = [folder, folder.parent] if folder.name == "checkpoints" else [folder]
+        files = [folder / name for folder in folders for name in ("cfg.json", "config.json")]
+        return [file for file in files if file.is_file()]
 
 
 class TargetSettings(Settings):
@@ -89,8 +120,10 @@ class TargetSettings(Settings):
     preprocess: Path | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
-    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC"] = Field(
-        "auto", description="axes of the layers' outputs: N images, C units, H x W positions, T tokens"
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC", "NCDHW", "NDHWC"] = Field(
+        "auto",
+        description="axes of the layers' outputs: N images, C units, H x W positions, T tokens, D frames of a video or "
+        "slices of a volume, which are averaged",
     )
     prefix_tokens: int | None = Field(
         None, ge=0, description="tokens before those of the image (class token, registers); found out when empty"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from dnd.subjects import BasisSettings
 R = TypeVar("R")
 
 SIGNS = {"positive": 1, "negative": -1}
+COMPILED = "_orig_mod"
+"""Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
 MOST_ACTIVATIONS = 2**25
 """Activations of a basis that are held at once: 128 MiB in float32."""
 
@@ -223,8 +226,11 @@ class Target:
         TargetError
             It does not take them.
         """
+        # what torch.compile has made of the network or of parts calls no hooks
+        compiled = "torch._dynamo" in sys.modules
         try:
-            return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
+            with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+                return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
         except (TargetError, torch.OutOfMemoryError):
             raise
         except (RuntimeError, ValueError, AssertionError, TypeError) as error:

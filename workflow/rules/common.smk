@@ -421,6 +421,7 @@ def files_of_target(name):
     hub = target.factory if target.source == "transformers" else None
     named = [hub, target.weights, target.preprocess, target.basis and target.basis.path]
     named += target.arguments.values()
+    named += target.basis.description_files() if target.basis else []
     paths = [
         Path(value)
         for value in named

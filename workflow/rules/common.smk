@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,21 +16,13 @@ from snakemake.logging import logger
 # a head node needs no installed package to plan a run
 sys.path.append(f"{workflow.basedir}/src")
 try:
-    from dnd import leftovers
+    from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, requirements, sources
-    from dnd.config import ConfigError, file_of, load
+    from dnd import probe_sources, sources
+    from dnd.config import ConfigError, file_of
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
-    from dnd.sweep import (
-        UnknownLayer,
-        counterpart,
-        known_layers,
-        layers,
-        layers_table,
-        spell,
-        sweep_rows,
-    )
+    from dnd.sweep import counterpart, layers_table, spell
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: `make vision` builds an environment that has it, .venv"
@@ -41,28 +34,33 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# jobs of a run whose plan held need not look at files again
+look = checks.thoroughly if workflow.is_main_process else checks.quickly
+settings, sweep_tables, mistakes, digests = look(config, workflow.configfiles)
+RESULTS = f"results/{settings.run}"
+GROUPS = Path(RESULTS, "groups.tsv")
+# the inventory makes layers known, and models are fetched before it
+layers_may_lack = any(
+    asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv
+)
+sweep_layers = [] if sweep_tables.unknown else sweep_tables.layers
 try:
-    # merged, when there are several
-    settings = load(config, " + ".join(map(str, workflow.configfiles)))
-    RESULTS = f"results/{settings.run}"
-    GROUPS = Path(RESULTS, "groups.tsv")
-    asked_rows = sweep_rows(settings)
-    try:
-        sweep_layers, unknown = layers(settings), None
-    # the inventory makes them known, and models are fetched before it
-    except UnknownLayer as error:
-        if not any(
-            asked in word
-            for asked in ("inventory", "modules", "prefetch")
-            for word in sys.argv
-        ):
-            raise
-        sweep_layers, unknown = [], error
-    slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
-    requirements.check(settings, sweep_layers)
-    plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
+    earlier_groups = planning.read_groups(GROUPS)
 except ConfigError as error:
-    raise WorkflowError(f"configuration:\n{error}") from None
+    mistakes.append(str(error))
+mistakes += [] if layers_may_lack else sweep_tables.unknown
+mistakes += [
+    f"{word}: no result is named so; a configuration stands behind --configfile"
+    for before, word in pairwise(sys.argv)
+    if workflow.is_main_process
+    and word.endswith((".yaml", ".yml"))
+    and "profile" not in before
+    and Path(word).absolute() not in workflow.configfiles
+]
+if mistakes:
+    raise WorkflowError("\n".join(["configuration:", *mistakes]))
+slugs = {layer: slug for layer, (slug, _) in sweep_tables.known.items()}
+plan = planning.Plan(settings, sweep_layers, slugs, earlier_groups)
 
 if GROUPS.exists():
     # so that it travels to pods, which plan again what they run
@@ -352,18 +350,7 @@ def streams_of(wildcards):
 @lru_cache
 def content_of_probe(name):
     """Which files of the user a probe comes from, so that an image more or less packs it again."""
-    try:
-        return probe_sources.content(name, settings.probes)
-    except ValueError as error:
-        raise WorkflowError(
-            f"configuration:\n{workflow.configfiles[0]}: {error}"
-        ) from None
-
-
-# a probe without files is a mistake to be told before any job, and only once
-if workflow.is_main_process:
-    for layer in plan.layers:
-        content_of_probe(layer.probe)
+    return digests.get(name) or probe_sources.content(name, settings.probes)
 
 
 def here(paths):
@@ -374,7 +361,7 @@ def here(paths):
 @lru_cache
 def weights(model):
     """The files of a local model folder; none for a hub id, whose revision names what it holds."""
-    files = Path(model).rglob("*") if Path(model).is_dir() else []
+    files = Path(model).rglob("*") if os.path.isdir(model) else []
     return here(sorted(str(path) for path in files if path.is_file()))
 
 
@@ -404,7 +391,7 @@ def files_of_target(name):
     paths = [
         Path(value)
         for value in named
-        if isinstance(value, str | Path) and Path(value).exists()
+        if isinstance(value, str | Path) and os.path.exists(value)
     ]
     return here(
         sorted({file for path in paths for file in (weights(path) or [str(path)])})
@@ -793,9 +780,9 @@ def sweep_of_run():
             "layers": ",".join(row.layers),
             "units": spell(row.units or ()),
         }
-        for row in asked_rows
+        for row in sweep_tables.rows
     ]
-    known = known_layers(settings)
+    known = sweep_tables.known
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
         {
@@ -810,8 +797,8 @@ def sweep_of_run():
 
 def final_output(wildcards):
     """Everything that the configuration asks for."""
-    if unknown:
-        raise WorkflowError(f"configuration:\n{unknown}")
+    if sweep_tables.unknown:
+        raise WorkflowError("\n".join(["configuration:", *sweep_tables.unknown]))
     tables = [
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}"
         for one in plan.layers

@@ -11,9 +11,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NEUTRAL = {
     *("atomic", "config", "jobs", "judging", "methods", "recipes", "settings", "stages", "store", "subjects", "sweep"),
-    *("redaction", "schemas", "shipped", "tables"),
+    *("documents", "mistakes", "redaction", "schemas", "shipped", "tables"),
 }
-"""Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
+"""Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.
 A new key, column or log format for one stage must not run all of them again."""
 
 

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import Settings
+from dnd.settings import LONGEST_SIDE, Name, Settings
+
+Side = Annotated[int, Field(le=LONGEST_SIDE)]
+"""In pixels."""
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Brightness, or that of a colour."""
 
 
 class PreprocessSettings(Settings):
     """How an image becomes the network's input. What is left out is taken from where the weights were published."""
 
-    size: int | tuple[int, int] = Field(description="the input's side in pixels, or its height and width")
+    size: Side | tuple[Side, Side] = Field(description="the input's side in pixels, or its height and width")
     fit: Literal["crop", "squash", "letterbox"] = Field(
         "crop", description="cut the centre, stretch the whole image, or pad it to the input's shape"
     )
-    resize: int | None = Field(
+    resize: Side | None = Field(
         None, ge=1, description="length of the shorter side before the centre is cut; the input's own when empty"
     )
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field("bilinear", description="of the resize")
     mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
     std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
-    fill: int | tuple[int, int, int] = Field(0, description="letterbox: brightness or colour of the border, 0 to 255")
+    fill: Level | tuple[Level, Level, Level] = Field(
+        0, description="letterbox: brightness or colour of the border, 0 to 255"
+    )
 
     @model_validator(mode="after")
     def _channels_fit(self) -> PreprocessSettings:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+        if min(self.std) <= 0:
+            raise ValueError(f"`std` must be above zero, not {min(self.std)}")
         shorter = self.size if isinstance(self.size, int) else min(self.size)
         if shorter < 1 or (self.resize is not None and self.resize < shorter):
             raise ValueError("`size` must be above zero, and `resize` no smaller than its shorter side")
@@ -101,12 +110,12 @@ class TargetSettings(Settings):
     """A network whose units are described."""
 
     source: Literal["torchvision", "timm", "transformers", "python"] = Field(description="where the network comes from")
-    factory: str = Field(
+    factory: Name = Field(
         description="the model's name (torchvision, timm), hub id or folder (transformers), "
         "`package.module:function` or `file.py:function`, where a method of a class is `Class.method` (python)"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
-    weights: str | None = Field(
+    weights: Name | None = Field(
         None,
         description="torchvision: weights enum; timm: `pretrained`; all but transformers: file of a state dict "
         "(safetensors, .pt); when empty the network is as its factory makes it, from seed 0",
@@ -184,7 +193,7 @@ class ProbeSettings(Settings):
         description="folder: where the images are, at any depth; webdataset, parquet: a file or a folder of them; "
         "huggingface: a dataset on disk; manifest: a .csv or .tsv file",
     )
-    dataset: str | None = Field(None, description="huggingface: hub id, in place of `path`")
+    dataset: Name | None = Field(None, description="huggingface: hub id, in place of `path`")
     subset: str | None = Field(None, description="huggingface: the dataset's configuration")
     split: str | None = Field(None, description="huggingface: such as `validation`")
     revision: str | None = Field(None, description="huggingface: hub revision")
@@ -207,14 +216,14 @@ class ProbeSettings(Settings):
     )
     part: str | None = Field(
         None,
-        pattern=r"^\d+/\d+$",
+        pattern=r"^[0-9]{1,8}/[0-9]{1,8}$",
         description="one of several parts without a common image, such as `1/2`, to see how stable descriptions are",
     )
     images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
     seed: int = Field(
         4, ge=0, description="of `sample`; shapeworld: stream of renders, of which 4 is for demonstrations"
     )
-    shards: int = Field(2, ge=1, description="into how many files and jobs the images are split")
+    shards: int = Field(2, ge=1, le=99_999, description="into how many files and jobs the images are split")
     annotations: AnnotationSettings | None = Field(
         None, description="concepts of the images, for methods that need them; renders of the shape world know theirs"
     )

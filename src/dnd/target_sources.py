@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import hub, state_dicts, weight_files
+from dnd import faults, hub, state_dicts, weight_files
 from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
@@ -203,7 +203,7 @@ def _transformers(settings: TargetSettings) -> Loaded:
         else:
             model, missing = load(settings.architecture or published)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise TargetError(f"{settings.factory}: {_line(error)}") from error
+        raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     _require_images(model, settings)
     if missing:
         told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"
@@ -212,7 +212,17 @@ def _transformers(settings: TargetSettings) -> Loaded:
         log.warning("%s, which stay random: describe no layer that they reach", told)
     if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
         return model, None
-    return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+    try:
+        return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+    except Exception as error:  # of files that say something else, and of code that a repository brings
+        raise TargetError(f"{settings.factory}: how images are prepared for it: {_untrusted(error)}") from error
+
+
+def _untrusted(error: Exception) -> str:
+    """An error of transformers on one line; where it asks to run code of a repository's, which setting allows that."""
+    if "trust_remote_code=True" in str(error):
+        return "it brings code of its own (auto_map); when you trust that, set `trust_remote_code: true` for the model"
+    return _line(error)
 
 
 def _vision_tower(
@@ -307,16 +317,22 @@ def _of_transformers(config: Mapping[str, Any]) -> PreprocessSettings | None:
 def _python(settings: TargetSettings) -> Loaded:
     name, _, function = settings.factory.rpartition(":")
     file = file_of(settings.factory)
+    told = f"factory {settings.factory!r}"
     try:
         factory = attrgetter(function)(_imported(file) if file else importlib.import_module(name))
-    except (ImportError, AttributeError, OSError, ValueError, SyntaxError) as error:
-        raise TargetError(
-            f"factory {settings.factory!r}: {error}; expected package.module:function or file.py:function"
-        ) from error
+    except Exception as error:  # of what the user's module does when it is imported
+        if wrong := _wrong_in_factory(error, name):
+            raise TargetError(f"{told}: {wrong}") from error
+        raise TargetError(f"{told}: {error}; expected package.module:function or file.py:function") from error
     try:
         model = factory(**settings.arguments)
-    except TypeError as error:
-        raise TargetError(f"factory {settings.factory!r} with arguments {settings.arguments}: {error}") from error
+    except (torch.OutOfMemoryError, hub.ModelError):
+        raise
+    except Exception as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
+            raise TargetError(f"{told} with arguments {settings.arguments}: {error}") from error
+        wrong = _wrong_in_factory(error, name) or f"{type(error).__name__}: {_line(error)}"
+        raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
     return _with_weights(_uncompiled(model), settings), None
@@ -329,6 +345,13 @@ def _uncompiled(model: nn.Module) -> nn.Module:
             if name != COMPILED and hasattr(child, COMPILED):
                 setattr(parent, name, getattr(child, COMPILED))
     return getattr(model, COMPILED, model)
+
+
+def _wrong_in_factory(error: Exception, module: str) -> str | None:
+    """What the user's code lacks or where it fails; None where it has not begun."""
+    if package := faults.missing_package(error, module):
+        return f"it needs the package {package!r}, which is not installed in the environment that runs it"
+    return faults.in_users_code(error)
 
 
 def _imported(file: Path) -> Any:

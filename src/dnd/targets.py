@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import basis as bases
+from dnd import faults
 from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches, prepared
 from dnd.outputs import Form, Output, TargetError, arranged, pooled
@@ -233,8 +234,12 @@ class Target:
                 return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
         except (TargetError, torch.OutOfMemoryError):
             raise
-        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        except Exception as error:  # of the network's own code, and of torch's
             shape = "x".join(map(str, inputs.shape[1:]))
+            if origin := faults.in_users_code(error):
+                raise TargetError(f"the network fails on an image of {shape}, {origin}") from error
+            if not isinstance(error, RuntimeError | ValueError | AssertionError | TypeError):
+                raise  # of our own hooks
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise TargetError(
                 f"the network does not take an image of {shape} (channels x height x width), which is what "

@@ -19,7 +19,7 @@ rule activations:
         layers=layers_of_pass,
         # as layers.tsv has it, which may have been written by hand
         units=lambda wildcards: {
-            slug: listed_layers[wildcards.model, layer][1]
+            slug: sweep_tables.known[wildcards.model, layer][1]
             for slug, layer in layers_of_pass(wildcards).items()
         },
         code=code("activations"),

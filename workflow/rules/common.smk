@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,21 +16,13 @@ from snakemake.logging import logger
 # a head node needs no installed package to plan a run
 sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).parents[1]))
 try:
-    from dnd import leftovers
+    from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, requirements, shipped, sources
-    from dnd.config import ConfigError, file_of, load, refuse_code
+    from dnd import probe_sources, shipped, sources
+    from dnd.config import ConfigError, file_of, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
-    from dnd.sweep import (
-        UnknownLayer,
-        counterpart,
-        known_layers,
-        layers,
-        layers_table,
-        spell,
-        sweep_rows,
-    )
+    from dnd.sweep import counterpart, layers_table, spell
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: `make vision` builds an environment that has it, .venv"
@@ -47,33 +40,38 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# jobs of a run whose plan held need not look at files again
+look = checks.thoroughly if workflow.is_main_process else checks.quickly
+settings, sweep_tables, mistakes, digests = look(config, workflow.configfiles)
+RESULTS = f"results/{settings.run}"
+GROUPS = Path(RESULTS, "groups.tsv")
+# the inventory makes layers known, and models are fetched before it
+layers_may_lack = any(
+    asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv
+)
+sweep_layers = [] if sweep_tables.unknown else sweep_tables.layers
 try:
-    # merged, when there are several
-    config.update(shipped.resolved(config))  # in place: scripts read it, too
-    settings = load(config, " + ".join(map(str, workflow.configfiles)))
-    RESULTS = f"results/{settings.run}"
-    GROUPS = Path(RESULTS, "groups.tsv")
-    if workflow.is_main_process:
-        for path in leftovers.remove_empty(RESULTS):
-            logger.warning(f"{path} is empty, as a power cut leaves files: made again")
-    asked_rows = sweep_rows(settings)
-    try:
-        sweep_layers, unknown = layers(settings), None
-    # the inventory makes them known, and models are fetched before it
-    except UnknownLayer as error:
-        if not any(
-            asked in word
-            for asked in ("inventory", "modules", "prefetch")
-            for word in sys.argv
-        ):
-            raise
-        sweep_layers, unknown = [], error
-    listed_layers = known_layers(settings)
-    slugs = {layer: slug for layer, (slug, _) in listed_layers.items()}
-    requirements.check(settings, sweep_layers)
-    plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
+    earlier_groups = planning.read_groups(GROUPS)
 except ConfigError as error:
-    raise WorkflowError(f"configuration:\n{error}") from None
+    mistakes.append(str(error))
+mistakes += [] if layers_may_lack else sweep_tables.unknown
+mistakes += [
+    f"{word}: no result is named so; a configuration stands behind --configfile"
+    for before, word in pairwise(sys.argv)
+    if workflow.is_main_process
+    and word.endswith((".yaml", ".yml"))
+    and "=" not in word
+    and "profile" not in before
+    and Path(word).absolute() not in workflow.configfiles
+]
+if mistakes:
+    raise WorkflowError("\n".join(["configuration:", *mistakes]))
+config.update(shipped.resolved(config))  # in place: scripts read it, too
+if workflow.is_main_process:
+    for path in leftovers.remove_empty(RESULTS):
+        logger.warning(f"{path} is empty, as a power cut leaves files: made again")
+slugs = {layer: slug for layer, (slug, _) in sweep_tables.known.items()}
+plan = planning.Plan(settings, sweep_layers, slugs, earlier_groups)
 
 if GROUPS.exists():
     # so that it travels to pods, which plan again what they run
@@ -372,18 +370,7 @@ def streams_of(wildcards):
 @lru_cache
 def content_of_probe(name):
     """Which files of the user a probe comes from, so that an image more or less packs it again."""
-    try:
-        return probe_sources.content(name, settings.probes)
-    except ValueError as error:
-        raise WorkflowError(
-            f"configuration:\n{workflow.configfiles[0]}: {error}"
-        ) from None
-
-
-# a probe without files is a mistake to be told before any job, and only once
-if workflow.is_main_process:
-    for layer in plan.layers:
-        content_of_probe(layer.probe)
+    return digests.get(name) or probe_sources.content(name, settings.probes)
 
 
 def here(paths):
@@ -394,7 +381,7 @@ def here(paths):
 @lru_cache
 def weights(model):
     """The files of a local model folder; none for a hub id, whose revision names what it holds."""
-    files = Path(model).rglob("*") if Path(model).is_dir() else []
+    files = Path(model).rglob("*") if os.path.isdir(model) else []
     return here(sorted(str(path) for path in files if path.is_file()))
 
 
@@ -425,7 +412,7 @@ def files_of_target(name):
     paths = [
         Path(value)
         for value in named
-        if isinstance(value, str | Path) and Path(value).exists()
+        if isinstance(value, str | Path) and os.path.exists(value)
     ]
     return here(
         sorted({file for path in paths for file in (weights(path) or [str(path)])})
@@ -819,15 +806,16 @@ def sweep_of_run():
             "layers": ",".join(row.layers),
             "units": spell(row.units or ()),
         }
-        for row in asked_rows
+        for row in sweep_tables.rows
     ]
+    known = sweep_tables.known
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
         {
             "model": model,
             "layer": layer,
-            "slug": listed_layers[model, layer][0],
-            "units": str(listed_layers[model, layer][1]),
+            "slug": sweep_tables.known[model, layer][0],
+            "units": str(sweep_tables.known[model, layer][1]),
         }
         for model, layer in used
     ]
@@ -835,8 +823,8 @@ def sweep_of_run():
 
 def final_output(wildcards):
     """Everything that the configuration asks for."""
-    if unknown:
-        raise WorkflowError(f"configuration:\n{unknown}")
+    if sweep_tables.unknown:
+        raise WorkflowError("\n".join(["configuration:", *sweep_tables.unknown]))
     tables = [
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}"
         for one in plan.layers

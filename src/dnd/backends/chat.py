@@ -17,6 +17,10 @@ from tqdm import tqdm
 from dnd.answers import valid
 from dnd.backends import failures
 from dnd.backends.limits import LimitedClient
+from dnd.backends.messages import Message as Message  # whoever asks needs these, too
+from dnd.backends.messages import image_part as image_part
+from dnd.backends.messages import picture_names as picture_names
+from dnd.backends.messages import text_part as text_part
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store, key
 
@@ -28,25 +32,6 @@ WATCH_SECONDS = 0.5
 _MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
 """What a reply leads to that has no choices, or is no JSON."""
 _KEPT = "What was answered is kept, and the same command asks the rest"
-
-Message = dict[str, Any]
-"""``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""
-
-
-def text_part(text: str) -> dict[str, Any]:
-    """Return a part of a message: text."""
-    return {"type": "text", "text": text}
-
-
-def image_part(name: str) -> dict[str, Any]:
-    """Return a part of a message: a picture, by the name that :attr:`Request.pictures` knows it by."""
-    return {"type": "image_url", "image_url": {"url": name}}
-
-
-def picture_names(message: Message) -> list[str]:
-    """Return the names of the pictures in a message, in order."""
-    parts = message["content"] if isinstance(message["content"], list) else []
-    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 
 
 def no_pictures(name: str) -> str:

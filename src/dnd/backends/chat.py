@@ -247,7 +247,8 @@ class ChatClient:
                         watcher = group.create_task(watch())
                         workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
                         await asyncio.gather(*workers)
-                        if record.refusals:
+                        # not by the record's count, which an answer ends that was given before the last refusal
+                        if record.refused:
                             await self._require_answer(client, record)
                         watcher.cancel()
                 except ExceptionGroup as errors:
@@ -312,6 +313,7 @@ class ChatClient:
         if not failures.is_of_the_request(error):
             record.failure(problem)
             return Answer(None, problem, again=True)
+        record.refused = True
         record.refusals += 1
         if record.refusals % record.limit == 0:
             await self._require_answer(client, record)
@@ -379,6 +381,7 @@ class _Record:
     plain : question that tells whether it refuses everything.
     in_a_row : failures for reasons of its own.
     refusals : of requests that may have been at fault themselves.
+    refused : whether there was one at any time.
     """
 
     server: Endpoint
@@ -386,6 +389,7 @@ class _Record:
     plain: Request | None = None
     in_a_row: int = 0
     refusals: int = 0
+    refused: bool = False
 
     def failure(self, problem: str) -> None:
         self.in_a_row += 1

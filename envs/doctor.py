@@ -114,7 +114,7 @@ def environment(name: str) -> Finding:
     answer = json.loads(said.splitlines()[-1])
     versions = {"Python": setup.python_version(env.python), **answer["versions"]}
     text = ", ".join(f"{package} {version}" for package, version in versions.items())
-    if setup.read_stamp(env).get("state") != "ready":
+    if not setup.read_stamp(env).get("digest"):
         return Finding(FAULT, env.folder.name, f"{text}; its set-up did not finish: make setup")
     if not answer["cuda"]:
         return Finding(FAULT if gpu else OK, env.folder.name, text + ("; not for the GPU: make setup" if gpu else ""))

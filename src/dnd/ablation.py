@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from dnd import mistakes
 from dnd.atomic import replaced
-from dnd.config import SLUG, ConfigError, load, mistakes
+from dnd.config import LETTERS, LONGEST_NAME, SLUG, ConfigError, config_file, load
 from dnd.metrics.baselines import BASELINES
 from dnd.recipes import Recipe
 from dnd.sweep import LAYER_COLUMNS, SWEEP_COLUMNS, layers, rows
@@ -77,7 +78,7 @@ def read(path: Path) -> list[Variant]:
 def _problem(row: Mapping[str, str], others: Sequence[Change]) -> str | None:
     """What is wrong with a row, whatever the recipe."""
     if not re.fullmatch(SLUG, row["variant"]):
-        return f"variant {row['variant']!r} must be letters, digits, '_', '.' and '-'"
+        return f"variant {row['variant']!r} must be {LETTERS}, {LONGEST_NAME} at most"
     if not re.fullmatch(KEY, row["key"]):
         return f"key {row['key']!r} must be that of a setting, such as exemplars.reach"
     if any(one.key == row["key"] for one in others):
@@ -129,7 +130,8 @@ def recipes(base: Mapping[str, Any], variants: Sequence[Variant], taken: Collect
         try:
             recipe = Recipe.model_validate(found[one.name])
         except ValidationError as error:
-            wrong += [f"{_blamed(one, key).where}: {key}: {message}" for key, message in mistakes(error)]
+            told = [(mistakes.spelt(key), message) for key, message in mistakes.of(error, found[one.name])]
+            wrong += [f"{_blamed(one, key).where}: {key}: {message}" for key, message in told]
             continue
         if (same := known.setdefault(recipe.model_dump_json(), one.name)) != one.name:
             wrong.append(f"{where}: variant {one.name!r} has the settings of {same!r}")
@@ -174,7 +176,7 @@ def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> lis
     ConfigError
         With one line per mistake in the configuration or the table.
     """
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values = config_file(config)
     variants = read(table)
     if unknown := sorted(set(only) - {one.name for one in variants}):
         raise ConfigError(f"{table}: no variant is named {unknown[0]!r}")
@@ -222,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         names = write(chosen.config, chosen.table, chosen.out, chosen.only)
-    except (OSError, yaml.YAMLError, ConfigError) as error:
+    except (OSError, ConfigError) as error:
         print(f"ablation:\n{error}", file=sys.stderr)
         return 2
     print(f"{len(names)} recipes in {chosen.out / 'config.yaml'}")

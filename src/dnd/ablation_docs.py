@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dnd import ablation, evaluation, evaluation_costs, schemas, tables
 from dnd.ablation import BASE
-from dnd.config import ConfigError, load
+from dnd.config import ConfigError, config_file, load
 from dnd.evaluation_costs import Cost
 from dnd.evaluation_docs import NONE, markdown
 from dnd.known_answers import CONCEPT_KINDS
@@ -250,11 +249,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("docs", type=Path, help="folder of the document")
     chosen = parser.parse_args(arguments)
     try:
-        config = load(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
+        config = load(config_file(chosen.config), chosen.config)
         variants = ablation.read(chosen.table)
         run = {row.name: row for row in sweep_rows(config)}
         found = tables.read(Path("results", config.run, "evaluation.parquet"), schemas.EVALUATION).to_pandas()
-    except (OSError, yaml.YAMLError, ConfigError) as error:
+    except (OSError, ConfigError) as error:
         print(f"ablation:\n{error}", file=sys.stderr)
         return 2
     found = found[found["name"].isin(run)]

@@ -113,6 +113,7 @@ def run(
     pooling: str,
     k: int,
     batch: int = BATCH,
+    units: Mapping[str, int] | None = None,
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Pass one probe shard through the target.
 
@@ -123,6 +124,7 @@ def run(
     controls : image ids whose activations are kept for every unit.
     pooling : ``mean``, ``max`` or ``cls``.
     k : images kept per unit.
+    units : slug -> how many units layers.tsv says that the layer has; None where there is no such table.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def run(
     Raises
     ------
     TargetError
-        A layer gives no finite activation for any of the first images.
+        A layer has another number of units than ``units`` says, or gives no finite activation for any of the first
+        images.
     """
     running = {slug: Running(k) for slug in layers}
     kept = set(controls)
@@ -142,6 +145,11 @@ def run(
         return target.preprocess.image(pictures.decode(row["image"]))
 
     def take(layer: str, reading: Reading) -> Tensor:
+        listed = reading.units if units is None else units[slugs[layer]]
+        if listed != reading.units:
+            raise TargetError(
+                f"has {reading.units} units, and layers.tsv says {listed}: `snakemake inventory` corrects the table"
+            )
         return reading.pooled(pooling)
 
     def run_batch(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> dict[str, Tensor]:

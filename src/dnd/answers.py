@@ -26,6 +26,11 @@ _LOOSE = re.compile(r"""["']concept["']\s*:\s*(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|
 _DECODER = json.JSONDecoder()
 
 
+def valid(text: str) -> str:
+    """Return text that can be written: half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def without_stutter(caption: str) -> str:
     """Say a run of the same one to four words, repeated three times or more, only once.
 

@@ -46,7 +46,7 @@ from dnd.recipes import Recipe
 from dnd.settings import CaptionSettings, GeneratorSettings, LlmSettings
 from dnd.store import Store
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
-from dnd.targets import Target
+from dnd.targets import COMPILED, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +217,8 @@ def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: s
         raise ValueError("preprocess: say how images become inputs, such as {'size': 224, 'resize': 256, 'mean': ...}")
     settings = preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings(**preprocess)
     device = next((one.device for one in model.parameters()), torch.device("cpu"))
-    return Target(model.eval(), Preprocess(settings), device, sign=sign)
+    network = getattr(model, COMPILED, model)
+    return Target(network.eval(), Preprocess(settings), device, sign=sign)
 
 
 def _packed(images: str | Path | ProbeSettings | Iterable[Image.Image], place: Path) -> Path:

@@ -45,13 +45,17 @@ class Broden:
         self.folder = folder
         self._wanted = tuple(categories)
 
+    def check(self) -> None:
+        """Read both tables, but no map, for what is wrong in them."""
+        assert self.names is not None and self._index is not None
+
     @cached_property
     def names(self) -> dict[int, str]:
         """Number -> name of every label, without the suffixes of scenes and colours (``-s``, ``-c``)."""
         path = self.folder / "label.csv"
         found = {}
         for line, row in _rows(path, ("number", "name")):
-            if not re.fullmatch(r"\d+", row["number"] or ""):
+            if not re.fullmatch("[0-9]{1,9}", row["number"] or ""):
                 raise ValueError(f"{path}, line {line}: `number` is {row['number']!r}, expected digits")
             found[int(row["number"])] = re.sub(r"-[sc]$", "", (row["name"] or "").strip())
         return found
@@ -83,7 +87,7 @@ class Broden:
         for category, cell in row.cells.items() if row else ():
             for part in filter(None, (one.strip() for one in cell.split(";"))):
                 where = f"{self.folder / 'index.csv'}, line {row.line if row else 0}, {category}"
-                if part.isdecimal():
+                if re.fullmatch("[0-9]{1,9}", part):
                     if int(part):
                         yield category, self._name(int(part), where), None
                     continue

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from dnd import schemas, tables
 from dnd.atomic import replaced
-from dnd.config import Config, ConfigError
+from dnd.config import Config, ConfigError, config_file
 from dnd.config import load as config_of
 from dnd.evaluation import EXACT, agreement
 from dnd.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
@@ -230,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
     chosen = parser.parse_args(arguments)
     try:
-        config = config_of(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
+        config = config_of(config_file(chosen.config), chosen.config)
         found = read(config, chosen.rows)
     except (ConfigError, KnownAnswersError, OSError) as error:
         parser.error(str(error))

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
+from dnd.answers import valid
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
 from dnd.batches import prepared
@@ -84,16 +85,23 @@ def _written(
     captioner: Captioner, keys: Sequence[str], look: Callable[[Sequence[int]], Iterable[Image.Image]], store: Store
 ) -> list[str]:
     """The captions with some keys, of views that ``look`` opens by their ascending positions among them."""
-    found = [store.get(one) for one in keys]
-    missing = [i for i, item in enumerate(found) if item is None]
+    found = [store.load(one, _stored) for one in keys]
+    missing = [i for i, text in enumerate(found) if text is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
     texts = captioner.captions(look(missing))
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
         for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):
-            found[i] = item = json.dumps(text).encode()
+            found[i] = text
             if text:
-                writing.append(writer.submit(store.put, keys[i], item))
+                writing.append(writer.submit(store.put, keys[i], json.dumps(text).encode()))
     for one in writing:
         one.result()
-    return [json.loads(item) for item in found if item is not None]
+    return [text for text in found if text is not None]
+
+
+def _stored(item: bytes) -> str:
+    text = json.loads(item)
+    if not isinstance(text, str) or not text:
+        raise ValueError("no caption")
+    return valid(text)

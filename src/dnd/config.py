@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError
 
-from dnd import shipped
+from dnd import documents, mistakes, shipped
 from dnd.judging import AuditSettings, EvaluationSettings, ImportanceSettings
 from dnd.methods import (
     ClipDissectRecipe,
@@ -22,12 +24,13 @@ from dnd.methods import (
     NetworkDissectionRecipe,
 )
 from dnd.recipes import Recipe
-from dnd.redaction import without_secrets
 from dnd.settings import LlmSettings, Settings, ShardSettings
 from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
 
-SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-
+LETTERS = "letters, digits, '_', '.' and '-'"
+LONGEST_NAME = 64
+"""The name of a log joins up to three names with numbers, and a file's name has 255 bytes at most."""
+SLUG = rf"^[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}$"
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 """Suffixes of a file of weights, as against a name."""
@@ -75,6 +78,17 @@ class Config(Settings):
     )
 
 
+class _Sound(Config):
+    """What is sound in a configuration that has mistakes; all that is not has its default or is left out."""
+
+    run: str = "run"
+    sweep: Path = Path(os.devnull)
+    models: dict[str, TargetSettings] = Field(default_factory=dict)
+    probes: dict[str, ProbeSettings] = Field(default_factory=dict)
+    recipes: dict[str, AnyRecipe] = Field(default_factory=dict)
+    llm: LlmSettings = LlmSettings(model=mistakes.STAND_IN)
+
+
 def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
     """Check the values of config.yaml, and that every path they name exists.
 
@@ -83,40 +97,60 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
     ConfigError
         With one line per mistake.
     """
-    try:
-        config = Config.model_validate(shipped.resolved(values))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_lines(file, error))) from None
-    missing = [f"{file}: {key}: {path} does not exist" for key, path in _paths(config) if not path.exists()]
-    if missing:
-        raise ConfigError("\n".join(missing))
-    for target in config.models.values():
-        if isinstance(target.preprocess, Path):
-            read_preprocess(target.preprocess)
-    for name, recipe in config.recipes.items():
-        if isinstance(recipe, Recipe) and recipe.scores.verdict is not None:
-            _check_verdict(f"{file}: recipes.{name}.scores.verdict", recipe.scores.verdict)
-    if Path("results", config.run) == config.store:
-        raise ConfigError(f"{file}: run: {config.run!r} is the folder of the item store; choose another")
-    for name, probe in config.probes.items():
-        if probe.path and probe.source in ("folder", "huggingface", "manifest"):
-            kind = "file" if probe.source == "manifest" else "folder"
-            if probe.path.is_file() != (kind == "file"):
-                raise ConfigError(f"{file}: probes.{name}.path: {probe.path} is no {kind}, as {probe.source} needs")
-        for member in probe.members:
-            if member not in config.probes or config.probes[member].source == "union":
-                raise ConfigError(f"{file}: probes.{name}.members: {member!r} is no other probe that is no union")
-    for name, audit in config.audits.items():
-        if audit.classes is not None and not audit.classes.exists():
-            raise ConfigError(f"{file}: audits.{name}.classes: {audit.classes} does not exist")
-    held_out = config.evaluation.held_out
-    if held_out is not None and held_out not in config.probes:
-        raise ConfigError(f"{file}: evaluation.held_out: unknown probe {held_out!r}; there are {sorted(config.probes)}")
-    for kind in ("models", "probes", "recipes", "audits"):
-        for name in getattr(config, kind):
-            if not re.fullmatch(SLUG, name):
-                raise ConfigError(f"{file}: {kind}.{name}: a name is letters, digits, '_', '.' and '-'")
+    config, told = examined(values)
+    told += misread(config, told)
+    if told:
+        raise ConfigError("\n".join(f"{file}: {key}: {message}" for key, message in told))
     return config
+
+
+def examined(values: Mapping[str, Any]) -> tuple[Config, list[tuple[str, str]]]:
+    """Return what is sound in the values of config.yaml, and the key and the message of each mistake.
+
+    Paths that do not exist are among them; no file is read.
+    """
+    config, found = _sound(values)
+    told = {mistakes.spelt(key): message for key, message in found}
+    for key, message in (*_paths_mistaken(config), *_references(config, values)):
+        told.setdefault(key, message)
+    return config, list(told.items())
+
+
+def misread(config: Config, told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the keys of files and names that do not hold what they should, but for those that were told already."""
+    from dnd import contents  # which asks this module back
+
+    keys = {key for key, _ in told}
+    return [(key, message) for key, message in contents.wrong(config) if key not in keys]
+
+
+def names(values: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the names of models, probes, recipes or audits in the values of config.yaml, sound or not."""
+    section = values.get(kind)
+    return sorted(name for name in section if isinstance(name, str)) if isinstance(section, Mapping) else []
+
+
+def _sound(values: Mapping[str, Any]) -> tuple[Config, list[mistakes.Mistake]]:
+    """What is sound in values, and what is not: a mistake is taken out and hides no other."""
+    left, found = mistakes.plain(values)
+    if found and not left:
+        return _Sound(), found
+    left = shipped.resolved(left)
+    removed = [key for key, _ in found]
+    schema: type[Config] = Config
+    while True:
+        try:
+            # as JSON, of whose values neither `true` nor "1600" is a number
+            return schema.model_validate_json(json.dumps(left), strict=True), found
+        except ValidationError as error:
+            if mistakes.read_exponents(error, left):
+                continue
+            schema = _Sound
+            # once something is taken out of a section, that may be all that it lacks
+            told = [one for one in mistakes.of(error, left) if not any(key[: len(one[0])] == one[0] for key in removed)]
+            places = [key for key, _ in mistakes.of(error, left)]
+            found += told
+            removed += [*places, *(mistakes.remove(left, key) for key in places)]
 
 
 def refuse_code(path: str | Path) -> None:
@@ -138,6 +172,23 @@ def refuse_code(path: str | Path) -> None:
         )
 
 
+def config_file(path: str | Path) -> dict[str, Any]:
+    """Return the values of a configuration file, unchecked.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or holds no keys and values.
+    """
+    try:
+        values = documents.read_yaml(path)
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values")
+    return values
+
+
 def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
     """Read the recipe and the language model of a configuration file, whatever else it holds.
 
@@ -146,18 +197,14 @@ def read_recipe(path: str | Path) -> tuple[Recipe, LlmSettings]:
     ConfigError
         It has no recipe or several, or one line per mistake in them.
     """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-    values = shipped.resolved(values)
-    recipes = values.get("recipes") if isinstance(values, dict) else None
+    values = shipped.resolved(config_file(path))
+    recipes = values.get("recipes")
     if not isinstance(recipes, dict) or len(recipes) != 1 or "llm" not in values:
         raise ConfigError(f"{path}: expected one recipe below `recipes`, and `llm`")
     try:
         return Recipe.model_validate(next(iter(recipes.values()))), LlmSettings.model_validate(values["llm"])
     except ValidationError as error:
-        raise ConfigError("\n".join(_lines(path, error))) from None
+        raise ConfigError("\n".join(_lines(path, error, values))) from None
 
 
 def read_preprocess(path: Path) -> PreprocessSettings:
@@ -169,81 +216,117 @@ def read_preprocess(path: Path) -> PreprocessSettings:
         It holds something else.
     """
     try:
-        return PreprocessSettings.model_validate_json(path.read_bytes())
+        values = documents.read_json(path)
+        return PreprocessSettings.model_validate_json(json.dumps(values), strict=True)
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from None
     except ValidationError as error:
-        raise ConfigError("\n".join(_lines(path, error))) from None
+        raise ConfigError("\n".join(_lines(path, error, values))) from None
 
 
-def _check_verdict(key: str, path: Path) -> None:
-    from dnd import verdict  # here: the libraries of numbers take longer to load than all else that reads settings
-
-    try:
-        verdict.load(path)
-    except ValueError as error:
-        raise ConfigError(f"{key}: {error}") from None
-
-
-def mistakes(error: ValidationError) -> list[tuple[str, str]]:
-    """Return the key and the message of each mistake."""
-    return [(_key(one["loc"]), _message(one)) for one in error.errors()]
-
-
-def _lines(file: str | Path, error: ValidationError) -> list[str]:
+def _lines(file: str | Path, error: ValidationError, values: Any) -> list[str]:
     """One line per mistake."""
-    return [f"{file}: {key}: {message}" for key, message in mistakes(error)]
+    return [f"{file}: {mistakes.spelt(key)}: {message}" for key, message in mistakes.of(error, values)]
 
 
-def _key(place: tuple[int | str, ...]) -> str:
-    """The key of a mistake; what pydantic tells of a recipe's method is no key."""
-    if len(place) > 2 and place[0] == "recipes":
-        place = (*place[:2], *place[3:])
-    return ".".join(map(str, place)) or "top level"
+class _Path(NamedTuple):
+    """A path of the configuration that has to exist before a run.
+
+    Attributes
+    ----------
+    kind : file, folder, or either when empty.
+    needs : what wants it so, for people.
+    """
+
+    key: str
+    path: Path
+    kind: str = ""
+    needs: str = ""
 
 
-def _message(error: Any) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            return "unknown key"
-        case "missing":
-            return "is missing"
-        case "union_tag_invalid":
-            return f"method {error['ctx']['tag']!r} is none of {error['ctx']['expected_tags']}"
-    return f"{error['msg']}, not {without_secrets(error['input'])!r}"
+def _paths_mistaken(config: Config) -> Iterator[tuple[str, str]]:
+    for key, path, kind, needs in _paths(config):
+        if not os.path.exists(path):  # of Path this raises an error where the name is too long
+            yield key, f"{path} does not exist"
+        elif kind and (not os.path.isdir(path)) != (kind == "file"):
+            yield key, f"{path} is no {kind}, as {needs or 'this'} needs"
 
 
-def _paths(config: Config) -> list[tuple[str, Path]]:
-    """Every path of the configuration that has to exist before a run."""
-    found: list[tuple[str, Path | None]] = [("sweep", config.sweep)]
+def _paths(config: Config) -> Iterator[_Path]:
+    yield _Path("sweep", config.sweep, "file")
     for name, target in config.models.items():
-        found += [
-            (f"models.{name}.preprocess", target.preprocess if isinstance(target.preprocess, Path) else None),
-            (f"models.{name}.basis.path", target.basis.path if target.basis else None),
-            (f"models.{name}.known_answers", target.known_answers),
-            *((f"models.{name}.class_names.{layer}", path) for layer, path in target.class_names.items()),
-        ]
-    found += [(f"probes.{name}.path", probe.path) for name, probe in config.probes.items() if probe.path]
-    models = [("llm.model", config.llm.model)] if config.llm.base_url is None else []
-    found.append(("evaluation.concepts", config.evaluation.concepts))
-    for part in ("embedder", "generator", "sentences"):
-        if (chosen := getattr(config.evaluation, part)) is not None:
-            models.append((f"evaluation.{part}.model", chosen.model))
-    for name, target in config.models.items():
-        if target.source == "transformers":
-            models.append((f"models.{name}.factory", target.factory))
-        if target.source == "python" and file_of(target.factory):
-            found.append((f"models.{name}.factory", file_of(target.factory)))
-        if target.weights and target.weights.endswith(WEIGHTS):
-            found.append((f"models.{name}.weights", Path(target.weights)))
+        yield from _paths_of_target(f"models.{name}", target)
+    for name, probe in config.probes.items():
+        if probe.path:
+            kinds = {"folder": "folder", "huggingface": "folder", "manifest": "file"}
+            yield _Path(f"probes.{name}.path", probe.path, kinds.get(probe.source, ""), probe.source)
+        if probe.annotations and probe.annotations.path:
+            yield _Path(f"probes.{name}.annotations.path", probe.annotations.path, "folder")
+        if probe.annotations and probe.annotations.parents:
+            yield _Path(f"probes.{name}.annotations.parents", probe.annotations.parents, "file")
     for name, recipe in config.recipes.items():
-        found += [(f"recipes.{name}.{key}", path) for key, path in recipe.files().items()]
-        models += [
-            (f"recipes.{name}.{key}.model", part.model)
-            for key, part in recipe.models().items()
-            if getattr(part, "base_url", None) is None
-        ]
-    # a path rather than a hub id (`owner/name`) when it has more than one slash or starts like a path
-    found += [(key, Path(model)) for key, model in models if model.count("/") > 1 or model.startswith((".", "/", "~"))]
-    return [(key, Path(path)) for key, path in found if path is not None]
+        for key, path in recipe.files().items():
+            yield _Path(f"recipes.{name}.{key}", path, "" if key == "describer" else "file")
+    for name, audit in config.audits.items():
+        if audit.classes is not None:
+            yield _Path(f"audits.{name}.classes", audit.classes, "file")
+    if config.evaluation.concepts is not None:
+        yield _Path("evaluation.concepts", config.evaluation.concepts, "file")
+    for key, part in models(config):
+        # a path rather than a hub id (`owner/name`) when it has more than one slash or starts like a path
+        if part.model.count("/") > 1 or part.model.startswith((".", "/", "~")):
+            yield _Path(f"{key}.model", Path(part.model))
+
+
+def _paths_of_target(key: str, target: TargetSettings) -> Iterator[_Path]:
+    if isinstance(target.preprocess, Path):
+        yield _Path(f"{key}.preprocess", target.preprocess, "file")
+    if target.basis and target.basis.path:
+        yield _Path(f"{key}.basis.path", target.basis.path)
+    if target.known_answers:
+        yield _Path(f"{key}.known_answers", target.known_answers, "file")
+    for layer, path in target.class_names.items():
+        yield _Path(f"{key}.class_names.{layer}", path, "file")
+    if target.source == "python" and (file := file_of(target.factory)):
+        yield _Path(f"{key}.factory", file, "file")
+    named = target.factory
+    if target.source == "transformers" and (named.count("/") > 1 or named.startswith((".", "/", "~"))):
+        yield _Path(f"{key}.factory", Path(named), "folder")
+    if target.weights and target.weights.endswith(WEIGHTS):
+        yield _Path(f"{key}.weights", Path(target.weights), "file")
+
+
+def models(config: Config) -> Iterator[tuple[str, Any]]:
+    """Yield the key and the section of every model that is no target and that no server of the user's has."""
+    sections: list[tuple[str, Any]] = [("llm", config.llm)]
+    for name in ("embedder", "generator", "sentences"):
+        sections.append((f"evaluation.{name}", getattr(config.evaluation, name)))
+    for name, recipe in config.recipes.items():
+        sections += [(f"recipes.{name}.{key}", part) for key, part in recipe.models().items()]
+    for key, part in sections:
+        if part is not None and getattr(part, "base_url", None) is None and not getattr(part, "oracle", False):
+            yield key, part
+
+
+def _references(config: Config, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names that do not fit what they name."""
+    results = Path("results", config.run).resolve()
+    if "run" in values and config.store.resolve() == results:
+        yield "run", f"{config.run!r} is the folder of the item store; choose another"
+    elif "run" in values and results in config.store.resolve().parents:
+        yield "store", f"{config.store} lies in the results folder of the run; choose another"
+    for name, probe in config.probes.items():
+        for member in probe.members:
+            other = config.probes.get(member)
+            if member not in names(values, "probes") or (other is not None and other.source == "union"):
+                yield f"probes.{name}.members", f"{member!r} is no other probe that is no union"
+    held_out = config.evaluation.held_out
+    if held_out is not None and held_out not in (known := names(values, "probes")):
+        yield "evaluation.held_out", f"unknown probe {held_out!r}; there are {known}"
+    for kind in ("models", "probes", "recipes", "audits"):
+        for name in names(values, kind):
+            if not re.fullmatch(SLUG, name):
+                yield f"{kind}.{name}", f"a name is {LETTERS}, {LONGEST_NAME} at most"
 
 
 def file_of(factory: str) -> Path | None:

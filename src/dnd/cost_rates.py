@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 
-from dnd import shipped, tables
+from dnd import documents, shipped, tables
 from dnd.config import ConfigError
 from dnd.settings import Settings
 
@@ -82,10 +82,10 @@ def read(path: Path) -> Rates:
         It cannot be read or holds something else.
     """
     try:
-        return Rates.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (ValidationError, yaml.YAMLError) as error:
+        return Rates.model_validate(documents.read_yaml(path))
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from None
+    except ValidationError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from dnd.streams import chunks
 
 GROUP = BATCH
 """Images whose vectors are kept together."""
+TOLERANCE = 1e-3
+"""How far from 1 the length of a vector may be that was made one long in float32."""
 Values = npt.NDArray[np.float32]
 
 
@@ -49,8 +52,7 @@ class StoredEmbedder(Embedder):
         def missing() -> Iterator[Sequence[Image.Image]]:
             for group in groups:
                 name = self._name(group)
-                kept = self._store.get(name)
-                known = None if kept is None else np.frombuffer(kept, np.float32).reshape(len(group), -1)
+                known = self._store.load(name, partial(_stored, count=len(group)))
                 coming.append((name, known))
                 if known is None:
                     yield group
@@ -72,6 +74,14 @@ class StoredEmbedder(Embedder):
         shown = [[image.mode, *image.size, hashlib.sha256(image.tobytes()).hexdigest()] for image in images]
         settings = self._settings
         return key("vectors", revision(settings.model, settings.revision), precision(settings.dtype), shown)
+
+
+def _stored(item: bytes, count: int) -> Values:
+    """The unit vectors [count, d] that an item holds."""
+    vectors = np.frombuffer(item, np.float32).reshape(count, -1)
+    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=TOLERANCE):
+        raise ValueError("no unit vectors")
+    return vectors
 
 
 def of_places(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,8 +55,9 @@ def costs(config: Config) -> Mapping[str, Cost]:
     for layer in asked:
         one = found.setdefault(layer.recipe, Cost())
         one.units += len(layer.units)
-        for path in sorted((folder / "benchmarks").glob(f"*/{layer.name}-{layer.slug}*.tsv")):
-            if path.parent.name not in NOT_OF_A_ROW:
+        stem = re.compile(rf"{re.escape(f'{layer.name}-{layer.slug}')}(-\d+-\d+)?")  # a layer's shards, or all of it
+        for path in sorted((folder / "benchmarks").glob("*/*.tsv")):
+            if stem.fullmatch(path.stem) and path.parent.name not in NOT_OF_A_ROW:
                 one.seconds[path.parent.name] += _seconds(path)
         _rounds(config, folder, layer, one)
     for recipe in {layer.recipe for layer in asked if config.recipes[layer.recipe].method == "dnd"}:

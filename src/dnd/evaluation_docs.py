@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dnd import evaluation, schemas, tables
-from dnd.config import Config, load
+from dnd.config import Config, config_file, load
 from dnd.known_answers import CONCEPT_KINDS
 from dnd.metrics import registry
 from dnd.metrics.baselines import BASELINES
@@ -309,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path, help="configuration of the finished run")
     parser.add_argument("docs", type=Path, help="folder of the document")
     chosen = parser.parse_args(arguments)
-    config = load(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
+    config = load(config_file(chosen.config), chosen.config)
     results = read(config)
     layer, classes = "concepts", "fc"
     folder = chosen.docs / NAME

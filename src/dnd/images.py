@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from dnd import schemas, tables
@@ -92,7 +93,7 @@ def draw(
         All images are black, or the first ``PATIENCE`` of them are black or flagged.
     """
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
-    found = [store.get(one) for one in keys]
+    found = [store.load(one, _stored) for one in keys]
     missing = [i for i, item in enumerate(found) if item is None]
     missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
     concepts = len({concept for concept, _ in wanted})
@@ -132,6 +133,16 @@ def draw(
     ]
 
 
+def _stored(item: bytes) -> bytes:
+    """An item that is a whole picture; its pixels are not decoded."""
+    try:
+        with Image.open(io.BytesIO(item), formats=["PNG"]) as image:
+            image.verify()
+    except Exception as error:  # broken bytes lead Pillow to all kinds
+        raise ValueError(f"no picture: {error}") from error
+    return item
+
+
 def _give_up_where_nothing_is_usable(
     known: int, wanted: int, problems: Mapping[int, str], settings: GeneratorSettings, section: str
 ) -> None:
@@ -159,7 +170,7 @@ def _batches(
     """Yield batches of what is still missing when its turn comes; what the store has got meanwhile is filled in."""
     batch: list[int] = []
     for number, i in enumerate(missing, 1):
-        found[i] = store.get(keys[i])
+        found[i] = store.load(keys[i], _stored)
         bar.update()
         if found[i] is None:
             batch.append(i)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dnd.atomic import replaced
-from dnd.config import SLUG, ConfigError
-from dnd.sweep import LAYER_COLUMNS, is_pattern, matching
+from dnd.config import ConfigError
+from dnd.sweep import LAYER_COLUMNS, LAYER_SLUG, LONGEST_SLUG, is_pattern, matching
 
 CLOSEST = 5
 
@@ -114,7 +114,8 @@ def read_modules(path: Path) -> list[ModuleRow]:
 
 def slug_of(layer: str, taken: set[str]) -> str:
     """Return a layer's name in paths, unlike those that are taken: its own name where that is safe and free."""
-    safe = layer if re.fullmatch(SLUG, layer) else re.sub(r"[^A-Za-z0-9_.-]", "-", layer).lstrip("_.-") or "layer"
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", layer).lstrip("_.-") or "layer"
+    safe = layer if re.fullmatch(LAYER_SLUG, layer) else plain[: LONGEST_SLUG - 10]
     names = [safe, *(f"{safe}-{number}" for number in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)
 

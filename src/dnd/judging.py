@@ -8,13 +8,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import PRECISION, EmbedderSettings, GeneratorSettings, Precision, Settings
+from dnd.settings import PRECISION, EmbedderSettings, GeneratorSettings, Name, Precision, Settings
 
 
 class SentenceSettings(Settings):
     """A text encoder whose token vectors are averaged (sentence-transformers/all-mpnet-base-v2 ...)."""
 
-    model: str = Field(description="folder or hub id of a text encoder")
+    model: Name = Field(description="folder or hub id of a text encoder")
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from dnd import documents
+from dnd.answers import valid
+from dnd.settings import MOST
 from dnd.shapeworld.world import Extension, attribute_of, conjunction
 
 CONCEPT_KINDS = ("single", "conjunction", "abstraction")
 """Kinds that the aggregate kind ``concept`` joins: one concept that a short label can name."""
 
 
-class KnownAnswersError(Exception):
+class KnownAnswersError(ValueError):
     """A mistake in a file of known answers; the message names file, layer and unit."""
 
 
@@ -54,9 +56,9 @@ def load(path: str | Path) -> dict[str, dict[int, Answer]]:
         It has another form, names a unit twice or uses a word that the world does not have.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise KnownAnswersError(f"{path}: no JSON: {error}") from None
+        values = documents.read_json(path)
+    except documents.DocumentError as error:
+        raise KnownAnswersError(str(error)) from None
     layers = values.get("layers", values) if isinstance(values, dict) else None
     if not isinstance(layers, dict) or not all(isinstance(rows, list) for rows in layers.values()):
         raise KnownAnswersError(f"{path}: expected layer names, each with a list of units")
@@ -66,15 +68,13 @@ def load(path: str | Path) -> dict[str, dict[int, Answer]]:
 def _units(rows: Sequence[Any], where: str) -> dict[int, Answer]:
     found: dict[int, Answer] = {}
     for number, row in enumerate(rows):
-        try:
-            answer = Answer(
-                int(row["unit"]),
-                str(row["kind"]),
-                tuple(tuple(words) for words in row["words"]),
-                str(row["label"]),
+        if not _is_row(row):
+            raise KnownAnswersError(
+                f"{where}, entry {number}: expected unit, kind, words and label, of which unit is a number from 0, "
+                'words are a list of lists of words such as [["red", "star"]], and the others are texts'
             )
-        except (KeyError, TypeError, ValueError):
-            raise KnownAnswersError(f"{where}, entry {number}: expected unit, kind, words and label") from None
+        words = tuple(tuple(words) for words in row["words"])
+        answer = Answer(row["unit"], valid(row["kind"]), words, valid(row["label"]))
         for word in (word for words in answer.words for word in words):
             try:
                 attribute_of(word)
@@ -84,3 +84,14 @@ def _units(rows: Sequence[Any], where: str) -> dict[int, Answer]:
             raise KnownAnswersError(f"{where}: unit {answer.unit} is listed twice")
         found[answer.unit] = answer
     return found
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "label")):
+        return False
+    unit, words = row.get("unit"), row.get("words")
+    if type(unit) is not int or not 0 <= unit < MOST:
+        return False
+    return isinstance(words, list) and all(
+        isinstance(one, list) and all(isinstance(word, str) for word in one) for one in words
+    )

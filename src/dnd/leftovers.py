@@ -1,15 +1,24 @@
-"""Jobs in Slurm's queue that a killed run has left behind: they would write what the next run is writing, too."""
+"""What an earlier run has left behind: jobs in Slurm's queue, and files that a power cut has emptied.
+
+Such jobs would write what the next run is writing, too, and such files pass for finished ones.
+"""
 
 from __future__ import annotations
 
 import getpass
+import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "rule_"
 """What Snakemake's Slurm executor begins the comment of each of its jobs with."""
 PATIENCE_SECONDS = 120.0
+NEVER_EMPTY = (".parquet", ".csv", ".json", ".tsv")
+"""Suffixes of the files that stages make."""
+OTHERS = {"benchmarks", "logs", "pages", "report", "source"}
+"""Folders of a run without such files, or with very many."""
 
 
 def find(folder: Path) -> list[str]:
@@ -44,3 +53,19 @@ def cancel(folder: Path) -> list[str]:
                 raise TimeoutError(f"jobs {', '.join(left)} of an earlier run do not end; `scancel` them")
             time.sleep(1)
     return found
+
+
+def remove_empty(results: str | Path) -> list[Path]:
+    """Remove the empty files among a run's results, so that they are made again, and return where they were.
+
+    A stage's file has its name only when it is whole, so that none at work is removed.
+    """
+    removed = []
+    for place, folders, names in os.walk(results):
+        folders[:] = [name for name in folders if name not in OTHERS]
+        for path in (Path(place, name) for name in names if name.endswith(NEVER_EMPTY)):
+            with suppress(OSError):  # another process may have been faster
+                if not path.stat().st_size:
+                    path.unlink()
+                    removed.append(path)
+    return removed

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from dnd.recipes import Method
-from dnd.settings import EmbedderSettings, GeneratorSettings, LlmSettings, ShippedPath
+from dnd.settings import ConceptTemplate, EmbedderSettings, GeneratorSettings, LlmSettings, ShippedPath
 
 
 class RivalRecipe(Method):
@@ -24,7 +24,9 @@ class ClipDissectRecipe(RivalRecipe):
     method: Literal["clip-dissect"]
     concepts: Path = Field(description="text file of concepts, one per line")
     embedder: EmbedderSettings
-    prompt: str = Field("{concept}", description="text that the embedder sees for a concept; must hold {concept}")
+    prompt: ConceptTemplate = Field(
+        "{concept}", description="text that the embedder sees for a concept; must hold {concept}"
+    )
     similarity: Literal["cosine", "cosine-cubed", "rank-reorder", "wpmi", "soft-wpmi"] = Field(
         "soft-wpmi", description="how a concept's scores are compared with the unit's activations"
     )
@@ -34,13 +36,6 @@ class ClipDissectRecipe(RivalRecipe):
     inclusion: tuple[float, float] = Field(
         (0.998, 0.97), description="soft-wpmi: probability that the first and the last image counts"
     )
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_names_the_concept(cls, value: str) -> str:
-        if value.count("{concept}") != 1:
-            raise ValueError("must hold {concept} once")
-        return value
 
     @field_validator("inclusion")
     @classmethod

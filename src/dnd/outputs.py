@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 CHANNELS_FIRST = (
@@ -18,6 +19,8 @@ CHANNELS_FIRST = (
 )
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
 MOST_PREFIX_TOKENS = 64
+FRAMES_OR_SLICES = "; of frames or slices set models.NAME.layout to NCDHW or NDHWC, and they are averaged over D"
+"""What is said besides of an output with five axes."""
 
 
 class TargetError(ValueError):
@@ -44,7 +47,7 @@ class Form(NamedTuple):
 
     Attributes
     ----------
-    layout : ``NCHW``, ``NHWC``, ``NTC``, ``TNC``, ``NC`` or ``auto``.
+    layout : ``NCHW``, ``NHWC``, ``NTC``, ``TNC``, ``NC``, ``NCDHW``, ``NDHWC`` or ``auto``.
     prefix_tokens : tokens before those of the image; None to find out.
     size : height and width of the network's input, whose proportions the positions have.
     """
@@ -84,8 +87,10 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
         raise TargetError(f"returns {type(output).__name__} without a tensor")
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.float()
-    shape = list(tensor.shape)
     layout = layout_of(tensor, module, images, form)
+    if "D" in layout:  # frames of a video, slices of a volume
+        tensor, layout = tensor.mean(layout.index("D"), dtype=torch.float32), layout.replace("D", "")
+    shape = list(tensor.shape)
     match layout:
         case "NCHW":
             return Output(tensor.flatten(2).transpose(1, 2), (shape[2], shape[3]), None)
@@ -150,7 +155,7 @@ def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int
 def _no_units(shape: list[int]) -> TargetError:
     return TargetError(
         f"returns {_spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
-        "tokens x units, with h and w in the proportions of the input"
+        "tokens x units, with h and w in the proportions of the input" + (FRAMES_OR_SLICES if len(shape) == 5 else "")
     )
 
 

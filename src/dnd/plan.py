@@ -8,6 +8,7 @@ Rows that differ in nothing that exemplars or captions depend on share those: th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +73,7 @@ def read_groups(path: Path) -> dict[Member, int]:
     """
     found = rows(path, GROUP_COLUMNS) if path.exists() else []
     for where, row in found:
-        if not row["group"].isdigit():
+        if not re.fullmatch("[0-9]{1,9}", row["group"]):
             raise ConfigError(f"{where}: group is {row['group']!r}, expected a number")
     return {Member(**{key: row[key] for key in Member._fields}): int(row["group"]) for _, row in found}
 

@@ -275,8 +275,13 @@ def files(name: str, probes: Mapping[str, ProbeSettings]) -> Files:
     }
 
 
-def content(found: Files) -> str:
-    """Return a digest that changes with a probe's files."""
+def content(name: str, probes: Mapping[str, ProbeSettings]) -> str:
+    """Return a digest that changes with the user's files that a probe's images come from, as :func:`files` does."""
+    return digest(files(name, probes))
+
+
+def digest(found: Files) -> str:
+    """Return a digest that changes with such files."""
     return folders.fingerprint({f"{one}/{file}": status for one in found for file, status in found[one].items()})
 
 

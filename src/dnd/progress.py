@@ -170,7 +170,7 @@ def _add_table(stage: Stage, task: Task) -> None:
     """Add what the ends of a job's files tell; a file that is gone by now, or no table, is passed over."""
     try:
         rows = pq.read_metadata(task.counted).num_rows if task.counted else 0
-        origin = tables.origin(task.output) if task.output.suffix == ".parquet" else None
+        origin = tables.origin_in(pq.read_metadata(task.output)) if task.output.suffix == ".parquet" else None
     except (OSError, pa.ArrowInvalid):
         return
     stage.items += rows

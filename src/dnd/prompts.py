@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dnd.backends.chat import Message, image_part, picture_names, text_part
+from dnd import documents
+from dnd.backends.messages import Message, image_part, picture_names, text_part
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
@@ -39,9 +39,9 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
         user's.
     """
     try:
-        found = yaml.safe_load(Path(path).read_text())
-    except yaml.YAMLError as error:
-        raise PromptError(f"{path}: not YAML: {error}") from None
+        found = documents.read_yaml(path)
+    except documents.DocumentError as error:
+        raise PromptError(str(error)) from None
     if not isinstance(found, list) or not found:
         raise PromptError(f"{path}: expected a list of messages with `role` and `content`")
     for number, message in enumerate(found):
@@ -54,8 +54,8 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     marks = ["first mark", "second mark"]
     try:
         filled = FILL[shows](found, marks)
-    except TemplateError as error:
-        raise PromptError(f"{path}: {error}; a template is given {GIVEN[shows]}") from None
+    except Exception as error:  # a template is a small program
+        raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given {GIVEN[shows]}") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
         raise PromptError(f"{path}: no message shows the `{MUST[shows]}`")
     for number, message in enumerate(filled):

@@ -13,7 +13,7 @@ from typing import Any
 
 from dnd.answers import without_stutter
 from dnd.backends.chat import Message, Request, no_pictures
-from dnd.prompts import FILL, Shown, read_prompt
+from dnd.prompts import FILL, read_prompt
 from dnd.stages import ConceptSettings
 from dnd.store import key
 
@@ -125,9 +125,8 @@ def templates(settings: ConceptSettings) -> dict[str, Fill]:
     PromptError
         A file is no prompt.
     """
-    shows: Shown = "images" if settings.show_images else "contrast" if settings.look_alikes else "captions"
     files = {"captions": settings.prompt, **settings.further}
-    return {source: partial(FILL[shows], read_prompt(path, shows)) for source, path in files.items()}
+    return {source: partial(FILL[settings.shows], read_prompt(path, settings.shows)) for source, path in files.items()}
 
 
 def questions(

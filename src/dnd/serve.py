@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import yaml
-
 from dnd.backends import llm
-from dnd.config import Config, ConfigError, load
+from dnd.config import Config, ConfigError, config_file, load
 from dnd.methods import LineRecipe
 from dnd.recipes import Recipe
 from dnd.settings import SERVERS, LlmSettings
@@ -55,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        config = load(yaml.safe_load(chosen.config.read_text(encoding="utf-8")), chosen.config)
+        config = load(config_file(chosen.config), chosen.config)
         wanted = models(config)
-    except (OSError, yaml.YAMLError, ConfigError) as error:
+    except ConfigError as error:
         print(f"configuration:\n{error}", file=sys.stderr)
         return 2
     logs = Path("results", config.run, "logs", "servers")

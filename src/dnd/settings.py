@@ -8,15 +8,58 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dnd import shipped
 
+MOST = 10_000_000
+"""Largest count: no layer has so many units and no probe so many images; beyond it there is a slip of the hand."""
+LONGEST_SIDE = 65_535
+"""Of an image in pixels: a JPEG file can have no longer one."""
+ANY_NUMBER = frozenset({"seed"})
+"""Keys of whole numbers that count nothing."""
+
 
 class Settings(BaseModel):
-    """Base of every section: unknown keys are errors and values do not change."""
+    """Base of every section: unknown keys are errors, numbers are finite, and values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _counts_are_no_slips(cls, value: Any, info: ValidationInfo) -> Any:
+        if type(value) is int and abs(value) > MOST and info.field_name not in ANY_NUMBER:
+            raise ValueError(f"must not exceed {MOST:,}")
+        return value
+
+
+def _concept_template(text: str) -> str:
+    if text.count("{concept}") != 1 or re.search("[{}]", text.replace("{concept}", "")):
+        raise ValueError("must hold {concept} once and no other braces")
+    return text
+
+
+ConceptTemplate = Annotated[str, AfterValidator(_concept_template)]
+"""A text with ``{concept}`` in the place of a concept."""
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_not_blank)]
+"""A text that says something, such as a folder or hub id."""
 
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
@@ -34,7 +77,7 @@ def _server(url: str) -> str:
 
 
 BaseUrl = Annotated[str, AfterValidator(_server)]
-ShippedPath = Annotated[Path, AfterValidator(shipped.path)]
+ShippedPath = Annotated[Path, BeforeValidator(shipped.resolved)]
 """A file of the user's, or one that the package carries."""
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
@@ -48,7 +91,7 @@ PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"
 class CaptionSettings(Settings):
     """The image captioner."""
 
-    model: str = Field(
+    model: Name = Field(
         description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by; "
         "`shapeworld`: no model, what each view of a render shows"
     )
@@ -76,18 +119,32 @@ class CaptionSettings(Settings):
         return self
 
 
+SET_BY = {
+    "prompt": "`prompt`",
+    "num_inference_steps": "`steps`",
+    "guidance_scale": "`guidance`",
+    "height": "`size`",
+    "width": "`size`",
+    "num_images_per_prompt": "`images`",
+    "generator": "each image's own seed",
+    "output_type": "the stage",
+    "return_dict": "the stage",
+}
+"""Arguments of a pipeline's call, and what sets them rather than a generator's `arguments`."""
+
+
 class GeneratorSettings(Settings):
     """The text-to-image model that draws candidate concepts."""
 
-    model: str = Field(
+    model: Name = Field(
         description="folder or hub id of a text-to-image pipeline of diffusers; `shapeworld`: no model, exact renders"
     )
     revision: str | None = Field(None, description="hub revision")
     images: int = Field(10, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
     guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
-    prompt: str = Field("One realistic image of {concept}", description="template; must hold {concept}")
-    size: int | None = Field(None, ge=8, description="side in pixels; the model's own when empty")
+    prompt: ConceptTemplate = Field("One realistic image of {concept}", description="template; must hold {concept}")
+    size: int | None = Field(None, ge=8, le=LONGEST_SIDE, description="side in pixels; the model's own when empty")
     scheduler: str | None = Field(
         None, description="class of diffusers, such as `DPMSolverMultistepScheduler`; the pipeline's own when empty"
     )
@@ -104,18 +161,11 @@ class GeneratorSettings(Settings):
         """Whether images are renders of what their concepts denote."""
         return self.model == SHAPEWORLD
 
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_names_the_concept(cls, value: str) -> str:
-        if value.count("{concept}") != 1 or re.sub(r"\{concept\}", "", value).count("{"):
-            raise ValueError("must hold {concept} once and no other braces")
-        return value
-
 
 class EmbedderSettings(Settings):
     """The image embedder (CLIP, SigLIP, DINOv2 ...)."""
 
-    model: str = Field(description="folder or hub id of a model that embeds images")
+    model: Name = Field(description="folder or hub id of a model that embeds images")
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
@@ -124,7 +174,7 @@ class EmbedderSettings(Settings):
 class LlmSettings(Settings):
     """The language model server."""
 
-    model: str = Field(description="folder or hub id; with `base_url`, the name the server knows it by")
+    model: Name = Field(description="folder or hub id; with `base_url`, the name the server knows it by")
     revision: str | None = Field(None, description="hub revision")
     base_url: BaseUrl | None = Field(None, description="an external OpenAI-compatible server instead of our own vLLM")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the external server's key")

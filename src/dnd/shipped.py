@@ -36,12 +36,11 @@ def vllm_python() -> str:
 
 
 def resolved(values: Any) -> Any:
-    """Return a configuration's values with the path of the package's copy for each text that names a shipped file."""
+    """Return a configuration's values, paths as texts, with the package's copy in the place of each shipped file."""
     if isinstance(values, Mapping):
         return {key: resolved(value) for key, value in values.items()}
     if isinstance(values, list):
         return [resolved(value) for value in values]
-    if isinstance(values, str) and values.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
-        found = path(values)
-        return values if found == Path(values) else str(found)
-    return values
+    if isinstance(values, str | Path) and str(values).startswith(tuple(f"{folder}/" for folder in FOLDERS)):
+        return str(path(values))
+    return str(values) if isinstance(values, Path) else values

@@ -11,9 +11,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NEUTRAL = {
     *("atomic", "config", "jobs", "judging", "methods", "recipes", "settings", "stages", "store", "subjects", "sweep"),
-    *("redaction", "schemas", "shipped", "tables"),
+    *("documents", "mistakes", "redaction", "schemas", "shipped", "tables"),
 }
-"""Modules whose own code makes no result: settings reach a stage as parameters, and tables keep what they are given.
+"""Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.
 A new key, column or log format for one stage must not run all of them again."""
 
 
@@ -54,8 +54,9 @@ def modules(script: Path) -> list[Path]:
 
 
 def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:
-    """Return a digest of the library's code that scripts run, and of other files that belong to it."""
-    files = sorted({path for script in scripts for path in modules(script)} | set(others))
+    """Return a digest of scripts, of the library's code that they run, and of other files that belong to it."""
+    scripts = list(scripts)
+    files = sorted({path for script in scripts for path in [script, *modules(script)]} | set(others))
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 

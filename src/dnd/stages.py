@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import LlmSettings, Settings, ShippedPath
+from dnd.settings import LONGEST_SIDE, LlmSettings, Settings, ShippedPath
 
 SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
@@ -41,7 +41,10 @@ class ExemplarSettings(Settings):
         False, description="released: a class token of 768 channels is taken for a picture, the heat map of every unit"
     )
     square: int | None = Field(
-        None, ge=1, description="released: images and crops are stretched to a square of so many pixels first (375)"
+        None,
+        ge=1,
+        le=LONGEST_SIDE,
+        description="released: images and crops are stretched to a square of so many pixels first (375)",
     )
     idle_units: bool = Field(False, description="released: dead and constant units are described, too")
 
@@ -130,6 +133,11 @@ class ConceptSettings(Settings):
         """Whether text vectors decide which questions are asked or which candidates there are."""
         by_meaning = self.clusters > 1 and self.cluster_by == "meaning"
         return (by_meaning or self.merge is not None) and not self.known_answers
+
+    @property
+    def shows(self) -> Literal["captions", "images", "contrast"]:
+        """What the prompt and the further ones are given."""
+        return "images" if self.show_images else "contrast" if self.look_alikes else "captions"
 
     @property
     def further(self) -> dict[str, Path]:
@@ -246,7 +254,10 @@ class ScoreSettings(Settings):
     )
     first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
     shrink: int | None = Field(
-        None, ge=1, description="released: generated images are shrunk to so many pixels before all else (32)"
+        None,
+        ge=1,
+        le=LONGEST_SIDE,
+        description="released: generated images are shrunk to so many pixels before all else (32)",
     )
     compare_best: int | None = Field(
         None,

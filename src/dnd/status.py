@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dnd import workload
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 from dnd.config import ConfigError
 from dnd.progress import Stage, Status, look
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"configuration:\n{error}", file=sys.stderr)
             return 2
         status, place = look(plan), workload.results(plan.config) / "status.html"
-        with replaced(place) as partial:
+        with unsynced(place) as partial:
             partial.write_text(page(status, chosen.every or 10), encoding="utf-8")
         print(f"{text(status)}the same as a page: {place}", flush=True)
         if not (chosen.every and status.running):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DIGEST_BYTES = 16
 MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt", ".pth", ".py"}
@@ -67,9 +69,23 @@ class Store:
             return None
         value, digest = found[:-DIGEST_BYTES], found[-DIGEST_BYTES:]
         if digest != _digest(value):
-            log.info("%s is damaged; it is made again", self._path(name))
+            log.warning("%s is damaged; it is made again", self._path(name))
             return None
         return value
+
+    def load(self, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """Return what an item says, or None when it is not there, damaged or unreadable.
+
+        Parameters
+        ----------
+        parse : an item's bytes -> what they say; it raises :class:`ValueError` for what nobody has put there like that.
+        """
+        item = self.get(name)
+        try:
+            return None if item is None else parse(item)
+        except ValueError as error:
+            log.warning("%s is damaged (%s); it is made again", self._path(name), error)
+            return None
 
     def put(self, name: str, value: bytes) -> None:
         """Keep an item; of two writers of one key the last one wins, and both wrote the same.
@@ -78,7 +94,7 @@ class Store:
         """
         path = self._path(name)
         try:
-            with replaced(path) as partial:
+            with unsynced(path) as partial:
                 partial.write_bytes(value + _digest(value))
         except OSError as error:
             self._complain("written", error)

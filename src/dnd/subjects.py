@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import Settings
+from dnd.settings import LONGEST_SIDE, Name, Settings
+
+Side = Annotated[int, Field(le=LONGEST_SIDE)]
+"""In pixels."""
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Brightness, or that of a colour."""
 
 
 class PreprocessSettings(Settings):
     """How an image becomes the network's input. What is left out is taken from where the weights were published."""
 
-    size: int | tuple[int, int] = Field(description="the input's side in pixels, or its height and width")
+    size: Side | tuple[Side, Side] = Field(description="the input's side in pixels, or its height and width")
     fit: Literal["crop", "squash", "letterbox"] = Field(
         "crop", description="cut the centre, stretch the whole image, or pad it to the input's shape"
     )
-    resize: int | None = Field(
+    resize: Side | None = Field(
         None, ge=1, description="length of the shorter side before the centre is cut; the input's own when empty"
     )
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field("bilinear", description="of the resize")
     mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
     std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
-    fill: int | tuple[int, int, int] = Field(0, description="letterbox: brightness or colour of the border, 0 to 255")
+    fill: Level | tuple[Level, Level, Level] = Field(
+        0, description="letterbox: brightness or colour of the border, 0 to 255"
+    )
 
     @model_validator(mode="after")
     def _channels_fit(self) -> PreprocessSettings:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+        if min(self.std) <= 0:
+            raise ValueError(f"`std` must be above zero, not {min(self.std)}")
         shorter = self.size if isinstance(self.size, int) else min(self.size)
         if shorter < 1 or (self.resize is not None and self.resize < shorter):
             raise ValueError("`size` must be above zero, and `resize` no smaller than its shorter side")
@@ -41,19 +50,43 @@ class BasisSettings(Settings):
     kind: Literal["sae", "directions", "heads"] = Field(
         description="latents of a sparse autoencoder, rows of a matrix, or attention heads"
     )
-    path: Path | None = Field(None, description="sae, directions: file of the tensors (safetensors, .npy, .pt)")
-    activation: Literal["relu", "topk", "batchtopk", "jumprelu"] = Field(
-        "relu", description="sae: what follows the encoder"
+    path: Path | None = Field(
+        None,
+        description="sae, directions: file of the tensors (.safetensors, .npy, .npz, .pt); sae: also the folder that "
+        "SAELens, dictionary_learning or ViT-Prisma has written",
     )
-    k: int | None = Field(None, ge=1, description="topk: latents that stay active at a position")
+    activation: Literal["relu", "topk", "batchtopk", "jumprelu"] | None = Field(
+        None, description="sae: what follows the encoder; when empty, what the file says"
+    )
+    k: int | None = Field(
+        None, ge=1, description="topk: latents that stay active at a position; when empty, what the file says"
+    )
     threshold: float | None = Field(
         None, description="jumprelu, batchtopk: latents below it are zero; the file's tensor `threshold` when empty"
     )
-    tensors: dict[Literal["encoder", "bias", "decoder_bias", "threshold", "directions", "mean"], str] = Field(
-        default_factory=dict, description="names of tensors in the file, where they are not usual ones"
+    tensors: dict[
+        Literal[
+            "encoder",
+            "bias",
+            "decoder",
+            "decoder_bias",
+            "threshold",
+            "magnitude_bias",
+            "gate_bias",
+            "gate_scale",
+            "directions",
+            "mean",
+        ],
+        str,
+    ] = Field(default_factory=dict, description="names of tensors in the file, where they are not usual ones")
+    subtract_decoder_bias: bool | None = Field(
+        None, description="sae: take the decoder's bias off the input; when empty, what the file says"
     )
-    subtract_decoder_bias: bool = Field(
-        True, description="sae: take the decoder's bias, if there is one, off the input"
+    normalize_activations: Literal["none", "layer_norm", "constant_norm_rescale"] | None = Field(
+        None, description="sae: of the input, as SAELens and ViT-Prisma do it; when empty, what the file says"
+    )
+    rescale_acts_by_decoder_norm: bool | None = Field(
+        None, description="sae: multiply latents by the norms of the decoder's rows; when empty, what the file says"
     )
     heads: int | None = Field(None, ge=1, description="heads: how many; the network's own number when empty")
 
@@ -61,21 +94,28 @@ class BasisSettings(Settings):
     def _keys_fit_kind(self) -> BasisSettings:
         if self.kind != "heads" and self.path is None:
             raise ValueError(f"kind {self.kind} needs `path`")
-        if self.kind == "sae" and self.activation == "topk" and self.k is None:
-            raise ValueError("activation topk needs `k`")
         return self
+
+    def description_files(self) -> list[Path]:
+        """Return the files in which a library may describe the autoencoder, beside its tensors or above checkpoints."""
+        if self.kind != "sae" or self.path is None:
+            return []
+        folder = self.path if self.path.is_dir() else self.path.parent
+        folders = [folder, folder.parent] if folder.name == "checkpoints" else [folder]
+        files = [folder / name for folder in folders for name in ("cfg.json", "config.json")]
+        return [file for file in files if file.is_file()]
 
 
 class TargetSettings(Settings):
     """A network whose units are described."""
 
     source: Literal["torchvision", "timm", "transformers", "python"] = Field(description="where the network comes from")
-    factory: str = Field(
+    factory: Name = Field(
         description="the model's name (torchvision, timm), hub id or folder (transformers), "
         "`package.module:function` or `file.py:function`, where a method of a class is `Class.method` (python)"
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
-    weights: str | None = Field(
+    weights: Name | None = Field(
         None,
         description="torchvision: weights enum; timm: `pretrained`; all but transformers: file of a state dict "
         "(safetensors, .pt); when empty the network is as its factory makes it, from seed 0",
@@ -89,8 +129,10 @@ class TargetSettings(Settings):
     preprocess: Path | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
-    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC"] = Field(
-        "auto", description="axes of the layers' outputs: N images, C units, H x W positions, T tokens"
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC", "NCDHW", "NDHWC"] = Field(
+        "auto",
+        description="axes of the layers' outputs: N images, C units, H x W positions, T tokens, D frames of a video or "
+        "slices of a volume, which are averaged",
     )
     prefix_tokens: int | None = Field(
         None, ge=0, description="tokens before those of the image (class token, registers); found out when empty"
@@ -151,7 +193,7 @@ class ProbeSettings(Settings):
         description="folder: where the images are, at any depth; webdataset, parquet: a file or a folder of them; "
         "huggingface: a dataset on disk; manifest: a .csv or .tsv file",
     )
-    dataset: str | None = Field(None, description="huggingface: hub id, in place of `path`")
+    dataset: Name | None = Field(None, description="huggingface: hub id, in place of `path`")
     subset: str | None = Field(None, description="huggingface: the dataset's configuration")
     split: str | None = Field(None, description="huggingface: such as `validation`")
     revision: str | None = Field(None, description="huggingface: hub revision")
@@ -174,14 +216,14 @@ class ProbeSettings(Settings):
     )
     part: str | None = Field(
         None,
-        pattern=r"^\d+/\d+$",
+        pattern=r"^[0-9]{1,8}/[0-9]{1,8}$",
         description="one of several parts without a common image, such as `1/2`, to see how stable descriptions are",
     )
     images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
     seed: int = Field(
         4, ge=0, description="of `sample`; shapeworld: stream of renders, of which 4 is for demonstrations"
     )
-    shards: int = Field(2, ge=1, description="into how many files and jobs the images are split")
+    shards: int = Field(2, ge=1, le=99_999, description="into how many files and jobs the images are split")
     annotations: AnnotationSettings | None = Field(
         None, description="concepts of the images, for methods that need them; renders of the shape world know theirs"
     )

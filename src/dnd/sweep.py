@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from dnd.config import SLUG, Config, ConfigError
+from dnd import documents
+from dnd.config import LETTERS, LONGEST_NAME, SLUG, Config, ConfigError, names
+from dnd.settings import MOST
 
 OWN_FOLDERS = {
     "activations",
     "audits",
     "benchmarks",
+    "comparisons.parquet",
     "concepts",
     "dissection",
     "evaluation",
+    "evaluation.parquet",
+    "groups.tsv",
     "images",
     "importance",
     "logs",
     "modules",
     "probe",
-    "report",
     "provenance.json",
+    "refinement",
+    "report",
 }
 """What a run's results folder holds besides one folder per sweep name."""
-MOST_UNITS = 10_000_000
+LONGEST_SLUG = 80
+"""With two names and the numbers of a pass it makes the longest name of a log, of 255 bytes."""
+LAYER_SLUG = rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_SLUG - 1}}}"
+"""A layer's name in paths."""
+MOST_UNITS = MOST
 
 
 class UnknownLayer(ConfigError):
@@ -74,9 +86,11 @@ def units(text: str) -> tuple[int, ...]:
     """
     numbers: list[int] = []
     for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
         if match is None:
-            raise ValueError(f"{part!r} is neither a unit nor a range such as 0-99")
+            raise ValueError(f"{_short(part)!r} is neither a unit nor a range such as 0-99")
+        if len(part) > len("0000000000-0000000000"):
+            raise ValueError(f"{_short(part)!r} is beyond any layer")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"range {part!r} runs backwards")
@@ -86,6 +100,10 @@ def units(text: str) -> tuple[int, ...]:
     if len(set(numbers)) != len(numbers):
         raise ValueError("a unit is listed twice")
     return tuple(sorted(numbers))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def spell(numbers: Sequence[int]) -> str:
@@ -109,17 +127,92 @@ def rows(path: Path, columns: list[str]) -> list[tuple[str, dict[str, str]]]:
     Raises
     ------
     ConfigError
-        Other columns, or a row with more or fewer of them.
+        It is no text in UTF-8, has other columns, or with one line per row that has more or fewer of them.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if reader.fieldnames != columns:
-            raise ConfigError(f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs")
-        found = [(f"{path} line {reader.line_num}", row) for row in reader if any(row.values())]
-    for where, row in found:
-        if None in row or None in row.values():
-            raise ConfigError(f"{where}: expected {len(columns)} columns, separated by tabs")
+    found, mistakes = _rows(path, columns)
+    _require_none(mistakes)
     return found
+
+
+def _require_none(mistakes: Sequence[str]) -> None:
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
+def _rows(path: Path, columns: list[str]) -> tuple[list[tuple[str, dict[str, str]]], list[str]]:
+    """The good rows of a table, and one line for each of the others."""
+    try:
+        reader = csv.DictReader(io.StringIO(documents.read_text(path), newline=""), delimiter="\t")
+        if reader.fieldnames != columns:
+            told = f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs"
+            return [], [told]
+        found = [(f"{path} line {reader.line_num}", row) for row in reader if any(row.values())]
+    except (documents.DocumentError, csv.Error) as error:
+        text = str(error)
+        return [], [text if isinstance(error, documents.DocumentError) else f"{path}: no table: {text}"]
+    bad = [where for where, row in found if None in row or None in row.values()]
+    mistakes = [f"{where}: expected {len(columns)} columns, separated by tabs" for where in bad]
+    return [(where, row) for where, row in found if where not in set(bad)], mistakes
+
+
+class Tables(NamedTuple):
+    """What both tables say.
+
+    Attributes
+    ----------
+    rows : the good rows of sweep.tsv.
+    known : (model, layer) -> slug and number of units, of the good rows of layers.tsv.
+    layers : of the sweep, in its order, whose model, probe and recipe are sound.
+    mistakes : one line each.
+    unknown : one line for each layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken.
+    """
+
+    rows: list[SweepRow]
+    known: dict[tuple[str, str], tuple[str, int]]
+    layers: list[Layer]
+    mistakes: list[str]
+    unknown: list[str]
+
+
+def examined(config: Config, values: Mapping[str, Any]) -> Tables:
+    """Return what is sound in the tables of a configuration, and what is not.
+
+    Parameters
+    ----------
+    config : what is sound in ``values``.
+    values : of config.yaml, whose names may be used whether their sections are sound or not.
+    """
+    asked, mistakes = _sweep_rows(config, {kind: names(values, kind) for kind in ("models", "probes", "recipes")})
+    known, others = _known_layers(config)
+    mistakes += others
+    unknown: list[str] = []
+    found: dict[tuple[str, str], Layer] = {}
+    judged: dict[tuple[str, str], str] = {}
+    for row in asked:
+        for layer_name in (one for name in row.layers for one in _named(config, row, name, known, unknown)):
+            try:
+                layer = _layer(row, layer_name, known, layers_table(config))
+            except UnknownLayer as error:
+                unknown.append(str(error))
+                continue
+            except ConfigError as error:
+                mistakes.append(str(error))
+                continue
+            if (layer.name, layer.slug) in found:
+                mistakes.append(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
+            # metrics are told apart by name and layer, whatever the model
+            elif judged.setdefault((layer.name, layer.layer), layer.model) != layer.model:
+                mistakes.append(
+                    f"{row.where}: name {layer.name!r} stands for layer {layer.layer!r} of another model already; "
+                    "choose another name"
+                )
+            found.setdefault((layer.name, layer.slug), layer)
+    sound = [
+        one
+        for one in found.values()
+        if one.model in config.models and one.probe in config.probes and one.recipe in config.recipes
+    ]
+    return Tables(asked, known, sound, mistakes, unknown)
 
 
 def sweep_rows(config: Config) -> list[SweepRow]:
@@ -128,28 +221,39 @@ def sweep_rows(config: Config) -> list[SweepRow]:
     Raises
     ------
     ConfigError
-        A row names something unknown, or there is none.
+        With one line per mistake: a row names something unknown, or there is none.
     """
-    found = [_sweep_row(config, where, row) for where, row in rows(config.sweep, SWEEP_COLUMNS)]
-    if not found:
-        raise ConfigError(f"{config.sweep}: no rows")
+    found, mistakes = _sweep_rows(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
+    _require_none(mistakes)
     return found
 
 
-def _sweep_row(config: Config, where: str, row: dict[str, str]) -> SweepRow:
+def _sweep_rows(config: Config, named: Mapping[str, Collection[str]]) -> tuple[list[SweepRow], list[str]]:
+    found: list[SweepRow] = []
+    table, mistakes = _rows(config.sweep, SWEEP_COLUMNS)
+    for where, row in table:
+        wrong = list(_wrong_in_row(row, named))
+        mistakes += [f"{where}: {one}" for one in wrong]
+        if not wrong:
+            wanted = units(row["units"]) if row["units"] else None
+            layers = tuple(row["layers"].replace(" ", "").split(","))
+            found.append(SweepRow(where, row["name"], row["model"], layers, row["probe"], row["recipe"], wanted))
+    return found, mistakes if table or mistakes else [f"{config.sweep}: no rows"]
+
+
+def _wrong_in_row(row: Mapping[str, str], named: Mapping[str, Collection[str]]) -> Iterator[str]:
     if not re.fullmatch(SLUG, row["name"]):
-        raise ConfigError(f"{where}: name {row['name']!r} must be letters, digits, '_', '.' and '-'")
+        yield f"name {row['name']!r} must be {LETTERS}, {LONGEST_NAME} at most"
     if row["name"] in OWN_FOLDERS:
-        raise ConfigError(f"{where}: name {row['name']!r} is the name of another results folder; choose another")
-    for column, section in (("model", config.models), ("probe", config.probes), ("recipe", config.recipes)):
-        if row[column] not in section:
-            raise ConfigError(f"{where}: unknown {column} {row[column]!r}; config.yaml has {sorted(section)}")
+        yield f"name {row['name']!r} is the name of another results folder; choose another"
+    for column in ("model", "probe", "recipe"):
+        known = named[f"{column}s"]
+        if known and row[column] not in known:  # without any, the section as a whole was told already
+            yield f"unknown {column} {row[column]!r}; config.yaml has {sorted(known)}"
     try:
-        wanted = units(row["units"]) if row["units"] else None
+        units(row["units"] or "0")
     except ValueError as error:
-        raise ConfigError(f"{where}: units: {error}") from None
-    names = tuple(row["layers"].replace(" ", "").split(","))
-    return SweepRow(where, row["name"], row["model"], names, row["probe"], row["recipe"], wanted)
+        yield f"units: {error}"
 
 
 def layers(config: Config) -> list[Layer]:
@@ -158,19 +262,16 @@ def layers(config: Config) -> list[Layer]:
     Raises
     ------
     UnknownLayer
-        layers.tsv does not hold a layer that the sweep names.
+        With one line for each layer that the sweep names and layers.tsv does not hold.
     ConfigError
-        A layer is listed twice, or a row asks for units that its layer does not have.
+        With one line per mistake: a layer is listed twice, one name stands for layers of the same name of two models,
+        or a row asks for units that its layer does not have.
     """
-    known = known_layers(config)
-    found: dict[tuple[str, str], Layer] = {}
-    for row in sweep_rows(config):
-        for layer_name in (one for name in row.layers for one in _named(config, row, name, known)):
-            layer = _layer(row, layer_name, known, layers_table(config))
-            if (layer.name, layer.slug) in found:
-                raise ConfigError(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
-            found[layer.name, layer.slug] = layer
-    return list(found.values())
+    tables = examined(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
+    _require_none(tables.mistakes)
+    if tables.unknown:
+        raise UnknownLayer("\n".join(tables.unknown))
+    return tables.layers
 
 
 def counterpart(layers: Iterable[Layer], layer: Layer, recipe: str) -> Layer | None:
@@ -186,19 +287,36 @@ def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
     Raises
     ------
     ConfigError
-        A row is malformed, or a layer is listed twice.
+        With one line per row that is malformed, lists a layer again, or gives it the slug of another one of its model.
     """
-    known: dict[tuple[str, str], tuple[str, int]] = {}
-    table = layers_table(config)
-    for where, row in rows(table, LAYER_COLUMNS) if table.exists() else []:
-        if not re.fullmatch(SLUG, row["slug"]):
-            raise ConfigError(f"{where}: slug {row['slug']!r} must be letters, digits, '_', '.' and '-'")
-        if not row["units"].isdigit() or not int(row["units"]):
-            raise ConfigError(f"{where}: units is {row['units']!r}, expected a number above zero")
-        if (row["model"], row["layer"]) in known:
-            raise ConfigError(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
-        known[row["model"], row["layer"]] = row["slug"], int(row["units"])
+    known, mistakes = _known_layers(config)
+    _require_none(mistakes)
     return known
+
+
+def _known_layers(config: Config) -> tuple[dict[tuple[str, str], tuple[str, int]], list[str]]:
+    known: dict[tuple[str, str], tuple[str, int]] = {}
+    holders: dict[tuple[str, str], str] = {}
+    path = layers_table(config)
+    table, mistakes = _rows(path, LAYER_COLUMNS) if path.exists() else ([], [])
+    for where, row in table:
+        if not re.fullmatch(LAYER_SLUG, row["slug"]):
+            mistakes.append(f"{where}: slug {row['slug']!r} must be {LETTERS}, {LONGEST_SLUG} at most")
+        elif not re.fullmatch("[0-9]{1,9}", row["units"]) or not 0 < int(row["units"]) <= MOST_UNITS:
+            mistakes.append(
+                f"{where}: units is {_short(row['units'])!r}, expected a number above zero, {MOST_UNITS:,} at most"
+            )
+        elif (row["model"], row["layer"]) in known:
+            mistakes.append(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
+        # activations and all files of a layer are told apart by its slug
+        elif (holder := holders.setdefault((row["model"], row["slug"]), row["layer"])) != row["layer"]:
+            mistakes.append(
+                f"{where}: slug {row['slug']!r} is that of layer {holder!r} of model {row['model']!r} already; "
+                "each layer of a model needs its own"
+            )
+        else:
+            known[row["model"], row["layer"]] = row["slug"], int(row["units"])
+    return known, mistakes
 
 
 def is_pattern(name: str) -> bool:
@@ -219,13 +337,10 @@ def modules_table(config: Config, model: str) -> Path:
     return Path("results", config.run, "modules", f"{model}.tsv")
 
 
-def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, str]]) -> list[str]:
+def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, str]], unknown: list[str]) -> list[str]:
     """The layers that a name of a row stands for: itself, or all that fit a pattern and are known or in the inventory.
 
-    Raises
-    ------
-    UnknownLayer
-        None fits.
+    Where none fits, a line of what is ``unknown`` is added.
     """
     if not is_pattern(name):
         return [name]
@@ -237,7 +352,7 @@ def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, 
             layers += [one["layer"] for one in modules if one["units"]]
     found = matching(name, dict.fromkeys(layers))
     if not found:
-        raise UnknownLayer(
+        unknown.append(
             f"{row.where}: {layers_table(config)} has no layer of model {row.model!r} that is named like {name!r}. "
             "`snakemake inventory` adds the layers that the model has"
         )

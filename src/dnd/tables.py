@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +118,36 @@ def read(
 
     Raises
     ------
+    DamagedTable
+        A file is no whole table; it is set aside.
     ValueError
         A file has another schema; the message names it.
     """
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     parts = []
     for file in files:
-        _require(file, pq.read_schema(file), schema)
-        parts.append(pq.read_table(file, columns=None if columns is None else list(columns), filters=where))
+        with _intact(file):
+            _require(file, pq.read_schema(file), schema)
+            parts.append(pq.read_table(file, columns=None if columns is None else list(columns), filters=where))
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     return pa.concat_tables(parts).replace_schema_metadata() if parts else wanted.empty_table()
 
 
 def origin(path: str | Path) -> dict[str, Any] | None:
-    """Return how a file's table came about, None where that was not recorded; only the file's end is read."""
-    found = (pq.read_metadata(path).metadata or {}).get(ORIGIN)
+    """Return how a file's table came about, None where that was not recorded; only the file's end is read.
+
+    Raises
+    ------
+    DamagedTable
+        The file is no whole table; it is set aside.
+    """
+    with _intact(path):
+        return origin_in(pq.read_metadata(path))
+
+
+def origin_in(end: pq.FileMetaData) -> dict[str, Any] | None:
+    """Return what the end of a file tells of how its table came about, None where that was not recorded."""
+    found = (end.metadata or {}).get(ORIGIN)
     return None if found is None else json.loads(found)
 
 
@@ -150,12 +165,14 @@ def row_groups(
 
     Raises
     ------
+    DamagedTable
+        A file is no whole table; it is set aside.
     ValueError
         A file has another schema.
     """
     values = None if only is None else pa.array(sorted(only[1]), schema.field(only[0]).type)
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             _require(path, file.schema_arrow, schema)
             for group in range(file.num_row_groups):
                 if only is None:
@@ -167,9 +184,66 @@ def row_groups(
 
 
 def count(paths: str | Path | Sequence[str | Path]) -> int:
-    """Return the number of rows of files."""
-    files = [paths] if isinstance(paths, str | Path) else paths
-    return sum(pq.read_metadata(file).num_rows for file in files)
+    """Return the number of rows of files.
+
+    Raises
+    ------
+    DamagedTable
+        A file is no whole table; it is set aside.
+    """
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    rows = 0
+    for file in files:
+        with _intact(file):
+            rows += pq.read_metadata(file).num_rows
+    return rows
+
+
+class DamagedTable(ValueError):
+    """A file is no whole table: a power cut or its disk has spoilt it."""
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """Give a file to read in parts.
+
+    Raises
+    ------
+    DamagedTable
+        The file is no whole table; it is set aside.
+    """
+    with _intact(path), pq.ParquetFile(path) as file:
+        yield file
+
+
+@contextmanager
+def _intact(path: str | Path) -> Iterator[None]:
+    """Let an error of reading say that a file is damaged, where it is, and set the file aside.
+
+    Whoever makes it finds it missing then, and makes it again; and what is not ours is not lost.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if (reason := _damage(path)) is None:
+            raise
+        aside = Path(path).with_name(f"{Path(path).name}.damaged")
+        with suppress(OSError):
+            os.replace(path, aside)
+        raise DamagedTable(
+            f"{path} is damaged ({reason}): it is {aside.name} now, and the same command makes it again"
+        ) from error
+
+
+def _damage(path: str | Path) -> str | None:
+    """Return why a file is no table, None where it is or where its content cannot be looked at."""
+    try:
+        with Path(path).open("rb") as raw, pq.ParquetFile(raw) as file:  # Python's own errors have numbers
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        return None if isinstance(error, OSError) and error.errno else str(error).partition("\n")[0]
+    return None
 
 
 def _require(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import logging
 import pickle
 import sys
@@ -19,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import hub, state_dicts
+from dnd import faults, hub, state_dicts, weight_files
 from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings, TargetSettings
-from dnd.targets import Target
+from dnd.targets import COMPILED, Target
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,10 @@ Loaded = tuple[nn.Module, PreprocessSettings | None]
 """A network, and how the publisher of its weights prepares images; None where that is not known."""
 
 CLOSEST = 5
-NESTED = ("state_dict", "model", "model_state_dict", "net")
-"""Keys below which checkpoints keep the network's state."""
-PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
-"""What DataParallel, Lightning and torch.compile put before the names of weights."""
+PREFIXES = ("module.", "model.", "backbone.")
+"""What DataParallel and Lightning put before the names of weights."""
+ENCODER_DECODER = "vision-encoder-decoder"
+"""What transformers calls two models put together, of which the first sees images."""
 RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, which transformers' image processors use."""
 
@@ -185,36 +186,100 @@ def _transformers(settings: TargetSettings) -> Loaded:
 
     folder = hub.folder(settings.factory, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
     trusted = {"trust_remote_code": settings.trust_remote_code}
+
+    def load(name: str) -> tuple[nn.Module, list[str]]:
+        chosen = _class_of(name, settings)
+        read = chosen.from_pretrained
+        if name == "TimmBackbone":  # whose own method takes the name of a timm model, not a folder
+            read = super(chosen, chosen).from_pretrained
+        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments)
+        return model, sorted(loaded["missing_keys"])
+
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **trusted)
-        chosen = _class_of(config, settings)
-        model, loaded = chosen.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments
-        )
+        published = next(iter(config.architectures or []), "AutoModel")
+        if settings.architecture is None and (hasattr(config, "vision_config") or config.model_type == ENCODER_DECODER):
+            model, missing = _vision_tower(load, config, published)
+        else:
+            model, missing = load(settings.architecture or published)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise TargetError(f"{settings.factory}: {_line(error)}") from error
-    if missing := sorted(loaded["missing_keys"]):
+        raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
+    _require_images(model, settings)
+    if missing:
         told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"
         if settings.architecture is None:
             raise TargetError(f"{told}; set `architecture` to a class that does without")
         log.warning("%s, which stay random: describe no layer that they reach", told)
     if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
         return model, None
-    return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+    try:
+        return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+    except Exception as error:  # of files that say something else, and of code that a repository brings
+        raise TargetError(f"{settings.factory}: how images are prepared for it: {_untrusted(error)}") from error
 
 
-def _class_of(config: Any, settings: TargetSettings) -> Any:
-    """The class that the weights were published with; of models of images and texts the one for images."""
+def _untrusted(error: Exception) -> str:
+    """An error of transformers on one line; where it asks to run code of a repository's, which setting allows that."""
+    if "trust_remote_code=True" in str(error):
+        return "it brings code of its own (auto_map); when you trust that, set `trust_remote_code: true` for the model"
+    return _line(error)
+
+
+def _vision_tower(
+    load: Callable[[str], tuple[nn.Module, list[str]]], config: Any, published: str
+) -> tuple[nn.Module, list[str]]:
+    """The part of a model of images and texts that sees the images, and the names of its weights that are missing.
+
+    Parameters
+    ----------
+    load : class -> model and the names of its weights that are missing.
+    config, published : the whole model's configuration and class.
+    """
     import transformers
 
-    name = settings.architecture or next(iter(config.architectures or []), "AutoModel")
-    if settings.architecture is None and hasattr(config, "vision_config"):
-        name = type(config).__name__.replace("Config", "VisionModel")
-    if not hasattr(transformers, name):
-        if settings.trust_remote_code:
-            return transformers.AutoModel
-        raise TargetError(f"{settings.factory}: transformers has no class {name!r}; set `architecture`")
-    return getattr(transformers, name)
+    alone = type(config).__name__.replace("Config", "VisionModel")
+    if hasattr(transformers, alone):
+        tower, missing = load(alone)
+        if not missing:
+            return tower, missing
+    whole, missing = load(published)  # which knows under what names its parts were saved
+    modality = None if config.model_type == ENCODER_DECODER else "image"
+    tower = whole.get_encoder(modality=modality)  # type: ignore[operator]
+    if tower is whole:
+        parts = sorted({type(part).__name__ for part in whole.modules()} & set(dir(transformers)) - {published})
+        raise ValueError(f"{published} has no vision tower by a usual name; set `architecture`, to one of {parts} say")
+    prefix = next(name for name, module in whole.named_modules() if module is tower) + "."
+    return tower, [name.removeprefix(prefix) for name in missing if name.startswith(prefix)]
+
+
+def _class_of(name: str, settings: TargetSettings) -> Any:
+    """The class of a name in transformers; that of the repository's own code where it is trusted."""
+    import transformers
+
+    if hasattr(transformers, name):
+        return getattr(transformers, name)
+    if settings.trust_remote_code:
+        return transformers.AutoModel
+    closest = difflib.get_close_matches(name, dir(transformers), CLOSEST)
+    told = f"{settings.factory}: transformers has no class {name!r}; set `architecture`"
+    raise TargetError(f"{told} to such as {', '.join(closest)}" if closest else told)
+
+
+def _require_images(model: nn.Module, settings: TargetSettings) -> None:
+    """Raise a TargetError where a network takes something else than a batch of images."""
+    config, parameters = getattr(model, "config", None), inspect.signature(model.forward).parameters
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
+    frames = getattr(config, "num_frames", getattr(config, "frames_per_clip", None))
+    if frames is not None or len(needed) > 1:
+        taken = " and ".join(needed) if frames is None else f"videos of {frames} frames"
+        raise TargetError(
+            f"{settings.factory}: {type(model).__name__} takes {taken}, not a batch of images: make them from images "
+            "in a factory of your own (source python), or set `architecture` to a class that takes images"
+        )
 
 
 def _of_transformers(config: Mapping[str, Any]) -> PreprocessSettings | None:
@@ -252,19 +317,41 @@ def _of_transformers(config: Mapping[str, Any]) -> PreprocessSettings | None:
 def _python(settings: TargetSettings) -> Loaded:
     name, _, function = settings.factory.rpartition(":")
     file = file_of(settings.factory)
+    told = f"factory {settings.factory!r}"
     try:
         factory = attrgetter(function)(_imported(file) if file else importlib.import_module(name))
-    except (ImportError, AttributeError, OSError, ValueError, SyntaxError) as error:
-        raise TargetError(
-            f"factory {settings.factory!r}: {error}; expected package.module:function or file.py:function"
-        ) from error
+    except Exception as error:  # of what the user's module does when it is imported
+        if wrong := _wrong_in_factory(error, name):
+            raise TargetError(f"{told}: {wrong}") from error
+        raise TargetError(f"{told}: {error}; expected package.module:function or file.py:function") from error
     try:
         model = factory(**settings.arguments)
-    except TypeError as error:
-        raise TargetError(f"factory {settings.factory!r} with arguments {settings.arguments}: {error}") from error
+    except (torch.OutOfMemoryError, hub.ModelError):
+        raise
+    except Exception as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
+            raise TargetError(f"{told} with arguments {settings.arguments}: {error}") from error
+        wrong = _wrong_in_factory(error, name) or f"{type(error).__name__}: {_line(error)}"
+        raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
-    return _with_weights(model, settings), None
+    return _with_weights(_uncompiled(model), settings), None
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """A network with its own names of layers, to which torch.compile's wrappers add theirs."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if name != COMPILED and hasattr(child, COMPILED):
+                setattr(parent, name, getattr(child, COMPILED))
+    return getattr(model, COMPILED, model)
+
+
+def _wrong_in_factory(error: Exception, module: str) -> str | None:
+    """What the user's code lacks or where it fails; None where it has not begun."""
+    if package := faults.missing_package(error, module):
+        return f"it needs the package {package!r}, which is not installed in the environment that runs it"
+    return faults.in_users_code(error)
 
 
 def _imported(file: Path) -> Any:
@@ -293,7 +380,7 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
         log.warning("%s: no `weights` are given: the network is as its factory makes it", settings.factory)
         return model
     path = Path(settings.weights)
-    state = _without_prefix(_state(path), model.state_dict())
+    state = _without_prefix(weight_files.state(weight_files.content(path), path), model.state_dict())
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -312,32 +399,10 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
     return model
 
 
-def _state(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise TargetError(f"weights {path} do not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        found = torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError:
-        raise TargetError(
-            f"weights {path} hold more than tensors and plain values, which is not safe to load: save the network's "
-            "state_dict() instead"
-        ) from None
-    except Exception as error:  # of the formats' readers
-        raise TargetError(f"weights {path} cannot be read: {_line(error)}") from error
-    parts = [found.get(key) for key in NESTED] if isinstance(found, Mapping) else []
-    nested = next((one for one in parts if isinstance(one, Mapping)), found)
-    if not isinstance(nested, Mapping) or not all(isinstance(one, Tensor) for one in nested.values()):
-        raise TargetError(f"weights {path}: expected a state dict, name -> tensor")
-    return nested
-
-
 def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
     """The state without what wrappers put before all its names."""
     names = set(own)
+    state = {name.replace(f"{COMPILED}.", ""): value for name, value in state.items()}
     while not names & set(state):
         prefix = next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None)
         if prefix is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import basis as bases
+from dnd import faults
 from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches, prepared
 from dnd.outputs import Form, Output, TargetError, arranged, pooled
@@ -26,6 +28,8 @@ from dnd.subjects import BasisSettings
 R = TypeVar("R")
 
 SIGNS = {"positive": 1, "negative": -1}
+COMPILED = "_orig_mod"
+"""Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
 MOST_ACTIVATIONS = 2**25
 """Activations of a basis that are held at once: 128 MiB in float32."""
 
@@ -223,12 +227,19 @@ class Target:
         TargetError
             It does not take them.
         """
+        # what torch.compile has made of the network or of parts calls no hooks
+        compiled = "torch._dynamo" in sys.modules
         try:
-            return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
+            with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+                return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
         except (TargetError, torch.OutOfMemoryError):
             raise
-        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        except Exception as error:  # of the network's own code, and of torch's
             shape = "x".join(map(str, inputs.shape[1:]))
+            if origin := faults.in_users_code(error):
+                raise TargetError(f"the network fails on an image of {shape}, {origin}") from error
+            if not isinstance(error, RuntimeError | ValueError | AssertionError | TypeError):
+                raise  # of our own hooks
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise TargetError(
                 f"the network does not take an image of {shape} (channels x height x width), which is what "

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from dnd import documents
 from dnd.settings import Settings
 
 COMPONENTS = ("auc", "image_similarity", "votes", "fit", "gap", "hard", "agreement", "joined")
@@ -64,8 +65,9 @@ def load(path: str | Path) -> Verdict:
     ValueError
         It has another form; the message names the file and each key.
     """
+    values = documents.read_json(path)
     try:
-        return Verdict.model_validate_json(Path(path).read_bytes())
+        return Verdict.model_validate(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, one['loc'])) or 'top level'}: {one['msg']}" for one in error.errors()]
         raise ValueError(f"{path}: {'; '.join(faults)}") from None

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from dnd import probe_sources, sweep
-from dnd.config import Config, ConfigError, load
+from dnd.config import Config, config_file, load
 from dnd.judging import EvaluationSettings
 from dnd.plan import Bundle, Pass, Plan, read_groups
 from dnd.recipes import Recipe
@@ -59,15 +57,7 @@ def read(files: Sequence[str | Path]) -> Plan:
     """
     values: dict[str, Any] = {}
     for file in files:
-        try:
-            found = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{file}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: {' '.join(str(error).split())}") from None
-        if not isinstance(found, dict):
-            raise ConfigError(f"{file}: expected keys and values")
-        values = _joined(values, found)
+        values = _joined(values, config_file(file))
     config = load(values, " + ".join(map(str, files)))
     slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(config).items()}
     return Plan(config, sweep.layers(config), slugs, read_groups(results(config) / "groups.tsv"))

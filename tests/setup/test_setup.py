@@ -136,33 +136,44 @@ def test_what_pip_is_configured_to_holds_for_uv(tmp_path, monkeypatch):
     assert setup.Uv(environment(tmp_path)).environ["UV_DEFAULT_INDEX"] == "https://other.example.org/simple"
 
 
-@pytest.mark.parametrize(
-    ("stamp", "again"),
-    [
-        ({}, False),
-        ({"state": "incomplete"}, False),
-        ({"state": "building"}, True),
-        ({"accelerator": "gpu"}, True),
-        ({"folder": "/elsewhere"}, True),
-    ],
-)
-def test_what_is_built_afresh_and_what_is_completed(tmp_path, stamp, again):
-    env = environment(tmp_path)
+@pytest.fixture
+def built(tmp_path):
+    """An environment that is ready."""
     (tmp_path / "bin").mkdir()
     os.symlink(sys.executable, tmp_path / "bin/python")
-    assert setup.must_rebuild(env, stamp) is again
-
-
-def test_other_pins_make_an_environment_unready(tmp_path):
     pins = tmp_path / "vision.txt"
     pins.write_text("tqdm==4.70.1\n")
-    (tmp_path / "bin").mkdir()
-    os.symlink(sys.executable, tmp_path / "bin/python")
     env = environment(tmp_path, pins=pins)
-    setup.write_stamp(env, "ready")
-    assert setup.is_ready(env)
-    pins.write_text("tqdm==4.70.0\n")
-    assert not setup.is_ready(env)
+    setup.write_stamp(env)
+    return env
+
+
+@pytest.mark.parametrize(
+    ("changes", "completed"),
+    [
+        ({}, True),
+        ({"digest": "of other pins"}, True),
+        ({"digest": ""}, True),  # completing it was killed
+        ({"accelerator": "gpu"}, False),
+        ({"folder": "/elsewhere"}, False),
+        ({"python": "3.11.0"}, False),
+    ],
+)
+def test_what_is_completed_and_what_is_built_afresh(built, changes, completed):
+    setup.write_stamp(built, **changes)
+    assert setup.can_be_completed(built) is completed
+    assert setup.is_ready(built) is (not changes)
+
+
+def test_an_environment_whose_making_was_killed_is_built_afresh(built):
+    (built.folder / setup.STAMP).unlink()
+    assert not setup.can_be_completed(built) and not setup.is_ready(built)
+
+
+def test_other_pins_make_an_environment_unready(built):
+    assert setup.is_ready(built)
+    built.pins.write_text("tqdm==4.70.0\n")
+    assert not setup.is_ready(built) and setup.can_be_completed(built)
 
 
 # ---- torchvision ----
@@ -236,5 +247,5 @@ def test_environments_that_are_not_there_or_do_not_work_are_told(commands, tmp_p
         doctor, "VERSIONS", f"print({json.dumps(json.dumps({'versions': {}, 'cuda': None, 'gpus': 0}))})"
     )
     assert "did not finish" in doctor.environment("vision").text
-    setup.write_stamp(env, "ready")
+    setup.write_stamp(env)
     assert doctor.environment("vision").mark == "ok"

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from dnd.backends.chat import ChatClient, Request
@@ -24,14 +23,14 @@ def fake(folder, *behaviours):
 
 @contextmanager
 def external(folder, *behaviours):
-    """Run a stand-in as a server of the user's, whose key is in the variable ``KEY``."""
+    """Run a stand-in as a server of the user's, whose key is in the variable ``KEY``, and of whose end nobody tells."""
     with fake(folder, *behaviours) as own:
-        yield replace(own, api_key_env=KEY)
+        yield Endpoint(own.base_url, own.key, api_key_env=KEY)
 
 
 def request(text, seed=1, **values):
     return Request([{"role": "user", "content": text}], **{"temperature": 0.3, "seed": seed, "max_tokens": 8} | values)
 
 
-def client(endpoint, model="m", weights="w", retries=0):
-    return ChatClient(endpoint, model, weights, retries=retries)
+def client(endpoint, model="m", weights="w", retries=0, plain=None):
+    return ChatClient(endpoint, model, weights, retries=retries, plain=plain)

@@ -7,15 +7,19 @@ Behaviours: ``die`` ends at once with a message; ``mute`` never gets healthy; ``
 SIGTERM; ``stubborn`` ignores SIGTERM itself; ``pids=FILE`` writes the numbers of its processes to a file; ``foreign``
 knows no key; ``taken=FILE`` finds its port taken the first time, when there is no such file yet; ``crash=FILE`` is
 killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always;
-``log=FILE`` writes what it is asked, one request a line.
+``log=FILE`` writes what it is asked, one request a line; ``mortal=N`` ends after N answers; ``spent=N`` and
+``poor=N`` refuse everything after N, with status 403 and 400; ``terse`` answers with two
+words that depend on what it is asked.
 """
 
+import hashlib
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +41,16 @@ WORDS = {
     ),
     "too much": (400, {"message": "Please shorten it.", "code": "context_length_exceeded"}),
     "flagged": (403, {"message": "flagged by moderation"}),
+    "forbidden": (451, {"message": "not here"}),
+    "huge": (413, {"message": "payload too large"}),
+    "odd": (422, {"message": "unprocessable"}),
+    "old llama": (500, {"message": "the request exceeds the available context size. try increasing it"}),
+    "spoilt": (400, {"message": "bad \udc80 word"}),
+    "exhausted": (429, {"message": "slow down"}),
+    "faulty": (500, {"message": "internal error"}),
+    "unpaid": (402, {"message": "insufficient credits"}),
+    "revoked": (401, {"message": "this key has expired"}),
+    "unloaded": (404, {"message": "the model has been unloaded"}),
 }
 """A word of the message -> status and error."""
 MODELS = {
@@ -101,6 +115,27 @@ RAW = {
 """A word of the message -> status, headers and parts of the body of a reply that is slow, large or packed."""
 
 
+BODIES = {"garbage": b'{"choices": [', "latin": b'{"choices": "\xe9"}', "nested": b"[" * 100_000, "empty": b""}
+"""A word of the message -> body of a reply that is said to be JSON and is none."""
+COLOURS, SHAPES = ["red", "blue", "green", "yellow"], ["star", "ring", "square", "cross"]
+stuttered = set()
+ENDS = {
+    "mortal": None,
+    "spent": (403, {"message": "key limit exceeded"}),
+    "poor": (400, {"message": "your credit balance is too low"}),
+}
+"""A behaviour -> status and error of what it says after so many answers; None says nothing ever again."""
+end, _, lives = next((one.partition("=") for one in behaviours if one.partition("=")[0] in ENDS), ("", "", ""))
+left = threading.Semaphore(int(lives or 0))
+"""Answers until then."""
+
+
+def terse(text):
+    """A concept of two words."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"{COLOURS[digest[0] % 4]} {SHAPES[digest[1] % 4]}"
+
+
 def shown(message):
     """What a message says: text, and pictures as their URLs."""
     content = message["content"]
@@ -116,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def reply(self, status, body):
-        data = json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -189,15 +224,34 @@ class Handler(BaseHTTPRequestHandler):
         for word, (status, error) in WORDS.items():
             if word in text:
                 return self.reply(status, {"error": error})
+        if "silent" in text:
+            threading.Event().wait()
+        if "stutter" in text and text not in stuttered:
+            stuttered.add(text)
+            return self.reply(200, BODIES["garbage"])
+        for word, data in BODIES.items():
+            if word in text:
+                return self.reply(200, data)
+        if end and not left.acquire(blocking=False):
+            if ENDS[end] is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            status, error = ENDS[end]
+            return self.reply(status, {"error": error})
         if "broken" in text:
             return self.reply(200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m"})
         message = {"role": "assistant", "content": f"{text} {body.get('seed')}"}
         if "response_format" in body:
             message["content"] = json.dumps({"concept": text})
+        if "terse" in behaviours:
+            message["content"] = terse(json.dumps(body["messages"]))
+        if "surrogate" in text:
+            message["content"] = "a \ud800 star"
+        if "other half" in text:
+            message["content"] = "\udc00 \U0001f600 \udfff"
         if "thoughts" in text:
             message |= {"content": None, "reasoning" if model == "reasoner" else "reasoning_content": "Well ..."}
         if "decline" in text:
-            message |= {"content": None, "refusal": "I cannot help with that."}
+            message |= {"content": None, "refusal": "I cannot help with that" + ("\udfff" if "half" in text else ".")}
         choice = {"index": 0, "finish_reason": "length" if "long" in text else "stop", "message": message}
         return self.reply(
             200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}

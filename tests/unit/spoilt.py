@@ -17,7 +17,9 @@ def write_good(folder):
     """Values of config.yaml that are right, and the files that they name."""
     for name in ("config/prompts", "images", "models/mine/captioner"):
         Path(folder, name).mkdir(parents=True)
-    Path(folder, "config/prompts/concept.yaml").write_text("")
+    Path(folder, "config/prompts/concept.yaml").write_text("- {role: user, content: '{{ captions }}'}\n")
+    Path(folder, "models/mine/captioner/config.json").write_text("{}")
+    Path(folder, "models/mine/captioner/model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     Path(folder, "config/layers.tsv").write_text(LAYERS)
     Path(folder, "config/sweep.tsv").write_text(f"{SWEEP}\nmine\tnet\tlayer4\tphotos\tdnd\t0-3\n")
     return {

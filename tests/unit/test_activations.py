@@ -60,6 +60,26 @@ def test_result_does_not_depend_on_shards_or_batches(tmp_path, shards, batch):
     assert merged(tmp_path, several, controls, "colour", batch=batch) == expected
 
 
+@pytest.mark.parametrize(
+    ("listed", "layer", "units"),
+    [
+        ({"colour": 4, "flat": 2}, "colour", 4),
+        ({"colour": 3, "flat": 1}, "flat", 1),
+        ({"colour": 100, "flat": 2}, "colour", 100),
+    ],
+)
+def test_another_number_of_units_than_the_table_of_layers_says_ends_the_pass(tmp_path, listed, layer, units):
+    _, files = probe(tmp_path, [1, 2, 3])
+    with pytest.raises(TargetError) as error:
+        activations.run(TinyTarget(8), LAYERS, files[0], [], pooling="mean", k=2, units=listed)
+    assert str(error.value) == (
+        f"layer '{layer}' has {2 if layer == 'flat' else 3} units, and layers.tsv says {units}: "
+        "`snakemake inventory` corrects the table"
+    )
+    right = activations.run(TinyTarget(8), LAYERS, files[0], [], pooling="mean", k=2, units={"colour": 3, "flat": 2})
+    assert len(right[1]) == 5
+
+
 def test_idle_units_are_recognised(tmp_path):
     _, files = probe(tmp_path, [1, 2, 3])
     constant, dead = merged(tmp_path, files, ["00.png", "01.png"], "flat")

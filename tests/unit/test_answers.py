@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd.answers import LONGEST, fault, length_fault, normalise, tidy, without_stutter, without_thoughts
+from dnd.answers import LONGEST, fault, length_fault, normalise, tidy, valid, without_stutter, without_thoughts
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,17 @@ def test_a_concept_has_a_limit_of_characters_too(answer, most):
 
 @pytest.mark.parametrize("mark", ["{", '{"a":', '{"', "1. ", "\n", '"concept":"', "`" * 3, "- "])
 def test_a_long_answer_is_read_at_once(mark):
-    begun = time.monotonic()
+    begun = time.process_time()
     tidy(mark * (2_000_000 // len(mark)))
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 5  # minutes where each mark is searched from anew
 
 
 def test_a_concept_after_long_thoughts_is_still_read():
     assert normalise("<think>" + "so many words " * 100_000 + "</think>red stars") == "red stars"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a red star", "a red star"), ("\ud83d\ude00", "??"), ("é\udcff😀", "é?😀"), ("", "")]
+)
+def test_valid_text_can_be_written(text, expected):
+    assert valid(text) == expected

@@ -244,3 +244,86 @@ def test_a_user_s_own_code_may_trust_a_file_of_the_user_s(cache, tmp_path):
     arguments = {"path": str(tmp_path / "whole.pt")}
     target = load(source="python", factory=f"{tmp_path / 'mine.py'}:build", arguments=arguments, preprocess=SMALL)
     assert type(target.model).__name__ == "Conv2d"
+
+
+def built(tmp_path, code, **settings):
+    (tmp_path / "mine.py").write_text(code)
+    return load(source="python", factory=f"{tmp_path / 'mine.py'}:build", preprocess=SMALL, **settings)
+
+
+@pytest.mark.parametrize(
+    "code", ["import no_such_package\n\ndef build(): pass", "def build():\n    import no_such_package.inner"]
+)
+def test_factory_that_needs_a_package_that_is_not_there(tmp_path, code):
+    with pytest.raises(TargetError, match=r"mine.py:build'.*: it needs the package 'no_such_package', which is not"):
+        built(tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def build():\n    return {}['width']", r"mine.py, line 2, build: KeyError: 'width'$"),
+        ("def build():\n    raise TypeError('of my own')", r"mine.py, line 2, build: TypeError: of my own$"),
+        ("SIZE = 1 / 0\n\ndef build(): pass", r"mine.py, line 1, <module>: ZeroDivisionError: division by zero$"),
+    ],
+)
+def test_factory_that_fails_is_told_with_the_users_own_line(tmp_path, code, message):
+    with pytest.raises(TargetError, match=message) as caught:
+        built(tmp_path, code)
+    assert "\n" not in str(caught.value)
+    assert type(caught.value.__cause__).__name__ in message  # whose traceback the log has
+
+
+FORWARD = """
+import torch
+
+class Network(torch.nn.Module):
+    def forward(self, images):
+        {body}
+
+def build():
+    return Network()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ValueError('no such branch')", "ValueError: no such branch"),
+        ("return {}['features']", "KeyError: 'features'"),
+        ("return images.relu().no_such_method()", "AttributeError: 'Tensor' object has no attribute 'no_such_method'"),
+    ],
+)
+def test_network_whose_own_forward_pass_fails(tmp_path, body, message):
+    target = built(tmp_path, FORWARD.format(body=body))
+    with pytest.raises(TargetError) as caught:
+        target.forward(torch.zeros(1, 3, 32, 32))
+    assert str(caught.value) == (
+        f"the network fails on an image of 3x32x32, in {tmp_path / 'mine.py'}, line 6, forward: {message}"
+    )
+
+
+def test_network_that_takes_images_of_another_shape(tmp_path):
+    target = built(tmp_path, FORWARD.format(body="return torch.nn.functional.linear(images, torch.ones(2, 7))"))
+    with pytest.raises(TargetError, match=r"line 6, forward: RuntimeError: .*shape"):
+        target.forward(torch.zeros(1, 3, 32, 32))
+    target = load(source="torchvision", factory="resnet18", preprocess=SMALL)
+    with pytest.raises(TargetError, match=r"does not take an image of 1x32x32 .*`preprocess`"):
+        target.forward(torch.zeros(1, 1, 32, 32))
+
+
+def test_preprocessing_that_is_code_of_a_repository(tmp_path):
+    import transformers
+
+    config = transformers.ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    transformers.ViTModel(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "MyProcessor", "auto_map": {"AutoImageProcessor": "code.MyProcessor"}}'
+    )
+    (tmp_path / "code.py").write_text("raise SystemExit('code of a stranger ran')")
+    with pytest.raises(TargetError, match=r"prepared for it: it brings code of its own .*`trust_remote_code: true`"):
+        load(source="transformers", factory=str(tmp_path))
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "NoSuchProcessor"}')
+    with pytest.raises(TargetError, match="how images are prepared for it: ") as caught:
+        load(source="transformers", factory=str(tmp_path))
+    assert "\n" not in str(caught.value)

@@ -255,4 +255,4 @@ def test_answers_that_cannot_be_read_are_named(run, capsys):
     Path("answers.json").write_text("{")
     with pytest.raises(SystemExit):
         command()
-    assert "answers.json: no JSON" in capsys.readouterr().err
+    assert "answers.json, line 1: no JSON" in capsys.readouterr().err

@@ -108,6 +108,30 @@ def test_an_empty_caption_is_asked_for_again(setting):
     assert again.seen == 3
 
 
+@pytest.mark.parametrize("item", [b"no JSON", b'""', b"3", b"null", b'["6 by 8"]', b"\xff"])
+def test_a_damaged_caption_is_told_written_again_and_replaced(setting, caplog, item):
+    probe, table, store, settings = setting
+    first = captions.run(Sizes(), table, [probe], settings, store)
+    path = next(path for path in sorted(store.folder.rglob("*")) if path.is_file())
+    store.put(path.name, item)
+    again = Sizes()
+    assert captions.run(again, table, [probe], settings, store).equals(first)
+    assert again.seen == 1
+    assert f"{path} is damaged" in caplog.text
+    assert captions.run(Sizes(fail_after=0), table, [probe], settings, store).equals(first)
+
+
+def test_a_caption_that_was_stored_with_half_a_pair_can_be_written(setting, tmp_path):
+    probe, table, store, settings = setting
+    captions.run(Sizes(), table, [probe], settings, store)
+    for path in list(store.folder.rglob("*")):
+        if path.is_file():
+            store.put(path.name, b'"a \\udfff star"')
+    found = captions.run(Sizes(fail_after=0), table, [probe], settings, store)
+    tables.write(tmp_path / "captions.parquet", found, schemas.CAPTIONS)
+    assert found["caption"].to_pylist() == ["a ? star"] * 3
+
+
 def test_a_killed_job_resumes_where_it_stopped(setting, tmp_path):
     _, _, store, settings = setting
     images = {f"{i:03d}.png": png(np.full((4, 4, 3), i)) for i in range(64)}

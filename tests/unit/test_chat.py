@@ -5,7 +5,7 @@ import pytest
 from endpoints import CLOSED, client, external, fake, request
 
 from dnd.backends import chat
-from dnd.backends.chat import AllFailed, Answer, ChatClient, image_part, text_part
+from dnd.backends.chat import AllFailed, Answer, ChatClient, Unanswered, image_part, text_part
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store
 
@@ -63,11 +63,123 @@ def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, stor
     assert answers[2].problem.startswith("malformed reply")
 
 
+@pytest.mark.parametrize("word", ["garbage", "latin", "nested", "empty", "broken"])
+def test_a_malformed_reply_is_recorded_and_the_others_are_answered(endpoint, store, word):
+    answers = client(endpoint, retries=1).ask([request("a"), request(word), request("b")], 1, store)
+    assert [answer.text for answer in answers] == ["a 1", None, "b 1"]
+    assert answers[1].problem.startswith("malformed reply") and not answers[1].again
+    assert store.get(request(word).key("w")) is None
+
+
+def test_a_malformed_reply_is_tried_again(endpoint, store):
+    asked = [request("stutter a"), request("stutter b")]
+    assert client(endpoint, retries=1).ask(asked, 1, store) == [Answer("stutter a 1"), Answer("stutter b 1")]
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"), [("surrogate", Answer("a ? star")), ("other half", Answer("? \U0001f600 ?"))]
+)
+def test_what_cannot_be_written_is_made_valid(endpoint, store, tmp_path, word, answer):
+    assert client(endpoint).ask([request(word)], 1, store) == [answer]
+    assert client(CLOSED).ask([request(word)], 1, store) == [answer]
+
+
+def test_words_of_the_server_can_be_written_too(endpoint, store):
+    answers = client(endpoint).ask([request("a"), request("decline half"), request("spoilt")], 1, store)
+    assert [answer.problem for answer in answers[1:]] == [
+        "refused: I cannot help with that?",
+        "BadRequestError: bad ? word",
+    ]
+
+
+@pytest.mark.parametrize("item", [b"no JSON", b'"a star"', b"[1, null]", b'["a"]', b'["a", 3]', b"\xff", b"null"])
+def test_a_damaged_answer_is_told_asked_again_and_replaced(endpoint, store, caplog, item):
+    name = request("a").key("w")
+    store.put(name, item)
+    assert client(endpoint).ask([request("a")], 1, store) == [Answer("a 1")]
+    assert f"{name} is damaged" in caplog.text
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a 1")]
+
+
+def test_an_answer_that_was_stored_with_half_a_pair_can_be_written(store):
+    store.put(request("a").key("w"), b'["a \\ud800 star", null]')
+    assert client(CLOSED).ask([request("a")], 1, store) == [Answer("a ? star")]
+
+
 def test_a_failure_is_tried_again_next_time(endpoint, store):
     asked = [request("fail"), request("a")]
     client(endpoint).ask(asked, 1, store)
     assert store.get(asked[0].key("w")) is None
     assert store.get(asked[1].key("w")) is not None
+
+
+@pytest.mark.parametrize("word", ["exhausted", "faulty", "unpaid", "revoked", "unloaded"])
+def test_what_fails_for_the_server_s_reasons_fails_and_the_rest_is_kept(endpoint, store, word):
+    asked = [request("a"), request(word), request("b"), request("fail")]
+    with pytest.raises(
+        Unanswered, match=r"1 of 4 requests to .* failed; the last: .*\. What was answered is kept"
+    ) as error:
+        client(endpoint).ask(asked, 1, store)
+    assert [answer.text for answer in error.value.answers] == ["a 1", None, "b 1", None]
+    assert [answer.again for answer in error.value.answers] == [False, True, False, False]
+    assert client(CLOSED).ask([request("a"), request("b")], 1, store) == [Answer("a 1"), Answer("b 1")]
+
+
+def test_what_is_not_answered_in_time_fails(endpoint, store):
+    hasty = ChatClient(endpoint, "m", "w", retries=0, timeout=0.3)
+    with pytest.raises(Unanswered, match=r"1 of 2 requests .* no answer in time"):
+        hasty.ask([request("a"), request("silent")], 1, store)
+
+
+@pytest.mark.parametrize("word", ["fail", "huge", "odd", "flagged", "forbidden", "too long", "old llama"])
+def test_what_is_refused_by_its_own_fault_is_recorded(endpoint, store, word):
+    asked = [request("a"), *(request(f"{word} {i}") for i in range(5)), request("b")]
+    answers = client(endpoint).ask(asked, 1, store)
+    assert [answer.text for answer in answers] == ["a 1", *[None] * 5, "b 1"]
+    assert all(answer.problem and not answer.again for answer in answers[1:-1])
+
+
+@pytest.mark.parametrize(("lives", "concurrency"), [(10, 8), (1, 1), (25, 26)])
+def test_a_server_that_dies_midway_fails_and_is_asked_the_rest_when_it_is_back(tmp_path, store, lives, concurrency):
+    asked = [request(f"q{i}") for i in range(26)]
+    with external(tmp_path, f"mortal={lives}") as theirs, pytest.raises(Unanswered) as error:
+        client(theirs).ask(asked, concurrency, store)
+    kept = sum(store.get(question.key("w")) is not None for question in asked)
+    assert kept == sum(answer.text is not None for answer in error.value.answers)
+    assert max(0, lives - concurrency) < kept <= lives  # what was on its way when it died is lost
+    log = tmp_path / "asked"
+    with external(tmp_path, f"log={log}") as theirs:
+        assert client(theirs).ask(asked, concurrency, store) == [Answer(f"q{i} 1") for i in range(26)]
+    assert len(log.read_text().splitlines()) == 26 - kept
+
+
+def test_what_a_server_refuses_is_laid_to_it_only_when_it_refuses_a_plain_question_too(endpoint, store, caplog):
+    refused = [request("flagged"), request("too long")]
+    answers = client(endpoint).ask_doubted(refused, 2, store)
+    assert [answer.text for answer in answers] == [None, None]
+    assert "a greeting does not fail" in caplog.text
+    with pytest.raises(AllFailed):
+        client(endpoint, plain=request("fail")).ask_doubted(refused, 2, store)
+
+
+@pytest.mark.parametrize("behaviour", ["spent=4", "poor=9"])
+@pytest.mark.parametrize(("questions", "concurrency"), [(12, 2), (10, 8), (300, 3)])
+def test_a_server_that_comes_to_refuse_everything_fails_and_is_asked_the_rest(
+    tmp_path, store, behaviour, questions, concurrency
+):
+    """As one does whose credit is used up: such refusals are no fault of the questions'."""
+    asked = [request(f"q{i}") for i in range(questions)]
+    log = tmp_path / "asked"
+    with (
+        external(tmp_path, behaviour, f"log={log}") as theirs,
+        pytest.raises(
+            Unanswered, match=r"come to refuse everything.*(limit exceeded|too low)\. What was answered is kept"
+        ),
+    ):
+        client(theirs).ask(asked, concurrency, store)
+    assert len(log.read_text().splitlines()) < 60  # it is found out soon
+    with external(tmp_path) as theirs:
+        assert client(theirs).ask(asked, concurrency, store) == [Answer(f"q{i} 1") for i in range(questions)]
 
 
 def test_an_answer_that_was_cut_off_says_so_also_from_the_store(endpoint, store):

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from spoilt import FILE, changed, problem, write_good
 
 from dnd import config
@@ -77,6 +79,44 @@ def test_the_repositorys_own_configuration_is_good(monkeypatch):
         ("recipes.dnd.concepts.prompt", "no.yaml", "recipes.dnd.concepts.prompt: no.yaml does not exist"),
         ("llm.model", "/models/llm", "llm.model: /models/llm does not exist"),
         ("models.my net", {"source": "python", "factory": "a:b"}, "models.my net: a name is letters"),
+        ("recipes.dnd.exemplars", {"images": True}, "exemplars.images: .*valid integer, not True"),
+        ("recipes.dnd.controls", "1600", "recipes.dnd.controls: .*valid integer, not '1600'"),
+        ("recipes.dnd.controls", 1600.5, "recipes.dnd.controls: .*valid integer, not 1600.5"),
+        ("recipes.dnd.captions.trust_remote_code", "yes", "trust_remote_code: .*valid boolean, not 'yes'"),
+        ("recipes.dnd.generator.guidance", True, "guidance: .*valid number, not True"),
+        ("recipes.dnd.generator.guidance", float("nan"), "guidance: must be a finite number, not nan"),
+        ("recipes.dnd.scores", {"auc": float("inf")}, "scores.auc: must be a finite number, not inf"),
+        ("models.net.arguments", {"width": [1, float("-inf")]}, "arguments.width.1: must be a finite number, not -inf"),
+        ("recipes.dnd.generator.size", 10**9, "generator.size: .*less than or equal to 65535, not 1000000000"),
+        ("recipes.dnd.generator.images", 10**9, "generator.images: must not exceed 10,000,000, not 1000000000"),
+        ("probes.photos.limit", 20_000_000, "probes.photos.limit: must not exceed 10,000,000"),
+        ("probes.photos.shards", 100_000, "probes.photos.shards: .*less than or equal to 99999"),
+        ("probes.photos.seed", 10**30, "probes.photos.seed: must be a number of 64 bits, not one of 100 bits"),
+        ("models.net.arguments", {"n": 9**4400}, "arguments.n: must be a number of 64 bits"),
+        ("probes.photos.part", "\u0661/\u0662", "probes.photos.part: .*pattern"),
+        (
+            "models.net.preprocess",
+            {"size": 224, "std": [0.2, 0.0, 0.2]},
+            "preprocess: `std` must be above zero, not 0.0",
+        ),
+        ("models.net.preprocess", {"size": 10**9}, "models.net.preprocess.size: .*65535"),
+        ("models.net.preprocess", {"size": [8, "8"]}, "models.net.preprocess.size.1: .*valid integer, not '8'"),
+        ("recipes.dnd.captions.model", "", "recipes.dnd.captions.model: must not be empty"),
+        ("recipes.dnd.embedder.model", "  ", "recipes.dnd.embedder.model: must not be empty"),
+        ("recipes.dnd.generator.prompt", "{concept} }", r"generator.prompt: .*no other braces"),
+        ("store", "results/demo/store", "store: results/demo/store lies in the results folder of the run"),
+        ("store", "results/./demo/a/../b", "store: .* lies in the results folder of the run"),
+        ("store", "config/sweep.tsv", "store: config/sweep.tsv is a file, expected a folder"),
+        ("run", "n" * 300, "run: .*pattern"),
+        ("probes." + "p" * 300, {"source": "folder", "path": "images"}, "a name is letters, .* 64 at most"),
+        ("recipes.dnd.concepts.prompt", "images", "recipes.dnd.concepts.prompt: images is no file"),
+        ("recipes.dnd.concepts.prompt", "a" * 300, "recipes.dnd.concepts.prompt: a* does not exist"),
+        ("models.net.weights", "images.pt", "models.net.weights: images.pt does not exist"),
+        ("sweep", "images", "sweep: images is no file"),
+        ("models.net.arguments", {"day": __import__("datetime").date(2024, 1, 2)}, "day: must be text, .* not a date"),
+        ("models.net.arguments", {3: 4}, "arguments.3: a key must be text, in quotes, not 3"),
+        ("models.net.factory", "res\0net", "factory: must be text, without zero bytes"),
+        ("models.net.factory", "res\ud800net", "factory: must be text, without zero bytes and half characters"),
     ],
 )
 def test_a_mistake_is_one_line_with_file_and_key(good, place, value, message):
@@ -110,6 +150,106 @@ def test_a_configuration_that_snakemake_would_not_run_is_left_to_other_checks(tm
     (tmp_path / "mine.yaml").write_text(text)
     config.refuse_code(tmp_path / "mine.yaml")
     config.refuse_code(tmp_path / "no.yaml")
+
+
+def test_a_mistake_hides_no_other(good):
+    """Not even one of the same section, of what two keys say together, or of a file."""
+    Path("broken.json").write_text("{")
+    for place, value in {
+        "run": "../up",
+        "llm": ...,
+        "models.net.known_answers": "broken.json",
+        "models.net.preprocess": {"size": 64, "mean": [0.5, "half", 0.5]},
+        "probes.photos.path": "pictures",
+        "probes.two": {"source": "huggingface"},
+        "recipes.dnd.captions.model": "",
+        "recipes.dnd.concepts": {"known_answers": True, "show_images": True},
+        "recipes.dnd.generator.steps": -1,
+        "recipes.dnd.generator.prompt": "{",
+        "recipes.dnd.scores": {"join": 2, "verdict": "none.json"},
+    }.items():
+        good = changed(good, place, value)
+    told = problem(good).splitlines()
+    assert all(line.startswith(f"{FILE}: ") for line in told)
+    assert sorted(line.split(": ")[1] for line in told) == [
+        "llm",
+        "models.net.known_answers",
+        "models.net.preprocess.mean.1",
+        "probes.photos.path",
+        "probes.two",
+        "recipes.dnd.captions.model",
+        "recipes.dnd.concepts",
+        "recipes.dnd.generator.prompt",
+        "recipes.dnd.generator.steps",
+        "recipes.dnd.scores.verdict",
+        "run",
+    ]
+
+
+def test_what_is_left_of_a_section_is_not_blamed_for_what_was_taken_out(good):
+    """A path of another type is one mistake: not also a folder's lack of a path."""
+    assert len(problem(changed(good, "probes.photos.path", 3)).splitlines()) == 1
+    assert len(problem(changed(good, "recipes.dnd.embedder", {"model": 3})).splitlines()) == 1
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number(good):
+    """YAML 1.1 takes `1e-3` for text."""
+    loaded = config.load(changed(good, "recipes.dnd.generator.guidance", "1e-3"), FILE)
+    assert loaded.recipes["dnd"].generator.guidance == 0.001
+    loaded = config.load(changed(good, "models.net.preprocess", {"size": 8, "mean": [0, "5e-1", 0]}), FILE)
+    assert loaded.models["net"].preprocess.mean == (0.0, 0.5, 0.0)
+
+
+def test_values_that_hold_themselves_or_multiply(good):
+    itself = {}
+    itself["again"] = [itself]
+    assert "arguments.again.0: holds itself" in problem(
+        changed(good, "models.net.arguments", {"again": [itself]})
+        | {"models": {"net": good["models"]["net"] | {"arguments": itself}}}
+    )
+    many = ["x"] * 10
+    for _ in range(9):
+        many = [many] * 10
+    good["models"]["net"]["arguments"] = {"many": many}
+    assert problem(good) == f"{FILE}: models: holds more than 1,000,000 values"
+    deep = []
+    for _ in range(2000):
+        deep = [deep]
+    good["models"]["net"]["arguments"] = {"deep": deep}
+    assert "lies more than 100 levels deep" in problem(good)
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["config", "images", "results"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text() | st.integers(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def _places(values, above=()):
+    for key, value in values.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from _places(value, (*above, key))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(random=st.randoms(use_true_random=False), junk=st.lists(JUNK, min_size=1, max_size=3))
+def test_no_value_ends_in_a_traceback(good, random, junk):
+    for one in junk:
+        place = random.choice([key for key in _places(good) if "." not in "".join(map(str, key))])
+        good = changed(good, ".".join(map(str, place)), one)
+        if not isinstance(good.get("models"), dict):
+            break
+    try:
+        config.load(good, FILE)
+    except config.ConfigError as error:
+        assert str(error).startswith(FILE)
 
 
 def test_a_hub_model_and_an_external_servers_model_need_no_folder(good):

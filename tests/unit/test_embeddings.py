@@ -57,6 +57,28 @@ def test_a_damaged_item_is_made_again(tmp_path, loads):
     assert len(loads) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda item: b"",
+        lambda item: item[:-3],
+        lambda item: item[:-4],
+        lambda item: item[: len(item) // 2],
+        lambda item: bytes(len(item)),
+        lambda item: b"\xff" * len(item),
+    ],
+)
+def test_damaged_vectors_are_told_made_again_and_replaced(tmp_path, loads, caplog, damage):
+    store = Store(tmp_path)
+    first = StoredEmbedder(MODEL, store).embed(squares(5, 9))
+    (path,) = (one for one in tmp_path.rglob("*") if one.is_file())
+    store.put(path.name, damage(store.get(path.name)))
+    assert np.array_equal(StoredEmbedder(MODEL, store).embed(squares(5, 9)), first)
+    assert f"{path} is damaged" in caplog.text
+    assert np.array_equal(StoredEmbedder(MODEL, store).embed(squares(5, 9)), first)
+    assert len(loads) == 2
+
+
 def test_another_model_s_vectors_are_not_taken(tmp_path, loads):
     store = Store(tmp_path)
     StoredEmbedder(MODEL, store).embed(squares(5))

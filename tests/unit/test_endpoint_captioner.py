@@ -2,14 +2,19 @@ import base64
 import io
 import json
 
+import numpy as np
 import pytest
 from endpoints import KEY, external
+from handmade import png
 from PIL import Image
 
+from dnd import captions
 from dnd.backends import chat, endpoint_captioner
+from dnd.backends.chat import Unanswered
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.server import ServerError
 from dnd.settings import CaptionSettings
+from dnd.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +102,7 @@ def test_a_server_that_fails_at_every_image_is_an_error(captioner, monkeypatch):
         list(make().captions([picture(0), picture(1)]))
 
 
-def spoil(monkeypatch, which):
+def spoil(monkeypatch, which, how="fail"):
     """Make the server fail at some pictures."""
     plain = chat.Request.arguments
 
@@ -105,10 +110,45 @@ def spoil(monkeypatch, which):
         sent = plain(self, without)
         text, image = sent["messages"][0]["content"]
         if which(image["image_url"]["url"]):
-            sent["messages"] = [{"role": "user", "content": [{**text, "text": "fail"}, image]}]
+            sent["messages"] = [{"role": "user", "content": [{**text, "text": how}, image]}]
         return sent
 
     monkeypatch.setattr(chat.Request, "arguments", arguments)
+
+
+@pytest.mark.parametrize(
+    ("end", "lives", "concurrency"), [("mortal", 5, 2), ("mortal", 9, 3), ("mortal", 10, 1), ("spent", 7, 2)]
+)
+def test_a_server_that_dies_midway_fails_and_is_shown_the_rest_when_it_is_back(
+    tmp_path, monkeypatch, end, lives, concurrency
+):
+    """What it said is in the store, also of the images that it was asked about at once with those that fail."""
+    files = [png(np.full((8, 8, 3), 20 * i)) for i in range(12)]
+    log, store = tmp_path / "asked", Store(tmp_path / "store")
+
+    def run(store, *behaviours):
+        with external(tmp_path, *behaviours) as endpoint:
+            monkeypatch.setenv(KEY, endpoint.key)
+            settings = CaptionSettings(
+                model="m", base_url=endpoint.base_url, api_key_env=KEY, concurrency=concurrency, prompt="What?"
+            )
+            captioner = EndpointCaptioner(settings)
+            captioner.client.retries = 0
+            return captions.of_files(captioner, files, settings, store)
+
+    undisturbed = run(Store(tmp_path / "other"))
+    with pytest.raises(Unanswered, match=r"captions\.base_url .* (failed|refuse everything)"):
+        run(store, f"{end}={lives}")
+    kept = sum(path.is_file() for path in store.folder.rglob("*"))
+    assert max(0, lives - concurrency) < kept <= lives  # what was on its way when it died is lost
+    assert run(store, f"log={log}") == undisturbed
+    assert len(log.read_text().splitlines()) == 12 - kept
+
+
+def test_what_is_refused_ends_no_job_that_goes_on_where_another_was(captioner, monkeypatch):
+    make, _ = captioner
+    spoil(monkeypatch, lambda image: shade(image) == 100, "flagged")
+    assert list(make().captions([picture(100)])) == [""]
 
 
 def test_errors_name_the_keys_of_captions(captioner, monkeypatch):

@@ -369,6 +369,13 @@ def test_known_answers_are_read_by_layer_and_unit(tmp_path, wrap):
     assert np.array_equal(answer.extension, RED | conjunction(["star"]))
 
 
+def test_a_known_answer_can_be_written(tmp_path):
+    path = tmp_path / "units.json"
+    path.write_text(json.dumps({"fc": [GOOD | {"label": "red \ud801", "kind": "\udc01single"}]}))
+    answer = known_answers.load(path)["fc"][0]
+    assert (answer.label, answer.kind) == ("red ?", "?single")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

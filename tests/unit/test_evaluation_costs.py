@@ -38,9 +38,14 @@ def test_images_that_shards_and_layers_share_count_once(run, tmp_path):
         counted = schemas.DRAWN.empty_table()
         tables.write(tmp_path / f"results/r/{place}-drawn.parquet", counted, schemas.DRAWN)
     write_images(tmp_path / "results/r/b/two/stopping/000000-000001.parquet", "z", "w")
-    timed = tmp_path / "results/r/benchmarks/stopping/a-one-000000-000000.tsv"
-    timed.parent.mkdir(parents=True)
-    timed.write_text("s\n3.5\n")
     found = evaluation_costs.costs(run)["fast"]
     assert (found.units, found.pictures) == (4, 4)
-    assert found.seconds["stopping"] == 3.5
+
+
+def test_seconds_are_those_of_the_layer_and_of_none_whose_slug_begins_alike(run, tmp_path):
+    seconds = {"a-one-000000-000000": 3.5, "a-one-000001-000001": 2, "a-one-2-000000-000001": 100, "a-one.conv": 1000}
+    for name, lasted in seconds.items():
+        timed = tmp_path / f"results/r/benchmarks/stopping/{name}.tsv"
+        timed.parent.mkdir(parents=True, exist_ok=True)
+        timed.write_text(f"s\n{lasted}\n")
+    assert evaluation_costs.costs(run)["fast"].seconds["stopping"] == 5.5

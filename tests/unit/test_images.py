@@ -52,6 +52,21 @@ def test_each_image_has_a_seed_of_its_own_that_does_not_depend_on_company(tmp_pa
     assert len({seed for _, seed in together.drawn}) == 10
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda png: b"", lambda png: b"x", lambda png: png[:40], lambda png: png[:-9] + b"x" * 9]
+)
+def test_a_damaged_picture_is_told_drawn_again_and_replaced(tmp_path, caplog, damage):
+    store = Store(tmp_path)
+    first = images.run(Painter(), ["stars"], SETTINGS, store)
+    row = first.to_pylist()[2]
+    store.put(row["key"], damage(row["image"]))
+    again = Painter()
+    assert images.run(again, ["stars"], SETTINGS, store).equals(first)
+    assert [seed for _, seed in again.drawn] == [row["seed"]]
+    assert f"{row['key']} is damaged" in caplog.text
+    assert images.run(None, ["stars"], SETTINGS, store).equals(first)
+
+
 def test_prompts_follow_the_template(tmp_path):
     painter = Painter()
     images.run(painter, ["stars"], SETTINGS.model_copy(update={"prompt": "A photo of {concept}"}), Store(tmp_path))

@@ -1,4 +1,4 @@
-"""Leftovers in Slurm's queue, with stand-ins for its two commands."""
+"""Leftovers in Slurm's queue, with stand-ins for its two commands, and among the results."""
 
 import os
 
@@ -46,3 +46,21 @@ def test_one_that_does_not_end_is_named(queue, monkeypatch):
     monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0)
     with pytest.raises(TimeoutError, match="jobs 11, 15 of an earlier run do not end"):
         leftovers.cancel(queue / "here")
+
+
+def test_files_that_a_power_cut_emptied_are_removed_and_nothing_else(tmp_path):
+    empty = {"groups.tsv", "planted/fc/descriptions.csv", "probe/a/images-00000.parquet", "activations/m/x.parquet"}
+    others = {
+        "logs/a.json",
+        "benchmarks/b/c.tsv",
+        "planted/fc/pages/d.json",
+        "planted/fc/e.js",
+        "planted/fc/.f.parquet.1",
+    }
+    whole = {"provenance.json", "planted/fc/captions/000000-000003.parquet"}
+    for name in empty | others | whole:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x" if name in whole else "")
+    assert {path.relative_to(tmp_path).as_posix() for path in leftovers.remove_empty(tmp_path)} == empty
+    assert {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()} == others | whole
+    assert leftovers.remove_empty(tmp_path / "none") == []

@@ -6,7 +6,7 @@ from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
 from dnd.backends.chat import Answer, ChatClient, image_part
-from dnd.backends.llm import ask, check, endpoint, needs, weights
+from dnd.backends.llm import ask, check, endpoint, needs, session, weights
 from dnd.backends.server import ServerEnded, ServerError, run_server
 from dnd.settings import LlmSettings
 from dnd.store import Store
@@ -84,6 +84,28 @@ def test_a_server_that_is_killed_is_started_again_and_asked_the_rest(crashing, s
     assert len(asked) <= len(texts) + settings.concurrency  # again only what was on its way
 
 
+@pytest.mark.parametrize("word", ["flagged", "fail", "too long", "turbo"])
+def test_what_is_refused_ends_no_job_that_goes_on_where_another_was(server, store, monkeypatch, tmp_path, word):
+    """Nothing but what is refused is left to ask then: by itself it would pass for a server that refuses all."""
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY, concurrency=1)
+    monkeypatch.setenv(KEY, server.key)
+    asked = [request("a"), request(word)]
+    undisturbed = ask(asked, settings, Store(tmp_path / "other"), tmp_path / "log")
+    ask(asked[:1], settings, store, tmp_path / "log")
+    assert ask(asked, settings, store, tmp_path / "log") == undisturbed
+
+
+def test_a_round_in_which_all_is_refused_ends_no_job(server, store, monkeypatch, tmp_path):
+    settings = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY)
+    monkeypatch.setenv(KEY, server.key)
+    with session(settings, store, tmp_path / "log") as answer:
+        assert answer([request("a")]) == [Answer("a 1")]
+        assert [one.text for one in answer([request("fail"), request("flagged")])] == [None, None]
+    with session(settings, store, tmp_path / "log") as answer:  # the same again, by another process
+        answer([request("a")])
+        assert [one.text for one in answer([request("fail"), request("flagged")])] == [None, None]
+
+
 def test_a_server_that_ends_twice_is_one_error_and_what_it_answered_is_kept(crashing, store, tmp_path):
     settings, starts = crashing("crash")
     settings = settings.model_copy(update={"concurrency": 1})
@@ -106,6 +128,7 @@ def test_the_interpreter_is_the_configuration_s_or_the_environment_s(monkeypatch
         ask([request("a")], LlmSettings(model=name, python=str(tmp_path / "mine")), store, tmp_path / "log")
     monkeypatch.delenv("DND_VLLM_PYTHON")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dnd.shipped.__file__", str(tmp_path / "lib/dnd/shipped.py"))  # no checkout
     with pytest.raises(ServerError, match=r"\.venv-vllm/bin/python"):
         ask([request("a")], LlmSettings(model=name), store, tmp_path / "log")
 

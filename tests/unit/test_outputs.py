@@ -123,6 +123,30 @@ def test_prefix_tokens_as_told():
         arranged(numbered(1, 17, 2), PLAIN, 1, form(prefix=2))
 
 
+def test_frames_of_a_video_are_averaged_where_the_settings_say_so():
+    output = numbered(2, 5, 3, 4, 8)  # images, units, frames, height, width
+    found = arranged(output, PLAIN, 2, form("NCDHW", size=WIDE))
+    assert found.grid == (4, 8)
+    # position 10 is row 1, column 2
+    assert found.positions[1, 10].tolist() == [output[1, unit, :, 1, 2].sum().item() / 3 for unit in range(5)]
+
+
+def test_slices_of_a_volume_are_averaged_where_the_settings_say_so():
+    output = numbered(2, 7, 4, 4, 3).half() / 512  # images, slices, height, width, units
+    found = arranged(output, PLAIN, 2, form("NDHWC"))
+    assert found.grid == (4, 4)
+    expected = [sum(output[0, piece, 2, 3, unit].item() for piece in range(7)) / 7 for unit in range(3)]
+    assert found.positions[0, 11].tolist() == pytest.approx(expected)  # not rounded to half precision
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3, 8, 8), (2, 3, 8, 8, 5)])
+def test_frames_are_not_guessed(shape):
+    with pytest.raises(TargetError, match=r"of frames or slices set models.NAME.layout to NCDHW or NDHWC"):
+        arranged(numbered(*shape), PLAIN, 2, form())
+    with pytest.raises(TargetError, match=r"returns 2x5x4x4 for 2 image.s., which is not NCDHW"):
+        arranged(numbered(2, 5, 4, 4), PLAIN, 2, form("NCDHW"))
+
+
 @pytest.mark.parametrize("shape", [(4, 16, 8, 8, 8), (4, 3, 5), (7,)])
 def test_outputs_without_an_axis_of_images_or_units(shape):
     with pytest.raises(TargetError, match=r"expected images x units"):

@@ -225,11 +225,11 @@ def test_a_folder_that_is_no_dataset(tmp_path):
 
 def test_a_change_of_a_saved_dataset_is_seen(saved):
     settings, _ = opened(photos=saved)
-    before = probe_sources.content(probe_sources.files("photos", settings))
+    before = probe_sources.content("photos", settings)
     listed(photos=saved)  # leaves nothing behind
-    assert probe_sources.content(probe_sources.files("photos", settings)) == before
+    assert probe_sources.content("photos", settings) == before
     dataset(4).save_to_disk(saved["path"] / "validation")
-    assert probe_sources.content(probe_sources.files("photos", settings)) != before
+    assert probe_sources.content("photos", settings) != before
 
 
 def test_class_names_of_a_parquet_file_that_a_dataset_was(tmp_path):

@@ -271,8 +271,7 @@ def test_a_table_that_is_no_text(tmp_path):
 
 
 def content(name="photos", **probes):
-    settings = {one: ProbeSettings(**values) for one, values in probes.items()}
-    return probe_sources.content(probe_sources.files(name, settings))
+    return probe_sources.content(name, {one: ProbeSettings(**values) for one, values in probes.items()})
 
 
 def test_a_change_of_archives_is_seen(archives):

@@ -61,7 +61,13 @@ def test_digest_changes_with_imported_code_and_with_nothing_else(tmp_path, monke
     second = digest()
     assert second != first
     page.write_text("p { color: red }")
-    assert digest() != second
+    third = digest()
+    assert third != second
+    script.write_text("from dnd import a, tables\n\na.run()")
+    fourth = digest()
+    assert fourth != third
+    script.touch()
+    assert digest() == fourth
 
 
 def test_modules_are_located_as_an_import_would(tmp_path):

@@ -60,12 +60,13 @@ def test_a_writer_that_dies_in_the_middle_leaves_no_item(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:9], lambda data: bytes(len(data))])
-def test_what_a_crash_left_of_an_item_is_no_item(tmp_path, damage):
+def test_what_a_crash_left_of_an_item_is_no_item(tmp_path, damage, caplog):
     store = Store(tmp_path)
     store.put("abcd", b"a star")
     path = tmp_path / "ab" / "abcd"
     path.write_bytes(damage(path.read_bytes()))
     assert store.get("abcd") is None
+    assert caplog.messages == [f"{path} is damaged; it is made again"]
     store.put("abcd", b"a star")
     assert store.get("abcd") == b"a star"
 

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from spoilt import FILE, LAYERS, SWEEP, problem, write_good
 
 from dnd import config
-from dnd.sweep import layers, spell, units
+from dnd.config import LONGEST_NAME
+from dnd.inventory import slug_of
+from dnd.settings import MOST
+from dnd.sweep import LAYER_SLUG, LONGEST_SLUG, OWN_FOLDERS, layers, spell, units
 
 
 @pytest.fixture
@@ -63,6 +66,12 @@ ROW = ["mine", "net", "layer4", "photos", "dnd", "0-3"]
         ([["my row", *ROW[1:]]], "line 2: name 'my row' must be letters"),
         ([["../up", *ROW[1:]]], "line 2: name '../up' must be letters"),
         ([["images", *ROW[1:]]], "line 2: name 'images' is the name of another results folder"),
+        ([["groups.tsv", *ROW[1:]]], "line 2: name 'groups.tsv' is the name of another results folder"),
+        ([["comparisons.parquet", *ROW[1:]]], "line 2: name 'comparisons.parquet' is the name of another results"),
+        ([["n" * 300, *ROW[1:]]], "line 2: name 'n*' must be letters, .* 64 at most"),
+        ([[*ROW[:5], "\u0663"]], "line 2: units: '\u0663' is neither a unit nor a range"),
+        ([[*ROW[:5], "9" * 5000]], r"line 2: units: '9{40}\.\.\.' is beyond any layer"),
+        ([[*ROW[:5], "0-" + "\u0661" * 5000]], r"line 2: units: '0-.*\.\.\.' is neither a unit nor a range"),
         ([ROW, ROW], "line 3: name 'mine' with layer 'layer4' is listed twice"),
         ([ROW, ["b", *ROW[1:]], ROW], "line 4: name 'mine' with layer 'layer4' is listed twice"),
         ([[*ROW[:2], "layer4,layer4", *ROW[3:]]], "line 2: name 'mine' with layer 'layer4' is listed twice"),
@@ -83,6 +92,60 @@ def test_a_mistake_in_the_sweep_names_file_and_row(good, rows, message):
     assert re.search(rf"^config/sweep\.tsv:? {message}", found), found
 
 
+def test_every_mistake_in_both_tables_is_told_at_once(good):
+    Path("config/layers.tsv").write_text(LAYERS + "net\tlayer3\tlayer3\tmany\nnet\tlayer4\tlayer4\t32\n")
+    sweep(
+        ["logs", "net", "layer4", "photo", "dnd", "1-0"],
+        ["b", "net", "layer4", "photos", "dnd", "32"],
+        ["c", "net", "layer4", "photos"],
+        ["d", "net", "layer4,layer4", "photos", "dnd", ""],
+    )
+    assert [line.split(": ")[0] for line in problem(good, layers).splitlines()] == [
+        *("config/sweep.tsv line 4", "config/sweep.tsv line 2", "config/sweep.tsv line 2", "config/sweep.tsv line 2"),
+        *("config/layers.tsv line 4", "config/layers.tsv line 5", "config/sweep.tsv line 3", "config/sweep.tsv line 5"),
+    ]
+    sweep(["a", "net", "layer8,layer4,layer9,encoder.*", "photos", "dnd", ""])
+    Path("config/layers.tsv").write_text(LAYERS)
+    assert [re.search("layer8|layer9|encoder", line)[0] for line in problem(good, layers).splitlines()] == [
+        *("layer8", "layer9", "encoder"),
+    ]
+
+
+@pytest.mark.parametrize("table", ["sweep", "layers"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name\xff", ", line 1: no UTF-8 text"),
+        (None, " is a folder, expected a text file"),
+        (b"name\tmodel\tlayers\n" + b"x" * 200_000, ": "),
+        (b"", ": the columns are None, expected "),
+    ],
+)
+def test_a_table_that_is_none(good, table, content, message):
+    loaded = config.load(good, FILE)
+    path = Path(f"config/{table}.tsv")
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(config.ConfigError) as error:
+        layers(loaded)
+    assert str(error.value).startswith(f"config/{table}.tsv{message}")
+
+
+def test_a_row_may_not_be_named_as_anything_that_a_run_writes():
+    rules = Path(__file__).parents[2] / "workflow/rules"
+    written = {name for file in rules.glob("*.smk") for name in re.findall(r"{RESULTS}/([\w.-]+)", file.read_text())}
+    assert {"activations", "refinement"} < written <= OWN_FOLDERS
+    assert {"groups.tsv"} < OWN_FOLDERS
+
+
+def test_names_of_layers_make_names_of_logs_that_a_disk_can_hold():
+    model, probe = "m" * LONGEST_NAME, "p" * LONGEST_NAME
+    slug = slug_of(".".join(["encoder"] * 60), {slug_of(".".join(["encoder"] * 60), set())})
+    assert len(f"{model}-{probe}-mean-negative-{MOST}-{MOST}-{'s' * LONGEST_SLUG}.log") <= 255
+    assert re.fullmatch(LAYER_SLUG, slug)
+    assert slug.endswith("-2")
+
+
 def test_a_sweep_separated_by_commas_is_refused(good):
     Path("config/sweep.tsv").write_text(SWEEP.replace("\t", ",") + "\n")
     assert "expected ['name', 'model'" in problem(good, layers)
@@ -100,13 +163,42 @@ def test_a_sweep_saved_by_a_spreadsheet_is_read(good):
     [
         ("net\tlayer4\tlayer4\t32", "line 4: model 'net', layer 'layer4' is listed twice"),
         ("net\tlayer3\tlayer 3\t32", "line 4: slug 'layer 3' must be letters"),
+        (
+            "net\tlayer3\tlayer4\t32",
+            "line 4: slug 'layer4' is that of layer 'layer4' of model 'net' already; each layer of a model needs its",
+        ),
+        (
+            "net\tblocks.0.fc\tblocks.0_fc\t7",
+            "line 4: slug 'blocks.0_fc' is that of layer 'blocks.0/fc' of model 'net'",
+        ),
         ("net\tlayer3\tlayer3\tmany", "line 4: units is 'many', expected a number above zero"),
         ("net\tlayer3\tlayer3\t0", "line 4: units is '0', expected a number above zero"),
+        ("net\tlayer3\tlayer3\t\u00b2", "line 4: units is '\u00b2', expected a number above zero"),
+        ("net\tlayer3\tlayer3\t" + "9" * 5000, "line 4: units is '" + "9" * 40 + "...', expected a number above zero"),
+        ("net\tlayer3\tlayer3\t10000001", "line 4: units is '10000001', expected a number above zero, 10,000,000 at"),
+        ("net\tlayer3\t" + "s" * 81 + "\t3", "line 4: slug '" + "s" * 81 + "' must be letters"),
     ],
 )
 def test_a_mistake_in_the_inventory_names_file_and_row(good, row, message):
     Path("config/layers.tsv").write_text(LAYERS + row + "\n")
     assert problem(good, layers).startswith(f"config/layers.tsv {message}")
+
+
+def test_layers_of_two_models_may_share_a_slug(good):
+    Path("config/layers.tsv").write_text(LAYERS + "other\tfirst\tlayer4\t8\n")
+    assert [one.slug for one in layers_in(good)] == ["layer4"]
+
+
+def test_one_name_for_layers_of_two_models_that_are_named_alike(good):
+    """Metrics of a run know a layer by its row's name and its own, whatever its slug."""
+    good["models"]["other"] = good["models"]["net"]
+    Path("config/layers.tsv").write_text(LAYERS + "other\tlayer4\tfourth\t8\n")
+    sweep(ROW, ["mine", "other", *ROW[2:]])
+    assert problem(good, layers) == (
+        "config/sweep.tsv line 3: name 'mine' stands for layer 'layer4' of another model already; choose another name"
+    )
+    sweep(ROW, ["theirs", "other", *ROW[2:]])
+    assert [(one.name, one.slug) for one in layers_in(good)] == [("mine", "layer4"), ("theirs", "fourth")]
 
 
 INVENTORY = "layer\tclass\tshape\tunits\tproblem\n"

@@ -95,6 +95,69 @@ def test_a_failed_write_leaves_the_old_file_and_no_partial_one(tmp_path, monkeyp
     assert tables.read(path, schemas.CAPTIONS).to_pylist() == ROWS
 
 
+def zeros(data):
+    return bytes(len(data))
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+def headless(data):
+    """The end of the file is whole, its rows are zeros."""
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    return data[:4] + bytes(end - 4) + data[end:]
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", zeros, cut, lambda data: data + b"\n", lambda data: b"PAR1" * 4])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda path: tables.read(path, schemas.CAPTIONS),
+        lambda path: list(tables.row_groups([path], schemas.CAPTIONS)),
+        tables.count,
+        tables.origin,
+    ],
+)
+def test_a_damaged_table_is_named_and_set_aside_so_that_it_is_made_again(tmp_path, damage, look):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), schemas.CAPTIONS)
+    spoilt = damage(path.read_bytes())
+    path.write_bytes(spoilt)
+    with pytest.raises(tables.DamagedTable) as error:
+        look(path)
+    told = str(error.value)
+    assert told.startswith(f"{path} is damaged (")
+    assert told.endswith("): it is x.parquet.damaged now, and the same command makes it again")
+    assert "\n" not in told
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"x.parquet.damaged": spoilt}
+
+
+def test_a_table_whose_rows_are_damaged_is_set_aside_when_they_are_read(tmp_path):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), schemas.CAPTIONS)
+    path.write_bytes(headless(path.read_bytes()))
+    assert tables.count(path) == 2
+    with pytest.raises(tables.DamagedTable, match=r"x\.parquet is damaged"):
+        tables.read(path, schemas.CAPTIONS)
+    assert [one.name for one in tmp_path.iterdir()] == ["x.parquet.damaged"]
+
+
+def test_a_whole_table_is_never_set_aside(tmp_path):
+    path = tmp_path / "x.parquet"
+    tables.write(path, captions(), schemas.CAPTIONS)
+    for wrong in (pc.field("no such column") == 1, pc.field("caption") == 3):
+        with pytest.raises((pa.ArrowException, TypeError)):
+            tables.read(path, schemas.CAPTIONS, where=wrong)
+    with pytest.raises(ValueError, match="schema is"):
+        tables.read(path, schemas.REJECTED)
+    with pytest.raises(FileNotFoundError):
+        tables.read(tmp_path / "none.parquet", schemas.CAPTIONS)
+    with pytest.raises(OSError, match="directory"):
+        tables.read(tmp_path, schemas.CAPTIONS)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(tmp_path):
     """A limit on the size of files stands for a full disk: the write fails in the middle."""
     script = (

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from dnd import target_sources
+from dnd import api, target_sources
 from dnd.config import ConfigError
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -193,10 +193,151 @@ def test_classifier_of_transformers(tmp_path):
     assert type(chosen.model).__name__ == "ResNetModel"
 
 
+TINY_TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+TINY_LLAMA = TINY_TEXT | {"num_key_value_heads": 2, "vocab_size": 40, "pad_token_id": 0}
+TINY_BERT = TINY_TEXT | {"vocab_size": 40, "max_position_embeddings": 20}
+
+
+def composite(name):
+    """A small model of images and texts as it is published, and its part that sees images."""
+    t = transformers
+    match name:
+        case "BLIP":
+            config = t.BlipConfig(vision_config=TINY_CLIP, text_config=TINY_BERT, projection_dim=16)
+            whole = t.BlipForConditionalGeneration(config)
+            return whole, whole.vision_model
+        case "LLaVA":
+            parts = {"vision_config": t.CLIPVisionConfig(**TINY_CLIP), "text_config": t.LlamaConfig(**TINY_LLAMA)}
+            whole = t.LlavaForConditionalGeneration(t.LlavaConfig(**parts, image_token_index=39))
+            return whole, whole.model.vision_tower
+        case "PaliGemma":
+            text = t.GemmaConfig(**TINY_LLAMA, head_dim=8)
+            parts = {"vision_config": t.SiglipVisionConfig(**TINY_CLIP), "text_config": text}
+            config = t.PaliGemmaConfig(**parts, image_token_index=39, projection_dim=16)
+            whole = t.PaliGemmaForConditionalGeneration(config)
+            return whole, whole.model.vision_tower
+        case "CLIPSeg":
+            config = t.CLIPSegConfig(
+                vision_config=TINY_CLIP,
+                text_config=TINY_BERT,
+                projection_dim=16,
+                extract_layers=[0],
+                reduce_dim=16,
+                decoder_num_attention_heads=2,
+                decoder_intermediate_size=16,
+            )
+            whole = t.CLIPSegForImageSegmentation(config)
+            return whole, whole.clip.vision_model
+        case "encoder and decoder":
+            decoder = t.BertConfig(**TINY_BERT, is_decoder=True, add_cross_attention=True)
+            parts = t.VisionEncoderDecoderConfig.from_encoder_decoder_configs(t.ViTConfig(**TINY_CLIP), decoder)
+            whole = t.VisionEncoderDecoderModel(parts)
+            return whole, whole.encoder
+        case "dual encoder":
+            parts = t.VisionTextDualEncoderConfig.from_vision_text_configs(
+                t.ViTConfig(**TINY_CLIP), t.BertConfig(**TINY_BERT)
+            )
+            whole = t.VisionTextDualEncoderModel(parts)
+            return whole, whole.vision_model
+
+
+@pytest.mark.parametrize("name", ["BLIP", "LLaVA", "PaliGemma", "CLIPSeg", "encoder and decoder", "dual encoder"])
+def test_vision_tower_of_a_composite_model(tmp_path, name):
+    torch.manual_seed(3)
+    whole, tower = composite(name)
+    target = load(source="transformers", factory=str(saved(whole.eval(), tmp_path / "model")), preprocess=SMALL)
+    assert type(target.model) is type(tower)
+    inputs = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = tower.eval()(inputs).last_hidden_state
+        torch.testing.assert_close(target.model(inputs).last_hidden_state, expected)
+    layers = [layer for layer, _ in target.model.named_modules() if layer.endswith("layers.0.mlp")]
+    assert [*target.read(inputs, layers, lambda _, reading: reading.units).values()] == [16]
+
+
+def dense(name):
+    """A small model for detection, depth or segmentation, or a backbone, as it is published."""
+    t = transformers
+    stages = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+    attention = {f"{part}_{key}": 1 for part in ("encoder", "decoder") for key in ("layers", "attention_heads")}
+    match name:
+        case "DETR":
+            backbone = t.ResNetConfig(**stages, out_features=["stage4"])
+            config = t.DetrConfig(backbone_config=backbone, d_model=16, num_queries=3, **attention)
+            return t.DetrForObjectDetection(config)
+        case "DPT":
+            sizes = {"neck_hidden_sizes": [8, 8, 8, 8], "fusion_hidden_size": 8, "num_hidden_layers": 4}
+            config = t.DPTConfig(**TINY_CLIP | sizes, backbone_out_indices=[0, 1, 2, 3], is_hybrid=False)
+            return t.DPTForDepthEstimation(config)
+        case "Segformer":
+            config = t.SegformerConfig(hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], decoder_hidden_size=16)
+            return t.SegformerForSemanticSegmentation(config)
+        case "SAM":
+            windows = {"mlp_dim": 16, "output_channels": 8, "global_attn_indexes": [0], "window_size": 2}
+            config = t.SamConfig(
+                vision_config=TINY_CLIP | windows,
+                prompt_encoder_config={"hidden_size": 8, "image_size": 32, "patch_size": 8},
+                mask_decoder_config={
+                    "hidden_size": 8,
+                    "mlp_dim": 16,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "iou_head_hidden_dim": 8,
+                },
+            )
+            return t.SamModel(config)
+        case "ResNet's backbone":
+            return t.ResNetBackbone(t.ResNetConfig(**stages))
+        case "timm's backbone":
+            return t.TimmBackbone(t.TimmBackboneConfig(backbone="resnet10t", use_pretrained_backbone=False))
+
+
+@pytest.mark.parametrize("name", ["DETR", "DPT", "Segformer", "SAM", "ResNet's backbone", "timm's backbone"])
+def test_dense_models_and_backbones_from_a_folder(tmp_path, name):
+    torch.manual_seed(4)
+    model = dense(name).eval()
+    target = load(source="transformers", factory=str(saved(model, tmp_path / "model")), preprocess=SMALL)
+    kept = {key: value for key, value in model.state_dict().items() if key in target.model.state_dict()}
+    assert len(kept) == len(target.model.state_dict())
+    for key, value in target.model.state_dict().items():
+        assert torch.equal(value, kept[key]), key
+    layer = next(layer for layer, module in target.model.named_modules() if isinstance(module, torch.nn.Conv2d))
+    assert target.read(torch.rand(1, 3, 32, 32), [layer], lambda _, reading: reading.units)[layer] >= 8
+
+
+def test_vision_tower_that_is_not_found_names_what_there_is(tmp_path, monkeypatch):
+    whole, _ = composite("LLaVA")
+    folder = saved(whole, tmp_path / "model")
+    monkeypatch.setattr(type(whole), "get_encoder", lambda self, modality=None: self)
+    message = r"LlavaForConditionalGeneration has no vision tower .* set `architecture`, to one of .*'CLIPVisionModel'"
+    with pytest.raises(TargetError, match=message):
+        load(source="transformers", factory=str(folder), preprocess=SMALL)
+
+
+@pytest.mark.parametrize("name", ["VideoMAE", "Timesformer"])
+def test_models_of_videos_say_what_they_take(tmp_path, name):
+    config = getattr(transformers, f"{name}Config")(**TINY_CLIP, num_frames=4)
+    folder = saved(getattr(transformers, f"{name}Model")(config), tmp_path / "video")
+    message = rf"{name}Model takes videos of 4 frames, not a batch of images: .* set `architecture` to a class"
+    with pytest.raises(TargetError, match=message):
+        load(source="transformers", factory=str(folder), preprocess=SMALL)
+
+
+def test_vision_tower_that_takes_no_images_says_what_it_takes(tmp_path):
+    vision = {"depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "patch_size": 14}
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    config = transformers.Qwen2VLConfig(vision_config=vision, text_config=TINY_LLAMA | {"rope_parameters": rope})
+    folder = saved(transformers.Qwen2VLForConditionalGeneration(config), tmp_path / "qwen")
+    with pytest.raises(TargetError, match=r"takes hidden_states and grid_thw, not a batch of images"):
+        load(source="transformers", factory=str(folder), preprocess=SMALL)
+
+
 def test_unknown_architecture(tmp_path):
     folder = saved(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TINY_CLIP)), tmp_path / "clip")
     with pytest.raises(TargetError, match="no class 'ClipTower'; set `architecture`"):
         load(source="transformers", factory=str(folder), architecture="ClipTower", preprocess=SMALL)
+    with pytest.raises(TargetError, match=r"set `architecture` to such as .*CLIPVisionModel"):
+        load(source="transformers", factory=str(folder), architecture="CLIPVisionModl", preprocess=SMALL)
     with pytest.raises(TargetError, match="set `preprocess`"):
         load(source="transformers", factory=str(folder))
 
@@ -218,6 +359,22 @@ def build(width):
 
 def wrong():
     return "no network"
+
+def compiled(how):
+    torch.manual_seed(0)
+    block = torch.nn.Sequential(torch.nn.Conv2d(CHANNELS, 4, 1), torch.nn.ReLU())
+    network = torch.nn.Sequential(block, torch.nn.Conv2d(4, 2, 1))
+    if how == "whole":
+        network = torch.compile(network, backend="eager")
+    elif how == "part":
+        network[0] = torch.compile(block, backend="eager")
+    elif how == "in place":
+        network.compile(backend="eager")
+    elif how == "forward":
+        network.forward = torch.compile(network.forward, backend="eager")
+    with torch.no_grad():  # code is compiled when it is first run
+        network(torch.rand(1, CHANNELS, 4, 4))
+    return network
 
 class Network(torch.nn.Conv2d):
     @classmethod
@@ -245,6 +402,40 @@ def test_factory_in_a_file_with_its_neighbours_and_a_checkpoint(own, tmp_path):
 def test_factory_that_is_a_method_of_a_class(own):
     settings = {"source": "python", "factory": f"{own}:Network.of_width", "preprocess": {"size": 4}}
     assert load(**settings, arguments={"width": 2}).model.out_channels == 2
+
+
+@pytest.mark.parametrize("how", ["whole", "part", "in place", "forward"])
+def test_compiled_networks_have_the_layers_and_activations_of_others(own, tmp_path, how):
+    settings = {"source": "python", "factory": f"{own}:compiled", "preprocess": {"size": 4}}
+    plain, target = (load(**settings, arguments={"how": one}) for one in ("not", how))
+    assert [name for name, _ in target.model.named_modules()] == [name for name, _ in plain.model.named_modules()]
+    inputs = torch.rand(2, 3, 4, 4)
+    for layers in (["0.0", "1"], ["0"], ["1"]):  # hooks that come and go after the code was compiled
+        found = target.read(inputs, layers, lambda _, reading: reading.pooled("max"))
+        expected = plain.read(inputs, layers, lambda _, reading: reading.pooled("max"))
+        assert found.keys() == set(layers)
+        for layer in layers:
+            torch.testing.assert_close(found[layer], expected[layer])
+
+
+def test_checkpoint_of_a_network_of_which_a_part_was_compiled(own, tmp_path):
+    settings = {"source": "python", "factory": f"{own}:compiled", "preprocess": {"size": 4}}
+    state = {"0._orig_mod.0.weight": torch.ones(4, 3, 1, 1), "0._orig_mod.0.bias": torch.full((4,), 2.0)}
+    state |= {"1.weight": torch.zeros(2, 4, 1, 1), "1.bias": torch.zeros(2)}
+    save_file(state, tmp_path / "compiled.safetensors")
+    weights = str(tmp_path / "compiled.safetensors")
+    for how in ("not", "part", "whole"):
+        target = load(**settings, arguments={"how": how}, weights=weights)
+        found = target.read(torch.ones(1, 3, 4, 4), ["0.0"], lambda _, reading: reading.pooled("mean"))["0.0"]
+        assert found.tolist() == [[5.0] * 4]
+
+
+def test_compiled_network_given_in_python(own):
+    network = load(
+        source="python", factory=f"{own}:compiled", arguments={"how": "in place"}, preprocess={"size": 4}
+    ).model
+    target = api._target(torch.compile(network, backend="eager"), {"size": 4}, "positive")
+    assert target.read(torch.rand(1, 3, 4, 4), ["0.0"], lambda _, reading: reading.units) == {"0.0": 4}
 
 
 def test_factory_of_a_package():

@@ -7,6 +7,7 @@ from torch import nn
 
 from dnd import targets
 from dnd.batches import BatchSize
+from dnd.interventions import silenced
 from dnd.outputs import TargetError
 from dnd.targets import Target
 
@@ -140,6 +141,34 @@ def test_sign_comes_before_the_largest_position():
     assert pooled(negative, inputs, ["colour"], "max")["colour"][0, 0] == 3
     heat = negative.read(inputs, ["colour"], lambda _, reading: reading.maps(0, torch.tensor([1])))["colour"]
     assert heat.tolist() == [[[3, -1], [3, -1]]]
+
+
+class Video(nn.Module):
+    """Layer ``frames`` returns an image, its double and its triple as the frames of a video."""
+
+    def __init__(self):
+        super().__init__()
+        self.frames = nn.Identity()
+
+    def forward(self, x):
+        return self.frames(torch.stack([x, 2 * x, 3 * x], 2))
+
+
+@pytest.mark.parametrize("sign", ["positive", "negative"])
+def test_units_of_videos_are_averaged_over_frames(sign):
+    inputs = torch.rand(2, 3, 8, 8)
+    signed = {"positive": 2, "negative": -2}[sign] * inputs
+    target = of(Video(), layout="NCDHW", sign=sign)
+
+    def take(_, reading):
+        return reading.pooled("mean"), reading.pooled("max"), reading.maps(1, torch.tensor([2]))
+
+    mean, largest, heat = target.read(inputs, ["frames"], take)["frames"]
+    torch.testing.assert_close(mean, signed.mean((2, 3)))
+    torch.testing.assert_close(largest, signed.amax((2, 3)))
+    torch.testing.assert_close(heat, signed[1, 2:])
+    with silenced(target, "frames", [1], 2):
+        assert target.forward(inputs).ne(0).all((0, 2, 3, 4)).tolist() == [True, False, True]
 
 
 def test_half_precision_is_pooled_in_float32():

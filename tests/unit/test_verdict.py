@@ -84,7 +84,7 @@ def test_a_malformed_file_is_named_with_what_is_wrong(tmp_path, change, message)
 def test_a_file_that_is_no_json_is_named(tmp_path):
     path = tmp_path / "verdict.json"
     path.write_text("{")
-    with pytest.raises(ValueError, match=r"verdict\.json: top level: Invalid JSON"):
+    with pytest.raises(ValueError, match=r"verdict\.json, line 1: no JSON"):
         verdict.load(path)
 
 

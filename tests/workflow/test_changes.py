@@ -1,5 +1,6 @@
 """After a change exactly what depends on it runs again. Jobs are told apart by their messages in the dry run."""
 
+import os
 import re
 import shutil
 from copy import deepcopy
@@ -11,6 +12,7 @@ from workspace import ROOT, Workspace
 
 from dnd import schemas, tables
 
+YEAR_NS = 365 * 86400 * 10**9
 RUN = {"compare the descriptions with the known answers", "write the page", "record how the results came about"}
 ROWS = {  # name -> slug, units, probe
     "planted": ("concepts", "000000-000090", "shapes"),
@@ -236,3 +238,28 @@ def test_code_of_a_module(clone, module, again):
     with (clone.root / "src/dnd" / module).open("a") as file:
         file.write("\n# a comment\n" if module.endswith(".py") else "\n")
     assert jobs(clone) == again
+
+
+@pytest.mark.parametrize(
+    ("script", "again"),
+    [
+        ("captions.py", after("captions", *ROWS) | BUNDLES | RUN),
+        ("scores.py", after("scores", *ROWS) | RUN),
+        ("report.py", {"write the page"}),
+    ],
+)
+def test_code_of_a_script(clone, script, again):
+    with (clone.root / "workflow/scripts" / script).open("a") as file:
+        file.write("\n# a comment\n")
+    assert jobs(clone) == again
+
+
+def test_a_clone_beside_older_results_runs_nothing_again(clone):
+    """Nor does `touch`, or a checkout to and fro: all that counts is what the files say."""
+    for path in [*clone.root.rglob("*"), *clone.folder.glob("*.yaml")]:
+        path.touch()
+    assert not jobs(clone)
+    for path in sorted(clone.results.parent.rglob("*"), reverse=True):  # weights and prompts are newer than these
+        told = path.stat()
+        os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns - YEAR_NS))
+    assert not jobs(clone)

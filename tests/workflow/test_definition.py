@@ -1,12 +1,14 @@
 """The workflow as written: profiles, formatting and lint."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.settings.types import RerunTrigger
 from workspace import ROOT, SNAKEMAKE
 
 
@@ -20,6 +22,24 @@ def test_profiles_name_only_rules_that_exist(profile):
     values = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
     named = {*values.get("set-resources", {}), *values.get("set-threads", {})}
     assert named <= rules()
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm", "kubernetes"])
+def test_the_time_of_a_script_runs_nothing_again(profile):
+    """Its content does, by the digest in the parameters of its rule."""
+    values = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    assert set(values["rerun-triggers"]) == set(RerunTrigger.choices()) - {"code"}
+
+
+def test_every_rule_that_makes_something_has_the_digest_of_its_script():
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    scripted = {}
+    for name, body in re.findall(r"^rule (\w+):\n((?: .*\n|\n)+)", text, re.MULTILINE):
+        script = re.search(r'^    script:\s+"\.\./scripts/(\w+)\.py"', body, re.MULTILINE)
+        if script and re.search(r"^    output:", body, re.MULTILINE):
+            scripted[name] = script[1], re.findall(r'^        code=code\(\s*"(\w+)"', body, re.MULTILINE)
+    assert len(scripted) > 30
+    assert {name: digests for name, (script, digests) in scripted.items() if digests != [script]} == {}
 
 
 def test_slurm_profile_is_found_by_its_bare_name():

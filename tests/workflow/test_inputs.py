@@ -86,6 +86,115 @@ def test_units_beyond_the_layer(workspace):
     assert "sweep.tsv line 3: unit 36 of layer 'fc', which has 36" in refused(workspace)
 
 
+def test_a_slug_that_two_layers_share(workspace):
+    workspace.write()
+    table = workspace.folder / "layers.tsv"
+    table.write_text(table.read_text() + "conceptnet\tlayer3\tfc\t64\n")
+    output = workspace.run("--dry-run", succeeds=False)
+    assert "slug 'fc' is that of layer 'fc' of model 'conceptnet' already" in output
+
+
+def test_units_that_the_network_does_not_have_are_told_by_the_pass(workspace):
+    workspace.sweep[2][5] = ""
+    workspace.write()
+    table = workspace.folder / "layers.tsv"
+    table.write_text(table.read_text().replace("fc\tfc\t36", "fc\tfc\t40"))
+    output = workspace.run("--until", "topk", succeeds=False)
+    assert "layer 'fc' has 36 units, and layers.tsv says 40: `snakemake inventory` corrects the table" in output
+    assert not [*workspace.results.glob("activations/*/*/*/*.parquet")]
+
+
+def test_ten_mistakes_are_ten_sentences(workspace):
+    values = workspace.values
+    recipe = values["recipes"]["dnd"]
+    (workspace.folder / "broken.json").write_text("{")
+    (workspace.folder / "broken.yaml").write_bytes(bytes(range(256)))
+    values["models"]["conceptnet"]["known_answers"] = "broken.json"
+    values["models"]["other"] = {
+        "source": "torchvision",
+        "factory": "resnet18",
+        "preprocess": {"size": 8, "std": [0] * 3},
+    }
+    values["probes"]["shapes"]["images"] = True
+    recipe["concepts"]["prompt"] = "broken.yaml"
+    recipe["generator"] |= {"prompt": "{concept}}", "scheduler": "Euler", "guidance": float("inf")}
+    recipe["captions"]["model"] = ""
+    workspace.sweep[1][0] = "groups.tsv"
+    workspace.sweep[2][5] = "0-36"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = refused(workspace)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = output.partition("configuration:\n")[2].partition('\n  File "')[0].splitlines()
+    assert sorted(line.partition("config.yaml: ")[2].partition(": ")[0] or line[:17] for line in told) == sorted(
+        [
+            "models.conceptnet.known_answers",
+            "models.other.preprocess",
+            "probes.shapes.images",
+            "recipes.dnd.captions.model",
+            "recipes.dnd.concepts.prompt",
+            "recipes.dnd.generator.guidance",
+            "recipes.dnd.generator.prompt",
+            "recipes.dnd.generator.scheduler",
+            "sweep.tsv line 2:",
+            "sweep.tsv line 3:",
+        ]
+    )
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 5  # of processor time
+
+
+def no_traceback(workspace, *arguments):
+    output = workspace.run(*arguments, succeeds=False)
+    assert "Traceback" not in output
+    return output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"run: \xff", "config.yaml, line 1: no UTF-8 text"),
+        (b"run: tiny\nshards: {units: " + b"8" * 5000 + b"}", "config.yaml: Exceeds the limit (4300 digits)"),
+        (b"models: " + b"[" * 3000 + b"]" * 3000, "config.yaml: values lie too deep inside each other"),
+        (b"models: " + b"[" * 120 + b"]" * 120, "config.yaml: values lie too deep, multiply, or hold themselves"),
+        (b"models: &all {one: *all}", "config.yaml: values lie too deep, multiply, or hold themselves"),
+        (
+            b"m0: &m0 {a: 1}\n"
+            + b"".join(b"m%d: &m%d {a: *m%d, b: *m%d}\n" % (i, i, i - 1, i - 1) for i in range(1, 40)),
+            "config.yaml: values lie too deep, multiply, or hold themselves",
+        ),
+        (b"run: tiny\nmodels:\n\t- 1", "config.yaml: while scanning for the next token found character '\\t'"),
+        (b"just words", "config.yaml: Config file must be given as JSON or YAML with keys at top level"),
+        (b"", "config.yaml: Config file must be given as JSON or YAML with keys at top level"),
+    ],
+)
+def test_configuration_that_cannot_be_read(workspace, content, message):
+    (workspace.folder / "config.yaml").write_bytes(content)
+    assert message in no_traceback(workspace, "--dry-run")
+
+
+def test_configuration_that_is_no_file(workspace):
+    assert "\nreport is not there; all behind --configfile" in no_traceback(
+        workspace, "--configfile", "config.yaml", "report", "--dry-run"
+    )
+    (workspace.folder / "folder.yaml").mkdir()
+    assert "folder.yaml: Is a directory" in no_traceback(workspace, "--configfile", "folder.yaml", "--dry-run")
+
+
+def test_configuration_that_is_taken_for_a_result(workspace):
+    (workspace.folder / "mine.yaml").write_text("run: mine\n")
+    for name in ("mine.yaml", "none.yml"):
+        assert f"{name}: no result is named so; a configuration stands behind --configfile" in no_traceback(
+            workspace, "--dry-run", name
+        )
+
+
+def test_slips_of_yaml_in_a_configuration(workspace):
+    path = workspace.folder / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 4", "seed: 1:04\n    images: 160", 1))
+    output = no_traceback(workspace, "--dry-run")
+    assert "key 'images' is given twice" in output
+    assert "YAML 1.1 counts 1:04 in sixties" in output
+
+
 def test_dry_run_lists_the_jobs_and_makes_nothing(workspace):
     output = workspace.run("--dry-run")
     assert "describe planted, layer concepts" in output
@@ -111,7 +220,7 @@ def test_more_shards_than_images_are_told_once_and_no_mistake(workspace):
         (workspace.folder / "pictures" / name).touch()
     workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures", "shards": 4}
     workspace.write()
-    told = "probes.shapes.shards: 4 shards of at most 2 images; those without an image are jobs for nothing"
+    told = "probes.shapes.shards: 4 shards of at most 2 images: some are jobs for nothing"
     assert workspace.run("--dry-run").count(told) == 1
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 
@@ -12,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from workspace import ROOT, Workspace
+from workspace import KEY, ROOT, Workspace
 
 from dnd import config, provenance, schemas, tables
+from dnd.backends.server import run_server
 from dnd.report import scripts
 
+STAND_IN = ROOT / "tests/unit/fake_server.py"
 BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
     "probe/shapes/images-*.parquet": schemas.PROBE,
@@ -172,6 +175,60 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
     after = workspace.stored()
     assert {name: after[name] for name in finished} == finished  # none was written again
     assert after.keys() == reference.stored().keys()
+
+
+def _described(folder, lives):
+    """The labels of a small run whose captions and answers come from servers that die after so many answers.
+
+    Each time the same command is typed again; None never dies.
+    """
+    workspace = Workspace(folder)
+    recipe = {key: workspace.values["recipes"]["dnd"][key] for key in ("pooling", "controls", "concepts")}
+    workspace.sweep = [workspace.sweep[0], ["classes", "conceptnet", "fc", "shapes", "dnd", "0-3"]]
+    for count in lives:
+        behaviours = ["terse"] if count is None else ["terse", f"mortal={count}"]
+        with run_server(
+            lambda port, behaviours=behaviours: [sys.executable, str(STAND_IN), str(port), *behaviours],
+            {},
+            log_path=folder / "server.log",
+            startup_seconds=60,
+            grace_seconds=0.3,
+        ) as server:
+            asked = {"model": "m", "base_url": server.base_url, "api_key_env": KEY, "concurrency": 16}
+            workspace.values["recipes"]["dnd"] = recipe | {"exemplars": {"images": 4}, "captions": asked}
+            workspace.values["llm"] = asked
+            workspace.environment = os.environ | {KEY: server.key}
+            workspace.write()
+            workspace.run(succeeds=count is None)
+            assert (workspace.results / "evaluation.parquet").exists() == (count is None)
+    return workspace.descriptions()
+
+
+def test_an_endpoint_that_dies_midway_changes_no_label_once_it_is_back(tmp_path):
+    """First among the captions, then among the answers."""
+    undisturbed = _described(tmp_path / "undisturbed", [None])
+    labels = tables.read(tmp_path / "undisturbed/results/tiny/classes/fc/descriptions.parquet", schemas.DESCRIPTIONS)
+    assert labels["label"].null_count == 0
+    assert _described(tmp_path / "disturbed", [5, 20, None]) == undisturbed
+
+
+def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
+    """An empty one by the same command, another one by the next call of it."""
+    workspace, until = Workspace(tmp_path), ("--until", "rejected", "topk")
+    workspace.run(*until)
+    (place,) = workspace.results.glob("activations/*/*/*/")
+    merged = {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")}
+    emptied = place / "fc.parquet"
+    emptied.write_bytes(b"")
+    part = place / "parts/0/topk-00001.parquet"
+    whole = part.stat()
+    part.write_bytes(bytes(whole.st_size))
+    os.utime(part, ns=(whole.st_atime_ns, whole.st_mtime_ns))
+    output = workspace.run(*until, succeeds=False)
+    assert f"{emptied.relative_to(tmp_path)} is empty" in output
+    assert f"{part.relative_to(tmp_path)} is damaged" in output
+    workspace.run(*until)
+    assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
 
 
 def test_own_server_gives_the_same_answers(reference, tmp_path):

@@ -17,7 +17,12 @@ rule activations:
     params:
         target=target_of,
         factory=code_of_target,
-        layers=lambda wildcards: plan.hooked(pass_of(wildcards), int(wildcards.group)),
+        layers=layers_of_pass,
+        # as layers.tsv has it, which may have been written by hand
+        units=lambda wildcards: {
+            slug: sweep_tables.known[wildcards.model, layer][1]
+            for slug, layer in layers_of_pass(wildcards).items()
+        },
         code=code("activations"),
     message:
         "run {wildcards.model} over probe {wildcards.probe}, shard {wildcards.shard}"

@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -15,21 +16,13 @@ from snakemake.logging import logger
 # a head node needs no installed package to plan a run
 sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).parents[1]))
 try:
-    from dnd import leftovers
+    from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, requirements, shipped, sources
-    from dnd.config import ConfigError, file_of, load, refuse_code
+    from dnd import probe_sources, shipped, sources
+    from dnd.config import ConfigError, file_of, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
-    from dnd.sweep import (
-        UnknownLayer,
-        counterpart,
-        known_layers,
-        layers,
-        layers_table,
-        spell,
-        sweep_rows,
-    )
+    from dnd.sweep import counterpart, layers_table, spell
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: `make vision` builds an environment that has it, .venv"
@@ -47,29 +40,40 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# jobs of a run whose plan held need not look at files again
+look = checks.thoroughly if workflow.is_main_process else checks.quickly
+settings, sweep_tables, mistakes, digests, doubts = look(config, workflow.configfiles)
+RESULTS = f"results/{settings.run}"
+GROUPS = Path(RESULTS, "groups.tsv")
+# the inventory makes layers known, and models are fetched before it
+layers_may_lack = any(
+    asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv
+)
+sweep_layers = [] if sweep_tables.unknown else sweep_tables.layers
 try:
-    # merged, when there are several
-    config.update(shipped.resolved(config))  # in place: scripts read it, too
-    settings = load(config, " + ".join(map(str, workflow.configfiles)))
-    RESULTS = f"results/{settings.run}"
-    GROUPS = Path(RESULTS, "groups.tsv")
-    asked_rows = sweep_rows(settings)
-    try:
-        sweep_layers, unknown = layers(settings), None
-    # the inventory makes them known, and models are fetched before it
-    except UnknownLayer as error:
-        if not any(
-            asked in word
-            for asked in ("inventory", "modules", "prefetch")
-            for word in sys.argv
-        ):
-            raise
-        sweep_layers, unknown = [], error
-    slugs = {layer: slug for layer, (slug, _) in known_layers(settings).items()}
-    requirements.check(settings, sweep_layers)
-    plan = planning.Plan(settings, sweep_layers, slugs, planning.read_groups(GROUPS))
+    earlier_groups = planning.read_groups(GROUPS)
 except ConfigError as error:
-    raise WorkflowError(f"configuration:\n{error}") from None
+    mistakes.append(str(error))
+mistakes += [] if layers_may_lack else sweep_tables.unknown
+mistakes += [
+    f"{word}: no result is named so; a configuration stands behind --configfile"
+    for before, word in pairwise(sys.argv)
+    if workflow.is_main_process
+    and word.endswith((".yaml", ".yml"))
+    and "=" not in word
+    and "profile" not in before
+    and Path(word).absolute() not in workflow.configfiles
+]
+if mistakes:
+    raise WorkflowError("\n".join(["configuration:", *mistakes]))
+for doubt in doubts:
+    logger.warning(doubt)
+config.update(shipped.resolved(config))  # in place: scripts read it, too
+if workflow.is_main_process:
+    for path in leftovers.remove_empty(RESULTS):
+        logger.warning(f"{path} is empty, as a power cut leaves files: made again")
+slugs = {layer: slug for layer, (slug, _) in sweep_tables.known.items()}
+plan = planning.Plan(settings, sweep_layers, slugs, earlier_groups)
 
 if GROUPS.exists():
     # so that it travels to pods, which plan again what they run
@@ -197,7 +201,7 @@ wildcard_constraints:
 
 @lru_cache
 def code(*scripts, others=()):
-    """Digest of the library's code that stages run: its change, and no other, runs them again."""
+    """Digest of scripts and of the library's code that they run: its change, and no other, runs a stage again."""
     files = [workflow.source_path(f"../scripts/{name}.py") for name in scripts]
     return sources.digest(map(Path, files), map(Path, others))
 
@@ -262,7 +266,7 @@ def code_of_target(wildcards):
     path = file_of(target.factory) or sources.located(
         target.factory.rpartition(":")[0], sys.path
     )
-    return sources.digest([path], [path]) if path else None
+    return sources.digest([path]) if path else None
 
 
 def units_of(wildcards):
@@ -351,7 +355,7 @@ def truth_of(part, module):
     """A params function that returns the digest of the code that stands in for a model of a job's recipe, if any."""
     path = Path(sources.PACKAGE, "shapeworld", f"{module}.py")
     return lambda wildcards: (
-        sources.digest([path], [path]) if part in recipe_of(wildcards).oracles else None
+        sources.digest([path]) if part in recipe_of(wildcards).oracles else None
     )
 
 
@@ -368,25 +372,7 @@ def streams_of(wildcards):
 @lru_cache
 def content_of_probe(name):
     """Which files of the user a probe comes from, so that an image more or less packs it again."""
-    try:
-        files = probe_sources.files(name, settings.probes)
-    except ValueError as error:
-        raise WorkflowError(
-            f"configuration:\n{workflow.configfiles[0]}: {error}"
-        ) from None
-    shards = settings.probes[name].shards
-    most = probe_sources.most_images(name, settings.probes, files)
-    if workflow.is_main_process and most is not None and shards > most:
-        logger.warning(
-            f"probes.{name}.shards: {shards} shards of at most {most} images; those without an image are jobs for nothing"
-        )
-    return probe_sources.content(files)
-
-
-# a probe without files is a mistake to be told before any job, and only once
-if workflow.is_main_process:
-    for layer in plan.layers:
-        content_of_probe(layer.probe)
+    return digests.get(name) or probe_sources.content(name, settings.probes)
 
 
 def here(paths):
@@ -397,7 +383,7 @@ def here(paths):
 @lru_cache
 def weights(model):
     """The files of a local model folder; none for a hub id, whose revision names what it holds."""
-    files = Path(model).rglob("*") if Path(model).is_dir() else []
+    files = Path(model).rglob("*") if os.path.isdir(model) else []
     return here(sorted(str(path) for path in files if path.is_file()))
 
 
@@ -424,10 +410,11 @@ def files_of_target(name):
     hub = target.factory if target.source == "transformers" else None
     named = [hub, target.weights, target.preprocess, target.basis and target.basis.path]
     named += target.arguments.values()
+    named += target.basis.description_files() if target.basis else []
     paths = [
         Path(value)
         for value in named
-        if isinstance(value, str | Path) and Path(value).exists()
+        if isinstance(value, str | Path) and os.path.exists(value)
     ]
     return here(
         sorted({file for path in paths for file in (weights(path) or [str(path)])})
@@ -451,6 +438,11 @@ def pass_of(wildcards):
     """The pass that a job belongs to."""
     place = (wildcards[key] for key in ("model", "probe", "pooling", "sign"))
     return planning.Pass(*place, int(wildcards.k), int(wildcards.controls))
+
+
+def layers_of_pass(wildcards):
+    """Slug -> name of every layer that goes through a job's pass."""
+    return plan.hooked(pass_of(wildcards), int(wildcards.group))
 
 
 def parts_of_pass(wildcards):
@@ -816,16 +808,16 @@ def sweep_of_run():
             "layers": ",".join(row.layers),
             "units": spell(row.units or ()),
         }
-        for row in asked_rows
+        for row in sweep_tables.rows
     ]
-    known = known_layers(settings)
+    known = sweep_tables.known
     used = dict.fromkeys((layer.model, layer.layer) for layer in plan.layers)
     return rows, [
         {
             "model": model,
             "layer": layer,
-            "slug": known[model, layer][0],
-            "units": str(known[model, layer][1]),
+            "slug": sweep_tables.known[model, layer][0],
+            "units": str(sweep_tables.known[model, layer][1]),
         }
         for model, layer in used
     ]
@@ -833,8 +825,8 @@ def sweep_of_run():
 
 def final_output(wildcards):
     """Everything that the configuration asks for."""
-    if unknown:
-        raise WorkflowError(f"configuration:\n{unknown}")
+    if sweep_tables.unknown:
+        raise WorkflowError("\n".join(["configuration:", *sweep_tables.unknown]))
     tables = [
         f"{RESULTS}/{one.name}/{one.slug}/descriptions.{end}"
         for one in plan.layers

@@ -22,7 +22,7 @@ rule inventory:
     input:
         [
             f"{RESULTS}/modules/{model}.tsv"
-            for model in dict.fromkeys(row.model for row in asked_rows)
+            for model in dict.fromkeys(row.model for row in sweep_tables.rows)
         ],
     log:
         f"{RESULTS}/logs/inventory.log",
@@ -32,7 +32,9 @@ rule inventory:
     params:
         table=str(layers_table(settings)),
         wanted=[
-            [row.where, row.model, layer] for row in asked_rows for layer in row.layers
+            [row.where, row.model, layer]
+            for row in sweep_tables.rows
+            for layer in row.layers
         ],
     message:
         "add the layers of the sweep to {params.table}"

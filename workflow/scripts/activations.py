@@ -12,6 +12,7 @@ topk, statistics, controls = activations.run(
     probe.read_controls(snakemake.input.shuffled, int(snakemake.wildcards.controls)),
     pooling=snakemake.wildcards.pooling,
     k=int(snakemake.wildcards.k),
+    units=params.units,
 )
 origin = job.origin()
 tables.write(snakemake.output.topk, topk, schemas.TOPK_PART, row_group_size=256, origin=origin)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dnd import audit_chart, audits, jobs, schemas, tables, target_sources
+from dnd.atomic import replaced
 from dnd.judging import AuditSettings
 from dnd.subjects import TargetSettings
 from dnd.sweep import units
@@ -19,4 +20,5 @@ found = audits.run(
     [Path(shard) for shard in snakemake.input.probe],
 )
 tables.write(snakemake.output.table, found, schemas.AUDITS, origin=job.origin())
-Path(snakemake.output.chart).write_text(audit_chart.draw(snakemake.wildcards.audit, found), encoding="utf-8")
+with replaced(snakemake.output.chart) as partial:
+    partial.write_text(audit_chart.draw(snakemake.wildcards.audit, found), encoding="utf-8")

@@ -14,9 +14,14 @@ from typing import Any
 import openai
 from tqdm import tqdm
 
+from dnd.answers import valid
 from dnd.backends import failures
 from dnd.backends.limits import LimitedClient
-from dnd.backends.server import Endpoint, ServerError
+from dnd.backends.messages import Message as Message  # whoever asks needs these, too
+from dnd.backends.messages import image_part as image_part
+from dnd.backends.messages import picture_names as picture_names
+from dnd.backends.messages import text_part as text_part
+from dnd.backends.server import Endpoint, ServerEnded, ServerError
 from dnd.store import Store, key
 
 log = logging.getLogger(__name__)
@@ -24,25 +29,9 @@ log = logging.getLogger(__name__)
 RETRIES = 4
 TIMEOUT_SECONDS = 300.0
 WATCH_SECONDS = 0.5
-
-Message = dict[str, Any]
-"""``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""
-
-
-def text_part(text: str) -> dict[str, Any]:
-    """Return a part of a message: text."""
-    return {"type": "text", "text": text}
-
-
-def image_part(name: str) -> dict[str, Any]:
-    """Return a part of a message: a picture, by the name that :attr:`Request.pictures` knows it by."""
-    return {"type": "image_url", "image_url": {"url": name}}
-
-
-def picture_names(message: Message) -> list[str]:
-    """Return the names of the pictures in a message, in order."""
-    parts = message["content"] if isinstance(message["content"], list) else []
-    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+"""What a reply leads to that has no choices, or is no JSON."""
+_KEPT = "What was answered is kept, and the same command asks the rest"
 
 
 def no_pictures(name: str) -> str:
@@ -100,14 +89,30 @@ def _with_pictures(message: Message, pictures: Callable[[str], str]) -> Message:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the text, or None where the request failed, and what is wrong with it, or None."""
+    """What came back.
+
+    Attributes
+    ----------
+    text : None where the request failed.
+    problem : what is wrong with it, or None.
+    again : whether it failed for the server's reasons, and not for its own, so that it is to be asked again.
+    """
 
     text: str | None
     problem: str | None = None
+    again: bool = False
 
 
 class AllFailed(ServerError):
     """Not one of several requests succeeded, though the server can be reached."""
+
+
+class Unanswered(ServerError):
+    """Requests failed for the server's reasons; ``answers`` are what came of all, in their order."""
+
+    def __init__(self, told: str, answers: Sequence[Answer] = ()) -> None:
+        super().__init__(told)
+        self.answers = answers
 
 
 def external(base_url: str, api_key_env: str, section: str) -> Endpoint:
@@ -138,6 +143,7 @@ class ChatClient:
     retries : further attempts of a request after timeouts, lost connections, rate limits and server errors.
     timeout : seconds until one attempt counts as failed, from its beginning to the end of the reply.
     title : of the progress bar; there is none when empty.
+    plain : a question that the model answers whatever the others are; a greeting when None.
     """
 
     def __init__(
@@ -149,6 +155,7 @@ class ChatClient:
         retries: int = RETRIES,
         timeout: float = TIMEOUT_SECONDS,
         title: str = "language model",
+        plain: Request | None = None,
     ) -> None:
         self.server = server
         self.model = model
@@ -156,8 +163,11 @@ class ChatClient:
         self.retries = retries
         self.timeout = timeout
         self.title = title
+        self.plain = plain
         self.unknown: set[str] = set()
         """Settings of a request that the server refused, and is not sent again."""
+        self.answered = False
+        """Whether the server has answered anything: it may refuse single requests from then on."""
 
     def ask(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return ``ask_many``'s answers, from code that is not asynchronous, or runs in a notebook's event loop."""
@@ -166,26 +176,54 @@ class ChatClient:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(lambda: asyncio.run(self.ask_many(requests, concurrency, store))).result()
 
+    def ask_doubted(
+        self, requests: Sequence[Request], concurrency: int, store: Store | None, called: str = "a greeting"
+    ) -> list[Answer]:
+        """Return the answers as :meth:`ask` does, where the server may have every reason to refuse the requests.
+
+        When it refuses them all it is asked the plain question: when that fails, too, it is the server's fault.
+
+        Parameters
+        ----------
+        called : what the plain question is, for the log.
+        """
+        try:
+            return self.ask(requests, concurrency, store)
+        except (Unanswered, ServerEnded):
+            raise
+        except ServerError as error:
+            self.ask([self._plain(requests)], 1, None)
+            log.warning("%s; %s does not fail", error, called)
+            return self.ask(requests, concurrency, store)
+
+    def _plain(self, requests: Sequence[Request]) -> Request:
+        if self.plain is not None:
+            return self.plain
+        return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
+
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.
 
-        Each answer is stored the moment it arrives, so that a killed job goes on where it was. A request that fails in
-        all its attempts gets an ``Answer`` with a problem, which is not stored.
+        Each answer is stored the moment it arrives, so that a killed job goes on where it was. A request that fails by
+        its own fault (refused, too long) gets an ``Answer`` with a problem, which is not stored.
 
         Raises
         ------
         ServerEnded
             Our own server has ended; this is noticed at once.
+        Unanswered
+            A request failed in all its attempts for the server's reasons, or so many in a row that it must be gone; or
+            the server has come to refuse everything, a plain question too.
         AllFailed
-            Every request failed.
+            Every request failed by its own fault, and the server has never answered.
         ServerError
-            The server refuses us or the model, or so many requests failed in a row that it must be gone.
+            The server refuses us or the model.
         """
         names = [request.key(self.weights) for request in requests]
         distinct = dict(zip(names, requests, strict=True))
         answers: dict[str, Answer] = {}
         waiting = iter(distinct.items())
-        record = _Record(self.server, limit=2 * concurrency)
+        record = _Record(self.server, limit=2 * concurrency, plain=self._plain(requests) if requests else None)
 
         async def work(client: openai.AsyncOpenAI, bar: tqdm[Any]) -> None:
             for name, request in waiting:  # shared by all workers: each request is taken once
@@ -209,26 +247,39 @@ class ChatClient:
                         watcher = group.create_task(watch())
                         workers = [group.create_task(work(client, bar)) for _ in range(min(concurrency, len(distinct)))]
                         await asyncio.gather(*workers)
+                        # not by the record's count, which an answer ends that was given before the last refusal
+                        if record.refused:
+                            await self._require_answer(client, record)
                         watcher.cancel()
-                except* ServerError as errors:
+                except ExceptionGroup as errors:
                     self.server.check()
-                    raise errors.exceptions[0] from None
-        self._judge(list(answers.values()))
+                    error = errors.exceptions[0]
+                    if isinstance(error, Unanswered):
+                        error.answers = [answers.get(name, _NOT_ASKED) for name in names]
+                    raise error from error.__cause__
+        self._judge(answers, names)
         return [answers[name] for name in names]
 
     def _client(self) -> openai.AsyncOpenAI:
         return connection(self.server, self.retries, self.timeout)
 
-    def _judge(self, answers: Sequence[Answer]) -> None:
-        problems = [answer.problem for answer in answers if answer.text is None]
-        if not problems:
+    def _judge(self, answers: Mapping[str, Answer], names: Sequence[str]) -> None:
+        failed = [answer for answer in answers.values() if answer.text is None]
+        if not failed:
             return
         self.server.check()  # it may have ended during the very last requests
-        if len(problems) == len(answers):
-            raise AllFailed(f"all {len(problems)} requests to {self.server} failed; the last: {problems[-1]}")
-        log.warning("%d of %d requests failed; the last: %s", len(problems), len(answers), problems[-1])
+        told = f"all {len(failed)} requests to {self.server} failed; the last: {failed[-1].problem}"
+        if again := [answer for answer in failed if answer.again]:
+            if len(again) < len(answers):
+                told = f"{len(again)} of {len(answers)} requests to {self.server} failed; the last: {again[-1].problem}"
+                told = f"{told}. {_KEPT}"
+            raise Unanswered(told, [answers[name] for name in names])
+        if len(failed) == len(answers) and not self.answered:
+            raise AllFailed(told)
+        log.warning("%d of %d requests failed; the last: %s", len(failed), len(answers), failed[-1].problem)
 
     async def _ask_one(self, client: openai.AsyncOpenAI, request: Request, record: _Record) -> Answer:
+        malformed = 0
         while True:
             arguments = request.arguments(self.unknown)
             try:
@@ -243,20 +294,48 @@ class ChatClient:
                         log.warning("%s does without %s: %s", self.server, setting, failures.said(error, self.server))
                     continue
                 return await self._failed(client, error, record)
-            except (KeyError, IndexError, TypeError, AttributeError) as error:  # an answer without choices
-                return Answer(None, f"malformed reply: {error}")
-            record.success()
+            except _MALFORMED as error:
+                malformed += 1
+                if malformed > self.retries:
+                    return Answer(None, f"malformed reply: {error}")
+                continue
+            record.in_a_row = record.refusals = 0
+            self.answered |= answer.text is not None
             return answer
 
     async def _failed(self, client: openai.AsyncOpenAI, error: openai.APIError, record: _Record) -> Answer:
         problem = failures.problem(error, self.server)
         # What a server refuses that has answered before is this request, or its patience with us.
-        if not record.answered:
+        if not self.answered:
             offered = await _offered(client) if failures.is_about_model(error) else None
             if (verdict := failures.verdict(error, self.server, self.model, offered)) is not None:
                 raise ServerError(verdict)
-        record.failure(problem, hopeless=isinstance(error, failures.HOPELESS))
+        if not failures.is_of_the_request(error):
+            record.failure(problem)
+            return Answer(None, problem, again=True)
+        record.refused = True
+        record.refusals += 1
+        if record.refusals % record.limit == 0:
+            await self._require_answer(client, record)
         return Answer(None, problem)
+
+    async def _require_answer(self, client: openai.AsyncOpenAI, record: _Record) -> None:
+        """Ask the plain question, since a server that has answered may be refusing everything by now.
+
+        Raises
+        ------
+        Unanswered
+            It is refused, too: of those who refuse for want of credit some say 403, some 400.
+        """
+        if record.plain is None or not self.answered:
+            return
+        alone = _Record(self.server, limit=2)
+        answer = await self._ask_one(client, record.plain, alone)
+        if alone.refusals or alone.in_a_row:
+            raise Unanswered(
+                f"{self.server} has come to refuse everything, {record.refusals} requests and a plain question: "
+                f"{answer.problem}. {_KEPT}"
+            )
 
 
 def _a_loop_runs() -> bool:
@@ -271,8 +350,11 @@ async def _offered(client: openai.AsyncOpenAI) -> list[str] | None:
     """Return the names of a server's models, None where it does not tell."""
     try:
         return sorted(model.id for model in (await client.with_options(max_retries=0, timeout=10).models.list()).data)
-    except (openai.APIError, AttributeError, TypeError):
+    except (openai.APIError, AttributeError, TypeError, ValueError, RecursionError):
         return None
+
+
+_NOT_ASKED = Answer(None, "not asked", again=True)
 
 
 def _answer(reply: Any) -> Answer:
@@ -285,29 +367,43 @@ def _answer(reply: Any) -> Answer:
     if not text and any(message.get(name) for name in ("reasoning_content", "reasoning")):
         return Answer(None, "no answer but thoughts" + (" within max_tokens" if reason == "length" else ""))
     if not text and (message.get("refusal") or reason == "content_filter"):
-        return Answer(None, f"refused: {failures.line(str(message.get('refusal') or 'content filter'))}")
-    return Answer(text, "cut off at max_tokens" if reason == "length" else None)
+        return Answer(None, f"refused: {failures.line(valid(str(message.get('refusal') or 'content filter')))}")
+    return Answer(valid(text), "cut off at max_tokens" if reason == "length" else None)
 
 
 @dataclass
 class _Record:
-    """Whether a server has ever answered, and hopeless failures since it last did."""
+    """What a server has done since it last answered.
+
+    Attributes
+    ----------
+    limit : failures in a row after which it is given up, and refusals after which it is doubted.
+    plain : question that tells whether it refuses everything.
+    in_a_row : failures for reasons of its own.
+    refusals : of requests that may have been at fault themselves.
+    refused : whether there was one at any time.
+    """
 
     server: Endpoint
     limit: int
-    answered: bool = False
+    plain: Request | None = None
     in_a_row: int = 0
+    refusals: int = 0
+    refused: bool = False
 
-    def success(self) -> None:
-        self.answered, self.in_a_row = True, 0
-
-    def failure(self, problem: str, *, hopeless: bool) -> None:
-        self.in_a_row += hopeless
+    def failure(self, problem: str) -> None:
+        self.in_a_row += 1
         if self.in_a_row >= self.limit:
-            raise ServerError(f"{self.server} failed {self.in_a_row} requests in a row; the last: {problem}")
+            raise Unanswered(f"{self.server} failed {self.in_a_row} requests in a row; the last: {problem}. {_KEPT}")
 
 
 def recall(store: Store | None, name: str) -> Answer | None:
     """Return a stored answer."""
-    item = None if store is None else store.get(name)
-    return None if item is None else Answer(*json.loads(item))
+    return None if store is None else store.load(name, _stored)
+
+
+def _stored(item: bytes) -> Answer:
+    match json.loads(item):
+        case [str(text), str() | None as problem]:
+            return Answer(valid(text), problem)
+    raise ValueError("no answer")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image
 
 from dnd import views
 from dnd.answers import without_thoughts
-from dnd.backends.chat import AllFailed, Answer, ChatClient, Request, external, image_part, text_part
+from dnd.backends.chat import Answer, ChatClient, Request, Unanswered, external, image_part, text_part
 from dnd.settings import CaptionSettings
 from dnd.streams import ahead, chunks
-
-log = logging.getLogger(__name__)
 
 PROMPT = "Describe this image in one sentence."
 SEED = 0
@@ -25,9 +22,8 @@ ROUNDS = 4
 class EndpointCaptioner:
     """Asks a server for one caption an image, greedily, several images at once.
 
-    An image that the server refuses, or fails at in all attempts, gets an empty caption: it is left out of what the
-    language model reads. Where none of the images of a call succeeds a plain grey one is asked about, too: when that
-    fails it is the server's fault.
+    An image that the server refuses gets an empty caption: it is left out of what the language model reads. Where it
+    refuses all images of a call a plain grey one is asked about, too: when that fails it is the server's fault.
     """
 
     def __init__(self, settings: CaptionSettings) -> None:
@@ -35,7 +31,8 @@ class EndpointCaptioner:
             raise ValueError("captions.base_url: a server's address is needed")
         self.settings = settings
         server = external(settings.base_url, settings.api_key_env, "captions")
-        self.client = ChatClient(server, settings.model, settings.model, title="")
+        plain = self._request(Image.new("RGB", (64, 64), "grey"))
+        self.client = ChatClient(server, settings.model, settings.model, title="", plain=plain)
 
     def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per RGB image of any size, as one line; an empty one is none.
@@ -43,23 +40,20 @@ class EndpointCaptioner:
         Raises
         ------
         ServerError
-            The server cannot be reached, refuses the key or the model, or fails at every image.
+            The server cannot be reached, refuses the key or the model, or fails at an image; after the captions of the
+            other images that it was asked about at once.
         """
         parts = chunks(images, ROUNDS * self.settings.concurrency)
         for requests in ahead([self._request(image) for image in part] for part in parts):
-            yield from self._captions(requests)
-
-    def _captions(self, requests: Sequence[Request]) -> list[str]:
-        try:
-            answers = self._ask(requests)
-        except AllFailed as error:
-            self._ask([self._request(Image.new("RGB", (64, 64), "grey"))])
-            log.warning("%s; a plain grey image does not fail", error)
-            answers = [Answer(None) for _ in requests]
-        return [" ".join(without_thoughts(answer.text or "").split()) for answer in answers]
-
-    def _ask(self, requests: Sequence[Request]) -> list[Answer]:
-        return self.client.ask(requests, self.settings.concurrency, store=None)
+            answers: Sequence[Answer]
+            failure: Unanswered | None = None
+            try:
+                answers = self.client.ask_doubted(requests, self.settings.concurrency, None, "a plain grey image")
+            except Unanswered as error:
+                answers, failure = error.answers, error
+            yield from (" ".join(without_thoughts(answer.text or "").split()) for answer in answers)
+            if failure is not None:
+                raise failure
 
     def _request(self, image: Image.Image) -> Request:
         shown = views.jpeg(image)

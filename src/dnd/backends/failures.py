@@ -12,11 +12,13 @@ from typing import Any
 
 import openai
 
+from dnd.answers import valid
+from dnd.backends.limits import UnreadableReply
 from dnd.backends.server import Endpoint
 from dnd.redaction import secrets_of, without_secrets
 
-HOPELESS = (openai.APIConnectionError, openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
-"""Failures that are the server's or the configuration's; many in a row mean that none of the rest will succeed."""
+OF_THE_REQUEST = {400, 403, 413, 422, 451}
+"""Status of what a server will not answer whenever it is asked: malformed, flagged, too large, against the law."""
 NO_KEY = "none"
 LONGEST = 300
 """Characters of a server's words that are told."""
@@ -47,7 +49,7 @@ _CONTEXT = re.compile(
 
 def said(error: BaseException, server: Endpoint) -> str:
     """Return a server's own words, or the reason of a lost connection, as one line without the key."""
-    text = _words(error)
+    text = valid(_words(error))
     if server.key != NO_KEY:
         text = text.replace(server.key, "...")
     return line(without_secrets(text, secrets_of(server.base_url)))
@@ -89,12 +91,26 @@ def problem(error: openai.APIError, server: Endpoint) -> str:
         return "no answer in time"
     if isinstance(error, openai.APIConnectionError):
         return f"cannot be reached: {words}"
-    status = getattr(error, "status_code", None)
-    if status in {400, 413, 422} and _CONTEXT.search(_clues(error)):
+    if _is_too_long(error):
         told = re.search(r"(?:context (?:length|window) (?:is|of) )(\d+)", words)
         limit = server.context or (f"{told[1]} tokens" if told else "")
         return "prompt is longer than the model's context" + (f" ({limit})" if limit else "")
     return f"{type(error).__name__}: {words}"
+
+
+def _is_too_long(error: openai.APIError) -> bool:
+    """Tell whether a prompt does not fit the model's context, which some servers call a fault of theirs."""
+    status = getattr(error, "status_code", None)
+    return status in {400, 413, 422, 500} and _CONTEXT.search(_clues(error)) is not None
+
+
+def is_of_the_request(error: openai.APIError) -> bool:
+    """Tell whether a server that answers other requests refuses this one, so that asking again is of no use."""
+    return (
+        getattr(error, "status_code", None) in OF_THE_REQUEST
+        or isinstance(error, UnreadableReply)
+        or _is_too_long(error)
+    )
 
 
 def verdict(error: openai.APIError, server: Endpoint, model: str, offered: Sequence[str] | None) -> str | None:

@@ -17,22 +17,10 @@ from dnd import hub
 from dnd.backends.loading import device, loading, precision
 from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
-from dnd.settings import GeneratorSettings
+from dnd.settings import SET_BY, GeneratorSettings
 
 log = logging.getLogger(__name__)
 BATCH = 20
-OURS = {
-    "prompt": "`prompt`",
-    "num_inference_steps": "`steps`",
-    "guidance_scale": "`guidance`",
-    "height": "`size`",
-    "width": "`size`",
-    "num_images_per_prompt": "`images`",
-    "generator": "each image's own seed",
-    "output_type": "the stage",
-    "return_dict": "the stage",
-}
-"""Arguments of a pipeline's call, and what sets them."""
 
 
 class ImagesError(RuntimeError):
@@ -174,10 +162,10 @@ def check_call(pipeline: type, settings: GeneratorSettings, section: str = "gene
             "text-to-image pipeline"
         )
     for name in settings.arguments:
-        if name in OURS:
-            raise ModelError(f"{section}.arguments.{name}: it is set by {OURS[name]}")
+        if name in SET_BY:
+            raise ModelError(f"{section}.arguments.{name}: it is set by {SET_BY[name]}")
         if name not in known:
-            closest = difflib.get_close_matches(name, set(known) - {"self", *OURS}, 3, cutoff=0)
+            closest = difflib.get_close_matches(name, set(known) - {"self", *SET_BY}, 3, cutoff=0)
             raise ModelError(
                 f"{section}.arguments.{name}: {pipeline.__name__} takes no such argument; the closest are "
                 f"{', '.join(closest)}"
@@ -191,7 +179,7 @@ def _arguments(pipeline: type, settings: GeneratorSettings) -> dict[str, Any]:
     if settings.size is not None:
         found |= {"height": settings.size, "width": settings.size}
     for name in [name for name in found if name not in known]:
-        log.warning("%s takes no %s: %s has no effect", pipeline.__name__, name, OURS[name])
+        log.warning("%s takes no %s: %s has no effect", pipeline.__name__, name, SET_BY[name])
         del found[name]
     return found | settings.arguments
 

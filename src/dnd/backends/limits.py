@@ -17,6 +17,10 @@ MOST_BYTES = 2**23
 """Of a reply, unpacked: a model's longest answer of some 100,000 tokens fits, every letter of it escaped."""
 
 
+class UnreadableReply(openai.APIError):
+    """A reply that is too large, damaged, or packed in a way that nobody asked for."""
+
+
 class LimitedClient(openai.DefaultAsyncHttpxClient):
     """Waits for a whole reply, redirections included, as long as for one read, and for ``MOST_BYTES`` of it at most.
 
@@ -24,8 +28,8 @@ class LimitedClient(openai.DefaultAsyncHttpxClient):
     ------
     TimeoutException
         Of the HTTP library: the reply is not whole in time.
-    openai.APIError
-        It is too large, or packed in a way that nobody asked for.
+    UnreadableReply
+        It is too large, damaged, or packed in a way that nobody asked for.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -51,9 +55,9 @@ async def _read(response: Any) -> None:
         try:
             body += unpacked(part, MOST_BYTES + 1 - len(body))
         except zlib.error as error:
-            raise openai.APIError(f"reply is damaged: {error}", response.request, body=None) from None
+            raise UnreadableReply(f"reply is damaged: {error}", response.request, body=None) from None
         if len(body) > MOST_BYTES:
-            raise openai.APIError(f"reply has more than {MOST_BYTES:,} bytes", response.request, body=None)
+            raise UnreadableReply(f"reply has more than {MOST_BYTES:,} bytes", response.request, body=None)
     await response.stream.aclose()
     response.headers.pop("Content-Encoding", None)
     response.stream = type(response)(200, content=bytes(body)).stream
@@ -66,4 +70,4 @@ def _unpacking(response: Any) -> Callable[[bytes, int], bytes]:
         return lambda part, most: part
     if packing in ("gzip", "x-gzip", "deflate"):
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress  # either, by its header
-    raise openai.APIError(f"reply is packed as {packing!r}, which was not asked for", response.request, body=None)
+    raise UnreadableReply(f"reply is packed as {packing!r}, which was not asked for", response.request, body=None)

@@ -57,7 +57,8 @@ def ask(
     Raises
     ------
     ServerError
-        The server cannot be started or reached, refuses the key or the model, ended twice, or no request succeeded.
+        The server cannot be started or reached, refuses the key or the model, ended twice, failed at a request, or no
+        request succeeded.
     ModelError
         Our own server is to serve a model that cannot be had.
     """
@@ -90,13 +91,15 @@ def session(
     with ExitStack() as stack:
         client: ChatClient | None = None
         starts = 0
+        answered = False
 
         def answer(requests: Sequence[Request]) -> list[Answer]:
-            nonlocal client, starts
+            nonlocal client, starts, answered
             known = [recall(store, request.key(model)) for request in requests]
             missing = [number for number, found in enumerate(known) if found is None]
             log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
             asked = [requests[number] for number in missing]
+            answered |= len(missing) < len(requests)
             while asked:
                 try:
                     if client is None:
@@ -104,7 +107,11 @@ def session(
                         server = stack.enter_context(endpoint(settings, log_path, needs(asked)))
                         note("server", about(server))
                         client = ChatClient(server, settings.model, model)
-                    answers = client.ask(asked, settings.concurrency, store)
+                    if answered:  # then the rest may be what is refused, and only that
+                        answers = client.ask_doubted(asked, settings.concurrency, store)
+                    else:
+                        answers = client.ask(asked, settings.concurrency, store)
+                    answered = True
                 except ServerEnded as error:
                     client = None
                     stack.close()

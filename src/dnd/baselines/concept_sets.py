@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dnd import documents
 from dnd.atomic import replaced
 from dnd.shapeworld import grammar
 from dnd.shapeworld.concepts import KINDS
@@ -32,12 +33,9 @@ def read(path: str | Path) -> list[str]:
         The file is not there, is no UTF-8 text, or holds no concept.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConceptSetError(f"{path}, line {line}: no UTF-8 text; expected one concept per line") from None
-    except OSError as error:
-        raise ConceptSetError(f"{path} cannot be read: {error.strerror}; expected a text file of concepts") from None
+        text = documents.read_text(path)
+    except documents.DocumentError as error:
+        raise ConceptSetError(f"{error}; expected one concept per line") from None
     found = dict.fromkeys(stripped for line in text.split("\n") if (stripped := " ".join(line.split())))
     for number, concept in enumerate(found):
         if not concept.isprintable():

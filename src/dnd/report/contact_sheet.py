@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from dnd import schemas, tables
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 from dnd.report.pictures import Thumbnails
 from dnd.report.units import cut
 
@@ -44,7 +44,7 @@ def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbn
     with matplotlib.rc_context(STYLE):
         figure = _drawn(facts, rows, probe)
         for kind, metadata in BARE.items():
-            with replaced(out / f"contact-sheet.{kind}") as partial:
+            with unsynced(out / f"contact-sheet.{kind}") as partial:
                 figure.savefig(partial, format=kind, dpi=DPI, metadata=metadata)
     return True
 

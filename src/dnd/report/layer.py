@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from dnd import known_answers, schemas, tables
+from dnd.atomic import sync_tree
 from dnd.known_answers import Answer
 from dnd.report import contact_sheet, scripts, terms
 from dnd.report.origin import origin
@@ -71,6 +72,7 @@ def run(
         "contact_sheet": has_sheet,
     }
     scripts.write(out, f"{key}/index", index, "index")
+    sync_tree(out)
 
 
 def _pool(threads: int) -> Executor:

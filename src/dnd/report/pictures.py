@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from dnd import pictures
+from dnd import pictures, tables
 from dnd.report.sheets import cell
 
 Pixels = npt.NDArray[np.uint8]
@@ -85,7 +84,7 @@ def drawings(files: Sequence[Path]) -> dict[str, list[Place]]:
     """Return concept -> the row groups that hold its generated images; no picture is read."""
     found: dict[str, list[Place]] = {}
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with tables.opened(path) as file:
             for group in range(file.num_row_groups):
                 for concept in pc.unique(file.read_row_group(group, columns=["concept"])["concept"]).to_pylist():
                     found.setdefault(concept, []).append((path, group))
@@ -96,7 +95,7 @@ def drawn(places: Collection[Place], wanted: Collection[str]) -> dict[str, dict[
     """Return concept -> sample -> image of its usable images, which the scores' activations belong to."""
     found: dict[str, dict[int, bytes]] = {}
     for path, group in sorted(places):
-        with pq.ParquetFile(path) as file:
+        with tables.opened(path) as file:
             rows = file.read_row_group(group, columns=["concept", "sample", "image", "problem"]).to_pylist()
         for row in rows:
             if row["problem"] is None and row["concept"] in wanted:  # unit shards may share some

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 
 DIGITS = 4
 """Significant digits of numbers."""
@@ -42,7 +42,7 @@ def write(folder: Path, key: str, value: Any, place: str | None = None) -> None:
     key : what the page asks for: the file's path in the site, without its suffix.
     place : the path in ``folder``, where that is not the site's own.
     """
-    with replaced(folder / f"{place or key}.js") as partial:
+    with unsynced(folder / f"{place or key}.js") as partial:
         partial.write_text(f"dnd.put({encode(key)},{encode(value)});\n", encoding="ascii")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dnd.atomic import replaced
+from dnd.atomic import unsynced
 
 MOST = 16_000
 """Largest side of a sheet; WebP ends at 16,383 pixels."""
@@ -104,5 +104,5 @@ def save(
     for number, picture in cells.items():
         y, x = (side * place for place in divmod(number, columns))
         pixels[y : y + side, x : x + side] = picture
-    with replaced(path) as partial:
+    with unsynced(path) as partial:
         Image.fromarray(pixels).save(partial, "WEBP", quality=form.quality, method=4, alpha_quality=form.quality)

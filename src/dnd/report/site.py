@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 import dnd
 from dnd import schemas, tables
+from dnd.atomic import sync_tree
 from dnd.figures import Figure, figures
 from dnd.metrics.registry import METRICS
 from dnd.report import scripts, terms
@@ -52,6 +53,7 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
     words = terms.load()
     facts = {"run": run, "version": dnd.__version__, "citation": words.citation}
     scripts.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
+    sync_tree(out)
 
 
 def _link(folder: Path, to: Path) -> None:

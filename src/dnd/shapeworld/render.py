@@ -10,6 +10,7 @@ from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
+from dnd.atomic import sync_tree
 from dnd.shapeworld.world import Scene, sample_scene
 
 SIZE = 64
@@ -160,3 +161,4 @@ def write_folder(folder: Path, seed: int, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i in tqdm(range(count), "renders", unit="image", mininterval=5):
         Picture.fromarray(draw(seed, i)[1]).save(folder / f"{i:06d}.png")
+    sync_tree(folder)

@@ -1,0 +1,96 @@
+"""Files that appear whole, and are on the disk when they have their names."""
+
+import errno
+import os
+import stat
+
+import pyarrow as pa
+import pytest
+
+from dnd import atomic, descriptions, inventory, plan, provenance, schemas, tables
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What is brought to the disk and what is renamed, in order."""
+    happened = []
+    sync, rename = os.fsync, os.replace
+
+    def synced(number):
+        kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
+        happened.append((kind, os.fstat(number).st_size if kind == "file" else None))
+        sync(number)
+
+    def renamed(source, target):
+        happened.append(("named", os.stat(source).st_size))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    return happened
+
+
+def write_rows(path):
+    with tables.writing(path, schemas.REJECTED) as write:
+        write(pa.table({"image_id": ["a"], "reason": ["b"]}, schema=schemas.REJECTED))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: tables.write(path, schemas.REJECTED.empty_table(), schemas.REJECTED),
+        write_rows,
+        lambda path: descriptions.write_csv(path, schemas.DESCRIPTIONS.empty_table()),
+        lambda path: provenance.write(path, {"a": 1}),
+        lambda path: inventory.write_modules(path, []),
+        lambda path: plan.write_groups(path, {}),
+    ],
+)
+def test_what_a_stage_finishes_is_on_the_disk_before_it_has_its_name_and_then_so_is_the_name(tmp_path, events, write):
+    """A power cut in between leaves no empty file under the name."""
+    path = tmp_path / "folder/finished"
+    write(path)
+    size = path.stat().st_size
+    assert size
+    assert events == [("file", size), ("named", size), ("folder", None)]
+
+
+def test_a_folder_of_files_is_brought_to_the_disk_as_a_whole(tmp_path, events):
+    (tmp_path / "deep/er").mkdir(parents=True)
+    for name, text in {"a": "1", "deep/b": "22", "deep/er/c": "333"}.items():
+        (tmp_path / name).write_text(text)
+    atomic.sync_tree(tmp_path)
+    assert sorted(size for kind, size in events if kind == "file") == [1, 2, 3]
+    assert [kind for kind, _ in events].count("folder") == 3
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_what_cannot_be_brought_to_the_disk_is_named_and_leaves_the_old_file(tmp_path, monkeypatch, number):
+    path = tmp_path / "x.parquet"
+    tables.write(path, schemas.REJECTED.empty_table(), schemas.REJECTED)
+    before = path.read_bytes()
+
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for write in (lambda path: tables.write(path, schemas.REJECTED.empty_table(), schemas.REJECTED), write_rows):
+        with pytest.raises(OSError, match=rf"{os.strerror(number)}.*x\.parquet|x\.parquet.*{os.strerror(number)}"):
+            write(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    """Some file systems do not know how."""
+    sync = os.fsync
+
+    def fail(number):
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with atomic.replaced(tmp_path / "x") as partial:
+        partial.write_text("a")
+    assert (tmp_path / "x").read_text() == "a"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import re
 from collections import Counter
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from dnd import run_lock
 
 COUNT = re.compile(r"^(\w+) +(\d+)$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$")
@@ -129,11 +130,4 @@ def begun_outputs(folder: Path) -> dict[str, float]:
 
 def at_work(folder: Path) -> bool:
     """Tell whether a run holds its lock on a working directory; nothing is written, and the lock stays as it is."""
-    try:
-        with (folder / ".snakemake/running").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # there has been no run
-        return False
-    return False
+    return run_lock.holder(folder) is not None

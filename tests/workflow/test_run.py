@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -229,6 +231,40 @@ def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
     assert f"{part.relative_to(tmp_path)} is damaged" in output
     workspace.run(*until)
     assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+
+
+def processes(session):
+    """The processes that one started which leads a session, itself apart."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # ended meanwhile
+            state, *_, of_session = place.read_text().rpartition(")")[2].split()[:4]
+            if int(of_session) == session != int(place.parent.name) and state != "Z":
+                found.append(int(place.parent.name))
+    return found
+
+
+def test_jobs_end_when_snakemake_alone_is_killed(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.values["probes"]["shapes"]["images"] = 100_000  # to be rendered for minutes
+    workspace.write()
+    with (tmp_path / "killed.log").open("wb") as log:
+        head = subprocess.Popen(workspace.command(), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 120
+    log = workspace.results / "logs/shapeworld_images/shapes.log"
+    while not log.exists():  # the job has begun
+        assert head.poll() is None and time.monotonic() < deadline, (tmp_path / "killed.log").read_text()
+        time.sleep(0.05)
+    assert processes(head.pid)
+    head.kill()
+    head.wait()
+    deadline = time.monotonic() + 30
+    while (left := processes(head.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    assert not left
+    assert "Snakemake, which started this job, has ended" in log.read_text()
 
 
 def test_own_server_gives_the_same_answers(reference, tmp_path):

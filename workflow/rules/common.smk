@@ -1,6 +1,5 @@
 """The checked configuration, the plan of the run, and the questions that rules ask about it."""
 
-import fcntl
 import os
 import shutil
 import sys
@@ -18,7 +17,7 @@ sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).pare
 try:
     from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, shipped, sources
+    from dnd import probe_sources, run_lock, shipped, sources
     from dnd.config import ConfigError, file_of, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
@@ -139,14 +138,15 @@ def mend_scheduler(scheduler):
 
 
 LOCKS = []  # open for as long as the run lasts
+if not workflow.is_main_process:
+    # on a cluster's node, whose jobs outlive the run until the next one cancels them
+    os.environ.pop(run_lock.RUN, None)
 
 
 def begin():
     """Take the folder for this run, mend Snakemake, and remember the plan."""
-    # The system lets go of this lock when the process ends, however it ends: a killed run needs no --unlock.
-    LOCKS.append(open(".snakemake/running", "w"))
     try:
-        fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        LOCKS.append(run_lock.take(Path.cwd()))  # a killed run needs no --unlock
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
     mend_scheduler(workflow.scheduler)
@@ -164,7 +164,7 @@ onstart:
 
 
 # Snakemake takes onstart from the main file alone, which is not this one where another workflow imports it.
-if workflow.modifier.is_module:
+if not workflow.modifier.is_main_snakefile():
     importers_start = workflow._onstart
     workflow._onstart = lambda log: (importers_start(log), begin())
 

@@ -177,6 +177,7 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
     after = workspace.stored()
     assert {name: after[name] for name in finished} == finished  # none was written again
     assert after.keys() == reference.stored().keys()
+    assert not [path for path in (tmp_path / "results").rglob(".*") if path.is_file()]  # nothing half-written
 
 
 def _described(folder, lives):
@@ -265,6 +266,23 @@ def test_jobs_end_when_snakemake_alone_is_killed(tmp_path):
         os.kill(number, signal.SIGKILL)
     assert not left
     assert "Snakemake, which started this job, has ended" in log.read_text()
+
+
+def test_a_run_removes_what_killed_jobs_were_writing(tmp_path):
+    workspace = Workspace(tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    named = f"{os.uname().nodename}.{dead.pid}.1"
+    half = [
+        tmp_path / f"results/{place}.{named}" for place in ("tiny/probe/shapes/.listing.parquet", "store/images/.ab")
+    ]
+    for path in half:
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+    assert "2 files" not in workspace.run("--dry-run")
+    assert all(path.exists() for path in half)
+    assert "removed what killed jobs were writing: 2 files" in workspace.run("--until", "listing")
+    assert not any(path.exists() for path in half)
 
 
 def test_own_server_gives_the_same_answers(reference, tmp_path):

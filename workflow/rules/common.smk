@@ -156,6 +156,8 @@ def begin():
             logger.info(
                 f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}"
             )
+    if found := leftovers.remove_partial(RESULTS, config["store"]):
+        logger.info(f"removed what killed jobs were writing: {len(found)} files")
     planning.write_groups(GROUPS, plan.groups)
 
 

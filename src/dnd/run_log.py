@@ -21,6 +21,13 @@ FIELD = re.compile(r"^    (jobid|output|log): (.*)$")
 RESTART = re.compile(r"^Trying to restart job (\d+)\.")
 BEGUN = re.compile(r"^  Date: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$")
 
+ENDINGS = {
+    r"<Signals\.SIGKILL: 9>|exit status 137\b": "a job was killed, as the system does when memory runs out: run "
+    "fewer at the same time (`--cores 1`), or on a machine with more memory",
+    r"<Signals\.SIGBUS: 7>|exit status 135\b": "a job was ended by SIGBUS: a disk is full, /dev/shm perhaps",
+}
+"""How Snakemake names a signal that ended a job -> what that means."""
+
 
 class Failure(NamedTuple):
     """A job that failed for good: its rule, one of its files, and where it says why."""
@@ -108,6 +115,11 @@ def _add_failure(found: RunLog, rule: str, lines: Iterator[str]) -> None:
     first = {key: value.removesuffix(" (check log file(s) for error details)") for key, value in said.items()}
     output, log = (first.get(key, "").partition(",")[0] for key in ("output", "log"))
     found.failed[said.get("jobid", "")] = Failure(rule, output, log)
+
+
+def endings(text: str) -> list[str]:
+    """Return what the system ended jobs for, which these could not say, as a log tells it."""
+    return [reason for pattern, reason in ENDINGS.items() if re.search(pattern, text)]
 
 
 def begun_outputs(folder: Path) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -266,6 +267,54 @@ def test_jobs_end_when_snakemake_alone_is_killed(tmp_path):
         os.kill(number, signal.SIGKILL)
     assert not left
     assert "Snakemake, which started this job, has ended" in log.read_text()
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_job_that_is_killed_is_tried_again_twice(tmp_path, kills):
+    workspace = Workspace(tmp_path)
+    workspace.values["probes"]["shapes"]["images"] = 3000
+    workspace.write()
+    with (tmp_path / "log").open("wb") as log:
+        head = subprocess.Popen(
+            workspace.command("--until", "listing"), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
+        )
+    killed = set()
+    while head.poll() is None and len(killed) < kills:
+        for number in set(processes(head.pid)) - killed:
+            with suppress(OSError):  # ended meanwhile
+                line = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+                if b"shapeworld_images.py" in line[1] and line[0].endswith(b"python"):
+                    os.kill(number, signal.SIGKILL)
+                    killed.add(number)
+        time.sleep(0.02)
+    assert head.wait(120) == (kills == 3)
+    told = (tmp_path / "log").read_text()
+    assert told.count("Trying to restart job") == min(kills, 2)
+    assert ("a job was killed, as the system does when memory runs out" in told) is (kills == 3)
+
+
+def test_a_home_folder_that_cannot_be_written(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.environment = workspace.environment | {"HOME": "/dev/null"}
+    workspace.environment.pop("XDG_CACHE_HOME", None)
+    workspace.run("--until", "exemplars")
+    assert list(workspace.results.glob("*/*/exemplars/*.parquet"))
+
+
+CONFINED = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+may_mount = shutil.which("unshare") and subprocess.run([*CONFINED, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount, reason="needs a disk of its own, which this system does not let us mount")
+def test_a_full_folder_for_temporary_files(tmp_path):
+    workspace = Workspace(tmp_path / "run")
+    full = tmp_path / "full"
+    full.mkdir()
+    script = 'mount -t tmpfs -o size=64k none "$TMPDIR"; cat /dev/zero > "$TMPDIR/x" 2>/dev/null; exec "$@"'
+    plain, workspace.environment = workspace.command, workspace.environment | {"TMPDIR": str(full)}
+    workspace.command = lambda *arguments: [*CONFINED, script, "sh", *plain(*arguments)]
+    workspace.run("--until", "exemplars")
+    assert list(workspace.results.glob("*/*/exemplars/*.parquet"))
 
 
 def test_a_run_removes_what_killed_jobs_were_writing(tmp_path):

@@ -17,7 +17,7 @@ sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).pare
 try:
     from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, run_lock, shipped, sources
+    from dnd import probe_sources, run_lock, run_log, shipped, sources
     from dnd.config import ConfigError, file_of, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
@@ -171,13 +171,26 @@ if not workflow.modifier.is_main_snakefile():
     workflow._onstart = lambda log: (importers_start(log), begin())
 
 
-onerror:
+def explain(logs):
+    """Say what a job that failed could not: what the system ended it for, and which disk is full."""
+    for log in logs:
+        for reason in run_log.endings(Path(log).read_text(errors="replace")):
+            logger.error(reason)
     # A job's log lies on the same disk and says nothing when that is full.
-    for folder in (RESULTS, config["store"]):
+    for folder in (RESULTS, config["store"], os.environ.get("TMPDIR", "/tmp")):
         if Path(folder).exists() and shutil.disk_usage(folder).free < 20e6:
             logger.error(
                 f"{folder}: no space left on the disk; make room, and the same command goes on"
             )
+
+
+onerror:
+    explain(log)
+
+
+if not workflow.modifier.is_main_snakefile():
+    importers_error = workflow._onerror
+    workflow._onerror = lambda log: (importers_error(log), explain(log))
 
 
 # Looked at with `--software-deployment-method apptainer` only; envs/Dockerfile builds it.

@@ -305,16 +305,35 @@ CONFINED = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 may_mount = shutil.which("unshare") and subprocess.run([*CONFINED, "true"], capture_output=True).returncode == 0
 
 
-@pytest.mark.skipif(not may_mount, reason="needs a disk of its own, which this system does not let us mount")
-def test_a_full_folder_for_temporary_files(tmp_path):
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """A function that returns a run which finds one of two folders on a disk that is full."""
+    if not may_mount:
+        pytest.skip("this system does not let us mount a disk")
     workspace = Workspace(tmp_path / "run")
-    full = tmp_path / "full"
-    full.mkdir()
-    script = 'mount -t tmpfs -o size=64k none "$TMPDIR"; cat /dev/zero > "$TMPDIR/x" 2>/dev/null; exec "$@"'
-    plain, workspace.environment = workspace.command, workspace.environment | {"TMPDIR": str(full)}
-    workspace.command = lambda *arguments: [*CONFINED, script, "sh", *plain(*arguments)]
+    for place in (tmp_path / "full", workspace.folder / "results"):
+        place.mkdir()
+
+    def command(place):
+        script = 'mount -t tmpfs -o size=64k none "$0"; cat /dev/zero > "$0/x" 2>/dev/null; exec "$@"'
+        plain = workspace.command
+        monkeypatch.setattr(workspace, "command", lambda *asked: [*CONFINED, script, str(place), *plain(*asked)])
+        return workspace
+
+    return command
+
+
+def test_a_full_folder_for_temporary_files(full, tmp_path):
+    workspace = full(tmp_path / "full")
+    workspace.environment = workspace.environment | {"TMPDIR": str(tmp_path / "full")}
     workspace.run("--until", "exemplars")
     assert list(workspace.results.glob("*/*/exemplars/*.parquet"))
+
+
+def test_a_full_disk_for_results_is_told_before_any_job(full, tmp_path):
+    told = full(tmp_path / "run/results").run("--until", "exemplars", succeeds=False)
+    assert "results/tiny/groups.tsv cannot be written: No space left on device; make room" in told
+    assert "Traceback" not in told and "Error in rule" not in told
 
 
 def test_a_run_removes_what_killed_jobs_were_writing(tmp_path):

@@ -158,7 +158,12 @@ def begin():
             )
     if found := leftovers.remove_partial(RESULTS, config["store"]):
         logger.info(f"removed what killed jobs were writing: {len(found)} files")
-    planning.write_groups(GROUPS, plan.groups)
+    try:
+        planning.write_groups(GROUPS, plan.groups)
+    except OSError as error:
+        raise WorkflowError(
+            f"{GROUPS} cannot be written: {error.strerror}; make room or choose another folder, and type the same command"
+        ) from None
 
 
 onstart:

@@ -1,9 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what killed processes leave behind of those they were writing."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,16 +25,20 @@ def replaced(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def unsynced(path: str | Path) -> Iterator[Path]:
+def unsynced(path: str | Path, beside: Path | None = None) -> Iterator[Path]:
     """Yield a path as :func:`replaced` does, of which a power cut may leave an empty file or one of zeros.
 
     For many small files that tell themselves whether they are damaged, or are brought to the disk together.
 
     Its name differs between the machines, processes and threads that write the same file on a shared file system.
     Folders that are missing are made.
+
+    Parameters
+    ----------
+    beside : folder of the same file system for what is written; that of the file when empty.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}")
+    partial = _partial(beside or path.parent, path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
@@ -40,6 +47,50 @@ def unsynced(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yield a new folder inside another one for what is needed meanwhile; it goes when the context ends."""
+    path = _partial(folder, "scratch")
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _partial(folder: Path, name: str) -> Path:
+    return folder / f".{name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}"
+
+
+def remove_partial(folder: str | Path, other_machines_after: float) -> list[Path]:
+    """Remove what killed processes were writing to a folder, and return it; what lies deeper is not looked at.
+
+    Parameters
+    ----------
+    other_machines_after : seconds after which other machines' processes no longer write what they have not touched.
+    """
+    removed = []
+    for path in Path(folder).glob(".*"):
+        named = re.fullmatch(r"\..+\.(\d+)\.\d+", path.name)
+        with suppress(OSError):  # another process may have been faster
+            if named and _is_left(path, int(named[1]), other_machines_after):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _is_left(path: Path, process: int, other_machines_after: float) -> bool:
+    if not path.name.rpartition(f".{process}.")[0].endswith(f".{os.uname().nodename}"):
+        return time.time() - path.stat().st_mtime >= other_machines_after
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        pass
+    return False
 
 
 def sync(path: Path) -> None:

@@ -24,12 +24,14 @@ class Checked(NamedTuple):
     tables : sweep.tsv and layers.tsv. What they call unknown is a mistake, too, unless the inventory is to be taken.
     mistakes : one line each.
     probes : probe -> digest of the user's files that its images come from, of the probes that were looked at.
+    doubts : what is hardly meant so, one line each.
     """
 
     config: Config
     tables: sweep.Tables
     mistakes: list[str]
     probes: dict[str, str]
+    doubts: list[str]
 
 
 def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
@@ -42,7 +44,7 @@ def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
     """
     config, told = configuration.examined(values)
     tables = sweep.examined(config, values)
-    return Checked(config, tables, [*_lines(files, told), *tables.mistakes], {})
+    return Checked(config, tables, [*_lines(files, told), *tables.mistakes], {}, [])
 
 
 def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
@@ -55,17 +57,27 @@ def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checke
     told += _store_mistaken(config, told)
     tables = sweep.examined(config, values)
     probes: dict[str, str] = {}
+    doubts: list[str] = []
     for name in dict.fromkeys(layer.probe for layer in tables.layers):
         members = config.probes[name].members or [name]
         if all(member in config.probes and not _is_told(f"probes.{member}", told) for member in members):
             try:
-                probes[name] = probe_sources.content(name, config.probes)
+                found = probe_sources.files(name, config.probes)
             except ValueError as error:
                 key, _, message = str(error).partition(": ")
                 told.append((key, message))
+                continue
+            probes[name] = probe_sources.digest(found)
+            doubts += _empty_shards(name, config, found)
     lacking = requirements.missing(config, tables.layers)
     mistakes = [*_slips(files), *_lines(files, told), *tables.mistakes, *lacking]
-    return Checked(config, tables, list(dict.fromkeys(mistakes)), probes)
+    return Checked(config, tables, list(dict.fromkeys(mistakes)), probes, doubts)
+
+
+def _empty_shards(name: str, config: Config, found: probe_sources.Files) -> Iterator[str]:
+    shards, most = config.probes[name].shards, probe_sources.most_images(name, config.probes, found)
+    if most is not None and shards > most:
+        yield f"probes.{name}.shards: {shards} shards of at most {most} images: some are jobs for nothing"
 
 
 def _lines(files: Sequence[str | Path], told: Sequence[tuple[str, str]]) -> list[str]:

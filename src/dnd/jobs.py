@@ -8,7 +8,9 @@ import io
 import logging
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import dnd
+from dnd import run_lock
 from dnd.redaction import without_secrets
 
 PACKAGES = {
@@ -27,6 +30,10 @@ PACKAGES = {
 """Module -> package, of those that a result may depend on."""
 COLLECTED_AFTER = 100_000
 """New objects that Python lets come up before it looks for garbage (700 of its own accord)."""
+LOOKS_EVERY = 1.0
+"""Seconds between looks whether the run that started a job is still at work."""
+GRACE_SECONDS = 20.0
+"""For a job to end in order when it is not; a language model's server takes the most of them."""
 
 
 class _Lines(io.TextIOBase):
@@ -132,6 +139,8 @@ def versions() -> dict[str, str]:
 def begin(log: str, threads: int) -> Job:
     """Redirect stderr, logging and progress to a log file, limit torch to the job's threads, and note the time.
 
+    The job ends when the run does that started it on this machine, however that ends: the next run starts the same job.
+
     More threads than the machine lets this process run on would only wait for each other. Python looks for garbage less
     often than it would, and not at all among the modules that have been imported and when the process ends: that took
     1.4 of the 4.9 seconds of a process that only imports transformers.
@@ -142,6 +151,8 @@ def begin(log: str, threads: int) -> Job:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     for name in ("httpx", "httpx2"):  # a line for every request
         logging.getLogger(name).setLevel(logging.WARNING)
+    if run := os.environ.get(run_lock.RUN):
+        threading.Thread(target=_end_with, args=(run, Path.cwd()), daemon=True).start()
     threads = min(threads, len(os.sched_getaffinity(0)))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
@@ -150,3 +161,13 @@ def begin(log: str, threads: int) -> Job:
     gc.freeze()
     atexit.register(gc.freeze)
     return Job(threads)
+
+
+def _end_with(run: str, folder: Path) -> None:
+    """End this process soon after a run does; what a thread cannot leave in order is killed after a while."""
+    while run_lock.holder(folder) == run:
+        time.sleep(LOOKS_EVERY)
+    logging.getLogger(__name__).error("Snakemake, which started this job, has ended: so does the job")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

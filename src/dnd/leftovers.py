@@ -1,6 +1,6 @@
-"""What an earlier run has left behind: jobs in Slurm's queue, and files that a power cut has emptied.
+"""What an earlier run has left behind: jobs in Slurm's queue, half-written files, and those that a power cut emptied.
 
-Such jobs would write what the next run is writing, too, and such files pass for finished ones.
+Such jobs would write what the next run is writing, too, and empty files pass for finished ones.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from dnd import atomic
+
 MARK = "rule_"
 """What Snakemake's Slurm executor begins the comment of each of its jobs with."""
 PATIENCE_SECONDS = 120.0
+A_DAY = 24 * 60 * 60.0
 NEVER_EMPTY = (".parquet", ".csv", ".json", ".tsv")
 """Suffixes of the files that stages make."""
 OTHERS = {"benchmarks", "logs", "pages", "report", "source"}
@@ -68,4 +71,18 @@ def remove_empty(results: str | Path) -> list[Path]:
                 if not path.stat().st_size:
                     path.unlink()
                     removed.append(path)
+    return removed
+
+
+def remove_partial(results: str | Path, store: str | Path) -> list[Path]:
+    """Remove what killed jobs were writing to a run's results and to the item store, and return where it was.
+
+    The caller must know that no other run is at work on the results. The store may be that of several.
+    """
+    removed = []
+    for place, folders, _ in os.walk(results):
+        folders[:] = [name for name in folders if name not in OTHERS]
+        removed += atomic.remove_partial(place, other_machines_after=0)
+    for folder in Path(store).glob("*/"):
+        removed += atomic.remove_partial(folder, other_machines_after=A_DAY)
     return removed

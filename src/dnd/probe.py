@@ -218,6 +218,8 @@ def require_images(name: str, shards: Sequence[str | Path], refused: pa.Table) -
     if not good:
         first = refused.to_pylist()[0]
         raise ValueError(f"probes.{name}: none of {bad} images can be read; {first['image_id']}: {first['reason']}")
+    if empty := sum(not tables.count(shard) for shard in shards):
+        log.warning("%d of %d shards hold no image: probes.%s.shards is too large", empty, len(shards), name)
     copies = sum(reason.startswith(COPY) for reason in refused["reason"].to_pylist())
     level = logging.WARNING if bad else logging.INFO
     log.log(level, "%d of %d images used, %d duplicates, %d unreadable", good, good + bad, copies, bad - copies)
@@ -231,7 +233,24 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def controls(shards: Sequence[Path], count: int) -> list[str]:
-    """Return the ids of a fixed random sample of the probe: the images whose ids have the smallest hashes, sorted."""
+def shuffled(shards: Sequence[str | Path]) -> pa.Table:
+    """Return SHUFFLED: the ids of all images of the probe, in a fixed random order.
+
+    It spares each job that wants the control images only to look into every shard.
+    """
     ids = tables.read(list(shards), schemas.PROBE, ["image_id"])["image_id"].to_pylist()
-    return sorted(sorted(ids, key=_hash)[:count])
+    return pa.Table.from_arrays([pa.array(sorted(ids, key=_hash), pa.string())], schema=schemas.SHUFFLED)
+
+
+def controls(shards: Sequence[str | Path], count: int) -> list[str]:
+    """Return the ids of a fixed random sample of the probe: the images whose ids have the smallest hashes, sorted."""
+    return _first(shuffled(shards), count)
+
+
+def read_controls(path: str | Path, count: int) -> list[str]:
+    """Return the same from a table of the probe's shuffled ids."""
+    return _first(tables.read(path, schemas.SHUFFLED), count)
+
+
+def _first(ids: pa.Table, count: int) -> list[str]:
+    return sorted(ids["image_id"][:count].to_pylist())

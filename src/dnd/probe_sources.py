@@ -256,18 +256,47 @@ def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str
     return sources
 
 
-def content(name: str, probes: Mapping[str, ProbeSettings]) -> str:
-    """Return a digest that changes with the user's files that a probe's images come from; none is read.
+Files = Mapping[str, Mapping[str, Status]]
+"""Member of a probe -> the user's files that its images come from."""
+
+
+def files(name: str, probes: Mapping[str, ProbeSettings]) -> Files:
+    """Return the user's files that a probe's images come from; none is read.
 
     Raises
     ------
     ValueError
         There are no such files.
     """
-    found: dict[str, Status] = {}
-    for one, settings in members(name, probes).items():
-        if settings.source != "shapeworld":  # its renders follow from its settings
-            found |= {
-                f"{one}/{file}": status for file, status in SOURCES[settings.source](one, settings).files().items()
-            }
-    return folders.fingerprint(found)
+    return {
+        one: SOURCES[settings.source](one, settings).files()
+        for one, settings in members(name, probes).items()
+        if settings.source != "shapeworld"  # its renders follow from its settings
+    }
+
+
+def content(name: str, probes: Mapping[str, ProbeSettings]) -> str:
+    """Return a digest that changes with the user's files that a probe's images come from, as :func:`files` does."""
+    return digest(files(name, probes))
+
+
+def digest(found: Files) -> str:
+    """Return a digest that changes with such files."""
+    return folders.fingerprint({f"{one}/{file}": status for one in found for file, status in found[one].items()})
+
+
+def most_images(name: str, probes: Mapping[str, ProbeSettings], found: Files) -> int | None:
+    """Return how many images a probe has at most; None where that does not show before its files are read."""
+    settings = probes[name]
+    counts: list[int | None]
+    if settings.members:
+        counts = [most_images(one, probes, found) for one in settings.members]
+    elif settings.source == "shapeworld":
+        counts = [settings.images]
+    elif settings.source in ("folder", "manifest"):
+        counts = [len(found[name].keys() - {""})]  # a table of files is no image
+    else:
+        counts = [None]
+    known = [count for count in counts if count is not None]
+    limits = [settings.limit, settings.sample, sum(known) if len(known) == len(counts) else None]
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import re
 from collections import Counter
@@ -13,12 +12,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from dnd import run_lock
+
 COUNT = re.compile(r"^(\w+) +(\d+)$")
 FINISHED = re.compile(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$")
 ERROR = re.compile(r"^Error in rule (\w+)(?:, |:)")
 FIELD = re.compile(r"^    (jobid|output|log): (.*)$")
 RESTART = re.compile(r"^Trying to restart job (\d+)\.")
 BEGUN = re.compile(r"^  Date: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$")
+
+ENDINGS = {
+    r"<Signals\.SIGKILL: 9>|exit status 137\b": "a job was killed, as the system does when memory runs out: run "
+    "fewer at the same time (`--cores 1`), or on a machine with more memory",
+    r"<Signals\.SIGBUS: 7>|exit status 135\b": "a job was ended by SIGBUS: a disk is full, /dev/shm perhaps",
+}
+"""How Snakemake names a signal that ended a job -> what that means."""
 
 
 class Failure(NamedTuple):
@@ -109,6 +117,11 @@ def _add_failure(found: RunLog, rule: str, lines: Iterator[str]) -> None:
     found.failed[said.get("jobid", "")] = Failure(rule, output, log)
 
 
+def endings(text: str) -> list[str]:
+    """Return what the system ended jobs for, which these could not say, as a log tells it."""
+    return [reason for pattern, reason in ENDINGS.items() if re.search(pattern, text)]
+
+
 def begun_outputs(folder: Path) -> dict[str, float]:
     """Return file -> time, of the files of every job that was begun, or given to a cluster, and has not ended.
 
@@ -129,11 +142,4 @@ def begun_outputs(folder: Path) -> dict[str, float]:
 
 def at_work(folder: Path) -> bool:
     """Tell whether a run holds its lock on a working directory; nothing is written, and the lock stays as it is."""
-    try:
-        with (folder / ".snakemake/running").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # there has been no run
-        return False
-    return False
+    return run_lock.holder(folder) is not None

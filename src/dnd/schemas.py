@@ -18,6 +18,7 @@ PROBE = pa.schema(
     ]
 )
 REJECTED = pa.schema([("image_id", pa.string()), ("reason", pa.string())])
+SHUFFLED = pa.schema([("image_id", pa.string())])  # of all images of a probe, in order of their hashes
 LISTING = pa.schema(
     [
         ("image_id", pa.string()),

@@ -94,7 +94,7 @@ class Store:
         """
         path = self._path(name)
         try:
-            with unsynced(path) as partial:
+            with unsynced(path, beside=self.folder) as partial:
                 partial.write_bytes(value + _digest(value))
         except OSError as error:
             self._complain("written", error)

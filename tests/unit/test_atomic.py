@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -94,3 +96,44 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
     with atomic.replaced(tmp_path / "x") as partial:
         partial.write_text("a")
     assert (tmp_path / "x").read_text() == "a"
+
+
+def write_and_die(folder, code):
+    """Names of what a process was writing to a folder that was killed meanwhile."""
+    lines = f"import os\nfrom pathlib import Path\nfrom dnd import atomic\nfolder = Path({str(folder)!r})\n{code}"
+    done = subprocess.run([sys.executable, "-c", f"{lines}\n    os.kill(os.getpid(), 9)"], timeout=60)
+    assert done.returncode == -9
+    return sorted(path.name for path in folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "with atomic.replaced(folder / 'a.parquet') as partial:\n    partial.write_text('half')",
+        "with atomic.unsynced(folder / 'ab/abc', beside=folder) as partial:\n    partial.write_text('half')",
+        "with atomic.scratch(folder) as views:\n    (views / 'view.jpg').write_text('one of many')",
+    ],
+)
+def test_what_a_killed_process_was_writing_is_removed(tmp_path, code):
+    (left,) = write_and_die(tmp_path, code)
+    assert [path.name for path in atomic.remove_partial(tmp_path, 0)] == [left]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_is_being_written_and_files_of_other_names_stay(tmp_path):
+    for name in (".keep", ".a.b", ".1.2.parquet", "a.vm.1.2"):
+        (tmp_path / name).write_text("")
+    with atomic.replaced(tmp_path / "a.b.parquet") as partial, atomic.scratch(tmp_path) as folder:
+        partial.write_text("half")
+        assert atomic.remove_partial(tmp_path, 0) == []
+        assert folder.is_dir()
+    assert (tmp_path / "a.b.parquet").read_text() == "half"
+    assert not folder.exists()
+
+
+def test_what_another_machine_writes_is_left_to_it_for_a_while(tmp_path):
+    other = tmp_path / ".a.parquet.node-7.example.org.1.140330336545664"
+    other.write_text("half")
+    assert atomic.remove_partial(tmp_path, other_machines_after=3600) == []
+    os.utime(other, (1, 1))
+    assert atomic.remove_partial(tmp_path, other_machines_after=3600) == [other]

@@ -1,6 +1,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -8,8 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import PIL
+import pytest
 
-from dnd import jobs
+from dnd import jobs, run_lock
 
 
 def started(tmp_path, threads, cores):
@@ -17,7 +19,7 @@ def started(tmp_path, threads, cores):
     code = f"""
 import os, sys
 os.sched_setaffinity(0, {cores})
-from dnd import jobs
+from dnd import jobs, run_lock
 jobs.begin({str(tmp_path / "deep/job.log")!r}, {threads})
 print("progress", end="\\r", file=sys.stderr)
 sys.stdout.write(os.environ["OMP_NUM_THREADS"])
@@ -47,7 +49,7 @@ def test_a_progress_bar_ends_its_lines_in_a_log(tmp_path):
 def test_a_log_holds_no_password_of_an_address(tmp_path):
     code = f"""
 import logging
-from dnd import jobs
+from dnd import jobs, run_lock
 jobs.begin({str(tmp_path / "job.log")!r}, 1)
 logging.warning("asking %s", "http://me:s3cret@host/v1")
 raise OSError("no route to http://host/v1?api_key=s3cret")
@@ -71,7 +73,7 @@ def origin(code=""):
     """The origin that a fresh process states after some code."""
     lines = f"""
 import json
-from dnd import jobs
+from dnd import jobs, run_lock
 job = jobs.begin("/dev/null", 1)
 {code}
 print(json.dumps(job.origin()))
@@ -129,3 +131,69 @@ def test_a_processor_that_the_system_does_not_name_is_an_architecture(monkeypatc
     assert jobs.processor() == platform.machine()
     monkeypatch.setattr(Path, "read_text", lambda *_: "processor\t: 0\nmodel name\t: AMD EPYC 9B14: 96\n")
     assert jobs.processor() == "AMD EPYC 9B14: 96"
+
+
+@pytest.fixture
+def lock(tmp_path, monkeypatch):
+    """The lock of a run at work in a folder, which names it to the jobs that start meanwhile."""
+    monkeypatch.setenv(run_lock.RUN, "an earlier one")
+    (tmp_path / ".snakemake").mkdir()
+    with run_lock.take(tmp_path) as lock:
+        yield lock
+
+
+def job_at_work(folder, first=""):
+    """A job that says a line when it has looked after its run several times, and then waits for a minute."""
+    code = f"""
+import signal, time
+from dnd import jobs
+jobs.LOOKS_EVERY, jobs.GRACE_SECONDS = .05, .2
+{first}
+jobs.begin("job.log", 1)
+time.sleep(.5)
+print("at work", flush=True)
+time.sleep(60)
+"""
+    return subprocess.Popen([sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_job_ends_when_the_run_ends_that_started_it(tmp_path, lock):
+    with job_at_work(tmp_path) as job:
+        assert job.stdout.readline() == "at work\n"
+        lock.close()  # as when Snakemake is killed
+        assert job.wait(20) == -signal.SIGTERM
+    assert "Snakemake, which started this job, has ended" in (tmp_path / "job.log").read_text()
+
+
+def test_a_job_ends_when_another_run_has_taken_the_place_of_its_own(tmp_path, lock, monkeypatch):
+    monkeypatch.setenv(run_lock.RUN, "an earlier one")
+    with job_at_work(tmp_path) as job:
+        assert job.wait(20) == -signal.SIGTERM
+        assert job.stdout.read() == ""
+
+
+def test_a_job_that_does_not_end_in_order_is_killed(tmp_path, lock):
+    with job_at_work(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)") as job:
+        job.stdout.readline()
+        lock.close()
+        assert job.wait(20) == -signal.SIGKILL
+
+
+def test_a_job_that_no_run_of_this_machine_started_looks_after_none(tmp_path, lock, monkeypatch):
+    monkeypatch.delenv(run_lock.RUN)
+    lock.close()
+    with job_at_work(tmp_path) as job:
+        assert job.stdout.readline() == "at work\n"
+        assert job.poll() is None
+        job.kill()
+
+
+def test_a_second_run_leaves_the_first_its_folder_and_its_jobs(tmp_path, lock):
+    first = os.environ[run_lock.RUN]
+    with pytest.raises(BlockingIOError):
+        run_lock.take(tmp_path)
+    assert run_lock.holder(tmp_path) == os.environ[run_lock.RUN] == first
+    lock.close()
+    assert run_lock.holder(tmp_path) is None
+    with run_lock.take(tmp_path):
+        assert run_lock.holder(tmp_path) == os.environ[run_lock.RUN] != first

@@ -1,6 +1,7 @@
 """Leftovers in Slurm's queue, with stand-ins for its two commands, and among the results."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -64,3 +65,24 @@ def test_files_that_a_power_cut_emptied_are_removed_and_nothing_else(tmp_path):
     assert {path.relative_to(tmp_path).as_posix() for path in leftovers.remove_empty(tmp_path)} == empty
     assert {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()} == others | whole
     assert leftovers.remove_empty(tmp_path / "none") == []
+
+
+def test_half_written_files_of_results_and_store_are_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    mine = f"{os.uname().nodename}.{dead.pid}.7"
+    half = {f"results/p/fc/captions/.a.parquet.{mine}", "results/.provenance.json.node-7.4.5"}
+    half |= {f"store/captions/.ab.{mine}"}
+    others = {
+        "results/p/fc/captions/a.parquet",
+        f"results/p/fc/.b.parquet.{os.uname().nodename}.{os.getpid()}.7",
+        "store/captions/.ab.node-7.4.5",
+        "store/captions/ab/abcd",
+    }
+    for name in half | others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = leftovers.remove_partial(tmp_path / "results", tmp_path / "store")
+    assert {path.relative_to(tmp_path).as_posix() for path in found} == half
+    assert {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()} == others
+    assert leftovers.remove_partial(tmp_path / "none", tmp_path / "none") == []

@@ -223,6 +223,7 @@ def test_one_good_image_among_many_bad_ones_is_enough(tmp_path, caplog):
     assert caplog.messages[-1] == "1 of 32 images used, 1 duplicates, 30 unreadable"
     assert caplog.records[-1].levelno == logging.WARNING
     assert "rejected same.png: duplicate of good.png" in caplog.messages
+    assert "3 of 4 shards hold no image: probes.photos.shards is too large" in caplog.messages
 
 
 def test_a_file_that_goes_between_the_jobs_is_left_out(many, tmp_path):
@@ -260,6 +261,8 @@ def test_controls_do_not_depend_on_the_shards(folder, tmp_path):
     for count in (1, 3):
         packed(tmp_path, shards=count, photos={"source": "folder", "path": folder})
     one = probe.controls([tmp_path / "1-0.parquet"], 2)
+    tables.write(tmp_path / "ids", probe.shuffled([tmp_path / f"3-{i}.parquet" for i in range(3)]), schemas.SHUFFLED)
+    assert probe.read_controls(tmp_path / "ids", 2) == one
     assert probe.controls([tmp_path / f"3-{i}.parquet" for i in range(3)], 2) == one
     assert len(one) == 2
     assert one == sorted(one)

@@ -308,6 +308,29 @@ def test_files_that_are_missing_are_told_before_a_run(tmp_path):
         content(photos={"source": "folder", "path": tmp_path})
 
 
+def test_how_many_images_there_are_at_most(archives, manifest, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in "abc":
+        (tmp_path / f"folder/{name}.png").touch()
+    values = {
+        "renders": {"source": "shapeworld", "images": 9, "sample": 5},
+        "files": {"source": "folder", "path": tmp_path / "folder"},
+        "few": {"source": "folder", "path": tmp_path / "folder", "limit": 2},
+        "rows": manifest,
+        "tars": archives,
+        "some": archives | {"sample": 4},
+        "known": {"source": "union", "members": ["renders", "few"]},
+        "unknown": {"source": "union", "members": ["tars", "few"]},
+        "cut": {"source": "union", "members": ["tars", "few"], "limit": 6},
+    }
+    probes = {name: ProbeSettings(**one) for name, one in values.items()}
+    found = {name: probe_sources.most_images(name, probes, probe_sources.files(name, probes)) for name in probes}
+    assert found == {
+        **{"renders": 5, "files": 3, "few": 2, "rows": 3, "tars": None, "some": 4},
+        **{"known": 7, "unknown": None, "cut": 6},
+    }
+
+
 def test_renders_stand_for_a_probe_of_shapes():
     probes = {
         "a": ProbeSettings(source="shapeworld"),

@@ -275,6 +275,12 @@ def git(folder, *words):
     return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def test_the_commit_of_another_users_checkout_is_recorded(repository, monkeypatch):
+    commit = git(repository, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert provenance.checkout(repository) == {"commit": commit, "dirty": False}
+
+
 def test_code_that_differs_from_its_commit_is_dirty_and_a_changed_configuration_is_not(repository):
     commit = git(repository, "rev-parse", "HEAD")
     (repository / "config/config.yaml").write_text("run: mine\n")

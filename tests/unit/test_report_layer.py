@@ -1,7 +1,12 @@
 """The pages of a layer: every unit with all of its evidence, from the tables of a run made by hand."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from handmade import write_probe
 from pages import GENERATED, png, write_run, write_site
 from PIL import Image
 
@@ -273,3 +278,25 @@ def test_pictures_of_a_png_with_an_odd_size_are_read(tmp_path):
     rewritten(tmp_path, "probe.parquet", schemas.PROBE, lambda row: row.update(image=wide, width=320, height=50))
     _, _, (unit,) = built(tmp_path, *places[0])
     assert {tuple(one["size"]) for one in unit["exemplars"]} == {(320, 50)}
+
+
+CONFINED = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+may_mount = shutil.which("unshare") and subprocess.run([*CONFINED, "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_mount, reason="needs a disk of its own, which this system does not let us mount")
+@pytest.mark.parametrize("images", [30, 200])
+def test_a_disk_without_room_for_thumbnails_is_told(tmp_path, images):
+    names = [f"{i:03d}.png" for i in range(images)]
+    shard = write_probe(tmp_path / "probe.parquet", {name: png(np.full((4, 4, 3), 9, np.uint8)) for name in names})
+    (tmp_path / "small").mkdir()
+    code = f"""
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from dnd.report.pictures import thumbnails
+thumbnails(Path("small"), {names}, [Path({str(shard)!r})], 96, ThreadPoolExecutor(1))
+"""
+    script = 'mount -t tmpfs -o size=256k none small && exec "$@"'
+    line = [*CONFINED, script, "sh", sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "OSError: [Errno 28] No space left on device")

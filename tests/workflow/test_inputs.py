@@ -201,6 +201,29 @@ def test_dry_run_lists_the_jobs_and_makes_nothing(workspace):
     assert not workspace.results.exists()
 
 
+def test_a_thousand_shards_are_planned_in_time_that_grows_with_their_number(workspace):
+    edges, seconds = {}, {}
+    for shards in (3, 6, 9, 1000):
+        workspace.values["probes"]["shapes"] |= {"images": 1600, "shards": shards}
+        workspace.write()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        edges[shards] = workspace.run("--dag").count(" -> ")
+        seconds[shards] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert edges[9] - edges[6] == edges[6] - edges[3]
+    assert edges[1000] - edges[3] == (1000 - 3) * (edges[6] - edges[3]) / 3
+    assert seconds[1000] <= 10
+
+
+def test_more_shards_than_images_are_told_once_and_no_mistake(workspace):
+    (workspace.folder / "pictures").mkdir()
+    for name in ("a.png", "b.png", "notes.txt"):
+        (workspace.folder / "pictures" / name).touch()
+    workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures", "shards": 4}
+    workspace.write()
+    told = "probes.shapes.shards: 4 shards of at most 2 images: some are jobs for nothing"
+    assert workspace.run("--dry-run").count(told) == 1
+
+
 def test_unreadable_images_of_a_users_folder_are_listed(workspace):
     folder = workspace.folder / "pictures"
     (folder / "deeper").mkdir(parents=True)
@@ -212,7 +235,7 @@ def test_unreadable_images_of_a_users_folder_are_listed(workspace):
     shutil.copy(__file__, folder / "script.png")
     workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures", "shards": 3}
     workspace.write()
-    workspace.run("--until", "rejected", "activations")
+    workspace.run("--until", "activations")
     rejected = workspace.results / "probe/shapes/rejected.parquet"
     reasons = {row["image_id"]: row["reason"] for row in tables.read(rejected, schemas.REJECTED).to_pylist()}
     assert set(reasons) == {"cut.png", "script.png"}
@@ -237,7 +260,7 @@ def test_one_good_image_among_many_bad_ones(workspace):
     shutil.copy(folder / "good.png", folder / "same.png")
     workspace.values["probes"]["shapes"] = {"source": "folder", "path": "pictures", "shards": 3}
     workspace.write()
-    workspace.run("--until", "rejected", "topk")
+    workspace.run("--until", "topk")
     assert [row["image_id"] for row in rows_of(workspace, "shapes", ["image_id"])] == ["good.png"]
     log = (workspace.results / "logs/rejected/shapes.log").read_text()
     assert "1 of 14 images used, 1 duplicates, 12 unreadable" in log

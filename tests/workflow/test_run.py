@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +27,7 @@ BUNDLE = "conceptnet/shapes/dnd/000-000"
 SCHEMAS = {
     "probe/shapes/images-*.parquet": schemas.PROBE,
     "probe/shapes/rejected.parquet": schemas.REJECTED,
+    "probe/shapes/shuffled.parquet": schemas.SHUFFLED,
     "activations/*/*/*/parts/*/topk-*.parquet": schemas.TOPK_PART,
     "activations/*/*/*/parts/*/statistics-*.parquet": schemas.STATISTICS_PART,
     "activations/*/*/*/parts/*/controls-*.parquet": schemas.CONTROLS_PART,
@@ -174,6 +178,7 @@ def test_a_killed_run_resumes_and_computes_nothing_twice(reference, endpoint, tm
     after = workspace.stored()
     assert {name: after[name] for name in finished} == finished  # none was written again
     assert after.keys() == reference.stored().keys()
+    assert not [path for path in (tmp_path / "results").rglob(".*") if path.is_file()]  # nothing half-written
 
 
 def _described(folder, lives):
@@ -228,6 +233,124 @@ def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
     assert f"{part.relative_to(tmp_path)} is damaged" in output
     workspace.run(*until)
     assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+
+
+def processes(session):
+    """The processes that one started which leads a session, itself apart."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # ended meanwhile
+            state, *_, of_session = place.read_text().rpartition(")")[2].split()[:4]
+            if int(of_session) == session != int(place.parent.name) and state != "Z":
+                found.append(int(place.parent.name))
+    return found
+
+
+def test_jobs_end_when_snakemake_alone_is_killed(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.values["probes"]["shapes"]["images"] = 100_000  # to be rendered for minutes
+    workspace.write()
+    with (tmp_path / "killed.log").open("wb") as log:
+        head = subprocess.Popen(workspace.command(), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 120
+    log = workspace.results / "logs/shapeworld_images/shapes.log"
+    while not log.exists():  # the job has begun
+        assert head.poll() is None and time.monotonic() < deadline, (tmp_path / "killed.log").read_text()
+        time.sleep(0.05)
+    assert processes(head.pid)
+    head.kill()
+    head.wait()
+    deadline = time.monotonic() + 30
+    while (left := processes(head.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    assert not left
+    assert "Snakemake, which started this job, has ended" in log.read_text()
+
+
+@pytest.mark.parametrize("kills", [1, 3])
+def test_a_job_that_is_killed_is_tried_again_twice(tmp_path, kills):
+    workspace = Workspace(tmp_path)
+    workspace.values["probes"]["shapes"]["images"] = 3000
+    workspace.write()
+    with (tmp_path / "log").open("wb") as log:
+        head = subprocess.Popen(
+            workspace.command("--until", "listing"), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True
+        )
+    killed = set()
+    while head.poll() is None and len(killed) < kills:
+        for number in set(processes(head.pid)) - killed:
+            with suppress(OSError):  # ended meanwhile
+                line = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+                if b"shapeworld_images.py" in line[1] and line[0].endswith(b"python"):
+                    os.kill(number, signal.SIGKILL)
+                    killed.add(number)
+        time.sleep(0.02)
+    assert head.wait(120) == (kills == 3)
+    told = (tmp_path / "log").read_text()
+    assert told.count("Trying to restart job") == min(kills, 2)
+    assert ("a job was killed, as the system does when memory runs out" in told) is (kills == 3)
+
+
+def test_a_home_folder_that_cannot_be_written(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.environment = workspace.environment | {"HOME": "/dev/null"}
+    workspace.environment.pop("XDG_CACHE_HOME", None)
+    workspace.run("--until", "exemplars")
+    assert list(workspace.results.glob("*/*/exemplars/*.parquet"))
+
+
+CONFINED = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+may_mount = shutil.which("unshare") and subprocess.run([*CONFINED, "true"], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """A function that returns a run which finds one of two folders on a disk that is full."""
+    if not may_mount:
+        pytest.skip("this system does not let us mount a disk")
+    workspace = Workspace(tmp_path / "run")
+    for place in (tmp_path / "full", workspace.folder / "results"):
+        place.mkdir()
+
+    def command(place):
+        script = 'mount -t tmpfs -o size=64k none "$0"; cat /dev/zero > "$0/x" 2>/dev/null; exec "$@"'
+        plain = workspace.command
+        monkeypatch.setattr(workspace, "command", lambda *asked: [*CONFINED, script, str(place), *plain(*asked)])
+        return workspace
+
+    return command
+
+
+def test_a_full_folder_for_temporary_files(full, tmp_path):
+    workspace = full(tmp_path / "full")
+    workspace.environment = workspace.environment | {"TMPDIR": str(tmp_path / "full")}
+    workspace.run("--until", "exemplars")
+    assert list(workspace.results.glob("*/*/exemplars/*.parquet"))
+
+
+def test_a_full_disk_for_results_is_told_before_any_job(full, tmp_path):
+    told = full(tmp_path / "run/results").run("--until", "exemplars", succeeds=False)
+    assert "results/tiny/groups.tsv cannot be written: No space left on device; make room" in told
+    assert "Traceback" not in told and "Error in rule" not in told
+
+
+def test_a_run_removes_what_killed_jobs_were_writing(tmp_path):
+    workspace = Workspace(tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    named = f"{os.uname().nodename}.{dead.pid}.1"
+    half = [
+        tmp_path / f"results/{place}.{named}" for place in ("tiny/probe/shapes/.listing.parquet", "store/images/.ab")
+    ]
+    for path in half:
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+    assert "2 files" not in workspace.run("--dry-run")
+    assert all(path.exists() for path in half)
+    assert "removed what killed jobs were writing: 2 files" in workspace.run("--until", "listing")
+    assert not any(path.exists() for path in half)
 
 
 def test_own_server_gives_the_same_answers(reference, tmp_path):

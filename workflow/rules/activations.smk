@@ -1,7 +1,8 @@
 rule activations:
     input:
         shard=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
-        shards=probe_shards,
+        # for the control images; the shards themselves would be a million inputs of a thousand jobs
+        shuffled=f"{RESULTS}/probe/{{probe}}/shuffled.parquet",
         target=target_files,
     output:
         topk=f"{PASS}/parts/{{group}}/topk-{{shard}}.parquet",

@@ -1,6 +1,5 @@
 """The checked configuration, the plan of the run, and the questions that rules ask about it."""
 
-import fcntl
 import os
 import shutil
 import sys
@@ -18,7 +17,7 @@ sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).pare
 try:
     from dnd import checks, leftovers
     from dnd import plan as planning
-    from dnd import probe_sources, shipped, sources
+    from dnd import probe_sources, run_lock, run_log, shipped, sources
     from dnd.config import ConfigError, file_of, refuse_code
     from dnd.judging import EvaluationSettings
     from dnd.settings import COMPUTE, SERVERS
@@ -42,7 +41,7 @@ if not workflow.overwrite_configfiles:
 
 # jobs of a run whose plan held need not look at files again
 look = checks.thoroughly if workflow.is_main_process else checks.quickly
-settings, sweep_tables, mistakes, digests = look(config, workflow.configfiles)
+settings, sweep_tables, mistakes, digests, doubts = look(config, workflow.configfiles)
 RESULTS = f"results/{settings.run}"
 GROUPS = Path(RESULTS, "groups.tsv")
 # the inventory makes layers known, and models are fetched before it
@@ -66,6 +65,8 @@ mistakes += [
 ]
 if mistakes:
     raise WorkflowError("\n".join(["configuration:", *mistakes]))
+for doubt in doubts:
+    logger.warning(doubt)
 config.update(shipped.resolved(config))  # in place: scripts read it, too
 if workflow.is_main_process:
     for path in leftovers.remove_empty(RESULTS):
@@ -137,14 +138,15 @@ def mend_scheduler(scheduler):
 
 
 LOCKS = []  # open for as long as the run lasts
+if not workflow.is_main_process:
+    # on a cluster's node, whose jobs outlive the run until the next one cancels them
+    os.environ.pop(run_lock.RUN, None)
 
 
 def begin():
     """Take the folder for this run, mend Snakemake, and remember the plan."""
-    # The system lets go of this lock when the process ends, however it ends: a killed run needs no --unlock.
-    LOCKS.append(open(".snakemake/running", "w"))
     try:
-        fcntl.flock(LOCKS[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        LOCKS.append(run_lock.take(Path.cwd()))  # a killed run needs no --unlock
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
     mend_scheduler(workflow.scheduler)
@@ -154,7 +156,14 @@ def begin():
             logger.info(
                 f"cancelled jobs that an earlier run left in Slurm's queue: {', '.join(found)}"
             )
-    planning.write_groups(GROUPS, plan.groups)
+    if found := leftovers.remove_partial(RESULTS, config["store"]):
+        logger.info(f"removed what killed jobs were writing: {len(found)} files")
+    try:
+        planning.write_groups(GROUPS, plan.groups)
+    except OSError as error:
+        raise WorkflowError(
+            f"{GROUPS} cannot be written: {error.strerror}; make room or choose another folder, and type the same command"
+        ) from None
 
 
 onstart:
@@ -162,18 +171,31 @@ onstart:
 
 
 # Snakemake takes onstart from the main file alone, which is not this one where another workflow imports it.
-if workflow.modifier.is_module:
+if not workflow.modifier.is_main_snakefile():
     importers_start = workflow._onstart
     workflow._onstart = lambda log: (importers_start(log), begin())
 
 
-onerror:
+def explain(logs):
+    """Say what a job that failed could not: what the system ended it for, and which disk is full."""
+    for log in logs:
+        for reason in run_log.endings(Path(log).read_text(errors="replace")):
+            logger.error(reason)
     # A job's log lies on the same disk and says nothing when that is full.
-    for folder in (RESULTS, config["store"]):
+    for folder in (RESULTS, config["store"], os.environ.get("TMPDIR", "/tmp")):
         if Path(folder).exists() and shutil.disk_usage(folder).free < 20e6:
             logger.error(
                 f"{folder}: no space left on the disk; make room, and the same command goes on"
             )
+
+
+onerror:
+    explain(log)
+
+
+if not workflow.modifier.is_main_snakefile():
+    importers_error = workflow._onerror
+    workflow._onerror = lambda log: (importers_error(log), explain(log))
 
 
 # Looked at with `--software-deployment-method apptainer` only; envs/Dockerfile builds it.

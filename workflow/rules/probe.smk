@@ -69,7 +69,8 @@ rule rejected:
         rejected=probe_parts("rejected"),
         unlisted=f"{RESULTS}/probe/{{probe}}/unlisted.parquet",
     output:
-        f"{RESULTS}/probe/{{probe}}/rejected.parquet",
+        rejected=f"{RESULTS}/probe/{{probe}}/rejected.parquet",
+        shuffled=f"{RESULTS}/probe/{{probe}}/shuffled.parquet",
     log:
         f"{RESULTS}/logs/rejected/{{probe}}.log",
     conda:

@@ -9,7 +9,7 @@ topk, statistics, controls = activations.run(
     target_sources.load(TargetSettings(**params.target), sign=snakemake.wildcards.sign),
     params.layers,
     snakemake.input.shard,
-    probe.controls(snakemake.input.shards, int(snakemake.wildcards.controls)),
+    probe.read_controls(snakemake.input.shuffled, int(snakemake.wildcards.controls)),
     pooling=snakemake.wildcards.pooling,
     k=int(snakemake.wildcards.k),
     units=params.units,

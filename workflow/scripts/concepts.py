@@ -7,9 +7,9 @@ ANSWERS.
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from dnd import concepts, jobs, pictures, schemas, tables, views
+from dnd.atomic import scratch
 from dnd.backends import llm
 from dnd.settings import EmbedderSettings, LlmSettings
 from dnd.stages import ConceptSettings
@@ -30,11 +30,11 @@ layers = [
 ]
 with asking as ask:
     if settings.show_images:
-        with TemporaryDirectory(prefix="dnd-views-") as folder:
+        with scratch(Path(snakemake.output.concepts).parent) as folder:
             places = {pictures.place(row) for _, _, exemplars in layers for row in exemplars.to_pylist()}
-            names = views.write(places, snakemake.input.probe, Path(folder), params.square)
+            names = views.write(places, snakemake.input.probe, folder, params.square)
             units = [unit for layer in layers for unit in concepts.unit_images(*layer, names)]
-            found, answers = concepts.propose(units, ask, settings, partial(views.url, Path(folder)))
+            found, answers = concepts.propose(units, ask, settings, partial(views.url, folder))
     else:
         captions = [tables.read(path, schemas.CAPTIONS) for path in snakemake.input.captions]
         others = [tables.read(path, schemas.LOOK_ALIKES) for path in snakemake.input.look_alikes] or [None] * len(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -39,7 +40,10 @@ class Thumbnails:
     def _make(self, names: Sequence[str]) -> None:
         np.save(self.folder / "names.npy", np.array(names))
         for kind, dtype, shape in (("cells", np.uint8, (self.side, self.side, 3)), ("sizes", np.int32, (2,))):
-            np.lib.format.open_memmap(self.folder / f"{kind}.npy", "w+", dtype, (len(names), *shape))
+            path = self.folder / f"{kind}.npy"
+            np.lib.format.open_memmap(path, "w+", dtype, (len(names), *shape))
+            with path.open("r+b") as file:  # a process that finds no room behind its memory later dies without a word
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
     def fill(self, shard: Path) -> None:
         """Add the images of a probe shard."""

@@ -127,6 +127,9 @@ class TargetSettings(Settings):
     architecture: str | None = Field(
         None, description="transformers: class of the network; the one that the weights were published with when empty"
     )
+    random_weights: bool = Field(
+        False, description="transformers: weights that the files lack stay random, from seed 0; an error when false"
+    )
     trust_remote_code: bool = Field(False, description="transformers: run code from the model's repository")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the network")
     preprocess: Path | PreprocessSettings | None = Field(

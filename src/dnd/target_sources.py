@@ -37,6 +37,8 @@ Loaded = tuple[nn.Module, Callable[[], PreprocessSettings]]
 """A network, and what tells how the publisher of its weights prepares images, or raises ``Inimitable``."""
 
 CLOSEST = 5
+SHOWN = 3
+"""Differences between a network and its weights that a message names."""
 PREFIXES = ("module.", "model.", "backbone.")
 """What DataParallel and Lightning put before the names of weights."""
 ENCODER_DECODER = "vision-encoder-decoder"
@@ -200,8 +202,10 @@ def _transformers(settings: TargetSettings) -> Loaded:
         read = chosen.from_pretrained
         if name == "TimmBackbone":  # whose own method takes the name of a timm model, not a folder
             read = super(chosen, chosen).from_pretrained
-        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments)
-        return model, sorted(loaded["missing_keys"])
+        # weights of other shapes count as missing, so that their names are told
+        how = trusted | {"ignore_mismatched_sizes": True} | settings.arguments
+        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **how)
+        return model, sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])})
 
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **trusted)
@@ -210,13 +214,20 @@ def _transformers(settings: TargetSettings) -> Loaded:
             model, missing = _vision_tower(load, config, published)
         else:
             model, missing = load(settings.architecture or published)
+            if missing and settings.architecture not in (None, published):
+                model, missing = _part(load, published, type(model)) or (model, missing)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     _require_images(model, settings)
     if missing:
-        told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"
-        if settings.architecture is None:
-            raise TargetError(f"{told}; set `architecture` to a class that does without")
+        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))
+        lacking = weight_files.lacking(missing[:SHOWN], own, given)
+        told = f"{settings.factory}: its weights lack {'; '.join(lacking)}: {len(missing)} in all"
+        if not settings.random_weights:
+            raise TargetError(
+                f"{told}; set `architecture` to a class that does without, or `random_weights: true` where the network "
+                "is meant to be random"
+            )
         log.warning("%s, which stay random: describe no layer that they reach", told)
     return model, partial(_of_folder, folder, trusted)
 
@@ -264,8 +275,22 @@ def _vision_tower(
     if tower is whole:
         parts = sorted({type(part).__name__ for part in whole.modules()} & set(dir(transformers)) - {published})
         raise ValueError(f"{published} has no vision tower by a usual name; set `architecture`, to one of {parts} say")
-    prefix = next(name for name, module in whole.named_modules() if module is tower) + "."
-    return tower, [name.removeprefix(prefix) for name in missing if name.startswith(prefix)]
+    return tower, _of_part(tower, whole, missing)
+
+
+def _part(
+    load: Callable[[str], tuple[nn.Module, list[str]]], published: str, kind: type[nn.Module]
+) -> tuple[nn.Module, list[str]] | None:
+    """The first part of a published model that is of a class, and the names of its weights that are missing."""
+    whole, missing = load(published)
+    part = next((module for name, module in whole.named_modules() if name and type(module) is kind), None)
+    return None if part is None else (part, _of_part(part, whole, missing))
+
+
+def _of_part(part: nn.Module, whole: nn.Module, names: Iterable[str]) -> list[str]:
+    """Those of a whole model's weights that belong to a part of it, named as there."""
+    prefix = next(name for name, module in whole.named_modules() if module is part) + "."
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def _class_of(name: str, settings: TargetSettings) -> Any:
@@ -384,17 +409,19 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        own, given = model.state_dict(), state
+        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes(state)
+        strange = {name: shape for name, shape in given.items() if name not in own}
         lines = [
-            f"{name} is {list(given[name].shape)}, the network has {list(own[name].shape)}"
+            f"{name} is {given[name]}, the network has {own[name]}"
             for name in own
-            if name in given and given[name].shape != own[name].shape
+            if name in given and given[name] != own[name]
         ]
-        lines += [f"{name} is missing" for name in own if name not in given]
-        lines += [f"{name} is not of this network" for name in given if name not in own]
+        missing = [name for name in own if name not in given]
+        lines += [f"{line} is missing" for line in weight_files.lacking(missing, own, strange)]
+        lines += [f"{name} is not of this network" for name in strange]
         raise TargetError(
             f"weights {path} do not fit {settings.factory}: {len(lines)} differences, such as: "
-            f"{'; '.join(lines[:3]) or _line(error)}"
+            f"{'; '.join(lines[:SHOWN]) or _line(error)}"
         ) from None
     return model
 

@@ -53,7 +53,10 @@ def table(outcomes: dict[str, PreprocessSettings | str]) -> str:
     for name, found in outcomes.items():
         family = re.sub(r"ImageProcessor(Pil)?$", "", name)
         if isinstance(found, str):
-            reason = next((told for part, told in REASONS.items() if part in found), "anything else")
+            reason = next(
+                (told for part, told in REASONS.items() if part in found),
+                "it does more than to resize, cut or pad around the middle, and normalise",
+            )
             groups["refused", reason].append(family)
         else:
             groups["held", FITS[found.fit] + ", blue first" * (found.channels == "bgr")].append(family)

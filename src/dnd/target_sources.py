@@ -178,7 +178,7 @@ def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
     size = tuple(config["input_size"][1:])
     resize = int(min(size) / config["crop_pct"])
     if resize < min(size):
-        raise Inimitable(f"timm pads its images, made {resize} pixels high or wide, to a middle of {min(size)}")
+        raise Inimitable(f"timm makes the shorter side of images {resize} pixels long and pads it to {min(size)}")
     return PreprocessSettings(
         size=size,
         fit=fit,

@@ -147,7 +147,7 @@ def test_every_configuration_of_timm_is_imitated_or_refused():
         try:
             settings = _of_timm(config)
         except Inimitable as error:
-            assert str(error).startswith("timm pads")
+            assert str(error).startswith("timm makes")
             refused.append(name)
             continue
         transform = timm.data.create_transform(**config, is_training=False)
@@ -162,5 +162,5 @@ def test_every_configuration_of_timm_is_imitated_or_refused():
 @pytest.mark.parametrize("name", ["volo_d4_448", "volo_d5_512"])
 def test_padding_of_timm_is_refused_in_a_sentence(name):
     config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
-    with pytest.raises(Inimitable, match=r"^timm pads its images, made (389|445) pixels high or wide"):
+    with pytest.raises(Inimitable, match=r"^timm makes the shorter side of images (389|445) pixels long and pads it"):
         target_sources._of_timm(config)

@@ -12,7 +12,8 @@ CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-unit test-workflow test-setup \
-	test-browser test-slurm test-kubernetes lint locks locks-check docs dockerfile-check shapeworld clean distclean
+	test-autoencoders test-browser test-slurm test-kubernetes lint locks locks-check docs dockerfile-check shapeworld \
+	clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -61,6 +62,10 @@ test-workflow: setup ## run the tests of the workflow
 test-setup: vision ## test set-up, locks and the package; asks the public index of packages
 	$(BIN)/pytest tests/setup
 
+test-autoencoders: ## hold latents of sparse autoencoders against the libraries' own
+	@$(PYTHON) envs/setup.py autoencoders
+	$(OFFLINE) .venv-autoencoders/bin/pytest tests/unit/test_autoencoder_libraries.py
+
 test-kubernetes: setup ## run the workflow on a Kubernetes cluster in miniature (minutes)
 	@$(PYTHON) envs/setup.py moto
 	$(OFFLINE) $(BIN)/pytest tests/kubernetes
@@ -106,4 +111,4 @@ clean: ## remove results and caches, keep the environments
 	find src tests workflow envs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments and the training's intermediate files as well
-	rm -rf .venv .venv-vllm .venv-moto .venv-browser .venv-docs .venv-dockerfile .setup .training src/*.egg-info
+	rm -rf .venv .venv-vllm .venv-moto .venv-browser .venv-docs .venv-dockerfile .venv-autoencoders .setup .training src/*.egg-info

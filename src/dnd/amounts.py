@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from dnd import probe_sources, tables, workload
+from dnd import probe_sources, shipped, tables, workload
 from dnd.cost_rates import Assumptions
 from dnd.methods import LineRecipe
 from dnd.plan import Plan
@@ -149,4 +149,4 @@ def provided(recipe: Recipe) -> int:
 
 
 def _tokens_of(prompt: Path) -> float:
-    return len(prompt.read_text(encoding="utf-8")) / 4
+    return len(shipped.path(prompt).read_text(encoding="utf-8")) / 4

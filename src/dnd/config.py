@@ -245,7 +245,8 @@ class _Path(NamedTuple):
 
 
 def _paths_mistaken(config: Config) -> Iterator[tuple[str, str]]:
-    for key, path, kind, needs in _paths(config):
+    for key, asked, kind, needs in _paths(config):
+        path = shipped.path(asked)
         if not os.path.exists(path):  # of Path this raises an error where the name is too long
             yield key, f"{path} does not exist"
         elif kind and (not os.path.isdir(path)) != (kind == "file"):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from dnd.recipes import Method
-from dnd.settings import ConceptTemplate, EmbedderSettings, GeneratorSettings, LlmSettings, ShippedPath
+from dnd.settings import ConceptTemplate, EmbedderSettings, GeneratorSettings, LlmSettings
 
 
 class RivalRecipe(Method):
@@ -111,9 +111,7 @@ class LineRecipe(RivalRecipe):
     )
     generator: GeneratorSettings
     llm: LlmSettings | None = Field(None, description="another language model than `llm`")
-    prompt: ShippedPath = Field(
-        Path("config/prompts/line.yaml"), validate_default=True, description="chat messages as templates"
-    )
+    prompt: Path = Field(Path("config/prompts/line.yaml"), description="chat messages as templates")
     temperature: float = Field(0.7, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")

@@ -114,6 +114,8 @@ class Preprocess:
     def _normalised(self, image: Image.Image) -> Tensor:
         mode = "L" if len(self.settings.mean) == 1 else "RGB"
         pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+        if self.settings.channels == "bgr" and mode == "RGB":
+            pixels = pixels[:, :, ::-1]
         # a pixel has 256 values, and a look-up in their table is faster than arithmetic
         values = np.empty((len(self._levels), *pixels.shape[:2]), np.float32)
         for band, levels in enumerate(self._levels):

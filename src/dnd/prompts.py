@@ -12,7 +12,7 @@ from typing import Any, Literal
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dnd import documents
+from dnd import documents, shipped
 from dnd.backends.messages import Message, image_part, picture_names, text_part
 
 Prompt = Sequence[Mapping[str, str]]
@@ -32,12 +32,15 @@ class PromptError(ValueError):
 def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, str]]:
     """Read a prompt: a YAML list of chat messages whose contents are Jinja templates of the list that is shown.
 
+    Of a default prompt, which the folder may not have, the package has a copy.
+
     Raises
     ------
     PromptError
         The file holds something else, no message shows what it is given, or pictures stand in a message that is not the
         user's.
     """
+    path = shipped.path(path)
     try:
         found = documents.read_yaml(path)
     except documents.DocumentError as error:

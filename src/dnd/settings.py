@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-
-from dnd import shipped
 
 MOST = 10_000_000
 """Largest count: no layer has so many units and no probe so many images; beyond it there is a slip of the hand."""
@@ -77,8 +73,6 @@ def _server(url: str) -> str:
 
 
 BaseUrl = Annotated[str, AfterValidator(_server)]
-ShippedPath = Annotated[Path, BeforeValidator(shipped.resolved)]
-"""A file of the user's, or one that the package carries."""
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
 SERVERS = "DND_SERVERS"

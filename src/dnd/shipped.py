@@ -18,6 +18,9 @@ FOLDERS = ("config", "resources")
 def path(name: str | Path) -> Path:
     """Return where a file or folder lies, such as ``config/prompts/concept.yaml``.
 
+    Settings keep the names of default files, so that stages' parameters do not depend on where the package lies;
+    whoever reads a file asks here.
+
     Returns
     -------
     The path itself where it leads somewhere, and where nothing of that name is shipped; else the package's copy.
@@ -36,11 +39,11 @@ def vllm_python() -> str:
 
 
 def resolved(values: Any) -> Any:
-    """Return a configuration's values, paths as texts, with the package's copy in the place of each shipped file."""
+    """Return a configuration's values with the path of the package's copy for each text that names a shipped file."""
     if isinstance(values, Mapping):
         return {key: resolved(value) for key, value in values.items()}
     if isinstance(values, list):
         return [resolved(value) for value in values]
-    if isinstance(values, str | Path) and str(values).startswith(tuple(f"{folder}/" for folder in FOLDERS)):
+    if isinstance(values, str) and values.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
         return str(path(values))
-    return str(values) if isinstance(values, Path) else values
+    return values

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnd.settings import LONGEST_SIDE, LlmSettings, Settings, ShippedPath
+from dnd.settings import LONGEST_SIDE, LlmSettings, Settings
 
 SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
@@ -61,9 +61,8 @@ class ConceptSettings(Settings):
         "any number of words when empty",
     )
     max_tokens: int = Field(24, ge=1, description="longest answer")
-    prompt: ShippedPath = Field(
+    prompt: Path = Field(
         Path("config/prompts/concept.yaml"),
-        validate_default=True,
         description="chat messages as templates; when empty and `show_images`, `config/prompts/concept-images.yaml`",
     )
     structured: bool = Field(
@@ -203,9 +202,7 @@ class RefinementSettings(Settings):
     failures: int = Field(
         6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
     )
-    prompt: ShippedPath = Field(
-        Path("config/prompts/refine.yaml"), validate_default=True, description="chat messages as templates"
-    )
+    prompt: Path = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
     temperature: float = Field(0.7, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")

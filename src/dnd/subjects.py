@@ -15,17 +15,20 @@ Level = Annotated[int, Field(ge=0, le=255)]
 """Brightness, or that of a colour."""
 
 
+Fit = Literal["crop", "squash", "letterbox"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
 class PreprocessSettings(Settings):
     """How an image becomes the network's input. What is left out is taken from where the weights were published."""
 
     size: Side | tuple[Side, Side] = Field(description="the input's side in pixels, or its height and width")
-    fit: Literal["crop", "squash", "letterbox"] = Field(
-        "crop", description="cut the centre, stretch the whole image, or pad it to the input's shape"
-    )
+    fit: Fit = Field("crop", description="cut the centre, stretch the whole image, or pad it to the input's shape")
     resize: Side | None = Field(
         None, ge=1, description="length of the shorter side before the centre is cut; the input's own when empty"
     )
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field("bilinear", description="of the resize")
+    interpolation: Interpolation = Field("bilinear", description="of the resize")
+    channels: Literal["rgb", "bgr"] = Field("rgb", description="order in which the network takes the colours")
     mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
     std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
     fill: Level | tuple[Level, Level, Level] = Field(
@@ -123,6 +126,9 @@ class TargetSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     architecture: str | None = Field(
         None, description="transformers: class of the network; the one that the weights were published with when empty"
+    )
+    random_weights: bool = Field(
+        False, description="transformers: weights that the files lack stay random, from seed 0; an error when false"
     )
     trust_remote_code: bool = Field(False, description="transformers: run code from the model's repository")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the network")

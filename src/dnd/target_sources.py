@@ -11,18 +11,21 @@ import logging
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import faults, hub, state_dicts, weight_files
 from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
+from dnd.imitation import Inimitable, imitated
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings, TargetSettings
@@ -30,16 +33,16 @@ from dnd.targets import COMPILED, Target
 
 log = logging.getLogger(__name__)
 
-Loaded = tuple[nn.Module, PreprocessSettings | None]
-"""A network, and how the publisher of its weights prepares images; None where that is not known."""
+Loaded = tuple[nn.Module, Callable[[], PreprocessSettings]]
+"""A network, and what tells how the publisher of its weights prepares images, or raises ``Inimitable``."""
 
 CLOSEST = 5
+SHOWN = 3
+"""Differences between a network and its weights that a message names."""
 PREFIXES = ("module.", "model.", "backbone.")
 """What DataParallel and Lightning put before the names of weights."""
 ENCODER_DECODER = "vision-encoder-decoder"
 """What transformers calls two models put together, of which the first sees images."""
-RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers, which transformers' image processors use."""
 
 
 def load(settings: TargetSettings, device: torch.device | None = None, *, sign: str = "positive") -> Target:
@@ -67,12 +70,10 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
         with state_dicts.guarded(cache or torch.hub.get_dir()):
             model, published = _SOURCES[settings.source](settings)
     own = settings.preprocess
-    wanted = read_preprocess(own) if isinstance(own, Path) else own or published
-    if wanted is None:
-        raise TargetError(
-            f"{settings.factory}: set `preprocess`, since nothing that could be read here says how its images are "
-            "prepared"
-        )
+    try:
+        wanted = read_preprocess(own) if isinstance(own, Path) else own or published()
+    except Inimitable as error:
+        raise TargetError(f"{settings.factory}: set `preprocess`, since {error}") from error
     model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
     return Target(model, Preprocess(wanted), device, settings.layout, settings.prefix_tokens, settings.basis, sign)
 
@@ -84,11 +85,17 @@ def _torchvision(settings: TargetSettings) -> Loaded:
         raise _unknown("torchvision", settings.factory, models.list_models())
     weights = published_weights(settings)
     if weights is None:
-        return _with_weights(models.get_model(settings.factory, weights=None, **settings.arguments), settings), None
+        model = models.get_model(settings.factory, weights=None, **settings.arguments)
+        return _with_weights(model, settings), _unpublished
     try:
-        return models.get_model(settings.factory, weights=weights, **settings.arguments), _of_torchvision(weights)
+        model = models.get_model(settings.factory, weights=weights, **settings.arguments)
     except URLError as error:
         raise hub.absent(f"{settings.factory} with {settings.weights}", torch.hub.get_dir(), error) from None
+    return model, partial(_of_torchvision, weights)
+
+
+def _unpublished() -> PreprocessSettings:
+    raise Inimitable("nothing that could be read here says how its images are prepared")
 
 
 def published_weights(settings: TargetSettings) -> Any:
@@ -110,10 +117,10 @@ def published_weights(settings: TargetSettings) -> Any:
     return known[name]
 
 
-def _of_torchvision(weights: Any) -> PreprocessSettings | None:
+def _of_torchvision(weights: Any) -> PreprocessSettings:
     preset = weights.transforms()
     if not hasattr(preset, "crop_size"):  # of detection, segmentation, video
-        return None
+        return _unpublished()
     return PreprocessSettings(
         size=preset.crop_size[0],
         resize=preset.resize_size[0],
@@ -152,7 +159,7 @@ def _timm(settings: TargetSettings) -> Loaded:
         _remember(getattr(model, "pretrained_cfg", {}), settings.revision)
     else:
         model = _with_weights(model, settings)
-    return model, _of_timm(timm.data.resolve_model_data_config(model))
+    return model, partial(_of_timm, timm.data.resolve_model_data_config(model))
 
 
 def _remember(published: Any, revision: str | None) -> None:
@@ -169,10 +176,13 @@ def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
     """Translate what timm's ``transforms_imagenet_eval`` is given."""
     fit = {"center": "crop", "squash": "squash", "border": "letterbox"}[config["crop_mode"]]
     size = tuple(config["input_size"][1:])
+    resize = int(min(size) / config["crop_pct"])
+    if resize < min(size):
+        raise Inimitable(f"timm makes the shorter side of images {resize} pixels long and pads it to {min(size)}")
     return PreprocessSettings(
         size=size,
         fit=fit,
-        resize=int(min(size) / config["crop_pct"]),
+        resize=resize,
         interpolation=config["interpolation"],
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
@@ -192,8 +202,10 @@ def _transformers(settings: TargetSettings) -> Loaded:
         read = chosen.from_pretrained
         if name == "TimmBackbone":  # whose own method takes the name of a timm model, not a folder
             read = super(chosen, chosen).from_pretrained
-        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **trusted, **settings.arguments)
-        return model, sorted(loaded["missing_keys"])
+        # weights of other shapes count as missing, so that their names are told
+        how = trusted | {"ignore_mismatched_sizes": True} | settings.arguments
+        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **how)
+        return model, sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])})
 
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **trusted)
@@ -202,20 +214,35 @@ def _transformers(settings: TargetSettings) -> Loaded:
             model, missing = _vision_tower(load, config, published)
         else:
             model, missing = load(settings.architecture or published)
+            if missing and settings.architecture not in (None, published):
+                model, missing = _part(load, published, type(model)) or (model, missing)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     _require_images(model, settings)
     if missing:
-        told = f"{settings.factory}: its weights lack {', '.join(missing[:3])} and {len(missing)} in all"
-        if settings.architecture is None:
-            raise TargetError(f"{told}; set `architecture` to a class that does without")
+        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))
+        lacking = weight_files.lacking(missing[:SHOWN], own, given)
+        told = f"{settings.factory}: its weights lack {'; '.join(lacking)}: {len(missing)} in all"
+        if not settings.random_weights:
+            raise TargetError(
+                f"{told}; set `architecture` to a class that does without, or `random_weights: true` where the network "
+                "is meant to be random"
+            )
         log.warning("%s, which stay random: describe no layer that they reach", told)
+    return model, partial(_of_folder, folder, trusted)
+
+
+def _of_folder(folder: str, trusted: Mapping[str, bool]) -> PreprocessSettings:
+    """Translate what the image processor in a folder of transformers does."""
+    import transformers
+
     if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
-        return model, None
+        return _unpublished()
     try:
-        return model, _of_transformers(transformers.AutoImageProcessor.from_pretrained(folder, **trusted).to_dict())
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, **trusted)
     except Exception as error:  # of files that say something else, and of code that a repository brings
-        raise TargetError(f"{settings.factory}: how images are prepared for it: {_untrusted(error)}") from error
+        raise Inimitable(f"it cannot be read how images are prepared for it: {_untrusted(error)}") from error
+    return _of_transformers(processor)
 
 
 def _untrusted(error: Exception) -> str:
@@ -248,8 +275,22 @@ def _vision_tower(
     if tower is whole:
         parts = sorted({type(part).__name__ for part in whole.modules()} & set(dir(transformers)) - {published})
         raise ValueError(f"{published} has no vision tower by a usual name; set `architecture`, to one of {parts} say")
-    prefix = next(name for name, module in whole.named_modules() if module is tower) + "."
-    return tower, [name.removeprefix(prefix) for name in missing if name.startswith(prefix)]
+    return tower, _of_part(tower, whole, missing)
+
+
+def _part(
+    load: Callable[[str], tuple[nn.Module, list[str]]], published: str, kind: type[nn.Module]
+) -> tuple[nn.Module, list[str]] | None:
+    """The first part of a published model that is of a class, and the names of its weights that are missing."""
+    whole, missing = load(published)
+    part = next((module for name, module in whole.named_modules() if name and type(module) is kind), None)
+    return None if part is None else (part, _of_part(part, whole, missing))
+
+
+def _of_part(part: nn.Module, whole: nn.Module, names: Iterable[str]) -> list[str]:
+    """Those of a whole model's weights that belong to a part of it, named as there."""
+    prefix = next(name for name, module in whole.named_modules() if module is part) + "."
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def _class_of(name: str, settings: TargetSettings) -> Any:
@@ -282,36 +323,20 @@ def _require_images(model: nn.Module, settings: TargetSettings) -> None:
         )
 
 
-def _of_transformers(config: Mapping[str, Any]) -> PreprocessSettings | None:
-    """Translate the settings of an image processor; None where they say something that ours cannot."""
-    size, cut = config.get("size") or {}, config.get("crop_size") if config.get("do_center_crop") else None
-    scale = config.get("rescale_factor", 1 / 255)
-    strange = config.get("rescale_offset") or config.get("include_top") or config.get("do_pad")
-    if strange or config.get("do_rescale") is False or abs(scale * 255 - 1) > 1e-3:
-        return None
-    normalised = config.get("do_normalize", True)
-    shared: dict[str, Any] = {
-        "interpolation": RESAMPLING.get(config.get("resample", 2), "bilinear"),
-        "mean": tuple(config["image_mean"]) if normalised else (0.0, 0.0, 0.0),
-        "std": tuple(config["image_std"]) if normalised else (1.0, 1.0, 1.0),
-    }
-    window = None if cut is None else (cut["height"], cut["width"])
-    if config.get("do_resize") is False:
-        return None
-    if {"height", "width"} <= set(size):
-        whole = size["height"], size["width"]
-        resize = None if window is None else min(whole)
-        return PreprocessSettings(size=window or whole, fit="squash", resize=resize, **shared)
-    shortest = size.get("shortest_edge")
-    if shortest is None:
-        return None
-    if window is not None:
-        return PreprocessSettings(size=window, fit="crop", resize=shortest, **shared)
-    if config.get("crop_pct") is not None:  # ConvNeXt: cut below 384 pixels, squash from there on
-        small = shortest < 384
-        resize = int(shortest / config["crop_pct"]) if small else None
-        return PreprocessSettings(size=shortest, fit="crop" if small else "squash", resize=resize, **shared)
-    return None
+def _of_transformers(processor: Any) -> PreprocessSettings:
+    """Translate what an image processor does, whatever its keys say."""
+
+    def inputs(image: Image.Image) -> Tensor:
+        try:
+            made = processor(images=image, return_tensors="pt")["pixel_values"]
+            if made.ndim == 4 and len(made) == 1:
+                return made[0]
+        except Exception as error:  # of a processor that takes something else, or checks on its own
+            raise Inimitable(f"its {name} takes no image alone: {type(error).__name__}: {_line(error)}") from error
+        raise Inimitable(f"its {name} makes inputs {list(made.shape)} of an image, not [1, 3, h, w]")
+
+    name = type(processor).__name__
+    return imitated(inputs, f"its {name}")
 
 
 def _python(settings: TargetSettings) -> Loaded:
@@ -335,7 +360,7 @@ def _python(settings: TargetSettings) -> Loaded:
         raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
-    return _with_weights(_uncompiled(model), settings), None
+    return _with_weights(_uncompiled(model), settings), _unpublished
 
 
 def _uncompiled(model: nn.Module) -> nn.Module:
@@ -384,17 +409,19 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        own, given = model.state_dict(), state
+        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes(state)
+        strange = {name: shape for name, shape in given.items() if name not in own}
         lines = [
-            f"{name} is {list(given[name].shape)}, the network has {list(own[name].shape)}"
+            f"{name} is {given[name]}, the network has {own[name]}"
             for name in own
-            if name in given and given[name].shape != own[name].shape
+            if name in given and given[name] != own[name]
         ]
-        lines += [f"{name} is missing" for name in own if name not in given]
-        lines += [f"{name} is not of this network" for name in given if name not in own]
+        missing = [name for name in own if name not in given]
+        lines += [f"{line} is missing" for line in weight_files.lacking(missing, own, strange)]
+        lines += [f"{name} is not of this network" for name in strange]
         raise TargetError(
             f"weights {path} do not fit {settings.factory}: {len(lines)} differences, such as: "
-            f"{'; '.join(lines[:3]) or _line(error)}"
+            f"{'; '.join(lines[:SHOWN]) or _line(error)}"
         ) from None
     return model
 

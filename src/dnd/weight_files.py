@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,40 @@ def unnested(found: Any, keys: Iterable[str] = NESTED) -> Any:
     """Return what a checkpoint keeps under one of some keys; what was found where it has none."""
     parts = [found.get(key) for key in keys] if isinstance(found, Mapping) else []
     return next((one for one in parts if isinstance(one, Mapping)), found)
+
+
+def shapes(state: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    """Return the shapes of a network's weights, by their names."""
+    return {name: list(value.shape) for name, value in state.items()}
+
+
+def shapes_in(folder: Path) -> dict[str, list[int]]:
+    """Return the shapes of the weights in a folder's safetensors files, by the files' own names for them."""
+    from safetensors import safe_open
+
+    shapes: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  it is no mapping
+    return shapes
+
+
+def lacking(names: Iterable[str], own: Mapping[str, list[int]], given: Mapping[str, list[int]]) -> list[str]:
+    """Return what a network lacks, each beside what in a file of weights is closest to it, by the end of its name.
+
+    Parameters
+    ----------
+    names : of the network's weights that the file does not give.
+    own, given : shapes of the network's and of the file's weights.
+    """
+
+    def alike(name: str, other: str) -> tuple[int, bool]:
+        parts = zip(reversed(name.split(".")), reversed(other.split(".")), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), own.get(name) == given[other]
+
+    lines = []
+    for name in names:
+        closest = max(sorted(given), key=partial(alike, name), default=None)
+        beside = "" if closest is None else f" (closest in the file: {closest} {given[closest]})"
+        lines.append(f"{name} {own.get(name, '')}{beside}")
+    return lines

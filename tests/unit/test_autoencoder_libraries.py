@@ -1,6 +1,6 @@
 """Latents of autoencoders' files as their libraries write them, against what the libraries themselves compute.
 
-Each test is skipped where its library is not installed: autoencoders.txt says how to get them.
+Each test is skipped where its library is not installed: tests/autoencoders/requirements.txt says how to get them.
 """
 
 import importlib
@@ -22,7 +22,7 @@ def library(name, needs=None):
     try:
         return importlib.import_module(needs or name)
     except ImportError as error:
-        pytest.skip(f"{name} is not installed ({error}): see tests/unit/autoencoders.txt")
+        pytest.skip(f"{name} is not installed ({error}): see tests/autoencoders/requirements.txt")
 
 
 def fill(module, state):

@@ -92,8 +92,10 @@ def test_published_network_whose_weights_are_not_all_there(tmp_path):
     transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
     with pytest.raises(TargetError, match=r"its weights lack pooler.dense.bias.* 2 in all; set `architecture`"):
         load(source="transformers", factory=str(tmp_path), preprocess=SMALL)
-    chosen = load(source="transformers", factory=str(tmp_path), preprocess=SMALL, architecture="ViTModel")
-    assert type(chosen.model).__name__ == "ViTModel"
+    with pytest.raises(TargetError, match=r"2 in all; set `architecture` .*, or `random_weights: true`"):
+        load(source="transformers", factory=str(tmp_path), preprocess=SMALL, architecture="ViTModel")
+    meant = load(source="transformers", factory=str(tmp_path), preprocess=SMALL, random_weights=True)
+    assert type(meant.model).__name__ == "ViTModel"
 
 
 def test_hub_that_cannot_be_reached(monkeypatch):

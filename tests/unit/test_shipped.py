@@ -7,6 +7,7 @@ import yaml
 
 from dnd import config, shipped
 from dnd.methods import LineRecipe
+from dnd.prompts import read_prompt
 from dnd.stages import ConceptSettings, RefinementSettings
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def test_values_are_looked_through_at_any_depth(elsewhere):
     }
 
 
-def test_default_prompts_do_not_depend_on_the_folder(elsewhere):
+def test_default_prompts_are_read_in_any_folder_and_named_alike_in_all(elsewhere):
     prompts = [
         ConceptSettings().prompt,
         ConceptSettings(show_images=True).prompt,
@@ -52,7 +53,9 @@ def test_default_prompts_do_not_depend_on_the_folder(elsewhere):
         LineRecipe.model_validate({"method": "line", "generator": {"model": "a/b"}}).prompt,
     ]
     assert [path.name for path in prompts] == ["concept.yaml", "concept-images.yaml", "refine.yaml", "line.yaml"]
-    assert all(path.is_file() for path in prompts)
+    assert all(path.parent == Path("config/prompts") for path in prompts)  # what stages' parameters say
+    shown = ["captions", "images", "refinement", "history"]
+    assert all(read_prompt(path, shows) for path, shows in zip(prompts, shown, strict=True))
 
 
 def test_the_embedded_configuration_holds_in_any_folder(elsewhere):

@@ -8,7 +8,7 @@ import timm
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torchvision.models import resnet18
 
 from dnd import api, target_sources
@@ -140,7 +140,7 @@ PROCESSORS = {
 def test_published_preprocessing_of_transformers(name, tmp_path):
     PROCESSORS[name].save_pretrained(tmp_path)
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
-    settings = target_sources._of_transformers(processor.to_dict())
+    settings = target_sources._of_transformers(processor)
     theirs = processor(photograph(), return_tensors="pt")["pixel_values"][0]
     ours = Preprocess(settings).image(photograph())
     assert ours.shape == theirs.shape
@@ -148,12 +148,15 @@ def test_published_preprocessing_of_transformers(name, tmp_path):
     assert (ours - theirs).abs().mean() < 0.05
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"do_resize": False}, {"rescale_factor": 1 / 127.5}, {"do_rescale": False}, {"size": {"longest_edge": 9}}],
-)
-def test_preprocessing_that_ours_cannot_do_is_not_guessed(changes):
-    assert target_sources._of_transformers(PROCESSORS["ViT"].to_dict() | changes) is None
+@pytest.mark.parametrize("changes", [{"do_resize": False}, {"size": {"longest_edge": 9, "shortest_edge": 6}}])
+def test_preprocessing_that_ours_cannot_do_is_not_guessed(changes, tmp_path):
+    config = transformers.ViTConfig(**TINY_CLIP)
+    folder = saved(transformers.ViTModel(config), tmp_path / "net", transformers.ViTImageProcessor(**changes))
+    with pytest.raises(
+        TargetError, match=r"net: set `preprocess`, since its ViTImageProcessor makes inputs of several"
+    ):
+        load(source="transformers", factory=str(folder))
+    assert load(source="transformers", factory=str(folder), preprocess=SMALL).preprocess.size == (32, 32)
 
 
 def saved(model, folder, processor=None):
@@ -312,6 +315,61 @@ def test_vision_tower_that_is_not_found_names_what_there_is(tmp_path, monkeypatc
     message = r"LlavaForConditionalGeneration has no vision tower .* set `architecture`, to one of .*'CLIPVisionModel'"
     with pytest.raises(TargetError, match=message):
         load(source="transformers", factory=str(folder), preprocess=SMALL)
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("LLaVA", "CLIPVisionModel"), ("BLIP", "BlipVisionModel")])
+def test_part_of_a_model_that_is_asked_for_has_its_weights(tmp_path, name, architecture):
+    whole, tower = composite(name)
+    target = load(
+        source="transformers", factory=str(saved(whole, tmp_path)), preprocess=SMALL, architecture=architecture
+    )
+    assert type(target.model).__name__ == architecture
+    expected = tower.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in target.model.state_dict().items())
+
+
+def renamed(folder, old, new):
+    path = folder / "model.safetensors"
+    state = {key.replace(old, new): value for key, value in load_file(path).items()}
+    save_file(state, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("BLIP", "vision_model.", "visual."), ("encoder and decoder", "encoder.", "encoder.vit.")]
+)
+def test_tower_whose_weights_have_other_names_is_not_random(tmp_path, name, old, new):
+    folder = saved(composite(name)[0], tmp_path / "model")
+    renamed(folder, old, new)
+    closest = (
+        rf"its weights lack embeddings.cl.* \(closest in the file: {new}embeddings.cl.*; .* in all; set `architecture`"
+    )
+    with pytest.raises(TargetError, match=closest):
+        load(source="transformers", factory=str(folder), preprocess=SMALL)
+    assert load(source="transformers", factory=str(folder), preprocess=SMALL, random_weights=True)
+
+
+@pytest.mark.parametrize("architecture", ["ViTModel", "ResNetModel"])
+def test_class_of_another_network_is_not_random(tmp_path, architecture):
+    folder = saved(composite("LLaVA")[0], tmp_path / "model")
+    with pytest.raises(TargetError, match=r"its weights lack .* \(closest in the file: .* or `random_weights: true`"):
+        load(source="transformers", factory=str(folder), preprocess=SMALL, architecture=architecture)
+
+
+def test_weights_of_other_shapes_are_told_with_both(tmp_path):
+    folder = saved(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TINY_CLIP)), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 24}))
+    lacking = r"lack .*fc1\.weight \[24, 16\] \(closest in the file: .*fc1\.weight \[32, 16\]\)"
+    with pytest.raises(TargetError, match=lacking):
+        load(source="transformers", factory=str(folder), preprocess=SMALL)
+
+
+def test_state_dict_with_other_names_shows_them_beside_the_networks(tmp_path, network):
+    state = {name.replace("layer", "stage"): value for name, value in network.state_dict().items()}
+    torch.save(state, tmp_path / "weights.pt")
+    message = r"layer1.0.conv1.weight .* \(closest in the file: stage1.0.conv1.weight \[64, 64, 3, 3\]\) is missing"
+    with pytest.raises(TargetError, match=message):
+        resnet(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize("name", ["VideoMAE", "Timesformer"])

@@ -399,7 +399,8 @@ def content_of_probe(name):
 
 def here(paths):
     """Mark files that every job finds where they are, as sources or on a volume: a storage provider has no copy."""
-    return [flag(path, "sourcecache_entry", path) for path in paths]
+    found = [str(shipped.path(path)) for path in paths]
+    return [flag(path, "sourcecache_entry", path) for path in found]
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 NEUTRAL = {
     *("atomic", "config", "jobs", "judging", "methods", "recipes", "settings", "stages", "store", "subjects", "sweep"),
-    *("documents", "mistakes", "redaction", "schemas", "shipped", "tables"),
+    *("documents", "mistakes", "redaction", "run_lock", "schemas", "shipped", "tables"),
 }
 """Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.
 A new key, column or log format for one stage must not run all of them again."""

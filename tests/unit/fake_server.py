@@ -9,7 +9,8 @@ knows no key; ``taken=FILE`` finds its port taken the first time, when there is 
 killed by a request with the word "crash" as long as there is no such file, which it then writes; ``crash`` always;
 ``log=FILE`` writes what it is asked, one request a line; ``mortal=N`` ends after N answers; ``spent=N`` and
 ``poor=N`` refuse everything after N, with status 403 and 400; ``terse`` answers with two
-words that depend on what it is asked.
+words that depend on what it is asked; ``litter=FILE`` leaves a socket with as long a name as vLLM's in the folder for
+temporary files and a file in its home folder, and writes where these are to a file.
 """
 
 import hashlib
@@ -17,10 +18,13 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import uuid
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -276,4 +280,10 @@ for behaviour in behaviours:
     if behaviour.startswith("pids="):
         with open(behaviour.removeprefix("pids="), "w") as file:
             file.write(" ".join(map(str, numbers)))
+    if behaviour.startswith("litter="):
+        places = [os.path.join(tempfile.gettempdir(), str(uuid.uuid4())), os.path.expanduser("~/settings")]
+        socket.socket(socket.AF_UNIX).bind(places[0])
+        open(places[1], "w").close()
+        with open(behaviour.removeprefix("litter="), "w") as file:
+            file.write("\n".join(places))
 ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

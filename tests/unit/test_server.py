@@ -1,12 +1,15 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,6 +177,85 @@ def test_the_handler_of_sigterm_is_put_back(tmp_path):
     with run(tmp_path):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def temporary(monkeypatch):
+    """A folder for temporary files with a short name, and a function that chooses another one."""
+
+    def choose(folder):
+        monkeypatch.setenv("TMPDIR", str(folder))
+        monkeypatch.setattr(tempfile, "tempdir", None)  # which Python chooses once
+
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        choose(folder)
+        yield Path(folder), choose
+
+
+def places(file):
+    """Where a server has left its litter: in the folder for temporary files, and in its home."""
+    return [Path(line) for line in file.read_text().splitlines()]
+
+
+def test_a_server_leaves_nothing_in_the_folder_for_temporary_files(tmp_path, temporary, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with run(tmp_path, f"litter={tmp_path / 'litter'}"):
+        left, settings = places(tmp_path / "litter")
+        assert left.exists() and left.is_relative_to(temporary[0])
+    assert not list(temporary[0].iterdir())
+    assert settings == tmp_path / "settings" and settings.exists()
+
+
+def test_nor_when_the_job_is_killed(tmp_path, temporary):
+    script = f"""
+        import pathlib, time
+        from dnd.backends.server import run_server
+        command = lambda port: [{sys.executable!r}, {str(FAKE)!r}, str(port), "child", "litter={tmp_path / "litter"}"]
+        with run_server(command, {{}}, log_path=pathlib.Path("log"), startup_seconds=30, grace_seconds=0.3):
+            print("ready", flush=True)
+            time.sleep(600)
+    """
+    line = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        assert places(tmp_path / "litter")[0].exists()
+        process.kill()
+    assert until(lambda: not list(temporary[0].iterdir()))
+
+
+@pytest.mark.parametrize("name", ["x" * 90, "t" * 30 + "/" + "u" * 60, "missing"])
+def test_a_folder_for_temporary_files_that_is_no_place_for_sockets(tmp_path, temporary, name):
+    folder, choose = temporary
+    if name != "missing":
+        (folder / name).mkdir(parents=True)
+    choose(folder / name)
+    with run(tmp_path, f"litter={tmp_path / 'litter'}") as endpoint:
+        assert post(endpoint, endpoint.key) == "hello 4"
+        assert places(tmp_path / "litter")[0].exists()
+    assert not places(tmp_path / "litter")[0].exists()
+
+
+def test_full_folders_for_temporary_files_are_named(tmp_path, temporary, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=4096))
+    told = r"set TMPDIR to another one \(\S+: no space left on the disk; /tmp: no space left"
+    with pytest.raises(ServerError, match=told), run(tmp_path):
+        pytest.fail("there is no room")
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/nonexistent/me"])
+def test_a_home_that_cannot_be_written_is_replaced_and_models_stay_where_they_are(
+    tmp_path, temporary, monkeypatch, home
+):
+    (tmp_path / "caches/huggingface").mkdir(parents=True)
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.delenv("HF_HOME", raising=False)
+    pids = tmp_path / "pids"
+    with run(tmp_path, f"litter={tmp_path / 'litter'}", f"pids={pids}"):
+        assert places(tmp_path / "litter")[1].exists()
+        given = Path(f"/proc/{started(pids)[0]}/environ").read_bytes().split(b"\0")
+    assert f"HF_HOME={tmp_path / 'caches/huggingface'}".encode() in given
+    assert not list(temporary[0].iterdir())
 
 
 def test_a_missing_interpreter_is_named(tmp_path):

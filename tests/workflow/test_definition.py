@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,14 @@ def test_library_does_not_know_snakemake():
     for file in (ROOT / "src/dnd").rglob("*.py"):
         assert "import snakemake" not in file.read_text()
         assert "from snakemake" not in file.read_text()
+
+
+@pytest.mark.parametrize(("site", "retries"), [(None, 2), ("retries: 5\n", 5), ("retries: 0\n", 0), ("jobs: 3\n", 0)])
+def test_the_number_of_retries_is_that_of_the_profile_which_is_asked_for(tmp_path, site, retries):
+    asked = []
+    if site is not None:
+        (tmp_path / "config.yaml").write_text(site)
+        asked = ["--profile", str(tmp_path)]
+    code = "import sys; from snakemake import cli; print(cli.parse_args(sys.argv[1:])[1].retries)"
+    done = subprocess.run([sys.executable, "-c", code, *asked], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str(retries), done.stderr

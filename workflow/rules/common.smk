@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+import tempfile
+import tempfile
 import threading
 from functools import lru_cache
 from itertools import pairwise
@@ -182,7 +184,8 @@ def explain(logs):
         for reason in run_log.endings(Path(log).read_text(errors="replace")):
             logger.error(reason)
     # A job's log lies on the same disk and says nothing when that is full.
-    for folder in (RESULTS, config["store"], os.environ.get("TMPDIR", "/tmp")):
+    temporary = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    for folder in (RESULTS, config["store"], temporary):
         if Path(folder).exists() and shutil.disk_usage(folder).free < 20e6:
             logger.error(
                 f"{folder}: no space left on the disk; make room, and the same command goes on"

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dnd.backends import server_folders
 from dnd.redaction import without_secrets
 
 log = logging.getLogger(__name__)
@@ -205,13 +206,19 @@ def run_server(
 
     The server and all it starts form a process group of their own under a small supervisor. They are ended when the
     context is left, by whatever way: normally, by an exception, SIGINT or SIGTERM (which is turned into ``SystemExit``
-    meanwhile), or by the death of this process, which the supervisor notices even after SIGKILL.
+    meanwhile), or by the death of this process, which the supervisor notices even after SIGKILL. What they leave in the
+    folder for temporary files, which is their own, goes with them.
 
     Parameters
     ----------
     command : port -> command line.
     environment : added to our own; what our own sets already stays.
     grace_seconds : between asking the server to end and killing it.
+
+    Raises
+    ------
+    ServerError
+        The server ended or was not ready in time, or there is no folder for its temporary files.
     """
     key = secrets.token_urlsafe(24)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +226,12 @@ def run_server(
     with _sigterm_raises():
         for attempt in range(ATTEMPTS):
             port = _free_port()
-            process = _start([str(part) for part in command(port)], variables, log_path, grace_seconds)
+            try:
+                folder = server_folders.make_temporary()
+            except OSError as error:
+                raise ServerError(str(error)) from None
+            folders = {"TMPDIR": str(folder), **server_folders.home(folder)}
+            process = _start([str(part) for part in command(port)], variables | folders, log_path, grace_seconds)
             try:
                 try:
                     _wait_until_ready(process, port, key, log_path, startup_seconds)
@@ -232,12 +244,14 @@ def run_server(
                 return
             finally:
                 _end(process, grace_seconds)
+                shutil.rmtree(folder, ignore_errors=True)  # for a supervisor that had to be killed
 
 
 def _start(
     line: Sequence[str], environment: Mapping[str, str], log_path: Path, grace: float
 ) -> subprocess.Popen[bytes]:
-    supervisor = [sys.executable, "-I", str(Path(__file__).with_name("supervise.py")), str(grace)]
+    script = Path(__file__).with_name("supervise.py")
+    supervisor = [sys.executable, "-I", str(script), str(grace), environment["TMPDIR"]]
     with log_path.open("wb") as output:
         return subprocess.Popen(
             [*supervisor, *line],

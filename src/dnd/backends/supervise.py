@@ -2,15 +2,17 @@
 
 Started by ``dnd.backends.server`` as the leader of a new process group, with a pipe as standard input whose other end
 the caller holds and never writes to. The kernel closes that end when the caller ends for whatever reason, SIGKILL
-included, so the end of the pipe means: stop. Only the standard library, so that it starts at once.
+included, so the end of the pipe means: stop. The command's folder for temporary files is removed with it. Only the
+standard library, so that it starts at once.
 
-Usage: supervise.py GRACE_SECONDS COMMAND [ARGUMENT ...]
+Usage: supervise.py GRACE_SECONDS FOLDER COMMAND [ARGUMENT ...]
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from contextlib import suppress
 
 def main() -> int:
     """Return the command's exit status, when it ends by itself."""
-    grace, command = float(sys.argv[1]), sys.argv[2:]
+    grace, folder, command = float(sys.argv[1]), sys.argv[2], sys.argv[3:]
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for the command; this process stays to see it end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_default_signals)
@@ -34,6 +36,7 @@ def main() -> int:
             break
     status = child.poll()
     _kill_others()
+    shutil.rmtree(folder, ignore_errors=True)
     return 1 if status is None else status if status >= 0 else 128 - status
 
 

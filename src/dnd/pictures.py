@@ -51,13 +51,26 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         image.load()
-        return _rgb(_upright(image))
+        return rgb(image)
     except MemoryError:
         raise
     except UnidentifiedImageError:
         raise OSError(f"cannot identify image file: none of {', '.join(FORMATS)}") from None
     except Exception as error:  # broken bytes lead Pillow's plugins to all kinds
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Return an image of Pillow as ``decode`` returns that of a file's bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read to its end, or holds integers or floats of a range that is not known.
+    ValueError
+        Its colours cannot become RGB.
+    """
+    return _coloured(_upright(image))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -68,7 +81,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _coloured(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _grey(np.asarray(image), 65535)
     if image.mode == "F":

@@ -18,7 +18,32 @@ REPEATS = 3
 
 _QUOTES = "\"'`*_\u201c\u201d\u2018\u2019\u00ab\u00bb"
 _NUMBERING = re.compile(r"^(?:[-\u2022\u2013\u2014#>]+|[*](?!\*)|\(?\d{1,2}[.)])\s+")
-_CUT_THOUGHTS = re.compile(r"<think>.*\Z", re.DOTALL)
+_THOUGHT = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)"
+_THOUGHTS = re.compile(
+    rf"[<\[\u25c1]{_THOUGHT}[>\]\u25b7]|<\|begin_of_thought\|>|<unused\d+>thought\b|"
+    r"<\|channel\|?>\s*(?!final\b)\w+|\Aanalysis(?-i:(?=[A-Z]))",
+    re.IGNORECASE,
+)
+"""Where thoughts begin: tags in any brackets (DeepSeek, Magistral, Kimi), channels (gpt-oss, Gemma)."""
+_ANSWER = re.compile(
+    rf"[<\[\u25c1]/{_THOUGHT}[>\]\u25b7]|<\|end_of_thought\|>|<unused95>|<channel\|>|assistantfinal|"
+    r"<\|channel\|>\s*final\b[^\n<]{0,40}(?:<\|constrain\|>[^\n<]{0,40})?<\|message\|>|"
+    r"<answer>|<\|begin_of_(?:solution|box)\|>",
+    re.IGNORECASE,
+)
+"""Where thoughts end and the answer begins."""
+_CONTROL = re.compile(
+    r"<(?:\|?(?:im_start|start_header_id|start_of_turn|start|turn)\|?)>\s*(?:(?:assistant|model|user|system)\b)?|"
+    r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]?>|<[^<>|\uff5c\s]{1,40}[|\uff5c]>|"
+    r"<(?:s|eos|eot|eod|eop|bos|pad|unk|mask|image|unused\d+|(?:start|end)_of_\w{1,20})>|\[/?INST\]|<br ?/?>|"
+    r"</(?!(?:b|i|u|em|strong|code|mark|span)>)[a-z][\w:.-]{0,40}>",
+    re.IGNORECASE,
+)
+"""What parts a model's turns, and ends of tags that stand around an answer; nothing of a concept goes on behind it."""
+_TAG = re.compile(r"</?[a-z][\w:.-]{0,40}>", re.IGNORECASE)
+_BOX = re.compile(r"(?:\\f?b|\x08)oxed\s*\{((?:[^{}]|\{[^{}]*\})*)")
+"""LaTeX's frame around an answer; in JSON, whose ``\\b`` is a backspace, without its beginning."""
+_LATEX = re.compile(r"\\[a-z]+\s*\{([^{}]*)\}", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```\w*\s*")
 _STUTTER = re.compile(rf"\b(\w+(?: \w+){{0,3}}?)(?: \1\b){{{REPEATS - 1},}}")
 _LOOSE = re.compile(r"""["']concept["']\s*:\s*(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.)*))""", re.IGNORECASE)
@@ -41,7 +66,20 @@ def without_stutter(caption: str) -> str:
 
 def without_thoughts(answer: str) -> str:
     """Return an answer without what a reasoning model wrote before it, whose beginning some servers leave out."""
-    return _CUT_THOUGHTS.sub("", answer.rpartition("</think>")[2])
+    end = max((mark.end() for mark in _ANSWER.finditer(answer)), default=0)
+    begin = _THOUGHTS.search(answer, end)
+    return answer[end : begin.start() if begin else None]
+
+
+def without_control(text: str) -> str:
+    """Return a text without tags and marks of turns, which some servers leave in; what marks part becomes lines."""
+    return _TAG.sub("", _CONTROL.sub("\n", text))
+
+
+def one_line(answer: str) -> str:
+    """Return an answer as one line, without thoughts, control text, and what a model says after its turn has ended."""
+    turns = _CONTROL.split(without_thoughts(answer))
+    return " ".join(_TAG.sub("", next((turn for turn in turns if turn.strip()), "")).split())
 
 
 def tidy(answer: str) -> str:
@@ -50,11 +88,15 @@ def tidy(answer: str) -> str:
     It is the value of ``concept`` where there is JSON: in a code fence or among other text, cut off or badly quoted.
     Else it is the first line, and what follows a first colon in it: a heading ("Concept:") is skipped. Thoughts of
     reasoning models, numbering, quotes and marks at the end go. A comma stays: it may join adjectives as well as
-    alternatives, and the scores judge either.
+    alternatives, and the scores judge either. Of what LaTeX puts into a frame, the last is the concept; marks of
+    a model's turns end it.
     """
-    text = without_thoughts(answer)[:SEARCHED]
-    stated = _stated(text)
-    for line in unicodedata.normalize("NFKC", text if stated is None else stated).splitlines():
+    whole = without_thoughts(answer)
+    stated = _stated(whole[:SEARCHED])
+    if boxed := _BOX.findall(whole if stated is None else stated):
+        stated = _LATEX.sub(r"\1", boxed[-1])
+    text = without_control(whole[:SEARCHED] if stated is None else stated[:SEARCHED])
+    for line in unicodedata.normalize("NFKC", text).splitlines():
         concept = "" if _FENCE.fullmatch(line) else _bare(line.partition(":")[2] if ":" in line else line)
         if concept:
             return concept

@@ -21,6 +21,7 @@ from dnd import (
     concepts,
     descriptions,
     exemplars,
+    images_in_memory,
     merging,
     pictures,
     probe,
@@ -94,8 +95,18 @@ class Descriptions:
         """Return a picture of the evidence: exemplars with what the unit attends to, and the drawn candidates.
 
         A notebook displays it as the last line of a cell.
+
+        Raises
+        ------
+        KeyError
+            The unit has not been described.
+        ValueError
+            Another call has written its evidence to the folder since.
         """
         row = self[unit]
+        kept = tables.read(self.folder / "descriptions.parquet", schemas.DESCRIPTIONS)
+        if repr(kept.to_pylist()) != repr(self.table.to_pylist()):  # unlike `equals`, also where a value is no number
+            raise ValueError(f"{self.folder} holds the evidence of a later call; give each call a folder of its own")
         found = tables.read(
             self.folder / "exemplars.parquet", schemas.EXEMPLARS, where=pa.compute.field("unit") == unit
         )
@@ -123,7 +134,7 @@ class Descriptions:
 def describe(
     model: nn.Module | Target | TargetSettings,
     layer: str,
-    images: str | Path | ProbeSettings | Iterable[Image.Image],
+    images: str | Path | ProbeSettings | Iterable[Any],
     *,
     recipe: str | Path | tuple[Recipe, LlmSettings],
     preprocess: PreprocessSettings | Mapping[str, Any] | None = None,
@@ -139,7 +150,8 @@ def describe(
     layer
         Dotted name of a module.
     images
-        A folder, settings as in config.yaml, or images in memory.
+        A folder, settings as in config.yaml, or images in memory: of Pillow, arrays [height, width, channels], tensors
+        [channels, height, width], bytes or paths of image files. Arrays and tensors hold bytes, or floats from 0 to 1.
     recipe
         A configuration file with one recipe and a language model, or the two.
     preprocess
@@ -147,8 +159,8 @@ def describe(
     units
         0-based; all when empty.
     folder
-        Keeps tables and finished items, so that the same call goes on after an interruption; a temporary one,
-        which lives as long as the result, when empty.
+        Keeps finished items for all calls, so that the same call goes on after an interruption, and the tables of the
+        last one; a temporary one, which lives as long as the result, when empty.
 
     Raises
     ------
@@ -157,7 +169,7 @@ def describe(
     TargetError
         The network, the layer or the preprocessing cannot be used.
     ValueError
-        There are no images.
+        There are no images, or one in memory is none.
     """
     temporary = TemporaryDirectory(prefix="dnd-") if folder is None else None
     place = Path(temporary.name if temporary else str(folder))
@@ -221,14 +233,10 @@ def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: s
     return Target(network.eval(), Preprocess(settings), device, sign=sign)
 
 
-def _packed(images: str | Path | ProbeSettings | Iterable[Image.Image], place: Path) -> Path:
+def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> Path:
     """Pack images to one PROBE shard, and return it."""
     if not isinstance(images, str | Path | ProbeSettings):
-        source = place / "images"
-        source.mkdir(exist_ok=True)
-        for number, image in enumerate(images):
-            image.save(source / f"{number:06d}.png")
-        images = source
+        images = images_in_memory.write(images, place / "images")
     settings = images if isinstance(images, ProbeSettings) else ProbeSettings(source="folder", path=Path(images))
     sources = probe_sources.opened(NAME, {NAME: settings}, [])
     listed, refused = probe.listing(NAME, {NAME: settings}, sources)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dnd import compat_answers, pictures, schemas, tables
-from dnd.answers import alternatives, fault, length_fault, tidy, without_thoughts
+from dnd.answers import alternatives, fault, length_fault, one_line, tidy
 from dnd.backends.chat import Answer, Message, Request, no_pictures
 from dnd.candidates import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
 from dnd.clusters import caption_groups, word_cover
@@ -158,10 +158,7 @@ def simplified(
         Request(fill([one]), settings.temperature, seed([one], 0, "simplify"), settings.max_tokens) for one in wording
     ]
     answers = ask(asked) if asked else []
-    short = {
-        caption: " ".join(without_thoughts(answer.text or "").split()) or caption
-        for caption, answer in zip(wording, answers, strict=True)
-    }
+    short = {caption: one_line(answer.text or "") or caption for caption, answer in zip(wording, answers, strict=True)}
     lines = [(unit, shown(unit, settings)) for unit in units]
     return [
         replace(unit, captions=[short[own[rank]] if rank in own else "" for rank in range(len(unit.captions))])

@@ -15,7 +15,7 @@ Status = os.stat_result | OSError
 def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
     """Return the files below a folder that have one of some suffixes, or the one file that the path names.
 
-    Folders that are links are followed, those that lead back to where they lie are not.
+    Folders that are links are followed, those that lead back to where they lie are not. What is hidden is left out.
 
     Parameters
     ----------
@@ -30,6 +30,14 @@ def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
         return {path.name: status(path)}
     found = _below(path, "", suffixes, frozenset())
     return dict(sorted(found, key=lambda item: item[0]))
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a path inside a folder is hidden: editors and file managers keep copies and previews there.
+
+    Such are ``.ipynb_checkpoints``, ``._photo.jpg`` and ``__MACOSX``.
+    """
+    return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in name.split("/"))
 
 
 def status(path: Path) -> Status:
@@ -54,6 +62,8 @@ def _below(
         return
     for entry in entries:
         name = prefix + entry.name
+        if is_hidden(entry.name):
+            continue
         if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
             yield from _below(Path(entry.path), f"{name}/", suffixes, above | {(here.st_dev, here.st_ino)})
         elif os.path.splitext(entry.name)[1].lower() in suffixes:

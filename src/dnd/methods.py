@@ -126,7 +126,10 @@ class ForeignRecipe(RivalRecipe):
         "columns", description="a published format, or `columns` as named below"
     )
     unit: str = Field("unit", description="columns: column of unit numbers")
-    label: str = Field("label", description="columns: column of labels")
+    label: str | list[str] = Field("label", description="columns: column of labels, or several, best first")
+    several_rows: bool = Field(
+        False, description="whether a unit may have several rows, each with a label; else a second one is an error"
+    )
     score: str | None = Field(None, description="columns: column of scores; higher is better")
     layer: str | None = Field(None, description="columns: column of layers, where the file holds several")
     first_unit: Literal[0, 1] = Field(0, description="columns: number of the first unit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd import schemas, tables
+from dnd.probe_entries import CONVERT
 from dnd.streams import made
 
 Box = tuple[int, ...]
@@ -24,6 +26,13 @@ AHEAD = 32
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What may be decoded. Pillow knows more, for one of which it starts another program."""
+
+UNREAD = {
+    "HEIC": re.compile(rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+    "SVG": re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<svg\b"),
+}
+"""Formats of images that users have and Pillow does not read -> how their bytes begin, whatever the file is called."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,13 +60,28 @@ def decode(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         image.load()
-        return _rgb(_upright(image))
+        return rgb(image)
     except MemoryError:
         raise
     except UnidentifiedImageError:
+        if kind := next((name for name, marks in UNREAD.items() if marks.match(data)), None):
+            raise OSError(f"{kind} is not read: {CONVERT}") from None
         raise OSError(f"cannot identify image file: none of {', '.join(FORMATS)}") from None
     except Exception as error:  # broken bytes lead Pillow's plugins to all kinds
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Return an image of Pillow as ``decode`` returns that of a file's bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read to its end, or holds integers or floats of a range that is not known.
+    ValueError
+        Its colours cannot become RGB.
+    """
+    return _coloured(_upright(image))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -68,7 +92,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _coloured(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _grey(np.asarray(image), 65535)
     if image.mode == "F":

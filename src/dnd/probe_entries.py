@@ -11,6 +11,9 @@ from dnd import folders
 from dnd.folders import Status
 from dnd.subjects import ProbeSettings
 
+CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.heic` does with a folder of photographs"
+"""What to do about an image of a format that is not read."""
+
 
 class Entry(NamedTuple):
     """An image of a probe, and the place of its bytes.
@@ -98,17 +101,21 @@ class Source(ABC):
         """Return the error of a setting that cannot be followed."""
         return ValueError(f"probes.{self.name}.{key}: {problem}")
 
-    def listing(self, suffixes: Collection[str], kind: str) -> dict[str, Status]:
+    def listing(self, suffixes: Collection[str], kind: str, told: Collection[str] = ()) -> dict[str, Status]:
         """Return the files at the settings' path, as ``folders.listing`` does.
+
+        Parameters
+        ----------
+        told : further suffixes, of files that cannot be used but are to be told.
 
         Raises
         ------
         ValueError
             There is none.
         """
-        found = folders.listing(self.path, suffixes)
+        found = folders.listing(self.path, {*suffixes, *told})
         if not found:
-            raise self.error("path", f"{self.path} holds no {kind} ({', '.join(sorted(suffixes))})")
+            raise self.error("path", f"{self.path} holds no {kind} ({', '.join(suffixes)})")
         return found
 
 

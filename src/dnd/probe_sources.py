@@ -16,26 +16,43 @@ from typing import BinaryIO, NamedTuple
 
 from dnd import folders
 from dnd.folders import Status
-from dnd.probe_entries import Entry, Refused, Source, why
+from dnd.probe_entries import CONVERT, Entry, Refused, Source, why
 from dnd.probe_rows import Dataset, Parquet
 from dnd.subjects import ProbeSettings
 
 SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".avif", ".avifs", ".bmp", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".j2c", ".jpc"),
+    *(".jpf", ".jpx", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tif", ".tiff", ".webp"),
 )
 """Of image files, in lower case."""
+UNREAD = (
+    *(".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),
+    *(".bw", ".blp", ".cur", ".dcx", ".dds", ".dib", ".emf", ".eps", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu"),
+    *(".gbr", ".icb", ".icns", ".ico", ".iim", ".im", ".msp", ".palm", ".pcd", ".pcx", ".ps", ".psd", ".pxr"),
+    *(".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".wmf", ".xbm", ".xpm"),
+)
+"""Of images of other formats, which are told rather than passed over."""
+
+
+def _unread(name: str) -> str | None:
+    """Return why an image file is of no format that is read, None where it is, or is no image file."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return f"{suffix} files are not read: {CONVERT}" if suffix in UNREAD else None
 
 
 class Folder(Source):
     """Image files at any depth; the first folder's name may be the label."""
 
     def files(self) -> Mapping[str, Status]:
-        return self.listing(SUFFIXES, "images")
+        return self.listing(SUFFIXES, "images", UNREAD)
 
     def entries(self) -> Iterator[Entry | Refused]:
         for name, status in self.files().items():
             if isinstance(status, OSError):
                 yield Refused(name, why(status))
+            elif reason := _unread(name):
+                yield Refused(name, reason)
             else:
                 first, *deeper = PurePosixPath(name).parts
                 label = first if self.settings.label and deeper else None
@@ -132,19 +149,26 @@ class Archives(Source):
 
     def _entries(self, file: str, length: int) -> Iterator[Entry | Refused]:
         images: list[_Member] = []
-        labels: dict[str, str] = {}
+        labels: dict[str, dict[int, str]] = {}  # key -> number of what the settings name -> label
         try:
             for member in self._members(file, length):
                 if isinstance(member, Refused):
                     yield member
+                elif folders.is_hidden(member.name):
+                    continue
                 elif self._is_image(member):
                     images.append(member)
-                elif member.suffix == self._label:
-                    labels[member.key] = self._text(self._bytes(file, member.offset, member.size))
+                elif any(member.suffix == suffix for suffix, _ in self._labels):
+                    texts = self._texts(member.suffix, self._bytes(file, member.offset, member.size))
+                    labels.setdefault(member.key, {}).update(texts)
+                elif not self._images and (reason := _unread(member.name)):
+                    yield Refused(f"{file}/{member.name}", reason)
         except (OSError, ValueError, RecursionError, tarfile.TarError) as error:
             yield Refused(file, f"not readable behind its first {len(images)} images: {why(error)}")
-        for one in images:
-            yield Entry(f"{file}/{one.name}", labels.get(one.key) or None, self.name, file, one.offset, one.size)
+        for one in self._first_of_each(images):
+            told = sorted(labels.get(one.key, {}).items())
+            label = next((text for _, text in told if text), None)
+            yield Entry(f"{file}/{one.name}", label, self.name, file, one.offset, one.size)
 
     def _members(self, file: str, length: int) -> Iterator[_Member | Refused]:
         """Yield the files of an archive of a length in bytes, up to where it breaks off."""
@@ -167,30 +191,43 @@ class Archives(Source):
         if end < length and any(self._bytes(file, end, min(512, length - end))):
             raise OSError(f"no header at byte {end}")
 
-    @property
-    def _label(self) -> str | None:
-        """The suffix of files that hold labels."""
-        label = self.settings.label
-        return "json" if label and label.startswith("json.") else label
+    @cached_property
+    def _images(self) -> list[str]:
+        """The suffixes that the settings name for images, the first of which an image has is its own."""
+        return [_suffix(one) for one in (self.settings.image or "").split(";") if one.strip()]
+
+    @cached_property
+    def _labels(self) -> list[tuple[str, list[str]]]:
+        """Suffix of files that hold labels, and the field in their JSON; none where the file is the label."""
+        named = [one.strip().removeprefix(".") for one in (self.settings.label or "").split(";") if one.strip()]
+        parts = [one.split(".") for one in named]
+        return [
+            ("json", own[1:]) if own[0].lower() == "json" and own[1:] else (one.lower(), [])
+            for one, own in zip(named, parts, strict=True)
+        ]
 
     def _is_image(self, member: _Member) -> bool:
-        if self.settings.image:
-            return member.suffix == self.settings.image
+        if self._images:
+            return member.suffix in self._images
         return PurePosixPath(member.name).suffix.lower() in SUFFIXES
 
-    def _text(self, data: bytes) -> str:
-        """A label, of a file of its own or of a field in a JSON file; empty where there is none."""
+    def _first_of_each(self, images: list[_Member]) -> list[_Member]:
+        """Of images of one key the ones with the first of several named suffixes, as WebDataset chooses."""
+        if len(self._images) < 2:
+            return images
+        best: dict[str, int] = {}
+        for one in images:
+            best[one.key] = min(self._images.index(one.suffix), best.get(one.key, len(self._images)))
+        return [one for one in images if self._images.index(one.suffix) == best[one.key]]
+
+    def _texts(self, suffix: str, data: bytes) -> dict[int, str]:
+        """Number of what the settings name -> the label of a file with a suffix, as far as it holds any."""
         text = data.decode("utf-8", "replace").strip()
-        assert self.settings.label is not None
-        if self._label == self.settings.label:
-            return text
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return ""
-        for part in self.settings.label.split(".")[1:]:
-            found = found.get(part) if isinstance(found, dict) else None
-        return "" if found is None or isinstance(found, dict | list) else str(found).encode("utf-8", "replace").decode()
+        return {
+            number: _field(text, field) if field else text
+            for number, (own, field) in enumerate(self._labels)
+            if own == suffix
+        }
 
     def read(self, entry: Entry) -> bytes:
         assert entry.file is not None and entry.offset is not None and entry.size is not None
@@ -206,6 +243,22 @@ class Archives(Source):
         if len(data) < size:
             raise OSError(f"{file} ends within it")
         return data
+
+
+def _field(text: str, field: list[str]) -> str:
+    """A field of JSON, whose parts lead into one another; empty where there is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    for part in field:
+        found = found.get(part) if isinstance(found, dict) else None
+    return "" if found is None or isinstance(found, dict | list) else str(found).encode("utf-8", "replace").decode()
+
+
+def _suffix(named: str) -> str:
+    """A suffix as `_parted` returns it, of one in any case, with its dot or without."""
+    return named.strip().removeprefix(".").lower()
 
 
 def _parted(name: str) -> tuple[str, str]:

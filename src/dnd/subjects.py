@@ -207,12 +207,13 @@ class ProbeSettings(Settings):
     image: str | None = Field(
         None,
         description="column of images (huggingface, parquet; `image` when empty) or of their paths as seen from the "
-        "table (manifest; `path` when empty); webdataset: suffix of the images, such as `jpg`; any when empty",
+        "table (manifest; `path` when empty); webdataset: suffix of the images, such as `jpg`, or several, of "
+        "which the first that is there counts: `jpg;png`; any when empty",
     )
     label: str | None = Field(
         None,
         description="column of labels; webdataset: suffix of the files that hold them, such as `cls`, or "
-        "`json.FIELD`; folder: `folder`, the first folder's name is the label",
+        "`json.FIELD`, or several: `cls;txt`; folder: `folder`, the first folder's name is the label",
     )
     limit: int | None = Field(
         None, ge=1, description="the first so many images, by their ids, duplicates and unreadable ones included"

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd.answers import LONGEST, fault, length_fault, normalise, tidy, valid, without_stutter, without_thoughts
+from dnd.answers import (
+    LONGEST,
+    fault,
+    length_fault,
+    normalise,
+    one_line,
+    tidy,
+    valid,
+    without_stutter,
+    without_thoughts,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,39 @@ from dnd.answers import LONGEST, fault, length_fault, normalise, tidy, valid, wi
         ("{}", None),
         ("```\nred stars\n```", "red stars"),
         ("red {stars}", "red {stars}"),
+        ("<|channel|>final<|message|>red circle<|return|>", "red circle"),
+        (
+            "<|channel|>analysis<|message|>It: red<|end|><|start|>assistant<|channel|>final<|message|>Red star",
+            "red star",
+        ),
+        ('<|channel|>final <|constrain|>json<|message|>{"concept": "red star"}<|return|>', "red star"),
+        ("<|channel|>analysis<|message|>cut off", None),
+        ("analysisThey all: red.assistantfinalred circle", "red circle"),
+        ("<|channel>thought\nAll red<channel|>red circle<turn|>", "red circle"),
+        ("<unused94>thought\nAll red<unused95>red circle", "red circle"),
+        ("<thought>one two: three</thought>red stars", "red stars"),
+        ("<thought>cut off", None),
+        ("[THINK]one two[/THINK]red stars", "red stars"),
+        ("\u25c1think\u25b7one\u25c1/think\u25b7red stars", "red stars"),
+        ("<seed:think>one two</seed:think>red stars", "red stars"),
+        ("red circle</s>", "red circle"),
+        ("red circle</s><s>[INST] and now?", "red circle"),
+        ("red circle<|im_end|>\n<|im_start|>user\nand now?", "red circle"),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nred circle<|eot_id|>", "red circle"),
+        ("<start_of_turn>model\nred circle<end_of_turn>", "red circle"),
+        ("<\uff5cAssistant\uff5c>red circle<\uff5cend\u2581of\u2581sentence\uff5c>", "red circle"),
+        ('{"concept": "red circle<|endoftext|>"}', "red circle"),
+        ("<answer>red circle</answer>", "red circle"),
+        ("They share a colour. <answer>red</answer> It is red.", "red"),
+        ("<concept>red circle</concept>", "red circle"),
+        ("<b>Red</b> circle", "red circle"),
+        ("\\boxed{red}", "red"),
+        ("The answer is: $\\boxed{\\text{red circle}}$.", "red circle"),
+        ('{"concept": "\\boxed{red}"}', "red"),
+        ('{"concept": "\\\\boxed{red}"}', "red"),
+        ("<|return|>", None),
+        ("leaves < stems", "leaves < stems"),
+        ("<3 hearts", "<3 hearts"),
     ],
 )
 def test_an_answer_becomes_a_concept_or_is_malformed(answer, concept):
@@ -108,6 +151,20 @@ def test_thoughts_are_taken_off():
     assert without_thoughts("plain") == "plain"
 
 
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        ("<thought>hm</thought>a red\n star</s>", "a red star"),
+        ("<|channel|>final<|message|>a <i>red</i> star<|return|>", "a red star"),
+        ("<|im_start|>assistant\na star<|im_end|>\n<|im_start|>user\na circle", "a star"),
+        ("</s>", ""),
+        ("a star: red", "a star: red"),
+    ],
+)
+def test_a_caption_is_one_line_without_control_text(answer, line):
+    assert one_line(answer) == line
+
+
 def test_what_keeps_an_answer_from_being_a_concept():
     assert fault("red stars", 5) is None
     assert fault("", 5) == "no words"
@@ -123,7 +180,9 @@ def test_a_concept_has_a_limit_of_characters_too(answer, most):
     assert fault(tidy("r" * LONGEST), most) is None
 
 
-@pytest.mark.parametrize("mark", ["{", '{"a":', '{"', "1. ", "\n", '"concept":"', "`" * 3, "- "])
+@pytest.mark.parametrize(
+    "mark", ["{", '{"a":', '{"', "1. ", "\n", '"concept":"', "`" * 3, "- ", "<", "<|", "\\boxed{", "</a"]
+)
 def test_a_long_answer_is_read_at_once(mark):
     begun = time.process_time()
     tidy(mark * (2_000_000 // len(mark)))

@@ -104,6 +104,22 @@ def test_any_other_table_is_read_by_the_names_of_its_columns(write):
     assert foreign.read(recipe, "any") == {1: [("red", 0.5)], 0: [("blue", 1.0)]}
 
 
+def test_a_unit_may_have_several_rows_each_with_a_label(write):
+    text = "unit,label\n0,a dog\n1,sky\n0,an animal\n0,A dog\n"
+    assert labels(write(text, several_rows=True)) == {0: ["a dog", "an animal"], 1: ["sky"]}
+    text = "layer,unit,description\nlayer4,7,grass\nlayer3,7,sea\nlayer4,7,a green lawn\n"
+    assert labels(write(text, format="milan", several_rows=True)) == {7: ["grass", "a green lawn"]}
+
+
+def test_a_unit_may_have_labels_in_several_columns(write):
+    text = "unit,first,second,how well\n3,wheels,,0.5\n4,dots,stripes,0.25\n"
+    assert labels(write(text, label=["first", "second"])) == {3: ["wheels"], 4: ["dots", "stripes"]}
+    scored = write(text, label=["second", "first"], score="how well")
+    assert foreign.read(scored, "any")[4] == [("stripes", 0.25), ("dots", 0.25)]
+    with pytest.raises(ForeignError, match=r"has no column 'third', but"):
+        labels(write(text, label=["first", "third"]))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

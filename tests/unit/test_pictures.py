@@ -227,3 +227,17 @@ def test_views_come_in_order_and_an_image_is_decoded_once(tmp_path, monkeypatch)
         assert all(one.tobytes() == pixels[name].crop(box).tobytes() for (name, box), one in found)
     assert len(opened) == 6
     assert [one.size for _, one in pictures.views(wanted, shards, 5, 1)] == [(5, 5)] * 4
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "HEIC"),
+        (b"\xff\x0a\xfa\x7f", "JPEG XL"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+    ],
+)
+def test_formats_that_are_not_read_are_named_whatever_the_file_is_called(data, kind):
+    with pytest.raises(OSError, match=f"^{kind} is not read: convert the image to PNG or JPEG"):
+        pictures.decode(data + bytes(40))

@@ -12,7 +12,7 @@ import pytest
 from handmade import png
 from probing import ids, listed, packed
 
-from dnd import probe_sources
+from dnd import pictures, probe_sources
 from dnd.subjects import ProbeSettings
 
 
@@ -103,6 +103,83 @@ def test_one_archive_and_images_of_one_suffix(archives, tmp_path):
 def test_labels_of_archives(archives, label, labels):
     rows, _ = listed(photos=archives | {"label": label})
     assert [row["label"] for row in rows] == labels
+
+
+@pytest.mark.parametrize("suffix", ["png", "PNG", ".png", " .Png ", "png;jpg", "webp; .png"])
+def test_a_suffix_is_the_same_in_any_case_and_with_its_dot(archives, suffix):
+    rows, _ = listed(photos=archives | {"image": suffix})
+    assert ids(rows) == [ALL[0], ALL[1], ALL[3]]
+
+
+@pytest.mark.parametrize(("suffix", "chosen"), [("jpg;png", "1.jpg"), ("png;jpg", "1.png"), ("PNG;.jpg", "1.png")])
+def test_of_several_suffixes_an_image_has_the_first_that_is_there(tmp_path, suffix, chosen):
+    files = {"1.png": picture(1), "1.jpg": picture(2), "2.jpg": picture(3), "3.png": picture(4), "4.gif": picture(5)}
+    path = write_tar(tmp_path / "one.tar", files)
+    rows, _ = listed(photos={"source": "webdataset", "path": path, "image": suffix})
+    assert ids(rows) == [f"one.tar/{name}" for name in (chosen, "2.jpg", "3.png")]
+
+
+@pytest.mark.parametrize(
+    ("label", "labels"),
+    [
+        (".CLS", ["3", None, None, "7", None]),
+        ("txt;cls", ["3", None, None, "7", None]),
+        ("json.caption;cls", ["3", None, None, "a cat", None]),
+        ("json.name;json.caption", [None, None, None, "a cat", None]),
+        (".json.meta.id", [None, None, None, "12", None]),
+    ],
+)
+def test_labels_of_several_suffixes_and_in_any_case(archives, label, labels):
+    rows, _ = listed(photos=archives | {"label": label})
+    assert [row["label"] for row in rows] == labels
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints/x.png", "a/.thumbs/x.png", "a/._x.png", "__MACOSX/a/x.png"])
+def test_what_is_hidden_is_neither_image_nor_label(tmp_path, hidden):
+    for name, number in (("a/1.png", 1), (hidden, 2)):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(picture(number))
+    rows, reasons = packed(tmp_path, photos={"source": "folder", "path": tmp_path / "photos", "label": "folder"})
+    assert [(row["image_id"], row["label"]) for row in rows] == [("a/1.png", "a")]
+    assert not reasons
+    path = write_tar(tmp_path / "one.tar", {"./a/1.png": picture(1), hidden: picture(2)})
+    rows, reasons = packed(tmp_path, photos={"source": "webdataset", "path": path})
+    assert ids(rows) == ["one.tar/a/1.png"]
+    assert not reasons
+
+
+@pytest.mark.parametrize("name", ["a.jpe", "b.PNM", "c.j2k", "d.mpo", "e.jpx"])
+def test_all_suffixes_of_the_formats_that_are_read_belong_to_images(tmp_path, name):
+    write_tar(tmp_path / "one.tar", {name: picture(1)})
+    (tmp_path / name).write_bytes(picture(1))
+    rows, _ = packed(tmp_path, photos={"source": "folder", "path": tmp_path})
+    assert ids(rows) == [name]
+    rows, _ = packed(tmp_path, photos={"source": "webdataset", "path": tmp_path})
+    assert ids(rows) == [f"one.tar/{name}"]
+
+
+@pytest.mark.parametrize("name", ["a.heic", "b/c.HEIF", "d.jxl", "e.tga", "f.svg"])
+def test_images_of_formats_that_are_not_read_are_told(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"any")
+    (tmp_path / "photo.png").write_bytes(picture(1))
+    write_tar(tmp_path / "one.tar", {name: b"any", "photo.png": picture(1)})
+    for source, folder in (("folder", ""), ("webdataset", "one.tar/")):
+        rows, reasons = packed(tmp_path, photos={"source": source, "path": tmp_path})
+        assert ids(rows) == [f"{folder}photo.png"]
+        assert reasons.keys() == {folder + name}
+        assert "not read: convert the image to PNG or JPEG, as `magick" in reasons[folder + name]
+
+
+def test_no_suffix_of_an_image_that_pillow_knows_is_passed_over():
+    from PIL import Image
+
+    Image.init()
+    others = {".bufr", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf"}  # measurements, films and documents
+    known = set(Image.registered_extensions()) - others
+    assert known == known & {*probe_sources.SUFFIXES, *probe_sources.UNREAD}
+    read = {suffix for suffix, format in Image.registered_extensions().items() if format in pictures.FORMATS}
+    assert read <= set(probe_sources.SUFFIXES)
 
 
 def test_a_suffix_that_holds_no_label_is_an_error(archives):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd import hub
-from dnd.answers import without_thoughts
+from dnd.answers import one_line
 from dnd.backends.loading import complete, device, loading, precision
 from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
@@ -90,7 +90,7 @@ class TransformersCaptioner:
         prompts = inputs.get("input_ids")
         answers = tokens if prompts is None else list(map(after, tokens, prompts))
         texts = self.processor.batch_decode(answers, skip_special_tokens=True)
-        return [" ".join(without_thoughts(text).split()) for text in texts]
+        return [one_line(text) for text in texts]
 
     def _inputs(self, images: Sequence[Image.Image]) -> Any:
         """What the model's forward pass takes, for some images with the prompt."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from PIL import Image
 
 from dnd import views
-from dnd.answers import without_thoughts
+from dnd.answers import one_line
 from dnd.backends.chat import Answer, ChatClient, Request, Unanswered, external, image_part, text_part
 from dnd.settings import CaptionSettings
 from dnd.streams import ahead, chunks
@@ -51,7 +51,7 @@ class EndpointCaptioner:
                 answers = self.client.ask_doubted(requests, self.settings.concurrency, None, "a plain grey image")
             except Unanswered as error:
                 answers, failure = error.answers, error
-            yield from (" ".join(without_thoughts(answer.text or "").split()) for answer in answers)
+            yield from (one_line(answer.text or "") for answer in answers)
             if failure is not None:
                 raise failure
 

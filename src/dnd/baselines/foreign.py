@@ -100,13 +100,16 @@ class Format:
     layer: str | None = None
 
 
-def _simple(unit: str, label: str, score: str | None, first: int = 0, layer: str | None = None) -> Format:
-    """A table with one label in a row."""
+def _simple(
+    unit: str, label: str | Sequence[str], score: str | None, first: int = 0, layer: str | None = None
+) -> Format:
+    """A table with one label in a row, or several that share the row's score."""
+    columns = [label] if isinstance(label, str) else label
 
     def labels(row: Cells) -> list[Scored]:
-        return [(row.text(label), row.number(score) if score else None)]
+        return [(row.text(one), row.number(score) if score else None) for one in columns]
 
-    needs = [unit, label, *([layer] if layer else [])]
+    needs = [unit, *columns, *([layer] if layer else [])]
     return Format(needs, lambda row: (row.unit(unit, first),), labels, layer)
 
 
@@ -215,12 +218,12 @@ def read(recipe: ForeignRecipe, layer: str) -> dict[int, list[tuple[str, float]]
     """Return unit -> its labels with their scores, best first, of one layer.
 
     Labels that repeat an earlier one but for case are left out, and so are blank ones. Where the tool gave no score,
-    the n-th label has 1/n. A unit of several of FALCON's groups has the labels of all.
+    the n-th label has 1/n. A unit of several rows, or of several of FALCON's groups, has the labels of all.
 
     Raises
     ------
     ForeignError
-        The table cannot be read, names a unit twice, or has nothing of the layer.
+        The table cannot be read, names a unit twice where it should not, or has nothing of the layer.
     """
     form = format_of(recipe)
     wanted = recipe.layers.get(layer, layer)
@@ -233,12 +236,13 @@ def read(recipe: ForeignRecipe, layer: str) -> dict[int, list[tuple[str, float]]
             if row.text(form.layer) != wanted:
                 continue
         units = form.units(row)
-        if units in seen:
+        if units in seen and not recipe.several_rows:
             numbers = ", ".join(map(str, units))
             raise ForeignError(
-                f"{row.where}: a second row of unit {numbers} (counted from 0); the first: {seen[units]}"
+                f"{row.where}: a second row of unit {numbers} (counted from 0); the first: {seen[units]}; where each "
+                "is a label of the unit, set `several_rows: true`"
             )
-        seen[units] = row.where
+        seen.setdefault(units, row.where)
         labels = form.labels(row)
         for unit in units:
             found.setdefault(unit, []).extend(labels)

@@ -78,7 +78,7 @@ def inside(reply: Any, server: Endpoint) -> openai.APIStatusError | None:
 
     response = httpx.Response(status, request=httpx.Request("POST", server.base_url))
     kind = _OF_STATUS.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
-    return kind(str(told.get("message") or told), response=response, body=told)
+    return kind(str(told.get("message") or told), response=response, body=told)  # type: ignore[arg-type]  # either client
 
 
 def said(error: BaseException, server: Endpoint) -> str:

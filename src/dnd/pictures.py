@@ -14,7 +14,6 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd import schemas, tables
-from dnd.probe_entries import CONVERT
 from dnd.streams import made
 
 Box = tuple[int, ...]
@@ -65,7 +64,7 @@ def decode(data: bytes) -> Image.Image:
         raise
     except UnidentifiedImageError:
         if kind := next((name for name, marks in UNREAD.items() if marks.match(data)), None):
-            raise OSError(f"{kind} is not read: {CONVERT}") from None
+            raise OSError(f"{kind} is not read: convert the image to PNG or JPEG") from None
         raise OSError(f"cannot identify image file: none of {', '.join(FORMATS)}") from None
     except Exception as error:  # broken bytes lead Pillow's plugins to all kinds
         raise OSError(str(error) or type(error).__name__) from error

@@ -120,6 +120,11 @@ RAW = {
 
 
 BODIES = {"garbage": b'{"choices": [', "latin": b'{"choices": "\xe9"}', "nested": b"[" * 100_000, "empty": b""}
+BODIES |= {
+    "relayed refusal": b'{"error": {"message": "flagged upstream", "code": 403}}',
+    "relayed fault": b'{"error": {"message": "upstream is overloaded", "code": 502}}',
+    "broken off": b'{"choices": [{"error": {"message": "it went away", "code": 503}, "message": {}}]}',
+}
 """A word of the message -> body of a reply that is said to be JSON and is none."""
 COLOURS, SHAPES = ["red", "blue", "green", "yellow"], ["star", "ring", "square", "cross"]
 stuttered = set()

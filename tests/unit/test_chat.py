@@ -278,8 +278,8 @@ def test_a_proxy_is_not_asked_for_our_own_server(endpoint, store, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     assert client(endpoint).ask([request("a")], 1, store) == [Answer("a 1")]
-    theirs = Endpoint(endpoint.base_url, endpoint.key, api_key_env="THEIRS")
-    with pytest.raises(ServerError, match="cannot be reached"):
+    theirs = Endpoint("http://llm.example/v1", endpoint.key, api_key_env="THEIRS")  # on another machine
+    with pytest.raises(ServerError, match=r"cannot be reached: .*'127.0.0.1', 9"):  # the proxy
         client(theirs).ask([request("b")], 1, store)
 
 
@@ -338,3 +338,34 @@ def test_a_server_that_has_answered_may_refuse_one_question(tmp_path, store):
     with external(tmp_path) as theirs:
         answers = client(theirs).ask([request("a"), request("flagged"), request("b")], 1, store)
     assert answers == [Answer("a 1"), Answer(None, "PermissionDeniedError: flagged by moderation"), Answer("b 1")]
+
+
+def test_an_error_inside_a_reply_of_status_200_is_that_error(endpoint, store):
+    answers = client(endpoint).ask([request("a"), request("relayed refusal"), request("b")], 1, store)
+    assert [answer.text for answer in answers] == ["a 1", None, "b 1"]
+    assert answers[1].problem == "PermissionDeniedError: flagged upstream"
+
+
+@pytest.mark.parametrize(("word", "told"), [("relayed fault", "is overloaded"), ("broken off", "went away")])
+def test_a_servers_fault_inside_a_reply_of_status_200_is_asked_again(endpoint, store, word, told):
+    with pytest.raises(Unanswered, match=told):
+        client(endpoint).ask([request("a"), request(word)], 1, store)
+    assert store.get(request(word).key("w")) is None
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_proxy_is_not_asked_for_a_server_of_the_users_on_this_machine(tmp_path, store, monkeypatch, proxy, host):
+    for name in ("http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+    with external(tmp_path) as server:
+        named = Endpoint(server.base_url.replace("127.0.0.1", host), server.key, api_key_env=server.api_key_env)
+        assert client(named).ask([request("a")], 1, store) == [Answer("a 1")]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_told(store, monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ServerError, match=r"proxy of the environment .* or the server in NO_PROXY"):
+        client(Endpoint("http://llm.example/v1", "none", api_key_env="KEY")).ask([request("a")], 1, store)

@@ -122,13 +122,22 @@ def external(base_url: str, api_key_env: str, section: str) -> Endpoint:
 
 
 def connection(server: Endpoint, retries: int, timeout: float) -> openai.AsyncOpenAI:
-    """Return a client of a server; a reply that is not whole in ``timeout`` seconds, or too large, is a failure."""
+    """Return a client of a server; a reply that is not whole in ``timeout`` seconds, or too large, is a failure.
+
+    Raises
+    ------
+    ServerError
+        The environment names a proxy that cannot be used.
+    """
+    try:
+        http_client = LimitedClient(trust_env=not server.is_on_loopback)
+    except (ImportError, ValueError) as error:
+        raise ServerError(
+            f"{server} cannot be reached through the proxy of the environment (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY): "
+            f"{failures.said(error, server)}; name an HTTP proxy there, or the server in NO_PROXY"
+        ) from None
     return openai.AsyncOpenAI(
-        base_url=server.base_url,
-        api_key=server.key,
-        max_retries=retries,
-        timeout=timeout,
-        http_client=LimitedClient(trust_env=server.is_external),  # a proxy has no business on the loopback
+        base_url=server.base_url, api_key=server.key, max_retries=retries, timeout=timeout, http_client=http_client
     )
 
 
@@ -279,14 +288,21 @@ class ChatClient:
         log.warning("%d of %d requests failed; the last: %s", len(failed), len(answers), failed[-1].problem)
 
     async def _ask_one(self, client: openai.AsyncOpenAI, request: Request, record: _Record) -> Answer:
-        malformed = 0
+        malformed = attempts = 0
         while True:
             arguments = request.arguments(self.unknown)
             try:
                 # `chat.completions.create` walks through every message first, and makes an object of every part of the
                 # reply: a fifth and a seventh of the client's processor time
                 body = {"model": self.model, **arguments}
-                answer = _answer(await client.post("/chat/completions", cast_to=object, body=body))
+                reply = await client.post("/chat/completions", cast_to=object, body=body)
+                if (inside := failures.inside(reply, self.server)) is not None:
+                    attempts += 1
+                    if attempts <= self.retries and not failures.is_of_the_request(inside):
+                        await asyncio.sleep(WATCH_SECONDS * 2 ** (attempts - 1))
+                        continue
+                    raise inside
+                answer = _answer(reply)
             except openai.APIError as error:
                 if (setting := failures.unknown_setting(error, arguments)) is not None:
                     if setting not in self.unknown:  # else another request has found it out meanwhile

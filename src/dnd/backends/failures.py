@@ -47,6 +47,40 @@ _CONTEXT = re.compile(
 )
 
 
+_OF_STATUS: Mapping[int, type[openai.APIStatusError]] = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+    422: openai.UnprocessableEntityError,
+    429: openai.RateLimitError,
+}
+
+
+def inside(reply: Any, server: Endpoint) -> openai.APIStatusError | None:
+    """Return the error in a reply of status 200, as relays between many servers give it, or None where there is none.
+
+    Its ``code`` is the status. Where that is none, the fault is the server's, unless it says ``invalid_request_error``.
+    """
+    if not isinstance(reply, Mapping):
+        return None
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    body = first.get("error") if isinstance(first, Mapping) else None if choices else reply.get("error")
+    if not body:
+        return None
+    told = body if isinstance(body, Mapping) else {"message": str(body)}
+    code = str(told.get("code") or told.get("status") or "")
+    status = 400 if told.get("type") == "invalid_request_error" else 500
+    if re.fullmatch("[45][0-9]{2}", code):
+        status = int(code)
+    import httpx  # whose responses OpenAI's client puts into its errors
+
+    response = httpx.Response(status, request=httpx.Request("POST", server.base_url))
+    kind = _OF_STATUS.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
+    return kind(str(told.get("message") or told), response=response, body=told)  # type: ignore[arg-type]  # either client
+
+
 def said(error: BaseException, server: Endpoint) -> str:
     """Return a server's own words, or the reason of a lost connection, as one line without the key."""
     text = valid(_words(error))

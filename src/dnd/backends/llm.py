@@ -229,6 +229,8 @@ def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> 
 
     try:
         offered = asyncio.run(names())
+    except ServerError as error:
+        return str(error)
     except openai.APIError as error:
         return failures.verdict(error, server, model, None) or f"{server} {failures.problem(error, server)}"
     except (AttributeError, TypeError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -84,6 +86,15 @@ class Endpoint:
     def is_external(self) -> bool:
         """Whether the configuration gives the server, and we did not start it."""
         return self.api_key_env is not None
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the server runs on this machine, which a proxy does not reach."""
+        host = urllib.parse.urlsplit(self.base_url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
 
     @property
     def address(self) -> str:

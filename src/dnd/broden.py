@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-
-from dnd.broden_index import rows
 
 Mask = npt.NDArray[np.bool_]
 DETAILS = ("image", "split", "ih", "iw", "sh", "sw")
@@ -55,7 +54,7 @@ class Broden:
         """Number -> name of every label, without the suffixes of scenes and colours (``-s``, ``-c``)."""
         path = self.folder / "label.csv"
         found = {}
-        for line, row in rows(path, ("number", "name")):
+        for line, row in _rows(path, ("number", "name")):
             if not re.fullmatch("[0-9]{1,9}", row["number"] or ""):
                 raise ValueError(f"{path}, line {line}: `number` is {row['number']!r}, expected digits")
             found[int(row["number"])] = re.sub(r"-[sc]$", "", (row["name"] or "").strip())
@@ -65,7 +64,7 @@ class Broden:
     def _index(self) -> dict[str, _Indexed]:
         path = self.folder / "index.csv"
         found = {}
-        for line, row in rows(path, ("image",)):
+        for line, row in _rows(path, ("image",)):
             cells = {key: value or "" for key, value in row.items() if key is not None and key not in DETAILS}
             unknown = [one for one in self._wanted if one not in cells]
             if unknown:
@@ -113,3 +112,17 @@ class Broden:
             raise ValueError(f"{where}: {path} is no readable map: {error}") from None
         labels = Image.fromarray(pixels[..., 0] + 256 * pixels[..., 1])
         return np.asarray(labels.resize(size, Image.Resampling.NEAREST))
+
+
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line and row of a CSV file that has some columns."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            for column in needed:
+                if column not in (table.fieldnames or []):
+                    raise ValueError(f"{path}: no column {column!r}, but {list(table.fieldnames or [])}")
+            for row in table:
+                yield table.line_num, row
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no table of text: {error}") from None

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from dnd import broden_index, folders
+from dnd import folders
 from dnd.folders import Status
 from dnd.probe_entries import CONVERT, Entry, Refused, Source, why
 from dnd.probe_rows import Dataset, Parquet
@@ -42,22 +42,10 @@ def _unread(name: str) -> str | None:
 
 
 class Folder(Source):
-    """Image files at any depth; the first folder's name may be the label. Of Broden those that its index lists."""
+    """Image files at any depth; the first folder's name may be the label."""
 
     def files(self) -> Mapping[str, Status]:
-        found = self.listing(SUFFIXES, "images", UNREAD)
-        known = self.settings.annotations
-        if known is None or known.source != "broden":
-            return found
-        assert known.path is not None
-        try:
-            listed = broden_index.images(known.path)
-        except ValueError as error:
-            raise self.error("annotations.path", str(error)) from None
-        images = {name: status for name, status in found.items() if name.removeprefix("images/") in listed}
-        if not images:
-            raise self.error("path", f"{self.path} holds no image that {known.path / 'index.csv'} lists")
-        return images
+        return self.listing(SUFFIXES, "images", UNREAD)
 
     def entries(self) -> Iterator[Entry | Refused]:
         for name, status in self.files().items():

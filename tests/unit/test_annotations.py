@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from handmade import png, write_probe
 from PIL import Image
-from probing import listed
 
 from dnd import annotations, masks, schemas, tables
 from dnd.shapeworld.render import draw
@@ -75,30 +74,6 @@ def test_brodens_layout(tmp_path):
     # each pixel of the map is 2 x 2 of the image's
     assert own["object", "sky"].astype(int).tolist() == [[1, 1, 0, 0, 0, 0]] * 2 + [[0] * 6] * 2
     assert own["object", "red"].astype(int).tolist() == [[0, 0, 0, 0, 1, 1]] * 4
-
-
-@pytest.mark.parametrize("images", [["a.png", "deep/b.jpg"], ["map_1.png"]])
-@pytest.mark.parametrize("path", ["images", ""])
-def test_a_probe_of_broden_has_the_images_of_its_index_and_none_of_the_maps(tmp_path, images, path):
-    folder = broden_folder(tmp_path, [f"{name},train,4,6,2,3,300,map.png,4" for name in [*images, "missing.jpg"]])
-    for number, name in enumerate([*images, "map_of_a_row_that_was_taken_out.png"]):
-        (folder / "images" / name).parent.mkdir(exist_ok=True)
-        (folder / "images" / name).write_bytes(png(np.full((4, 6, 3), number)))
-    annotation = {"source": "broden", "path": folder}
-    rows, reasons = listed(photos={"source": "folder", "path": folder / path, "annotations": annotation})
-    prefix = "" if path else "images/"
-    assert [row["image_id"] for row in rows] == [prefix + name for name in images]
-    assert not reasons
-
-
-def test_a_probe_of_broden_without_images_or_index_is_told(tmp_path):
-    folder = broden_folder(tmp_path, ["a.png,train,4,6,2,3,300,map.png,4"])
-    probe = {"source": "folder", "path": folder / "images", "annotations": {"source": "broden", "path": folder}}
-    with pytest.raises(ValueError, match=r"^probes.photos.path: \S+/images holds no image that \S+/index.csv lists$"):
-        listed(photos=probe)
-    (folder / "index.csv").unlink()
-    with pytest.raises(ValueError, match=r"^probes.photos.annotations.path: \S+/index.csv: no table of text"):
-        listed(photos=probe)
 
 
 def test_labels_of_one_name_are_one_concept_and_categories_can_be_chosen(tmp_path):

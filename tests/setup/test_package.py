@@ -11,7 +11,7 @@ from dnd import config, shipped
 from dnd.backends.captioner import TransformersCaptioner
 print(dnd.describe.__module__)
 recipe, llm = config.read_recipe(shipped.path("config/config.yaml"))
-print(recipe.concepts.prompt, llm.model, sep="\\n")
+print(shipped.path(recipe.concepts.prompt), llm.model, sep="\\n")
 TransformersCaptioner(recipe.captions)
 """
 

@@ -8,8 +8,8 @@ the public index's build of torch, for CUDA, ``NAME-cpu.lock`` with a CPU build.
 public index alone, without any configuration of pip's or uv's: what resolves beside a local folder of wheels may
 resolve nowhere else.
 
-The check resolves each lock together with its pins, and each list of pins by itself, for every Python and processor
-that set-up takes. It downloads metadata only.
+The check resolves each lock together with its pins for every Python and processor that set-up takes, and each list of
+pins by itself for every Python on x86-64. It downloads metadata only.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ node may have none but Snakemake's own.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os  # its questions of a path that cannot be have an answer, those of pathlib an error
 import re
@@ -94,13 +95,23 @@ def _published_weights(key: str, target: TargetSettings, weights: str) -> Wrong:
         yield f"{key}.weights", f"expected `pretrained` or a file of timm's {target.factory}, not {weights!r}"
 
 
-def _known_answers(key: str, path: Path) -> Wrong:
+def _where_installed(
+    key: str, path: Path, module: str, read: Callable[[Any], Any], otherwise: Callable[[Path], Any] = documents.read_text
+) -> Wrong:
+    """Read a file as a module of the library does, or ``otherwise`` where that needs what is not installed here."""
     try:
-        from dnd import known_answers
-    except ModuleNotFoundError:  # numpy
-        yield from _told(key, documents.read_json, path)
+        reader = importlib.import_module(module)
+    except ModuleNotFoundError:
+        yield from _told(key, otherwise, path)
         return
-    yield from _told(key, known_answers.load, path)
+    yield from _told(key, read, reader)
+
+
+def _known_answers(key: str, path: Path) -> Wrong:
+    def read(known_answers: Any) -> None:
+        known_answers.load(path)
+
+    yield from _where_installed(key, path, "dnd.known_answers", read, documents.read_json)
 
 
 def _require_function(file: Path, function: str) -> None:
@@ -246,18 +257,11 @@ def _prompt(key: str, path: Path, shows: Any) -> Wrong:
 
 
 def _concepts(key: str, path: Path) -> Wrong:
-    try:
-        from dnd.baselines import concept_sets
-    except ModuleNotFoundError:  # numpy
-        yield from _told(key, documents.read_text, path)
-        return
-    yield from _told(key, concept_sets.read, path)
+    yield from _where_installed(key, path, "dnd.baselines.concept_sets", lambda concept_sets: concept_sets.read(path))
 
 
 def _labels(key: str, recipe: ForeignRecipe) -> Wrong:
-    try:
-        from dnd.baselines import foreign
-    except ModuleNotFoundError:  # pyarrow
-        yield from _told(key, documents.read_text, recipe.labels)
-        return
-    yield from _told(key, lambda: list(foreign.table(recipe.labels, foreign.format_of(recipe).needs)))
+    def read(foreign: Any) -> None:
+        list(foreign.table(recipe.labels, foreign.format_of(recipe).needs))
+
+    yield from _where_installed(key, recipe.labels, "dnd.baselines.foreign", read)

@@ -22,9 +22,10 @@ import pyarrow as pa
 from benchmarks.world import ROOT, World
 from dnd import activations, captions, concepts, exemplars, images, probe, prompts, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.chat import Answer, ChatClient, Request
+from dnd.backends.chat import ChatClient
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
+from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint
 from dnd.stages import ScoreSettings
 from dnd.store import Store

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dnd import compat_answers, pictures, schemas, tables
 from dnd.answers import alternatives, fault, length_fault, one_line, tidy
-from dnd.backends.chat import Answer, Message, Request, no_pictures
+from dnd.backends.messages import Answer, Message, Request, no_pictures
 from dnd.candidates import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
 from dnd.clusters import caption_groups, word_cover
 from dnd.prompts import messages, read_prompt

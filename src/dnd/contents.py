@@ -96,7 +96,11 @@ def _published_weights(key: str, target: TargetSettings, weights: str) -> Wrong:
 
 
 def _where_installed(
-    key: str, path: Path, module: str, read: Callable[[Any], Any], otherwise: Callable[[Path], Any] = documents.read_text
+    key: str,
+    path: Path,
+    module: str,
+    read: Callable[[Any], Any],
+    otherwise: Callable[[Path], Any] = documents.read_text,
 ) -> Wrong:
     """Read a file as a module of the library does, or ``otherwise`` where that needs what is not installed here."""
     try:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from dnd.answers import without_stutter
-from dnd.backends.chat import Message, Request, no_pictures
+from dnd.backends.messages import Message, Request, no_pictures
 from dnd.prompts import FILL, read_prompt
 from dnd.stages import ConceptSettings
 from dnd.store import key

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnd import schemas, tables
-from dnd.backends.chat import Request
+from dnd.backends.messages import Request
 from dnd.prompts import Prompt, read_prompt, refinement_messages
 from dnd.reading import CONCEPTS
 from dnd.stages import RefinementSettings

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dnd.answers import fault, tidy
-from dnd.backends.chat import Answer, Request
+from dnd.backends.messages import Answer, Request
 
 Values = npt.NDArray[np.float32]
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]

@@ -4,7 +4,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from dnd.backends.chat import ChatClient, Request
+from dnd.backends.chat import ChatClient
+from dnd.backends.messages import Request
 from dnd.backends.server import Endpoint, run_server
 
 FAKE = Path(__file__).with_name("fake_server.py")

@@ -9,8 +9,8 @@ import pytest
 from endpoints import CLOSED, KEY, client, external, fake, request
 
 from dnd.backends import failures, llm
-from dnd.backends.chat import Answer
 from dnd.backends.llm import ask, endpoint
+from dnd.backends.messages import Answer
 from dnd.backends.server import Endpoint, ServerError
 from dnd.config import ConfigError, load
 from dnd.settings import LlmSettings

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dnd import schemas, tables
 from dnd.answers import alternatives
-from dnd.backends.chat import Answer
+from dnd.backends.messages import Answer
 from dnd.candidates import Candidate, Vote, joined, merge, without_synonyms
 from dnd.concepts import best_of, propose
 from dnd.questions import UnitCaptions

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dnd.backends.chat import Answer
+from dnd.backends.messages import Answer
 from dnd.candidates import Candidate, Vote, merge, with_backgrounds
 from dnd.concepts import propose
 from dnd.prompts import messages, read_prompt

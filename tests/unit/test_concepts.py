@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from dnd import schemas
-from dnd.backends.chat import Answer, picture_names
+from dnd.backends.messages import Answer, picture_names
 from dnd.candidates import Candidate, Vote, merge
 from dnd.concepts import propose, unit_captions, unit_images
 from dnd.questions import CONCEPT_FORMAT, UnitCaptions, UnitImages, seed, shuffles

@@ -9,8 +9,9 @@ import pytest
 from endpoints import KEY, fake, request
 
 from dnd.backends import llm
-from dnd.backends.chat import Answer, ChatClient, Unanswered
+from dnd.backends.chat import ChatClient, Unanswered
 from dnd.backends.limits import MOST_BYTES
+from dnd.backends.messages import Answer
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from handmade import TinyTarget
 from PIL import Image
 
 from dnd import images, schemas, trials
-from dnd.backends.chat import Answer
 from dnd.backends.generator import Drawn
 from dnd.backends.llm import session
+from dnd.backends.messages import Answer
 from dnd.baselines import line
 from dnd.methods import LineRecipe
 from dnd.prompts import history_messages, read_prompt

@@ -5,8 +5,9 @@ import pytest
 from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
-from dnd.backends.chat import Answer, ChatClient, image_part
+from dnd.backends.chat import ChatClient
 from dnd.backends.llm import ask, check, endpoint, needs, session, weights
+from dnd.backends.messages import Answer, image_part
 from dnd.backends.server import ServerEnded, ServerError, run_server
 from dnd.settings import LlmSettings
 from dnd.store import Store

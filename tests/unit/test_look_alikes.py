@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from dnd import look_alikes, schemas, tables
-from dnd.backends.chat import Answer
 from dnd.backends.embedder import Embedder
+from dnd.backends.messages import Answer
 from dnd.concepts import propose, unit_captions
 from dnd.questions import UnitCaptions
 from dnd.stages import ConceptSettings

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dnd.answers import normalise
-from dnd.backends.chat import image_part, text_part
+from dnd.backends.messages import image_part, text_part
 from dnd.prompts import PromptError, image_messages, messages, read_prompt
 from dnd.stages import ConceptSettings
 

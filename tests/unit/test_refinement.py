@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from test_line import CONTROLS, GENERATOR, Improver, Painter, Script
 
 from dnd import captions, images, refinement, schemas, tables, trials
-from dnd.backends.chat import Answer
+from dnd.backends.messages import Answer
 from dnd.prompts import PromptError, read_prompt, refinement_messages
 from dnd.reading import Reader
 from dnd.recipes import Recipe

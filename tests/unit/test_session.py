@@ -4,8 +4,8 @@ import pytest
 from endpoints import KEY, command, external, request
 
 from dnd.backends import llm
-from dnd.backends.chat import Answer
 from dnd.backends.llm import session
+from dnd.backends.messages import Answer
 from dnd.backends.server import ServerEnded, run_server
 from dnd.settings import LlmSettings
 from dnd.store import Store

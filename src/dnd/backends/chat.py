@@ -6,9 +6,9 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import openai
@@ -17,12 +17,9 @@ from tqdm import tqdm
 from dnd.answers import valid
 from dnd.backends import failures
 from dnd.backends.limits import LimitedClient
-from dnd.backends.messages import Message as Message  # whoever asks needs these, too
-from dnd.backends.messages import image_part as image_part
-from dnd.backends.messages import picture_names as picture_names
-from dnd.backends.messages import text_part as text_part
+from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
-from dnd.store import Store, key
+from dnd.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -32,75 +29,6 @@ WATCH_SECONDS = 0.5
 _MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
 """What a reply leads to that has no choices, or is no JSON."""
 _KEPT = "What was answered is kept, and the same command asks the rest"
-
-
-def no_pictures(name: str) -> str:
-    """Refuse to show a picture: what text alone is made of needs none."""
-    raise LookupError(f"there is no picture {name!r}")
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question.
-
-    Attributes
-    ----------
-    messages : chat messages. Pictures stand in them by name, so that a question stays small until it is sent.
-    temperature, seed, max_tokens : of the sampling.
-    response_format : form that the answer must have, as OpenAI's API spells it; None is plain text.
-    pictures : name of a picture -> its data URL. A name must say all that decides what is seen.
-    """
-
-    messages: Sequence[Message]
-    temperature: float
-    seed: int
-    max_tokens: int
-    response_format: Mapping[str, Any] | None = None
-    pictures: Callable[[str], str] = field(default=no_pictures, compare=False, repr=False)
-
-    def key(self, model: str) -> str:
-        """Return the name of the answer in the store; ``model`` identifies the weights."""
-        form = [] if self.response_format is None else [self.response_format]
-        return key("llm", model, list(self.messages), self.temperature, self.seed, self.max_tokens, *form)
-
-    def arguments(self, without: Collection[str] = ()) -> dict[str, Any]:
-        """Return what is sent, but for settings that the server does not know."""
-        sent = {
-            "messages": [_with_pictures(message, self.pictures) for message in self.messages],
-            "temperature": self.temperature,
-            "seed": self.seed,
-            "max_tokens": self.max_tokens,
-            "response_format": self.response_format,
-        }
-        if "max_tokens" in without:  # as OpenAI's newer models call it
-            sent["max_completion_tokens"] = self.max_tokens
-        return {name: value for name, value in sent.items() if value is not None and name not in without}
-
-
-def _with_pictures(message: Message, pictures: Callable[[str], str]) -> Message:
-    if isinstance(message["content"], str):
-        return message
-    parts = [
-        image_part(pictures(part["image_url"]["url"])) if part["type"] == "image_url" else part
-        for part in message["content"]
-    ]
-    return {**message, "content": parts}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back.
-
-    Attributes
-    ----------
-    text : None where the request failed.
-    problem : what is wrong with it, or None.
-    again : whether it failed for the server's reasons, and not for its own, so that it is to be asked again.
-    """
-
-    text: str | None
-    problem: str | None = None
-    again: bool = False
 
 
 class AllFailed(ServerError):

@@ -9,7 +9,8 @@ from PIL import Image
 
 from dnd import views
 from dnd.answers import one_line
-from dnd.backends.chat import Answer, ChatClient, Request, Unanswered, external, image_part, text_part
+from dnd.backends.chat import ChatClient, Unanswered, external
+from dnd.backends.messages import Answer, Request, image_part, text_part
 from dnd.settings import CaptionSettings
 from dnd.streams import ahead, chunks
 

@@ -16,7 +16,8 @@ import openai
 
 from dnd import hub, shipped
 from dnd.backends import failures
-from dnd.backends.chat import Answer, ChatClient, Request, connection, external, picture_names, recall
+from dnd.backends.chat import ChatClient, connection, external, recall
+from dnd.backends.messages import Answer, Request, picture_names
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
 from dnd.settings import SERVERS, LlmSettings
 from dnd.store import Store, key, revision

@@ -1,8 +1,12 @@
-"""Messages of a chat: text and pictures. Rules import it, for which a client of a server would take too long."""
+"""What a chat model is asked and what comes back. Rules import it, for which a server's client would take too long."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from dnd.store import key
 
 Message = dict[str, Any]
 """``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""
@@ -22,3 +26,72 @@ def picture_names(message: Message) -> list[str]:
     """Return the names of the pictures in a message, in order."""
     parts = message["content"] if isinstance(message["content"], list) else []
     return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+
+def no_pictures(name: str) -> str:
+    """Refuse to show a picture: what text alone is made of needs none."""
+    raise LookupError(f"there is no picture {name!r}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question.
+
+    Attributes
+    ----------
+    messages : chat messages. Pictures stand in them by name, so that a question stays small until it is sent.
+    temperature, seed, max_tokens : of the sampling.
+    response_format : form that the answer must have, as OpenAI's API spells it; None is plain text.
+    pictures : name of a picture -> its data URL. A name must say all that decides what is seen.
+    """
+
+    messages: Sequence[Message]
+    temperature: float
+    seed: int
+    max_tokens: int
+    response_format: Mapping[str, Any] | None = None
+    pictures: Callable[[str], str] = field(default=no_pictures, compare=False, repr=False)
+
+    def key(self, model: str) -> str:
+        """Return the name of the answer in the store; ``model`` identifies the weights."""
+        form = [] if self.response_format is None else [self.response_format]
+        return key("llm", model, list(self.messages), self.temperature, self.seed, self.max_tokens, *form)
+
+    def arguments(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Return what is sent, but for settings that the server does not know."""
+        sent = {
+            "messages": [_with_pictures(message, self.pictures) for message in self.messages],
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "max_tokens": self.max_tokens,
+            "response_format": self.response_format,
+        }
+        if "max_tokens" in without:  # as OpenAI's newer models call it
+            sent["max_completion_tokens"] = self.max_tokens
+        return {name: value for name, value in sent.items() if value is not None and name not in without}
+
+
+def _with_pictures(message: Message, pictures: Callable[[str], str]) -> Message:
+    if isinstance(message["content"], str):
+        return message
+    parts = [
+        image_part(pictures(part["image_url"]["url"])) if part["type"] == "image_url" else part
+        for part in message["content"]
+    ]
+    return {**message, "content": parts}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes
+    ----------
+    text : None where the request failed.
+    problem : what is wrong with it, or None.
+    again : whether it failed for the server's reasons, and not for its own, so that it is to be asked again.
+    """
+
+    text: str | None
+    problem: str | None = None
+    again: bool = False

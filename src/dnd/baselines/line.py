@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from dnd import schemas, tables
-from dnd.backends.chat import Request
+from dnd.backends.messages import Request
 from dnd.methods import LineRecipe
 from dnd.metrics.cosy import auc, mad
 from dnd.prompts import history_messages, read_prompt

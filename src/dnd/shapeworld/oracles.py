@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
 from dnd import known_answers, pictures, schemas, tables
-from dnd.backends.chat import Answer, Request
+from dnd.backends.messages import Answer, Request
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import PLACES, caption_of_view
 from dnd.shapeworld.render import SIZE, Mask, draw

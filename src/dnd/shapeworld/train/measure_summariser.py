@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dnd.backends.chat import Answer, ChatClient, Request
+from dnd.backends.chat import ChatClient
 from dnd.backends.llm import endpoint
+from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint
 from dnd.concepts import propose
 from dnd.questions import UnitCaptions

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from dnd.backends.chat import Message
+from dnd.backends.messages import Message
 from dnd.prompts import history_messages
 from dnd.shapeworld.train import posterior, proposals
 from dnd.shapeworld.train.summariser import CHAT_TEMPLATE, CONTEXT, SPECIALS

@@ -33,7 +33,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dnd.backends.chat import Message
+from dnd.backends.messages import Message
 from dnd.prompts import messages, read_prompt
 from dnd.shapeworld import grammar
 from dnd.shapeworld.train import loop, posterior

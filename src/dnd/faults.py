@@ -24,6 +24,11 @@ def in_users_code(error: BaseException) -> str | None:
     return f"in {last.filename}, line {last.lineno}, {last.name}: {told}"
 
 
+def line(error: BaseException) -> str:
+    """Return the first line of what an error says, its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _of_library(file: str) -> bool:
     above = Path(file).resolve().parents
     return any(folder in above for folder in _LIBRARIES)

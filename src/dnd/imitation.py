@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dnd.preprocess import Preprocess
 from dnd.subjects import LONGEST_SIDE, Fit, Interpolation, PreprocessSettings
@@ -37,6 +37,21 @@ SHIFTS = sorted(product((-1, 0, 1), repeat=2), key=lambda shift: np.abs(shift).s
 
 class Inimitable(Exception):
     """Images are prepared as :class:`PreprocessSettings` cannot say; the message says how."""
+
+
+Loaded = tuple[nn.Module, Callable[[], PreprocessSettings]]
+"""A network, and what tells how the publisher of its weights prepares images, or raises :class:`Inimitable`."""
+
+
+def unpublished() -> PreprocessSettings:
+    """Say that nobody published how images are prepared.
+
+    Raises
+    ------
+    Inimitable
+        Always.
+    """
+    raise Inimitable("nothing that could be read here says how its images are prepared")
 
 
 def imitated(transform: Transform, name: str) -> PreprocessSettings:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import inspect
 import logging
 import pickle
 import sys
@@ -18,14 +17,13 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
-from dnd import faults, hub, state_dicts, weight_files
+from dnd import faults, hub, state_dicts, transformers_models, weight_files
 from dnd.backends.loading import device as available_device
 from dnd.config import WEIGHTS, file_of, read_preprocess
-from dnd.imitation import Inimitable, imitated
+from dnd.imitation import Inimitable, Loaded, unpublished
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings, TargetSettings
@@ -33,16 +31,9 @@ from dnd.targets import COMPILED, Target
 
 log = logging.getLogger(__name__)
 
-Loaded = tuple[nn.Module, Callable[[], PreprocessSettings]]
-"""A network, and what tells how the publisher of its weights prepares images, or raises ``Inimitable``."""
-
 CLOSEST = 5
-SHOWN = 3
-"""Differences between a network and its weights that a message names."""
 PREFIXES = ("module.", "model.", "backbone.")
 """What DataParallel and Lightning put before the names of weights."""
-ENCODER_DECODER = "vision-encoder-decoder"
-"""What transformers calls two models put together, of which the first sees images."""
 
 
 def load(settings: TargetSettings, device: torch.device | None = None, *, sign: str = "positive") -> Target:
@@ -86,16 +77,12 @@ def _torchvision(settings: TargetSettings) -> Loaded:
     weights = published_weights(settings)
     if weights is None:
         model = models.get_model(settings.factory, weights=None, **settings.arguments)
-        return _with_weights(model, settings), _unpublished
+        return _with_weights(model, settings), unpublished
     try:
         model = models.get_model(settings.factory, weights=weights, **settings.arguments)
     except URLError as error:
         raise hub.absent(f"{settings.factory} with {settings.weights}", torch.hub.get_dir(), error) from None
     return model, partial(_of_torchvision, weights)
-
-
-def _unpublished() -> PreprocessSettings:
-    raise Inimitable("nothing that could be read here says how its images are prepared")
 
 
 def published_weights(settings: TargetSettings) -> Any:
@@ -120,7 +107,7 @@ def published_weights(settings: TargetSettings) -> Any:
 def _of_torchvision(weights: Any) -> PreprocessSettings:
     preset = weights.transforms()
     if not hasattr(preset, "crop_size"):  # of detection, segmentation, video
-        return _unpublished()
+        return unpublished()
     return PreprocessSettings(
         size=preset.crop_size[0],
         resize=preset.resize_size[0],
@@ -152,7 +139,7 @@ def _timm(settings: TargetSettings) -> Loaded:
                 f"timm's {settings.factory}: its weights hold more than tensors and plain values, which is not safe to "
                 "load"
             ) from None
-        raise TargetError(f"timm's {settings.factory}: {_line(error)}") from error
+        raise TargetError(f"timm's {settings.factory}: {faults.line(error)}") from error
     except (OSError, URLError) as error:  # of the hub's client, too
         raise hub.absent(f"timm's {settings.factory}", str(torch.hub.get_dir()), error) from None
     if pretrained:
@@ -190,155 +177,6 @@ def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
     )
 
 
-def _transformers(settings: TargetSettings) -> Loaded:
-    import transformers
-    from safetensors import SafetensorError
-
-    folder = hub.folder(settings.factory, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
-    trusted = {"trust_remote_code": settings.trust_remote_code}
-
-    def load(name: str) -> tuple[nn.Module, list[str]]:
-        chosen = _class_of(name, settings)
-        read = chosen.from_pretrained
-        if name == "TimmBackbone":  # whose own method takes the name of a timm model, not a folder
-            read = super(chosen, chosen).from_pretrained
-        # weights of other shapes count as missing, so that their names are told
-        how = trusted | {"ignore_mismatched_sizes": True} | settings.arguments
-        model, loaded = read(folder, use_safetensors=True, output_loading_info=True, **how)
-        return model, sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])})
-
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **trusted)
-        published = next(iter(config.architectures or []), "AutoModel")
-        if settings.architecture is None and (hasattr(config, "vision_config") or config.model_type == ENCODER_DECODER):
-            model, missing = _vision_tower(load, config, published)
-        else:
-            model, missing = load(settings.architecture or published)
-            if missing and settings.architecture not in (None, published):
-                model, missing = _part(load, published, type(model)) or (model, missing)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
-    _require_images(model, settings)
-    if missing:
-        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))
-        lacking = weight_files.lacking(missing[:SHOWN], own, given)
-        told = f"{settings.factory}: its weights lack {'; '.join(lacking)}: {len(missing)} in all"
-        if not settings.random_weights:
-            raise TargetError(
-                f"{told}; set `architecture` to a class that does without, or `random_weights: true` where the network "
-                "is meant to be random"
-            )
-        log.warning("%s, which stay random: describe no layer that they reach", told)
-    return model, partial(_of_folder, folder, trusted)
-
-
-def _of_folder(folder: str, trusted: Mapping[str, bool]) -> PreprocessSettings:
-    """Translate what the image processor in a folder of transformers does."""
-    import transformers
-
-    if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
-        return _unpublished()
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, **trusted)
-    except Exception as error:  # of files that say something else, and of code that a repository brings
-        raise Inimitable(f"it cannot be read how images are prepared for it: {_untrusted(error)}") from error
-    return _of_transformers(processor)
-
-
-def _untrusted(error: Exception) -> str:
-    """An error of transformers on one line; where it asks to run code of a repository's, which setting allows that."""
-    if "trust_remote_code=True" in str(error):
-        return "it brings code of its own (auto_map); when you trust that, set `trust_remote_code: true` for the model"
-    return _line(error)
-
-
-def _vision_tower(
-    load: Callable[[str], tuple[nn.Module, list[str]]], config: Any, published: str
-) -> tuple[nn.Module, list[str]]:
-    """The part of a model of images and texts that sees the images, and the names of its weights that are missing.
-
-    Parameters
-    ----------
-    load : class -> model and the names of its weights that are missing.
-    config, published : the whole model's configuration and class.
-    """
-    import transformers
-
-    alone = type(config).__name__.replace("Config", "VisionModel")
-    if hasattr(transformers, alone):
-        tower, missing = load(alone)
-        if not missing:
-            return tower, missing
-    whole, missing = load(published)  # which knows under what names its parts were saved
-    modality = None if config.model_type == ENCODER_DECODER else "image"
-    tower = whole.get_encoder(modality=modality)  # type: ignore[operator]
-    if tower is whole:
-        parts = sorted({type(part).__name__ for part in whole.modules()} & set(dir(transformers)) - {published})
-        raise ValueError(f"{published} has no vision tower by a usual name; set `architecture`, to one of {parts} say")
-    return tower, _of_part(tower, whole, missing)
-
-
-def _part(
-    load: Callable[[str], tuple[nn.Module, list[str]]], published: str, kind: type[nn.Module]
-) -> tuple[nn.Module, list[str]] | None:
-    """The first part of a published model that is of a class, and the names of its weights that are missing."""
-    whole, missing = load(published)
-    part = next((module for name, module in whole.named_modules() if name and type(module) is kind), None)
-    return None if part is None else (part, _of_part(part, whole, missing))
-
-
-def _of_part(part: nn.Module, whole: nn.Module, names: Iterable[str]) -> list[str]:
-    """Those of a whole model's weights that belong to a part of it, named as there."""
-    prefix = next(name for name, module in whole.named_modules() if module is part) + "."
-    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-
-
-def _class_of(name: str, settings: TargetSettings) -> Any:
-    """The class of a name in transformers; that of the repository's own code where it is trusted."""
-    import transformers
-
-    if hasattr(transformers, name):
-        return getattr(transformers, name)
-    if settings.trust_remote_code:
-        return transformers.AutoModel
-    closest = difflib.get_close_matches(name, dir(transformers), CLOSEST)
-    told = f"{settings.factory}: transformers has no class {name!r}; set `architecture`"
-    raise TargetError(f"{told} to such as {', '.join(closest)}" if closest else told)
-
-
-def _require_images(model: nn.Module, settings: TargetSettings) -> None:
-    """Raise a TargetError where a network takes something else than a batch of images."""
-    config, parameters = getattr(model, "config", None), inspect.signature(model.forward).parameters
-    needed = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    ]
-    frames = getattr(config, "num_frames", getattr(config, "frames_per_clip", None))
-    if frames is not None or len(needed) > 1:
-        taken = " and ".join(needed) if frames is None else f"videos of {frames} frames"
-        raise TargetError(
-            f"{settings.factory}: {type(model).__name__} takes {taken}, not a batch of images: make them from images "
-            "in a factory of your own (source python), or set `architecture` to a class that takes images"
-        )
-
-
-def _of_transformers(processor: Any) -> PreprocessSettings:
-    """Translate what an image processor does, whatever its keys say."""
-
-    def inputs(image: Image.Image) -> Tensor:
-        try:
-            made = processor(images=image, return_tensors="pt")["pixel_values"]
-            if made.ndim == 4 and len(made) == 1:
-                return made[0]
-        except Exception as error:  # of a processor that takes something else, or checks on its own
-            raise Inimitable(f"its {name} takes no image alone: {type(error).__name__}: {_line(error)}") from error
-        raise Inimitable(f"its {name} makes inputs {list(made.shape)} of an image, not [1, 3, h, w]")
-
-    name = type(processor).__name__
-    return imitated(inputs, f"its {name}")
-
-
 def _python(settings: TargetSettings) -> Loaded:
     name, _, function = settings.factory.rpartition(":")
     file = file_of(settings.factory)
@@ -356,11 +194,11 @@ def _python(settings: TargetSettings) -> Loaded:
     except Exception as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
             raise TargetError(f"{told} with arguments {settings.arguments}: {error}") from error
-        wrong = _wrong_in_factory(error, name) or f"{type(error).__name__}: {_line(error)}"
+        wrong = _wrong_in_factory(error, name) or f"{type(error).__name__}: {faults.line(error)}"
         raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
-    return _with_weights(_uncompiled(model), settings), _unpublished
+    return _with_weights(_uncompiled(model), settings), unpublished
 
 
 def _uncompiled(model: nn.Module) -> nn.Module:
@@ -421,7 +259,7 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
         lines += [f"{name} is not of this network" for name in strange]
         raise TargetError(
             f"weights {path} do not fit {settings.factory}: {len(lines)} differences, such as: "
-            f"{'; '.join(lines[:SHOWN]) or _line(error)}"
+            f"{'; '.join(lines[: weight_files.SHOWN]) or faults.line(error)}"
         ) from None
     return model
 
@@ -443,13 +281,9 @@ def _unknown(package: str, name: str, known: Iterable[str]) -> TargetError:
     return TargetError(f"{package} has no model {name!r}; the closest names are {', '.join(closest)}")
 
 
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 _SOURCES: dict[str, Callable[[TargetSettings], Loaded]] = {
     "torchvision": _torchvision,
     "timm": _timm,
-    "transformers": _transformers,
+    "transformers": transformers_models.load,
     "python": _python,
 }

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from dnd.outputs import TargetError
 
+SHOWN = 3
+"""Differences between a network and its weights that a message names."""
 NESTED = ("state_dict", "model", "model_state_dict", "net")
 """Keys below which checkpoints keep a network's state."""
 

@@ -13,7 +13,8 @@ from PIL import Image
 from dnd import target_sources
 from dnd.imitation import Inimitable, imitated
 from dnd.preprocess import Preprocess
-from dnd.target_sources import _of_timm, _of_transformers
+from dnd.target_sources import _of_timm
+from dnd.transformers_models import _of_transformers
 
 DOCS = Path(__file__).parents[2] / "docs"
 page = runpy.run_path(str(DOCS / "image_processors.py"))

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.models import resnet18
 
-from dnd import api, target_sources
+from dnd import api, target_sources, transformers_models
 from dnd.config import ConfigError
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -140,7 +140,7 @@ PROCESSORS = {
 def test_published_preprocessing_of_transformers(name, tmp_path):
     PROCESSORS[name].save_pretrained(tmp_path)
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
-    settings = target_sources._of_transformers(processor)
+    settings = transformers_models._of_transformers(processor)
     theirs = processor(photograph(), return_tensors="pt")["pixel_values"][0]
     ours = Preprocess(settings).image(photograph())
     assert ours.shape == theirs.shape

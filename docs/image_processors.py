@@ -12,7 +12,7 @@ from pathlib import Path
 import transformers
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
-from dnd import target_sources
+from dnd import transformers_models
 from dnd.imitation import Inimitable
 from dnd.subjects import PreprocessSettings
 
@@ -42,7 +42,7 @@ def processors() -> dict[str, transformers.BaseImageProcessor]:
 def outcome(processor: transformers.BaseImageProcessor) -> PreprocessSettings | str:
     """Return as what a processor is imitated, or why it is not."""
     try:
-        return target_sources._of_transformers(processor)
+        return transformers_models._of_transformers(processor)
     except Inimitable as error:
         return str(error)
 

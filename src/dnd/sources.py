@@ -54,10 +54,14 @@ def modules(script: Path) -> list[Path]:
 
 
 def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:
-    """Return a digest of scripts, of the library's code that they run, and of other files that belong to it."""
+    """Return a digest of scripts, of the library's code that they run, and of other files that belong to it.
+
+    It goes by content alone: Snakemake hands scripts over as copies, so that not even the order of paths is the same on
+    two machines.
+    """
     scripts = list(scripts)
-    files = sorted({path for script in scripts for path in [script, *modules(script)]} | set(others))
-    parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    files = {path for script in scripts for path in [script, *modules(script)]} | set(others)
+    parts = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:12]
 
 

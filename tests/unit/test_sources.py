@@ -70,6 +70,20 @@ def test_digest_changes_with_imported_code_and_with_nothing_else(tmp_path, monke
     assert digest() == fourth
 
 
+def test_digest_does_not_depend_on_where_scripts_lie(tmp_path, monkeypatch):
+    """Snakemake hands over copies, which stand before the library's modules in the order of paths or behind them."""
+    package = tmp_path / "m/dnd"
+    package.mkdir(parents=True)
+    (package / "b.py").write_text("x = 1")
+    monkeypatch.setattr(sources, "PACKAGE", package)
+    digests = set()
+    for folder in ("a", "z"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "script.py").write_text("from dnd import b")
+        digests.add(sources.digest([tmp_path / folder / "script.py"]))
+    assert len(digests) == 1
+
+
 def test_modules_are_located_as_an_import_would(tmp_path):
     for name in ("a/nets/__init__.py", "a/nets/small.py", "b/nets/small.py", "b/single.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -224,6 +224,23 @@ def read_preprocess(path: Path) -> PreprocessSettings:
         raise ConfigError("\n".join(_lines(path, error, values))) from None
 
 
+def read_token_order(path: Path) -> list[int]:
+    """Read a JSON file of the order of tokens: every whole number from 0 on once.
+
+    Raises
+    ------
+    ConfigError
+        It holds something else.
+    """
+    try:
+        order = documents.read_json(path)
+    except documents.DocumentError as error:
+        raise ConfigError(str(error)) from None
+    if isinstance(order, list) and all(type(token) is int for token in order) and sorted(order) == [*range(len(order))]:
+        return order
+    raise ConfigError(f"{path}: expected a list of the tokens 0 to n - 1, each once, by position row by row")
+
+
 def _lines(file: str | Path, error: ValidationError, values: Any) -> list[str]:
     """One line per mistake."""
     return [f"{file}: {mistakes.spelt(key)}: {message}" for key, message in mistakes.of(error, values)]
@@ -284,6 +301,8 @@ def _paths_of_target(key: str, target: TargetSettings) -> Iterator[_Path]:
         yield _Path(f"{key}.preprocess", target.preprocess, "file")
     if target.basis and target.basis.path:
         yield _Path(f"{key}.basis.path", target.basis.path)
+    if target.token_order:
+        yield _Path(f"{key}.token_order", target.token_order, "file")
     if target.known_answers:
         yield _Path(f"{key}.known_answers", target.known_answers, "file")
     for layer, path in target.class_names.items():

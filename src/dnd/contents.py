@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dnd import documents, installed, sources
-from dnd.config import WEIGHTS, Config, ConfigError, file_of, models, read_preprocess
+from dnd.config import WEIGHTS, Config, ConfigError, file_of, models, read_preprocess, read_token_order
 from dnd.methods import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
 from dnd.recipes import Recipe
 from dnd.settings import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
@@ -61,6 +61,8 @@ def _told(key: str, read: Callable[..., Any], *arguments: Any) -> Wrong:
 def _target(key: str, target: TargetSettings) -> Wrong:
     if isinstance(target.preprocess, Path):
         yield from _told(f"{key}.preprocess", read_preprocess, target.preprocess)
+    if target.token_order is not None:
+        yield from _told(f"{key}.token_order", read_token_order, target.token_order)
     if target.known_answers is not None:
         yield from _known_answers(f"{key}.known_answers", target.known_answers)
     for layer, path in target.class_names.items():

@@ -19,8 +19,9 @@ from dnd import basis as bases
 from dnd import pictures, probe, schemas, tables
 from dnd.basis import Heads
 from dnd.batches import BatchSize
-from dnd.interventions import axes, calls_of, changed, logits_of
+from dnd.interventions import calls_of, changed, logits_of
 from dnd.judging import ImportanceSettings
+from dnd.outputs import layout_of
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def attributions(
     with torch.no_grad(), changed(target, layer, calls, keep):
         before = logits_of(target, inputs)
     chosen = before.argmax(1) if classes is None else classes.to(before.device)
-    layout = axes(target, seen[0], module, len(inputs))
+    layout = layout_of(seen[0], module, len(inputs), target.form(layer, seen[0], len(inputs)))
     first = layout.index("N")
     values = seen[0].movedim(first, 0)  # captum wants the images first
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dnd import basis as bases
 from dnd.basis import Directions, Heads
-from dnd.outputs import Form, TargetError, layout_of, tensor_of
+from dnd.outputs import TargetError, layout_of, tensor_of
 from dnd.targets import Target
 
 T = TypeVar("T")
@@ -42,11 +42,6 @@ def with_tensor(output: T, tensor: Tensor) -> T:
     raise TargetError(f"returns {type(output).__name__}, in which no unit can be silenced")
 
 
-def axes(target: Target, tensor: Tensor, module: nn.Module, images: int) -> str:
-    """Return what the axes of a module's tensor are, such as ``NCHW``; ``images`` is how many the network was given."""
-    return layout_of(tensor, module, images, Form(target.layout, target.prefix_tokens, target.preprocess.size))
-
-
 @contextmanager
 def silenced(target: Target, layer: str, units: Sequence[int], images: int) -> Iterator[None]:
     """Keep units of a layer at zero, at every position and in every call, until the context ends.
@@ -68,6 +63,7 @@ def silenced(target: Target, layer: str, units: Sequence[int], images: int) -> I
     if not len(units):
         yield
         return
+    _ = target.census  # no other pass can be made from inside one
     if bases.reads_input(target.basis):
         handle: Any = module.register_forward_pre_hook(_before(target, layer, units))
     else:
@@ -89,7 +85,7 @@ def _after(target: Target, layer: str, units: Sequence[int], images: int) -> Any
         tensor = tensor_of(output)
         if tensor is None:
             raise TargetError(f"layer {layer!r} returns {type(output).__name__} without a tensor")
-        axis = axes(target, tensor, module, images).index("C")
+        axis = layout_of(tensor, module, images, target.form(layer, tensor, images)).index("C")
         if one is None:
             _require(layer, units, tensor.shape[axis])
             return with_tensor(output, tensor.index_fill(axis, torch.tensor(units, device=tensor.device), 0))

@@ -82,6 +82,7 @@ def modules(target: Any) -> list[ModuleRow]:
 
         return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
 
+    _ = target.census  # no other pass can be made from inside one
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
     handles = [handle for name, module in named.items() for handle in watch(name, module)]
     height, width = target.preprocess.size

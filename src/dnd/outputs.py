@@ -18,7 +18,6 @@ CHANNELS_FIRST = (
     nn.GroupNorm,
 )
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm)
-MOST_PREFIX_TOKENS = 64
 FRAMES_OR_SLICES = "; of frames or slices set models.NAME.layout to NCDHW or NDHWC, and they are averaged over D"
 """What is said besides of an output with five axes."""
 
@@ -42,19 +41,35 @@ class Output(NamedTuple):
     cls: Tensor | None
 
 
+class Tokens(NamedTuple):
+    """Which of a layer's tokens show which place of the image.
+
+    Attributes
+    ----------
+    prefix, suffix : tokens before and behind those of the image: class token, registers, prompts.
+    grid : height and width of the image's tokens; None where a single token stands for the whole image.
+    order : for each position row by row its token, counted from the first one of the image; None where they lie in rows.
+    """
+
+    prefix: int
+    suffix: int
+    grid: tuple[int, int] | None
+    order: Tensor | None = None
+
+
 class Form(NamedTuple):
     """How the output of a layer is to be read.
 
     Attributes
     ----------
-    layout : ``NCHW``, ``NHWC``, ``NTC``, ``TNC``, ``NC``, ``NCDHW``, ``NDHWC`` or ``auto``.
-    prefix_tokens : tokens before those of the image; None to find out.
+    layout : ``NCHW``, ``NHWC``, ``NTC``, ``TNC``, ``NCT``, ``NC``, ``NCDHW``, ``NDHWC`` or ``auto``.
     size : height and width of the network's input, whose proportions the positions have.
+    tokens : of a layout with tokens.
     """
 
     layout: str
-    prefix_tokens: int | None
     size: tuple[int, int]
+    tokens: Tokens | None = None
 
 
 def tensor_of(output: Any) -> Tensor | None:
@@ -100,8 +115,14 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
             return Output(tensor[:, None], None, None)
         case "TNC":
             tensor = tensor.transpose(0, 1)
-    prefix, grid = _grid(tensor.shape[1], form)
-    return Output(tensor[:, prefix:], grid, tensor[:, 0] if prefix else None)
+        case "NCT":
+            tensor = tensor.transpose(1, 2)
+    assert form.tokens is not None
+    prefix, suffix, grid, order = form.tokens
+    positions = tensor[:, prefix : tensor.shape[1] - suffix]
+    if order is not None:
+        positions = positions[:, order.to(positions.device)]
+    return Output(positions, grid, tensor[:, 0] if prefix else None)
 
 
 def layout_of(tensor: Tensor, module: nn.Module, images: int, form: Form) -> str:
@@ -156,24 +177,6 @@ def _no_units(shape: list[int]) -> TargetError:
     return TargetError(
         f"returns {_spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
         "tokens x units, with h and w in the proportions of the input" + (FRAMES_OR_SLICES if len(shape) == 5 else "")
-    )
-
-
-def _grid(tokens: int, form: Form) -> tuple[int, tuple[int, int]]:
-    """Return how many tokens come before those of the image, and the image tokens' height and width.
-
-    A class token and registers are few, so that the largest grid of the input's proportions is the image's.
-    """
-    divisor = math.gcd(*form.size)
-    high, wide = form.size[0] // divisor, form.size[1] // divisor
-    known = form.prefix_tokens
-    for prefix in range(min(tokens, MOST_PREFIX_TOKENS)) if known is None else [known]:
-        times = math.isqrt(max(0, tokens - prefix) // (high * wide))
-        if times and times**2 * high * wide == tokens - prefix:
-            return prefix, (times * high, times * wide)
-    raise TargetError(
-        f"returns {tokens} tokens, which are no grid for an input of {form.size[0]} x {form.size[1]} pixels after "
-        f"{'any number of' if known is None else known} prefix tokens: set models.NAME.prefix_tokens, or `layout`"
     )
 
 

@@ -135,13 +135,21 @@ class TargetSettings(Settings):
     preprocess: Path | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
-    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NC", "NCDHW", "NDHWC"] = Field(
+    layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NCT", "NC", "NCDHW", "NDHWC"] = Field(
         "auto",
         description="axes of the layers' outputs: N images, C units, H x W positions, T tokens, D frames of a video or "
         "slices of a volume, which are averaged",
     )
     prefix_tokens: int | None = Field(
         None, ge=0, description="tokens before those of the image (class token, registers); found out when empty"
+    )
+    suffix_tokens: int | None = Field(
+        None, ge=0, description="tokens behind those of the image (detection tokens, prompts); found out when empty"
+    )
+    token_order: Path | None = Field(
+        None,
+        description="where the image's tokens do not lie row by row: JSON file of a list, for each position row by row its "
+        "token, counted from the first one of the image; found out when empty",
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
     known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")

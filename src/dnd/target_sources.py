@@ -22,12 +22,13 @@ from torch import Tensor, nn
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import faults, hub, state_dicts, transformers_models, weight_files
 from dnd.backends.loading import device as available_device
-from dnd.config import WEIGHTS, file_of, read_preprocess
+from dnd.config import WEIGHTS, file_of, read_preprocess, read_token_order
 from dnd.imitation import Inimitable, Loaded, unpublished
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings, TargetSettings
 from dnd.targets import COMPILED, Target
+from dnd.tokens import Told
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
     except Inimitable as error:
         raise TargetError(f"{settings.factory}: set `preprocess`, since {error}") from error
     model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
-    return Target(model, Preprocess(wanted), device, settings.layout, settings.prefix_tokens, settings.basis, sign)
+    order = None if settings.token_order is None else torch.tensor(read_token_order(settings.token_order))
+    told = Told(settings.layout, settings.prefix_tokens, settings.suffix_tokens, order)
+    return Target(model, Preprocess(wanted), device, told, settings.basis, sign)
 
 
 def _torchvision(settings: TargetSettings) -> Loaded:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd import basis as bases
-from dnd import faults
+from dnd import faults, tokens
 from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches, prepared
-from dnd.outputs import Form, Output, TargetError, arranged, pooled
+from dnd.outputs import Form, Output, TargetError, arranged, pooled, tensor_of
 from dnd.preprocess import Preprocess
 from dnd.subjects import BasisSettings
+from dnd.tokens import Census, Told
 
 R = TypeVar("R")
 
@@ -120,7 +121,7 @@ class Target:
 
     Attributes
     ----------
-    layout, prefix_tokens : see :class:`dnd.outputs.Form`.
+    told : what the settings say of outputs.
     basis : of units other than channels.
     sign : ``positive``, or ``negative`` to read activations with the other sign.
     """
@@ -128,8 +129,7 @@ class Target:
     model: nn.Module
     preprocess: Preprocess
     device: torch.device
-    layout: str = "auto"
-    prefix_tokens: int | None = None
+    told: Told = field(default=Told(), compare=False)
     basis: BasisSettings | None = None
     sign: str = "positive"
     _bases: dict[str, Basis] = field(default_factory=dict, repr=False, compare=False)
@@ -139,6 +139,11 @@ class Target:
     def dtype(self) -> torch.dtype:
         """The precision of the network's weights."""
         return next((one.dtype for one in self.model.parameters() if one.is_floating_point()), torch.float32)
+
+    @cached_property
+    def census(self) -> Census:
+        """What tells places of the image among tokens; made by a pass of its own, so never while another is on its way."""
+        return tokens.taken(self.model, self.forward, self.preprocess.image, self.preprocess.size)
 
     def module(self, layer: str) -> nn.Module:
         """Return the module of a dotted name.
@@ -202,6 +207,7 @@ class Target:
         if layers:
             with self._watched(layers, lambda layer, module, args, output: calls.update([layer])):
                 self.forward(image)
+            _ = self.census  # no other pass can be made from inside one
         for layer in layers:
             if not calls[layer]:
                 raise TargetError(f"layer {layer!r} is not called when the network sees an image")
@@ -246,6 +252,19 @@ class Target:
                 f"`preprocess` makes (size, and one mean and std for each channel): {reason}"
             ) from error
 
+    def form(self, layer: str, output: Any, images: int) -> Form:
+        """Return how a layer's output for some images is to be read.
+
+        Raises
+        ------
+        TargetError
+            It holds tokens of which nothing tells which place of the image they show.
+        """
+        tensor = tensor_of(output)
+        if tensor is None or tensor.ndim not in (3, 4):
+            return Form(self.told.layout, self.preprocess.size)
+        return self.census.form(self.told, layer, tuple(tensor.shape), images)
+
     def reading(self, layer: str, module: nn.Module, output: Any, images: int) -> Reading:
         """Return the units of a module's output, or of its input where the basis says so.
 
@@ -254,7 +273,7 @@ class Target:
         TargetError
             It has none.
         """
-        found = arranged(output, module, images, Form(self.layout, self.prefix_tokens, self.preprocess.size))
+        found = arranged(output, module, images, self.form(layer, output, images))
         if self.basis is None:
             return Reading(found, None, SIGNS[self.sign])
         if layer not in self._bases:

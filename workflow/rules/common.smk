@@ -432,7 +432,10 @@ def files_of_target(name):
     """The local files that a target network is made from."""
     target = settings.models[name]
     hub = target.factory if target.source == "transformers" else None
-    named = [hub, target.weights, target.preprocess, target.basis and target.basis.path]
+    named = [
+        *(hub, target.weights, target.preprocess, target.token_order),
+        target.basis and target.basis.path,
+    ]
     named += target.arguments.values()
     named += target.basis.description_files() if target.basis else []
     paths = [

@@ -1,0 +1,234 @@
+"""How the networks of every family of timm and transformers are read: the table in models.md.
+
+``python docs/families.py`` rewrites it, in some minutes. The networks are built small, with random weights.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import timm
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.models.auto import modeling_auto
+
+from dnd.outputs import TargetError, tensor_of
+from dnd.preprocess import Preprocess
+from dnd.subjects import PreprocessSettings
+from dnd.targets import Reading, Target
+
+PAGE = Path(__file__).with_name("models.md")
+START, END = "<!-- families: written by `python docs/families.py` -->\n", "<!-- end of families -->\n"
+SMALL = ("test", "pico", "nano", "atto", "femto", "tiny", "xxs", "little", "small", "_s", "_b0")
+"""What small networks of timm are called."""
+SIDE = 4
+PLACES = ((1, 1), (2, 2), (0, 3))
+"""Rows and columns of the sixteenths of a picture that are textured, one after the other."""
+HELD = 0.3
+"""Share of the heat maps' energy in the textured place, from which a layer counts as localised; by chance .06."""
+MOST_WEIGHTS, MOST_PIXELS = 100_000_000, 400 * 400
+TASKS = ("MODEL", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_OBJECT_DETECTION", "MODEL_FOR_SEMANTIC_SEGMENTATION")
+TASKS = (*TASKS, "MODEL_FOR_DEPTH_ESTIMATION", "BACKBONE", "MODEL_FOR_UNIVERSAL_SEGMENTATION", "MODEL_FOR_PRETRAINING")
+SHRUNK: dict[str, Any] = {"num_hidden_layers": 2, "encoder_layers": 1, "decoder_layers": 1, "num_decoder_layers": 1}
+
+
+class TooLarge(Exception):
+    """A network that is not small."""
+
+
+class Outcome(NamedTuple):
+    """How a network was read.
+
+    Attributes
+    ----------
+    forms : as what, such as ``maps`` or ``tokens behind 1``.
+    share : of the heat maps' energy in the textured place, in the clearest layer.
+    wrong : a layer whose energy is as concentrated, but elsewhere; empty where there is none.
+    refused : reason -> how many layers were refused for it.
+    layers : how many layers are read as places of the image.
+    """
+
+    forms: list[str]
+    share: float
+    wrong: str
+    refused: dict[str, int]
+    layers: int
+
+
+def textured(size: tuple[int, int]) -> Tensor:
+    """Return pictures [1 + places, 3, h, w]: grey, and grey with a texture in one place."""
+    height, width = size
+    texture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1)) * 4 - 2
+    pictures = torch.zeros(1 + len(PLACES), 3, height, width)
+    for picture, (row, column) in zip(pictures[1:], PLACES, strict=True):
+        rows = slice(height * row // SIDE, height * (row + 1) // SIDE)
+        columns = slice(width * column // SIDE, width * (column + 1) // SIDE)
+        picture[:, rows, columns] = texture[:, rows, columns]
+    return pictures
+
+
+def shares(maps: Tensor) -> tuple[float, float]:
+    """Return the mean share of energy in the textured places, and the share that any places of that size could have.
+
+    Parameters
+    ----------
+    maps : [1 + places, units, h, w].
+    """
+    energy = (maps[1:] - maps[:1]).double().square().sum(1)
+    inside, most = [], []
+    height, width = energy.shape[1:]
+    for values, (row, column) in zip(energy, PLACES, strict=True):
+        covered = torch.outer(cover(height, row), cover(width, column))
+        total = float(values.sum()) or math.nan
+        inside.append(float((values * covered).sum()) / total / float(covered.max()))
+        largest = values.flatten().sort(descending=True).values[: math.ceil(float(covered.sum()))]
+        most.append(float(largest.sum()) / total)
+    return float(np.mean(inside)), float(np.mean(most))
+
+
+def cover(count: int, place: int) -> Tensor:
+    """Return how much of each of so many rows lies in a quarter of them."""
+    edges = torch.arange(count + 1, dtype=torch.float64) * SIDE / count
+    return ((edges[1:].clamp(max=place + 1) - edges[:-1].clamp(min=place)) * count / SIDE).clamp(0, 1)
+
+
+def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
+    """Return how the layers of a network are read, and where the heat maps of textured pictures have their energy."""
+    settings = PreprocessSettings(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    target = Target(network.eval(), Preprocess(settings), torch.device("cpu"))
+    pictures, found, refused = textured(size), {}, defaultdict(int)
+    _ = target.census
+
+    def watch(layer: str) -> Callable[..., None]:
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            try:
+                form = target.form(layer, output, len(pictures))
+                reading = target.reading(layer, module, output, len(pictures))
+            except TargetError as error:
+                refused[str(error).partition(", of which")[2].partition(":")[0] or str(error)] += 1
+                return
+            if reading.output.grid and math.prod(reading.output.grid) > SIDE:
+                units = torch.arange(reading.units)
+                maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
+                found[layer] = told(form.tokens), tuple(reading.output.grid), *shares(maps)
+
+        return after
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
+    try:
+        with torch.inference_mode():
+            target.forward(pictures)
+    finally:
+        for handle in handles:
+            handle.remove()
+    groups = defaultdict(list)
+    for layer, (form, grid, share, most) in found.items():
+        groups[form, grid].append((most, share, layer))
+    wrong = ""
+    for (form, grid), layers in groups.items():
+        most, share, layer = max(layers)
+        if most >= HELD and share < most / 2:
+            wrong = f"{layer} ({form}, {grid[0]} x {grid[1]}): {share:.2f} of {most:.2f}"
+    clearest = max((share for _, _, share, _ in found.values() if share == share), default=0.0)
+    return Outcome(sorted({form for form, *_ in found.values()}), clearest, wrong, dict(refused), len(found))
+
+
+def told(tokens: Any) -> str:
+    """Return in words how tokens are read."""
+    if tokens is None:
+        return "maps"
+    words = ["tokens"]
+    words += [f"behind {tokens.prefix}"] if tokens.prefix else []
+    words += [f"before {tokens.suffix}"] if tokens.suffix else []
+    words += ["put back in rows"] if tokens.order is not None else []
+    return " ".join(words)
+
+
+def of_timm() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, tuple[int, int]]]]]:
+    """Yield every family of timm, a file of its models, with what builds its smallest network."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for name in timm.list_models():
+        families[timm.models.model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
+
+    for family, names in sorted(families.items()):
+        smallest = min(names, key=lambda name: (next((i for i, part in enumerate(SMALL) if part in name), 99), len(name)))
+        yield family, lambda name=smallest: build_timm(name)
+
+
+def build_timm(name: str) -> tuple[nn.Module, tuple[int, int]]:
+    """Build a network of timm, with few blocks where it can be told so, and return it with the size of its input."""
+    for arguments in ({"depth": 2}, {}):
+        try:
+            with torch.device("meta"):
+                network = timm.create_model(name, **arguments)
+        except Exception:  # of factories without such an argument
+            continue
+        size = tuple(network.default_cfg["input_size"][1:])
+        if sum(weights.numel() for weights in network.parameters()) <= MOST_WEIGHTS and math.prod(size) <= MOST_PIXELS:
+            return timm.create_model(name, **arguments), size
+    raise TooLarge(name)
+
+
+def of_transformers() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, tuple[int, int]]]]]:
+    """Yield every class of transformers that may see images, with what builds it small from its configuration's defaults."""
+    classes: dict[str, str] = {}
+    for task in TASKS:
+        names = getattr(modeling_auto, f"{task}_MAPPING_NAMES" if task != "MODEL" else "MODEL_MAPPING_NAMES", {})
+        for kind, name in names.items():
+            for each in [name] if isinstance(name, str) else name:
+                classes[each] = kind
+    for name, kind in sorted(classes.items()):
+        yield name, lambda name=name, kind=kind: build_transformers(name)
+
+
+def build_transformers(name: str) -> tuple[nn.Module, tuple[int, int]]:
+    """Build a network of transformers small, and return it with the size of its input."""
+    chosen = getattr(transformers, name)
+    config = chosen.config_class()
+    if not hasattr(config, "num_channels") and not hasattr(config, "image_size") and not hasattr(config, "backbone_config"):
+        raise TypeError("no images")
+    if chosen.main_input_name != "pixel_values":
+        raise TypeError("no images")
+    for key, value in SHRUNK.items():
+        if isinstance(getattr(config, key, None), int):
+            setattr(config, key, min(value, getattr(config, key)))
+    size = getattr(config, "image_size", 224) or 224
+    size = size if isinstance(size, int) else size[0]
+    if size**2 > MOST_PIXELS:
+        raise TooLarge(name)
+    with torch.device("meta"):
+        if sum(weights.numel() for weights in chosen(config).parameters()) > MOST_WEIGHTS:
+            raise TooLarge(name)
+    return chosen(config), (size, size)
+
+
+def outcomes() -> Iterator[tuple[str, str, Outcome | str]]:
+    """Yield library, family and how its network is read, or why it could not be tried."""
+    warnings.filterwarnings("ignore")
+    for library, families in (("timm", of_timm()), ("transformers", of_transformers())):
+        for family, build in families:
+            torch.manual_seed(0)
+            try:
+                network, size = build()
+                yield library, family, outcome(network, size)
+            except Exception as error:  # of a network that takes something else, or needs a package
+                yield library, family, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+if __name__ == "__main__":
+    import faulthandler, time; faulthandler.dump_traceback_later(60, repeat=True)
+
+    began = time.time()
+    for library, family, result in outcomes():
+        if isinstance(result, str):
+            print(f"{time.time() - began:5.0f} {library} {family}: {result}", flush=True)
+        else:
+            print(f"{time.time() - began:5.0f} {library} {family}: {result.layers} layers, {result.share:.2f}, {result.forms}, wrong: {result.wrong}, {result.refused}", flush=True)

@@ -1,0 +1,393 @@
+"""Which tokens of a layer show which place of the image, found out by changing places of an image one after the other.
+
+Shapes do not tell: a hundred queries would be ten rows of ten. What a network does to a grey picture with a texture in
+one place does: before tokens are mixed, those that change are those of that place, and those that no picture changes
+(class token, registers, prompts, queries) show none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dnd.outputs import Form, TargetError, Tokens, tensor_of
+
+Floats = npt.NDArray[np.float64]
+Grid = tuple[int, int]
+
+SIDE = 4
+"""The image is cut into so many rows and columns of places."""
+PLACES = ((0, 1), (1, 3), (2, 0), (3, 2))
+"""Rows and columns of the places that are changed."""
+PICTURES = 2 + len(PLACES)
+"""Grey, textured all over, and textured in one place."""
+GRAIN = 4
+"""Pixels of the texture that have the same value, each way."""
+UNCHANGED = 1e-10
+"""Share of the largest change below which a token counts as unchanged; rounding in float32 stays below its square."""
+CLEAR = 0.3
+"""Share of the change that lies in the place, from which tokens count as ordered; by chance it is 1/16."""
+SCATTERED = 0.25
+"""Share of tokens that may change for the order to be judged: more do once tokens were mixed."""
+ASK = "set models.NAME.prefix_tokens or suffix_tokens where they show the image, or describe another layer"
+
+
+def pictures(black: Tensor, white: Tensor) -> Tensor:
+    """Return the pictures that tell places apart: grey, textured all over, and textured in one place each.
+
+    Parameters
+    ----------
+    black, white : the network's inputs [channels, h, w] of a black and of a white image.
+    """
+    _, height, width = black.shape
+    random = torch.Generator().manual_seed(0)
+    grains = torch.randint(0, 2, (-(-height // GRAIN), -(-width // GRAIN)), generator=random).bool()
+    texture = grains.repeat_interleave(GRAIN, 0).repeat_interleave(GRAIN, 1)[:height, :width]
+    textured = torch.where(texture, white, black)
+    made = ((black + white) / 2).repeat(PICTURES, 1, 1, 1)
+    made[1] = textured
+    for picture, (row, column) in zip(made[2:], PLACES, strict=True):
+        rows = slice(height * row // SIDE, height * (row + 1) // SIDE)
+        columns = slice(width * column // SIDE, width * (column + 1) // SIDE)
+        picture[:, rows, columns] = textured[:, rows, columns]
+    return made
+
+
+class Told(NamedTuple):
+    """What the settings say of a network's outputs; None and ``auto`` to find out.
+
+    Attributes
+    ----------
+    layout : see :class:`dnd.outputs.Form`.
+    prefix, suffix, order : see :class:`dnd.outputs.Tokens`.
+    """
+
+    layout: str = "auto"
+    prefix: int | None = None
+    suffix: int | None = None
+    order: Tensor | None = None
+
+
+class Seen(NamedTuple):
+    """What a module made of the pictures, in an output of three axes.
+
+    Attributes
+    ----------
+    layer : dotted name.
+    axis : that of the pictures, 0 or 1.
+    sizes : of the two other axes.
+    changes : for each of the two axes float64 [pictures but grey, size], how much changed against grey.
+    """
+
+    layer: str
+    axis: int
+    sizes: tuple[int, int]
+    changes: tuple[Floats, Floats]
+
+
+class Verdict(NamedTuple):
+    """What a module's output says of tokens; all empty where tokens were mixed before."""
+
+    tokens: Tokens | None = None
+    constant: bool = False
+    scattered: bool = False
+
+
+UNKNOWN = Verdict()
+
+
+@dataclass
+class Census:
+    """What all modules of a network made of the pictures.
+
+    Attributes
+    ----------
+    size : height and width of the network's input.
+    seen : outputs of three axes, in the order of calls.
+    grids : heights and widths of the maps that modules returned.
+    orders : of tokens that the network itself knows how to put back in rows.
+    """
+
+    size: Grid
+    seen: list[Seen] = field(default_factory=list)
+    grids: set[Grid] = field(default_factory=set)
+    orders: list[Tensor] = field(default_factory=list)
+
+    def form(self, told: Told, layer: str, shape: tuple[int, ...], images: int) -> Form:
+        """Return how a layer's output is to be read.
+
+        Parameters
+        ----------
+        shape : of its tensor for some images.
+
+        Raises
+        ------
+        TargetError
+            Nothing tells which tokens show which place of the image.
+        """
+        layout = told.layout
+        if layout == "auto" and len(shape) == 4 and any(map(self._is_between_tokens, _maps(shape))):
+            raise TargetError(f"returns {'x'.join(map(str, shape[1:]))}, what holds between {shape[2]} tokens, not maps")
+        if len(shape) != 3:
+            return Form(layout, self.size)
+        if layout == "auto" and images in shape[:2]:
+            axis = self._axis_of_images(layer) if shape[0] == shape[1] else shape.index(images)
+            layout = ("NTC", "TNC")[axis]
+        if "T" not in layout or shape[layout.index("N")] != images:
+            return Form(layout, self.size)  # which is refused
+        sizes = tuple(count for axis, count in enumerate(shape) if axis != layout.index("N"))
+        axis = layout.replace("N", "").index("T")
+        if told.prefix is not None or told.suffix is not None:
+            tokens: Tokens | str = self._as_told(told, sizes[axis])
+        else:
+            tokens = self._of(layer, sizes, axis)
+            other = self._of(layer, sizes, 1) if (told.layout, layout) == ("auto", "NTC") else "none"
+            if isinstance(other, Tokens):
+                layout, tokens = self._either(layer, sizes, tokens, other)
+        if not isinstance(tokens, Tokens):
+            raise TargetError(f"returns {'x'.join(map(str, sizes))}, {tokens}")
+        if told.order is not None:
+            if tokens.grid is None or len(told.order) != math.prod(tokens.grid):
+                raise TargetError(f"has places {tokens.grid}; models.NAME.token_order is of {len(told.order)} tokens")
+            tokens = tokens._replace(order=told.order)
+        return Form(layout, self.size, tokens)
+
+    def _is_between_tokens(self, sides: Grid) -> bool:
+        """Tell whether sides are those of an attention map: as many as tokens, and no grid of the input's pixels."""
+        return (
+            sides[0] == sides[1] > 1
+            and any(seen.sizes[0] == sides[0] for seen in self.seen)
+            and sides not in _halves({self.size})
+        )
+
+    def _axis_of_images(self, layer: str) -> int:
+        return next((seen.axis for seen in reversed(self.seen) if seen.layer == layer), 0)
+
+    def _either(self, layer: str, sizes: Sequence[int], first: Tokens | str, last: Tokens) -> tuple[str, Tokens | str]:
+        """Which of two axes is that of tokens, where the last one may be."""
+        if not isinstance(first, Tokens):
+            return "NCT", last
+        ordered = [self._own(layer, sizes, axis).tokens is not None for axis in (0, 1)]
+        if ordered == [False, True]:
+            return "NCT", last
+        return "NTC", first if ordered == [True, False] else "which may be NTC or NCT: set models.NAME.layout"
+
+    def _as_told(self, told: Told, count: int) -> Tokens | str:
+        prefix, suffix = told.prefix or 0, told.suffix or 0
+        grid = self._grid(count - prefix - suffix)
+        if grid is None:
+            return (
+                f"{count} tokens, which are no grid for an input of {self.size[0]} x {self.size[1]} pixels after {prefix} "
+                f"prefix tokens and before {suffix} suffix tokens: set models.NAME.prefix_tokens and suffix_tokens"
+            )
+        return Tokens(prefix, suffix, grid, next((order for order in self.orders if len(order) == math.prod(grid)), None))
+
+    def _grid(self, count: int) -> Grid | None:
+        """The grid of so many places: in the input's proportions, else that of a map of the network."""
+        known = sorted(grid for grid in self._known_grids() if math.prod(grid) == count)
+        return of_proportions(count, self.size) or next(iter(known), None)
+
+    def _of(self, layer: str, sizes: Sequence[int], axis: int) -> Tokens | str:
+        """Where the tokens of a layer lie, or why that is not known.
+
+        What a module returns is judged first, then what the modules around it saw first of so many tokens, the nearest
+        first: a network may bring tokens into another order on its way.
+        """
+        count = sizes[axis]
+        if count == 1:
+            return Tokens(0, 0, None)
+        if (own := self._own(layer, sizes, axis)).tokens:
+            return own.tokens
+        for outer in _around(layer):
+            first = self._first(outer, count)
+            verdict = self._judged(first.changes[0] if first else None)
+            if verdict.tokens:
+                return verdict.tokens
+            if verdict.scattered:
+                return (
+                    f"{count} tokens whose order is not that of rows: set models.NAME.token_order, or describe another "
+                    "layer"
+                )
+            if verdict.constant and first and outer and not outer == layer == first.layer:
+                return f"of which the {count} tokens are queries, not places of the image: {ASK}"
+        return self._by_size(count) or f"of which nothing tells that the {count} tokens are places of the image: {ASK}"
+
+    def _own(self, layer: str, sizes: Sequence[int], axis: int) -> Verdict:
+        """What a layer's own output tells: only of an order that is clear."""
+        last = next((seen for seen in reversed(self.seen) if (seen.layer, seen.sizes) == (layer, tuple(sizes))), None)
+        verdict = self._judged(last.changes[axis] if last else None)
+        return verdict if verdict.tokens else UNKNOWN
+
+    def _first(self, outer: str, count: int) -> Seen | None:
+        """The first output of so many tokens inside a module."""
+        inside = f"{outer}." if outer else ""
+        of_count = (seen for seen in self.seen if seen.sizes[0] == count)
+        return next((seen for seen in of_count if seen.layer == outer or seen.layer.startswith(inside)), None)
+
+    def _judged(self, changes: Floats | None) -> Verdict:
+        if changes is None:
+            return UNKNOWN
+        if not changes.max() > 0:
+            return Verdict(constant=True)
+        changed = changes > UNCHANGED * changes.max(axis=1, keepdims=True)
+        prefix, suffix = _unchanged(changed[0])
+        places = changes[1:, prefix : changes.shape[1] - suffix]
+        candidates = list(self._readings(places.shape[1]))
+        if not candidates:
+            return UNKNOWN
+        grid, order, share = max(
+            ((grid, order, _share(places, grid, order)) for grid, order in candidates), key=lambda reading: reading[2]
+        )
+        if share >= CLEAR:
+            return Verdict(tokens=Tokens(prefix, suffix, grid, order))
+        return Verdict(scattered=bool(changed[1:, prefix : changes.shape[1] - suffix].mean(1).max() <= SCATTERED))
+
+    def _readings(self, count: int) -> Iterator[tuple[Grid, Tensor | None]]:
+        """Grids and orders of so many tokens that are possible."""
+        grids = {grid for grid in self._known_grids() if grid[0] * grid[1] == count}
+        grids |= {grid for grid in [of_proportions(count, self.size)] if grid}
+        for grid in sorted(grids):
+            yield grid, None
+            for order in self.orders:
+                if len(order) == count:
+                    yield grid, order
+
+    def _known_grids(self) -> set[Grid]:
+        """Grids of the network's maps, and what merging patches makes of them."""
+        return _halves({grid for grid in self.grids if not self._is_between_tokens(grid)})
+
+    def _by_size(self, count: int) -> Tokens | None:
+        """Tokens that are as many as places of a map of the network, where nothing is left of places in them."""
+        all_of_count = (seen.changes[0][0] for seen in self.seen if seen.sizes[0] == count)
+        changes = next((changes for changes in all_of_count if changes.max() > 0), None)
+        if changes is None:
+            return None
+        prefix, suffix = _unchanged(changes > UNCHANGED * changes.max())
+        places = count - prefix - suffix
+        grid = self._grid(places)
+        if grid is None or grid not in self._known_grids() or grid == (1, 1):
+            return None
+        order = next((order for order in self.orders if len(order) == places), None)
+        return Tokens(prefix, suffix, grid, order)
+
+
+def _halves(grids: set[Grid]) -> set[Grid]:
+    """Grids, their halves, and the halves of these."""
+    halved = grids | {(-(-height // 2), -(-width // 2)) for height, width in grids}
+    return halved if halved == grids else _halves(halved)
+
+
+def of_proportions(count: int, size: Grid) -> Grid | None:
+    """Return height and width of so many places in the proportions of an input, None where they are no grid."""
+    divisor = math.gcd(*size)
+    high, wide = size[0] // divisor, size[1] // divisor
+    times = math.isqrt(max(0, count) // (high * wide))
+    return (times * high, times * wide) if times and times**2 * high * wide == count else None
+
+
+def taken(
+    model: nn.Module, forward: Callable[[Tensor], Any], image: Callable[[Image.Image], Tensor], size: Grid
+) -> Census:
+    """Run the pictures through a network and return what its modules made of them.
+
+    Parameters
+    ----------
+    forward : runs inputs [n, channels, h, w] through the network.
+    image : RGB image -> input [channels, h, w].
+    size : height and width of the input.
+    """
+    census = Census(size, orders=list(_orders(model)))
+
+    def watch(layer: str) -> Callable[[nn.Module, Any, Any], None]:
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            tensor = tensor_of(output)
+            if tensor is None or not tensor.is_floating_point():
+                return
+            if tensor.ndim == 4 and len(tensor) == PICTURES:
+                census.grids.update(grid for grid in _maps(tensor.shape) if in_proportion(grid, size))
+            elif tensor.ndim == 3 and PICTURES in tensor.shape[:2]:
+                axis = 0 if len(tensor) == PICTURES else 1
+                tensor = tensor.movedim(axis, 0)
+                change = (tensor[1:].float() - tensor[:1].float()).square()
+                sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
+                census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
+
+        return after
+
+    modules = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
+    handles = [module.register_forward_hook(watch(name)) for name, module in modules]
+    black, white = (image(Image.new("RGB", size[::-1], colour)) for colour in ("black", "white"))
+    try:
+        with torch.inference_mode():
+            forward(pictures(black, white))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return census
+
+
+def in_proportion(grid: Grid, size: Grid, tolerance: int | None = None) -> bool:
+    """Tell whether a grid has the proportions of the input, rounded by one position unless told otherwise."""
+    return abs(grid[0] * size[1] - grid[1] * size[0]) <= (max(size) if tolerance is None else tolerance)
+
+
+def _maps(shape: Sequence[int]) -> tuple[Grid, Grid]:
+    """The two grids that an output of four axes may have."""
+    return (shape[2], shape[3]), (shape[1], shape[2])
+
+
+def _around(layer: str) -> Iterator[str]:
+    """The modules around a layer, itself first, the whole network last."""
+    parts = layer.split(".")
+    for length in range(len(parts), -1, -1):
+        yield ".".join(parts[:length])
+
+
+def _unchanged(changed: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """How many tokens at the beginning and at the end do not change."""
+    places = changed.nonzero()[0]
+    return int(places[0]), int(len(changed) - 1 - places[-1])
+
+
+def _share(changes: Floats, grid: Grid, order: Tensor | None) -> float:
+    """How much of the change lies in the changed place, against what could: 1 at most, by chance 1/16.
+
+    Parameters
+    ----------
+    changes : [places, tokens].
+    """
+    shares = []
+    for values, (row, column) in zip(changes, PLACES, strict=True):
+        covered = np.outer(_covered(grid[0], row), _covered(grid[1], column)).ravel()
+        values = values if order is None else values[order.numpy()]
+        shares.append(float(values @ covered) / max(float(values.sum()) * covered.max(), 1e-300))
+    return float(np.mean(shares))
+
+
+def _covered(count: int, place: int) -> Floats:
+    """How much of each of so many rows or columns lies in a place."""
+    starts = np.arange(count) * SIDE / count
+    ends = (np.arange(count) + 1) * SIDE / count
+    return np.clip((np.minimum(ends, place + 1) - np.maximum(starts, place)) * count / SIDE, 0, 1)
+
+
+def _orders(model: nn.Module) -> Iterator[Tensor]:
+    """For each position row by row the token that shows it, where a network has a way to put tokens back in rows.
+
+    That of timm's and transformers' Hiera is ``reroll``, by the number of a block or stage.
+    """
+    for module in model.modules():
+        reroll = getattr(module, "reroll", None)
+        schedule = getattr(reroll, "schedule", getattr(module, "schedule", None))
+        if callable(reroll) and isinstance(schedule, dict):
+            for step, (_, grid) in schedule.items():
+                numbers = torch.arange(math.prod(grid), dtype=torch.float64)
+                yield reroll(numbers[None, :, None], step).flatten().long()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +19,13 @@ import timm
 import torch
 import transformers
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers.models.auto import modeling_auto
 
-from dnd.outputs import TargetError, tensor_of
+from dnd.outputs import TargetError, Tokens
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
-from dnd.targets import Reading, Target
+from dnd.targets import Target
 
 PAGE = Path(__file__).with_name("models.md")
 START, END = "<!-- families: written by `python docs/families.py` -->\n", "<!-- end of families -->\n"
@@ -34,10 +36,22 @@ PLACES = ((1, 1), (2, 2), (0, 3))
 """Rows and columns of the sixteenths of a picture that are textured, one after the other."""
 HELD = 0.3
 """Share of the heat maps' energy in the textured place, from which a layer counts as localised; by chance .06."""
-MOST_WEIGHTS, MOST_PIXELS = 100_000_000, 400 * 400
-TASKS = ("MODEL", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_OBJECT_DETECTION", "MODEL_FOR_SEMANTIC_SEGMENTATION")
-TASKS = (*TASKS, "MODEL_FOR_DEPTH_ESTIMATION", "BACKBONE", "MODEL_FOR_UNIVERSAL_SEGMENTATION", "MODEL_FOR_PRETRAINING")
+MOST_WEIGHTS, MOST_PIXELS = 50_000_000, 400 * 400
+TASKS = (
+    *("MODEL", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_OBJECT_DETECTION", "MODEL_FOR_SEMANTIC_SEGMENTATION"),
+    *(
+        "MODEL_FOR_DEPTH_ESTIMATION",
+        "MODEL_FOR_BACKBONE",
+        "MODEL_FOR_IMAGE",
+        "MODEL_FOR_UNIVERSAL_SEGMENTATION",
+        "MODEL_FOR_PRETRAINING",
+    ),
+)
+"""Tables of transformers that name its classes."""
 SHRUNK: dict[str, Any] = {"num_hidden_layers": 2, "encoder_layers": 1, "decoder_layers": 1, "num_decoder_layers": 1}
+
+
+Build = Callable[[], tuple[nn.Module, tuple[int, int]]]
 
 
 class TooLarge(Exception):
@@ -113,7 +127,7 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
                 form = target.form(layer, output, len(pictures))
                 reading = target.reading(layer, module, output, len(pictures))
             except TargetError as error:
-                refused[str(error).partition(", of which")[2].partition(":")[0] or str(error)] += 1
+                refused[str(error)] += 1
                 return
             if reading.output.grid and math.prod(reading.output.grid) > SIDE:
                 units = torch.arange(reading.units)
@@ -141,7 +155,7 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
     return Outcome(sorted({form for form, *_ in found.values()}), clearest, wrong, dict(refused), len(found))
 
 
-def told(tokens: Any) -> str:
+def told(tokens: Tokens | None) -> str:
     """Return in words how tokens are read."""
     if tokens is None:
         return "maps"
@@ -152,83 +166,120 @@ def told(tokens: Any) -> str:
     return " ".join(words)
 
 
-def of_timm() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, tuple[int, int]]]]]:
+def of_timm() -> Iterator[tuple[str, list[Build]]]:
     """Yield every family of timm, a file of its models, with what builds its smallest network."""
     families: dict[str, list[str]] = defaultdict(list)
     for name in timm.list_models():
         families[timm.models.model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
 
     for family, names in sorted(families.items()):
-        smallest = min(names, key=lambda name: (next((i for i, part in enumerate(SMALL) if part in name), 99), len(name)))
-        yield family, lambda name=smallest: build_timm(name)
+        smallest = min(
+            names, key=lambda name: (next((i for i, part in enumerate(SMALL) if part in name), 99), len(name))
+        )
+        yield family, [partial(build_timm, smallest, arguments) for arguments in ({"depth": 2}, {})]
 
 
-def build_timm(name: str) -> tuple[nn.Module, tuple[int, int]]:
-    """Build a network of timm, with few blocks where it can be told so, and return it with the size of its input."""
-    for arguments in ({"depth": 2}, {}):
-        try:
-            with torch.device("meta"):
-                network = timm.create_model(name, **arguments)
-        except Exception:  # of factories without such an argument
-            continue
-        size = tuple(network.default_cfg["input_size"][1:])
-        if sum(weights.numel() for weights in network.parameters()) <= MOST_WEIGHTS and math.prod(size) <= MOST_PIXELS:
-            return timm.create_model(name, **arguments), size
-    raise TooLarge(name)
+def build_timm(name: str, arguments: dict[str, int]) -> tuple[nn.Module, tuple[int, int]]:
+    """Build a network of timm, and return it with the size of its input."""
+    with torch.device("meta"):
+        network = timm.create_model(name, **arguments)
+    size = tuple(network.default_cfg["input_size"][1:])
+    if sum(weights.numel() for weights in network.parameters()) > MOST_WEIGHTS or math.prod(size) > MOST_PIXELS:
+        raise TooLarge(name)
+    return timm.create_model(name, **arguments), size
 
 
-def of_transformers() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, tuple[int, int]]]]]:
-    """Yield every class of transformers that may see images, with what builds it small from its configuration's defaults."""
-    classes: dict[str, str] = {}
+def of_transformers() -> Iterator[tuple[str, list[Build]]]:
+    """Yield every kind of model of transformers that sees images, with what builds its classes, small at first."""
+    kinds: dict[str, list[str]] = defaultdict(list)
     for task in TASKS:
-        names = getattr(modeling_auto, f"{task}_MAPPING_NAMES" if task != "MODEL" else "MODEL_MAPPING_NAMES", {})
-        for kind, name in names.items():
-            for each in [name] if isinstance(name, str) else name:
-                classes[each] = kind
-    for name, kind in sorted(classes.items()):
-        yield name, lambda name=name, kind=kind: build_transformers(name)
+        for kind, names in getattr(modeling_auto, f"{task}_MAPPING_NAMES").items():
+            kinds[kind] += [names] if isinstance(names, str) else names
+    for kind, names in sorted(kinds.items()):
+        seeing = [name for name in dict.fromkeys(names) if sees_images(name)]
+        if seeing:
+            yield kind, [partial(build_transformers, *how) for how in product(seeing, (SHRUNK, {}))]
 
 
-def build_transformers(name: str) -> tuple[nn.Module, tuple[int, int]]:
-    """Build a network of transformers small, and return it with the size of its input."""
+def sees_images(name: str) -> bool:
+    """Tell whether a class of transformers takes images first."""
+    return getattr(getattr(transformers, name, None), "main_input_name", None) == "pixel_values"
+
+
+def build_transformers(name: str, shrunk: dict[str, int]) -> tuple[nn.Module, tuple[int, int]]:
+    """Build a network of transformers from its configuration's defaults, and return it with the size of its input."""
     chosen = getattr(transformers, name)
     config = chosen.config_class()
-    if not hasattr(config, "num_channels") and not hasattr(config, "image_size") and not hasattr(config, "backbone_config"):
-        raise TypeError("no images")
-    if chosen.main_input_name != "pixel_values":
-        raise TypeError("no images")
-    for key, value in SHRUNK.items():
+    for key, value in shrunk.items():
         if isinstance(getattr(config, key, None), int):
             setattr(config, key, min(value, getattr(config, key)))
-    size = getattr(config, "image_size", 224) or 224
-    size = size if isinstance(size, int) else size[0]
-    if size**2 > MOST_PIXELS:
+    size = getattr(config, "image_size", None) or 224
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if math.prod(size) > MOST_PIXELS:
         raise TooLarge(name)
     with torch.device("meta"):
         if sum(weights.numel() for weights in chosen(config).parameters()) > MOST_WEIGHTS:
             raise TooLarge(name)
-    return chosen(config), (size, size)
+    return chosen(config), size
+
+
+def first(builds: Sequence[Build]) -> Outcome | str:
+    """Return how the first network is read that can be built and run, or why none can."""
+    failure = ""
+    for build in builds:
+        torch.manual_seed(0)
+        try:
+            return outcome(*build())
+        except TooLarge:
+            failure = "too large to be tried here"
+        except TargetError:  # such as that it takes something else than images
+            failure = failure or "takes something else than a batch of images"
+        except ImportError:
+            failure = failure or "needs a package that is not installed"
+        except Exception:  # of configurations whose defaults contradict each other
+            failure = failure or "cannot be built from its defaults"
+    return failure
 
 
 def outcomes() -> Iterator[tuple[str, str, Outcome | str]]:
     """Yield library, family and how its network is read, or why it could not be tried."""
-    warnings.filterwarnings("ignore")
-    for library, families in (("timm", of_timm()), ("transformers", of_transformers())):
-        for family, build in families:
-            torch.manual_seed(0)
-            try:
-                network, size = build()
-                yield library, family, outcome(network, size)
-            except Exception as error:  # of a network that takes something else, or needs a package
-                yield library, family, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for library, families in (("timm", of_timm()), ("transformers", of_transformers())):
+            for family, builds in tqdm(list(families), desc=library, unit="family", mininterval=5):
+                yield library, family, first(builds)
+
+
+def verdict(result: Outcome | str) -> tuple[str, str]:
+    """Return what became of a family, and as what it is read or why not."""
+    if isinstance(result, str):
+        return "not tried", result
+    if result.wrong:
+        return "wrong", result.wrong
+    if not result.layers:
+        return "refused", "no layer shows places of the image"
+    return ("held" if result.share >= HELD else "not localised"), "; ".join(result.forms)
+
+
+def table(results: Iterable[tuple[str, str, Outcome | str]]) -> str:
+    """Return the table of the families, a line for each outcome."""
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for library, family, result in results:
+        outcome, read = verdict(result)
+        groups[outcome, read, library].append(family)
+    rows = [
+        f"| {outcome} | {read} | {library}: {', '.join(families)} |"
+        for (outcome, read, library), families in sorted(groups.items())
+    ]
+    return "\n".join(["| outcome | read as | families |", "|---|---|---|", *rows]) + "\n"
+
+
+def main() -> None:
+    """Rewrite the table in the page."""
+    before, _, rest = PAGE.read_text().partition(START)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{START}{table(outcomes())}{END}{after}")
 
 
 if __name__ == "__main__":
-    import faulthandler, time; faulthandler.dump_traceback_later(60, repeat=True)
-
-    began = time.time()
-    for library, family, result in outcomes():
-        if isinstance(result, str):
-            print(f"{time.time() - began:5.0f} {library} {family}: {result}", flush=True)
-        else:
-            print(f"{time.time() - began:5.0f} {library} {family}: {result.layers} layers, {result.share:.2f}, {result.forms}, wrong: {result.wrong}, {result.refused}", flush=True)
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -48,7 +47,7 @@ class Tokens(NamedTuple):
     ----------
     prefix, suffix : tokens before and behind those of the image: class token, registers, prompts.
     grid : height and width of the image's tokens; None where a single token stands for the whole image.
-    order : for each position row by row its token, counted from the first one of the image; None where they lie in rows.
+    order : for each position row by row its token, counted from the image's first; None where they lie in rows.
     """
 
     prefix: int

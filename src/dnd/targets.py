@@ -133,6 +133,7 @@ class Target:
     basis: BasisSettings | None = None
     sign: str = "positive"
     _bases: dict[str, Basis] = field(default_factory=dict, repr=False, compare=False)
+    _forms: dict[tuple[str, tuple[int, ...], int], Form] = field(default_factory=dict, repr=False, compare=False)
     _calls: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @property
@@ -142,7 +143,7 @@ class Target:
 
     @cached_property
     def census(self) -> Census:
-        """What tells places of the image among tokens; made by a pass of its own, so never while another is on its way."""
+        """What tells places among tokens; it takes a pass of its own, so never ask for it inside another."""
         return tokens.taken(self.model, self.forward, self.preprocess.image, self.preprocess.size)
 
     def module(self, layer: str) -> nn.Module:
@@ -205,9 +206,16 @@ class Target:
         """
         calls = Counter[str]()
         if layers:
-            with self._watched(layers, lambda layer, module, args, output: calls.update([layer])):
+            asked = []
+
+            def count(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+                calls.update([layer])
+                asked.append(tokens.in_question(tensor_of(output), self.preprocess.size))
+
+            with self._watched(layers, count):
                 self.forward(image)
-            _ = self.census  # no other pass can be made from inside one
+            if any(asked):
+                _ = self.census  # no other pass can be made from inside one
         for layer in layers:
             if not calls[layer]:
                 raise TargetError(f"layer {layer!r} is not called when the network sees an image")
@@ -260,10 +268,13 @@ class Target:
         TargetError
             It holds tokens of which nothing tells which place of the image they show.
         """
-        tensor = tensor_of(output)
-        if tensor is None or tensor.ndim not in (3, 4):
-            return Form(self.told.layout, self.preprocess.size)
-        return self.census.form(self.told, layer, tuple(tensor.shape), images)
+        tensor, size = tensor_of(output), self.preprocess.size
+        if tensor is None or not tokens.in_question(tensor, size):
+            return Form(self.told.layout, size)
+        key = layer, tuple(tensor.shape), images
+        if key not in self._forms:
+            self._forms[key] = self.census.form(self.told, *key)
+        return self._forms[key]
 
     def reading(self, layer: str, module: nn.Module, output: Any, images: int) -> Reading:
         """Return the units of a module's output, or of its input where the basis says so.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ CLEAR = 0.3
 """Share of the change that lies in the place, from which tokens count as ordered; by chance it is 1/16."""
 SCATTERED = 0.25
 """Share of tokens that may change for the order to be judged: more do once tokens were mixed."""
+MOST_ENDS = 64
+"""Tokens that may be taken for others than the image's because what is left is as many as places of a map."""
 ASK = "set models.NAME.prefix_tokens or suffix_tokens where they show the image, or describe another layer"
 
 
@@ -114,12 +116,14 @@ class Census:
     seen : outputs of three axes, in the order of calls.
     grids : heights and widths of the maps that modules returned.
     orders : of tokens that the network itself knows how to put back in rows.
+    unclear : layers whose maps have sides that halving the input's does not make, and show no place.
     """
 
     size: Grid
     seen: list[Seen] = field(default_factory=list)
     grids: set[Grid] = field(default_factory=set)
     orders: list[Tensor] = field(default_factory=list)
+    unclear: set[str] = field(default_factory=set)
 
     def form(self, told: Told, layer: str, shape: tuple[int, ...], images: int) -> Form:
         """Return how a layer's output is to be read.
@@ -133,9 +137,16 @@ class Census:
         TargetError
             Nothing tells which tokens show which place of the image.
         """
+        if told.order is not None and self.orders != [told.order]:
+            return replace(self, orders=[told.order]).form(told, layer, shape, images)
         layout = told.layout
         if layout == "auto" and len(shape) == 4 and any(map(self._is_between_tokens, _maps(shape))):
-            raise TargetError(f"returns {'x'.join(map(str, shape[1:]))}, what holds between {shape[2]} tokens, not maps")
+            raise TargetError(
+                f"returns {'x'.join(map(str, shape[1:]))}, what holds between {shape[2]} tokens, not maps"
+            )
+        if layout == "auto" and layer in self.unclear and self.seen:
+            shown = "x".join(map(str, shape[1:]))
+            raise TargetError(f"returns {shown}, which nothing tells to be maps of the image: set models.NAME.layout")
         if len(shape) != 3:
             return Form(layout, self.size)
         if layout == "auto" and images in shape[:2]:
@@ -146,12 +157,13 @@ class Census:
         sizes = tuple(count for axis, count in enumerate(shape) if axis != layout.index("N"))
         axis = layout.replace("N", "").index("T")
         if told.prefix is not None or told.suffix is not None:
-            tokens: Tokens | str = self._as_told(told, sizes[axis])
+            tokens: Tokens | str | None = self._as_told(told, sizes[axis])
+        elif told.layout == "auto" and layout == "NTC":
+            layout, tokens = self._found(layer, sizes)
         else:
             tokens = self._of(layer, sizes, axis)
-            other = self._of(layer, sizes, 1) if (told.layout, layout) == ("auto", "NTC") else "none"
-            if isinstance(other, Tokens):
-                layout, tokens = self._either(layer, sizes, tokens, other)
+        if tokens is None:
+            tokens = f"whose {sizes[axis]} tokens nothing tells to be places of the image: {ASK}"
         if not isinstance(tokens, Tokens):
             raise TargetError(f"returns {'x'.join(map(str, sizes))}, {tokens}")
         if told.order is not None:
@@ -162,41 +174,45 @@ class Census:
 
     def _is_between_tokens(self, sides: Grid) -> bool:
         """Tell whether sides are those of an attention map: as many as tokens, and no grid of the input's pixels."""
-        return (
-            sides[0] == sides[1] > 1
-            and any(seen.sizes[0] == sides[0] for seen in self.seen)
-            and sides not in _halves({self.size})
-        )
+        if not sides[0] == sides[1] > 1 or sides in _halves({self.size}):
+            return False
+        return sides[0] in {*(seen.sizes[0] for seen in self.seen), *map(math.prod, self.grids)}
 
     def _axis_of_images(self, layer: str) -> int:
         return next((seen.axis for seen in reversed(self.seen) if seen.layer == layer), 0)
 
-    def _either(self, layer: str, sizes: Sequence[int], first: Tokens | str, last: Tokens) -> tuple[str, Tokens | str]:
-        """Which of two axes is that of tokens, where the last one may be."""
-        if not isinstance(first, Tokens):
+    def _found(self, layer: str, sizes: Sequence[int]) -> tuple[str, Tokens | str | None]:
+        """Which of two axes is that of tokens, and what :meth:`_of` says of it."""
+        clear = [axis for axis in (0, 1) if self._own(layer, sizes, axis).tokens]
+        if len(clear) == 1:
+            return ("NTC", "NCT")[clear[0]], self._of(layer, sizes, clear[0])
+        tokens = self._of(layer, sizes, 0)
+        if sizes[0] == sizes[1] and isinstance(tokens, Tokens):
+            return "NTC", "which may be NTC or NCT: set models.NAME.layout"
+        if tokens is None and isinstance(last := self._of(layer, sizes, 1), Tokens):
             return "NCT", last
-        ordered = [self._own(layer, sizes, axis).tokens is not None for axis in (0, 1)]
-        if ordered == [False, True]:
-            return "NCT", last
-        return "NTC", first if ordered == [True, False] else "which may be NTC or NCT: set models.NAME.layout"
+        return "NTC", tokens
 
     def _as_told(self, told: Told, count: int) -> Tokens | str:
         prefix, suffix = told.prefix or 0, told.suffix or 0
         grid = self._grid(count - prefix - suffix)
         if grid is None:
             return (
-                f"{count} tokens, which are no grid for an input of {self.size[0]} x {self.size[1]} pixels after {prefix} "
-                f"prefix tokens and before {suffix} suffix tokens: set models.NAME.prefix_tokens and suffix_tokens"
+                f"{count} tokens, which are no grid for an input of {self.size[0]} x {self.size[1]} pixels after "
+                f"{prefix} prefix tokens and before {suffix} suffix tokens: set models.NAME.prefix_tokens and suffix_tokens"
             )
-        return Tokens(prefix, suffix, grid, next((order for order in self.orders if len(order) == math.prod(grid)), None))
+        return Tokens(prefix, suffix, grid, self._order_of(math.prod(grid)))
+
+    def _order_of(self, places: int) -> Tensor | None:
+        return next((order for order in self.orders if len(order) == places), None)
 
     def _grid(self, count: int) -> Grid | None:
         """The grid of so many places: in the input's proportions, else that of a map of the network."""
         known = sorted(grid for grid in self._known_grids() if math.prod(grid) == count)
         return of_proportions(count, self.size) or next(iter(known), None)
 
-    def _of(self, layer: str, sizes: Sequence[int], axis: int) -> Tokens | str:
-        """Where the tokens of a layer lie, or why that is not known.
+    def _of(self, layer: str, sizes: Sequence[int], axis: int) -> Tokens | str | None:
+        """Where the tokens of a layer lie, or why they cannot be places of the image; None where nothing tells.
 
         What a module returns is judged first, then what the modules around it saw first of so many tokens, the nearest
         first: a network may bring tokens into another order on its way.
@@ -213,12 +229,14 @@ class Census:
                 return verdict.tokens
             if verdict.scattered:
                 return (
-                    f"{count} tokens whose order is not that of rows: set models.NAME.token_order, or describe another "
-                    "layer"
+                    f"whose {count} tokens do not lie in rows of the image: set models.NAME.token_order, or describe "
+                    "another layer"
                 )
             if verdict.constant and first and outer and not outer == layer == first.layer:
-                return f"of which the {count} tokens are queries, not places of the image: {ASK}"
-        return self._by_size(count) or f"of which nothing tells that the {count} tokens are places of the image: {ASK}"
+                return f"whose {count} tokens begin the same for every image, as queries do: {ASK}"
+        again = (self._first(outer, count) for outer in _around(layer))
+        verdicts = (self._judged(first.changes[0], more=True) for first in again if first)
+        return next((verdict.tokens for verdict in verdicts if verdict.tokens), None) or self._by_size(count)
 
     def _own(self, layer: str, sizes: Sequence[int], axis: int) -> Verdict:
         """What a layer's own output tells: only of an order that is clear."""
@@ -232,23 +250,41 @@ class Census:
         of_count = (seen for seen in self.seen if seen.sizes[0] == count)
         return next((seen for seen in of_count if seen.layer == outer or seen.layer.startswith(inside)), None)
 
-    def _judged(self, changes: Floats | None) -> Verdict:
+    def _judged(self, changes: Floats | None, more: bool = False) -> Verdict:
+        """What the changes of tokens tell.
+
+        Parameters
+        ----------
+        more : whether tokens that do change may be others than the image's.
+        """
         if changes is None:
             return UNKNOWN
         if not changes.max() > 0:
             return Verdict(constant=True)
-        changed = changes > UNCHANGED * changes.max(axis=1, keepdims=True)
-        prefix, suffix = _unchanged(changed[0])
-        places = changes[1:, prefix : changes.shape[1] - suffix]
-        candidates = list(self._readings(places.shape[1]))
-        if not candidates:
+        changed = changes > UNCHANGED * changes.max()
+        count, (prefix, suffix) = changes.shape[1], _unchanged(changed.any(axis=0))
+        ends = self._more(count, prefix, suffix) if more else [(prefix, suffix)]
+        readings = [
+            (_share(changes[1:, before : count - behind], grid, order), Tokens(before, behind, grid, order))
+            for before, behind in ends
+            for grid, order in self._readings(count - before - behind)
+        ]
+        if not readings:
             return UNKNOWN
-        grid, order, share = max(
-            ((grid, order, _share(places, grid, order)) for grid, order in candidates), key=lambda reading: reading[2]
-        )
+        share, tokens = max(readings, key=lambda reading: reading[0])
         if share >= CLEAR:
-            return Verdict(tokens=Tokens(prefix, suffix, grid, order))
-        return Verdict(scattered=bool(changed[1:, prefix : changes.shape[1] - suffix].mean(1).max() <= SCATTERED))
+            return Verdict(tokens=tokens)
+        return Verdict(scattered=bool(changed[1:, prefix : count - suffix].mean(1).max() <= SCATTERED))
+
+    def _more(self, count: int, prefix: int, suffix: int) -> list[tuple[int, int]]:
+        """How many tokens may stand before and behind those of the image, so that one of the network's maps is left.
+
+        Such as a class token that was mixed with the rest before it was put in front of fewer.
+        """
+        places = count - prefix - suffix
+        known = {math.prod(grid) for grid in self._known_grids()} - {1}
+        others = [places - area for area in known if 0 < places - area <= MOST_ENDS]
+        return [ends for extra in sorted(others) for ends in ((prefix + extra, suffix), (prefix, suffix + extra))]
 
     def _readings(self, count: int) -> Iterator[tuple[Grid, Tensor | None]]:
         """Grids and orders of so many tokens that are possible."""
@@ -273,16 +309,22 @@ class Census:
         prefix, suffix = _unchanged(changes > UNCHANGED * changes.max())
         places = count - prefix - suffix
         grid = self._grid(places)
-        if grid is None or grid not in self._known_grids() or grid == (1, 1):
+        if grid not in self._known_grids() or grid == (1, 1):
             return None
-        order = next((order for order in self.orders if len(order) == places), None)
-        return Tokens(prefix, suffix, grid, order)
+        return Tokens(prefix, suffix, grid, self._order_of(places))
 
 
 def _halves(grids: set[Grid]) -> set[Grid]:
     """Grids, their halves, and the halves of these."""
     halved = grids | {(-(-height // 2), -(-width // 2)) for height, width in grids}
     return halved if halved == grids else _halves(halved)
+
+
+def in_question(tensor: Tensor | None, size: Grid) -> bool:
+    """Tell whether an output may hold tokens, or what holds between tokens, for an input of a height and width."""
+    if tensor is None or tensor.ndim != 4:
+        return tensor is not None and tensor.ndim == 3
+    return any(height == width and (height, width) not in _halves({size}) for height, width in _maps(tensor.shape))
 
 
 def of_proportions(count: int, size: Grid) -> Grid | None:
@@ -312,7 +354,11 @@ def taken(
             if tensor is None or not tensor.is_floating_point():
                 return
             if tensor.ndim == 4 and len(tensor) == PICTURES:
-                census.grids.update(grid for grid in _maps(tensor.shape) if in_proportion(grid, size))
+                grids = [grid for grid in _maps(tensor.shape) if in_proportion(grid, size)]
+                census.grids.update(grids)
+                census.unclear.discard(layer)
+                if in_question(tensor, size) and not any(_shows_places(tensor, grid) for grid in grids):
+                    census.unclear.add(layer)
             elif tensor.ndim == 3 and PICTURES in tensor.shape[:2]:
                 axis = 0 if len(tensor) == PICTURES else 1
                 tensor = tensor.movedim(axis, 0)
@@ -342,6 +388,13 @@ def in_proportion(grid: Grid, size: Grid, tolerance: int | None = None) -> bool:
 def _maps(shape: Sequence[int]) -> tuple[Grid, Grid]:
     """The two grids that an output of four axes may have."""
     return (shape[2], shape[3]), (shape[1], shape[2])
+
+
+def _shows_places(tensor: Tensor, grid: Grid) -> bool:
+    """Tell whether maps change where the pictures do."""
+    change = (tensor[2:].float() - tensor[:1].float()).square()
+    sums = change.sum(1 if grid == _maps(tensor.shape)[0] else 3, dtype=torch.float64)
+    return _share(sums.flatten(1).cpu().numpy(), grid, None) >= CLEAR
 
 
 def _around(layer: str) -> Iterator[str]:

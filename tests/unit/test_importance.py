@@ -10,6 +10,7 @@ from dnd import importance, schemas
 from dnd.judging import ImportanceSettings
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
+from dnd.tokens import Told
 
 SIDE = 4
 WEIGHTS = torch.tensor([[1.0, -2.0, 0.5, 0.0], [0.0, 3.0, -1.0, 0.0]])
@@ -117,7 +118,7 @@ def _by_hand(model, start, real, chosen):
 
 def test_heads_share_the_logit_between_them():
     model = Tokens()
-    network = target(model, basis=BasisSettings(kind="heads"), layout="NTC")
+    network = target(model, basis=BasisSettings(kind="heads"), told=Told("NTC"))
     found, fall = importance.attributions(network, "proj", INPUTS)
     assert found.shape == (5, 2)
     np.testing.assert_allclose(found.sum(1), fall, atol=1e-5)

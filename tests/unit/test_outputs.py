@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from dnd.outputs import Form, TargetError, arranged, pooled, tensor_of
+from dnd.outputs import Form, TargetError, Tokens, arranged, pooled, tensor_of
 
 SQUARE, WIDE = (64, 64), (32, 64)
 PLAIN = nn.Identity()
 
 
-def form(layout="auto", prefix=None, size=SQUARE):
-    return Form(layout, prefix, size)
+def form(layout="auto", tokens=None, size=SQUARE):
+    return Form(layout, size, tokens)
 
 
 def numbered(*shape):
@@ -90,21 +90,21 @@ def test_other_cubes_are_refused_until_told():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "size", "prefix", "grid"),
+    ("prefix", "suffix", "grid"),
     [
-        (197, (224, 224), 1, (14, 14)),  # ViT-B/16
-        (198, (224, 224), 2, (14, 14)),  # DeiT with a distillation token
-        (261, (224, 224), 5, (16, 16)),  # DINOv2 with registers, patches of 14
-        (196, (224, 224), 0, (14, 14)),  # SigLIP
-        (50, (224, 224), 1, (7, 7)),  # CLIP ViT-B/32
-        (129, (256, 128), 1, (16, 8)),  # of a pedestrian network
+        (1, 0, (14, 14)),  # ViT-B/16
+        (2, 0, (14, 14)),  # DeiT with a distillation token
+        (5, 0, (16, 16)),  # DINOv2 with registers, patches of 14
+        (0, 0, (14, 14)),  # SigLIP
+        (1, 100, (16, 8)),  # YOLOS, of a pedestrian network
     ],
 )
-def test_tokens_become_a_grid_without_prefix(tokens, size, prefix, grid):
-    output = numbered(1, tokens, 2)
-    found = arranged(output, PLAIN, 1, form(size=size))
+def test_tokens_become_a_grid_without_those_before_and_behind(prefix, suffix, grid):
+    places = grid[0] * grid[1]
+    output = numbered(1, prefix + places + suffix, 2)
+    found = arranged(output, PLAIN, 1, form("NTC", Tokens(prefix, suffix, grid)))
     assert found.grid == grid
-    assert torch.equal(found.positions[0], output[0, prefix:])
+    assert torch.equal(found.positions[0], output[0, prefix : prefix + places])
     assert (found.cls is None) == (prefix == 0)
     if prefix:
         assert torch.equal(found.cls, output[:, 0])
@@ -112,15 +112,27 @@ def test_tokens_become_a_grid_without_prefix(tokens, size, prefix, grid):
 
 def test_tokens_before_images():
     output = numbered(5, 2, 3)
-    found = arranged(output, PLAIN, 2, form())
+    found = arranged(output, PLAIN, 2, form("TNC", Tokens(1, 0, (2, 2))))
     assert torch.equal(found.positions[1], output[1:, 1])
     assert torch.equal(found.cls, output[0])
 
 
-def test_prefix_tokens_as_told():
-    assert arranged(numbered(1, 17, 2), PLAIN, 1, form(prefix=1)).grid == (4, 4)
-    with pytest.raises(TargetError, match=r"17 tokens.*after 2 prefix tokens: set models.NAME.prefix_tokens"):
-        arranged(numbered(1, 17, 2), PLAIN, 1, form(prefix=2))
+def test_tokens_behind_units():
+    output = numbered(2, 3, 5)
+    found = arranged(output, PLAIN, 2, form("NCT", Tokens(1, 0, (2, 2))))
+    assert torch.equal(found.positions[1], output[1, :, 1:].T)
+
+
+def test_tokens_in_another_order_are_put_back_in_rows():
+    output = numbered(1, 5, 2)
+    found = arranged(output, PLAIN, 1, form("NTC", Tokens(1, 0, (2, 2), torch.tensor([2, 0, 3, 1]))))
+    assert torch.equal(found.positions[0], output[0, [3, 1, 4, 2]])
+
+
+def test_a_single_token_has_no_positions():
+    found = arranged(numbered(2, 1, 3), PLAIN, 2, form("NTC", Tokens(0, 0, None)))
+    assert found.grid is None
+    assert pooled(found, "cls").tolist() == numbered(2, 1, 3)[:, 0].tolist()
 
 
 def test_frames_of_a_video_are_averaged_where_the_settings_say_so():
@@ -167,7 +179,7 @@ def test_pooling():
 
 def test_class_token_is_neither_averaged_nor_largest():
     tokens = torch.tensor([[[9.0], [1.0], [2.0], [3.0], [2.0]]])
-    found = arranged(tokens, PLAIN, 1, form())
+    found = arranged(tokens, PLAIN, 1, form("NTC", Tokens(1, 0, (2, 2))))
     assert pooled(found, "cls").tolist() == [[9.0]]
     assert pooled(found, "mean").tolist() == [[2.0]]
     assert pooled(found, "max").tolist() == [[3.0]]

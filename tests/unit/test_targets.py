@@ -10,6 +10,7 @@ from dnd.batches import BatchSize
 from dnd.interventions import silenced
 from dnd.outputs import TargetError
 from dnd.targets import Target
+from dnd.tokens import Told
 
 
 def pooled(target, inputs, layers, pooling="mean"):
@@ -137,7 +138,7 @@ def test_wrong_size_of_input():
 def test_sign_comes_before_the_largest_position():
     inputs = torch.tensor([-3.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 2, 2)
     assert pooled(TinyTarget(2), inputs, ["colour"], "max")["colour"][0, 0] == 1
-    negative = Target(Channels(), plain(2), torch.device("cpu"), sign="negative", layout="NCHW")
+    negative = Target(Channels(), plain(2), torch.device("cpu"), Told("NCHW"), sign="negative")
     assert pooled(negative, inputs, ["colour"], "max")["colour"][0, 0] == 3
     heat = negative.read(inputs, ["colour"], lambda _, reading: reading.maps(0, torch.tensor([1])))["colour"]
     assert heat.tolist() == [[[3, -1], [3, -1]]]
@@ -158,7 +159,7 @@ class Video(nn.Module):
 def test_units_of_videos_are_averaged_over_frames(sign):
     inputs = torch.rand(2, 3, 8, 8)
     signed = {"positive": 2, "negative": -2}[sign] * inputs
-    target = of(Video(), layout="NCDHW", sign=sign)
+    target = of(Video(), told=Told("NCDHW"), sign=sign)
 
     def take(_, reading):
         return reading.pooled("mean"), reading.pooled("max"), reading.maps(1, torch.tensor([2]))

@@ -148,8 +148,8 @@ class TargetSettings(Settings):
     )
     token_order: Path | None = Field(
         None,
-        description="JSON file of a list, where the image's tokens do not lie row by row: for each position row by row its "
-        "token, counted from the image's first; found out when empty",
+        description="JSON file of a list, where the image's tokens do not lie row by row: for each position row by row "
+        "its token, counted from the image's first; found out when empty",
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
     known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")

@@ -199,7 +199,8 @@ class Census:
         if grid is None:
             return (
                 f"{count} tokens, which are no grid for an input of {self.size[0]} x {self.size[1]} pixels after "
-                f"{prefix} prefix tokens and before {suffix} suffix tokens: set models.NAME.prefix_tokens and suffix_tokens"
+                f"{prefix} prefix tokens and before {suffix} suffix tokens: set models.NAME.prefix_tokens and "
+                "suffix_tokens"
             )
         return Tokens(prefix, suffix, grid, self._order_of(math.prod(grid)))
 

@@ -12,8 +12,8 @@ CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-unit test-workflow test-setup \
-	test-autoencoders test-browser test-slurm test-kubernetes lint locks locks-check docs dockerfile-check shapeworld \
-	clean distclean
+	test-autoencoders test-families test-browser test-slurm test-kubernetes lint locks locks-check docs \
+	dockerfile-check shapeworld clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -65,6 +65,9 @@ test-setup: vision ## test set-up, locks and the package; asks the public index 
 test-autoencoders: ## hold latents of sparse autoencoders against the libraries' own
 	@$(PYTHON) envs/setup.py autoencoders
 	$(OFFLINE) .venv-autoencoders/bin/pytest tests/unit/test_autoencoder_libraries.py
+
+test-families: vision ## localise textures with networks of every family of timm and transformers (minutes)
+	$(OFFLINE) $(BIN)/pytest tests/families
 
 test-kubernetes: setup ## run the workflow on a Kubernetes cluster in miniature (minutes)
 	@$(PYTHON) envs/setup.py moto

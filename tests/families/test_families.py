@@ -1,0 +1,32 @@
+"""Networks of every family of timm and transformers, small and with random weights, against the table in models.md."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+page = runpy.run_path(str(DOCS / "families.py"))
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return list(page["outcomes"]())
+
+
+def test_no_family_is_read_wrongly(outcomes):
+    """Where heat maps are concentrated they lie in the textured place, in every layer that is read as places."""
+    wrong = {family: result.wrong for _, family, result in outcomes if not isinstance(result, str) and result.wrong}
+    assert not wrong
+
+
+def test_whole_libraries_are_tried(outcomes):
+    for library in ("timm", "transformers"):
+        results = [result for name, _, result in outcomes if name == library]
+        tried = [result for result in results if not isinstance(result, str)]
+        assert len(results) > 70
+        assert len(tried) / len(results) > 0.7
+
+
+def test_the_table_is_that_of_today(outcomes):
+    assert page["table"](outcomes) in (DOCS / "models.md").read_text(), "run `python docs/families.py`"

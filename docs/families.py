@@ -203,7 +203,10 @@ def of_transformers() -> Iterator[tuple[str, list[Build]]]:
 
 def sees_images(name: str) -> bool:
     """Tell whether a class of transformers takes images first."""
-    return getattr(getattr(transformers, name, None), "main_input_name", None) == "pixel_values"
+    try:
+        return getattr(getattr(transformers, name, None), "main_input_name", None) == "pixel_values"
+    except ImportError:  # of stand-ins for classes whose packages are not installed
+        return False
 
 
 def build_transformers(name: str, shrunk: dict[str, int]) -> tuple[nn.Module, tuple[int, int]]:

@@ -33,6 +33,8 @@ GRAIN = 4
 """Pixels of the texture that have the same value, each way."""
 UNCHANGED = 1e-10
 """Share of the largest change below which a token counts as unchanged; rounding in float32 stays below its square."""
+ROUNDING = 1e-6
+"""Share of a module's largest value below which a change is one of rounding."""
 CLEAR = 0.3
 """Share of the change that lies in the place, from which tokens count as ordered; by chance it is 1/16."""
 SCATTERED = 0.25
@@ -363,7 +365,9 @@ def taken(
             elif tensor.ndim == 3 and PICTURES in tensor.shape[:2]:
                 axis = 0 if len(tensor) == PICTURES else 1
                 tensor = tensor.movedim(axis, 0)
-                change = (tensor[1:].float() - tensor[:1].float()).square()
+                values = tensor.float()
+                change = (values[1:] - values[:1]).square()
+                change[change < (ROUNDING * values.abs().amax()) ** 2] = 0
                 sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
                 census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
 

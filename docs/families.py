@@ -36,7 +36,7 @@ PLACES = ((1, 1), (2, 2), (0, 3))
 """Rows and columns of the sixteenths of a picture that are textured, one after the other."""
 HELD = 0.3
 """Share of the heat maps' energy in the textured place, from which a layer counts as localised; by chance .06."""
-MOST_WEIGHTS, MOST_PIXELS = 50_000_000, 400 * 400
+MOST_WEIGHTS, MOST_PIXELS = 100_000_000, 400 * 400
 TASKS = (
     *("MODEL", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_OBJECT_DETECTION", "MODEL_FOR_SEMANTIC_SEGMENTATION"),
     *(
@@ -48,7 +48,10 @@ TASKS = (
     ),
 )
 """Tables of transformers that name its classes."""
-SHRUNK: dict[str, Any] = {"num_hidden_layers": 2, "encoder_layers": 1, "decoder_layers": 1, "num_decoder_layers": 1}
+SIZE = 224
+"""Height and width of inputs of networks that take any."""
+SHRUNK = {"num_hidden_layers": 2, "num_layers": 2, "depth": 2, "encoder_layers": 1, "decoder_layers": 1}
+SHRUNK |= {"num_decoder_layers": 1, "vocab_size": 1000}
 
 
 Build = Callable[[], tuple[nn.Module, tuple[int, int]]]
@@ -209,14 +212,25 @@ def sees_images(name: str) -> bool:
         return False
 
 
+def shrink(config: transformers.PreTrainedConfig, shrunk: dict[str, int]) -> None:
+    """Set keys of a configuration, and of those inside it, to values that are not larger."""
+    for key, value in vars(config).items():
+        if isinstance(value, transformers.PreTrainedConfig):
+            shrink(value, shrunk)
+        elif shrunk and key == "depths":
+            setattr(config, key, [min(depth, 2) for depth in value])
+        elif key in shrunk and isinstance(value, int):
+            setattr(config, key, min(value, shrunk[key]))
+
+
 def build_transformers(name: str, shrunk: dict[str, int]) -> tuple[nn.Module, tuple[int, int]]:
     """Build a network of transformers from its configuration's defaults, and return it with the size of its input."""
     chosen = getattr(transformers, name)
     config = chosen.config_class()
-    for key, value in shrunk.items():
-        if isinstance(getattr(config, key, None), int):
-            setattr(config, key, min(value, getattr(config, key)))
-    size = getattr(config, "image_size", None) or 224
+    shrink(config, shrunk)
+    size = getattr(config, "image_size", None) or SIZE
+    if shrunk and isinstance(size, int | list | tuple) and np.prod(size) > SIZE**2:
+        size = config.image_size = SIZE if isinstance(size, int) else [SIZE, SIZE]
     size = (size, size) if isinstance(size, int) else tuple(size)
     if math.prod(size) > MOST_PIXELS:
         raise TooLarge(name)

@@ -21,7 +21,6 @@ from dnd.basis import Heads
 from dnd.batches import BatchSize
 from dnd.interventions import calls_of, changed, logits_of
 from dnd.judging import ImportanceSettings
-from dnd.outputs import layout_of
 from dnd.targets import Target, fixed_batches
 
 log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def attributions(
     with torch.no_grad(), changed(target, layer, calls, keep):
         before = logits_of(target, inputs)
     chosen = before.argmax(1) if classes is None else classes.to(before.device)
-    layout = layout_of(seen[0], module, len(inputs), target.form(layer, seen[0], len(inputs)))
+    layout = target.axes(layer, module, seen[0], len(inputs))
     first = layout.index("N")
     values = seen[0].movedim(first, 0)  # captum wants the images first
 

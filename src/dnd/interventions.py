@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dnd import basis as bases
 from dnd.basis import Directions, Heads
-from dnd.outputs import TargetError, layout_of, tensor_of
+from dnd.outputs import TargetError, tensor_of
 from dnd.targets import Target
 
 T = TypeVar("T")
@@ -63,10 +63,11 @@ def silenced(target: Target, layer: str, units: Sequence[int], images: int) -> I
     if not len(units):
         yield
         return
-    _ = target.census  # no other pass can be made from inside one
     if bases.reads_input(target.basis):
         handle: Any = module.register_forward_pre_hook(_before(target, layer, units))
     else:
+        if target.told.layout == "auto":
+            _ = target.census  # no other pass can be made from inside one
         handle = module.register_forward_hook(_after(target, layer, units, images))
     try:
         yield
@@ -85,7 +86,7 @@ def _after(target: Target, layer: str, units: Sequence[int], images: int) -> Any
         tensor = tensor_of(output)
         if tensor is None:
             raise TargetError(f"layer {layer!r} returns {type(output).__name__} without a tensor")
-        axis = layout_of(tensor, module, images, target.form(layer, tensor, images)).index("C")
+        axis = target.axes(layer, module, tensor, images).index("C")
         if one is None:
             _require(layer, units, tensor.shape[axis])
             return with_tensor(output, tensor.index_fill(axis, torch.tensor(units, device=tensor.device), 0))

@@ -21,7 +21,7 @@ from dnd import basis as bases
 from dnd import faults, tokens
 from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches, prepared
-from dnd.outputs import Form, Output, TargetError, arranged, pooled, tensor_of
+from dnd.outputs import Form, Output, TargetError, arranged, layout_of, pooled, tensor_of
 from dnd.preprocess import Preprocess
 from dnd.subjects import BasisSettings
 from dnd.tokens import Census, Told
@@ -273,8 +273,23 @@ class Target:
             return Form(self.told.layout, size)
         key = layer, tuple(tensor.shape), images
         if key not in self._forms:
-            self._forms[key] = self.census.form(self.told, *key)
+            told = self.told
+            if bases.reads_input(self.basis) and told.layout == "auto" and tensor.ndim == 3:  # the input of nn.Linear
+                told = told._replace(layout="NTC" if len(tensor) == images else "TNC")
+            self._forms[key] = self.census.form(told, *key)
         return self._forms[key]
+
+    def axes(self, layer: str, module: nn.Module, tensor: Tensor, images: int) -> str:
+        """Return what the axes of a layer's output tensor for some images are, such as ``NCHW``.
+
+        Raises
+        ------
+        TargetError
+            They cannot be told apart, or are not what the settings say.
+        """
+        known = self.told.layout != "auto"
+        form = Form(self.told.layout, self.preprocess.size) if known else self.form(layer, tensor, images)
+        return layout_of(tensor, module, images, form)
 
     def reading(self, layer: str, module: nn.Module, output: Any, images: int) -> Reading:
         """Return the units of a module's output, or of its input where the basis says so.

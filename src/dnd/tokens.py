@@ -277,7 +277,8 @@ class Census:
         share, tokens = max(readings, key=lambda reading: reading[0])
         if share >= CLEAR:
             return Verdict(tokens=tokens)
-        return Verdict(scattered=bool(changed[1:, prefix : count - suffix].mean(1).max() <= SCATTERED))
+        shares = changed[1:, prefix : count - suffix].mean(1)
+        return Verdict(scattered=bool(shares.min() > 0 and shares.max() <= SCATTERED))
 
     def _more(self, count: int, prefix: int, suffix: int) -> list[tuple[int, int]]:
         """How many tokens may stand before and behind those of the image, so that one of the network's maps is left.
@@ -300,8 +301,8 @@ class Census:
                     yield grid, order
 
     def _known_grids(self) -> set[Grid]:
-        """Grids of the network's maps, and what merging patches makes of them."""
-        return _halves({grid for grid in self.grids if not self._is_between_tokens(grid)})
+        """Pixels, grids of the network's maps, and what merging patches makes of these."""
+        return {self.size} | _halves({grid for grid in self.grids if not self._is_between_tokens(grid)})
 
     def _by_size(self, count: int) -> Tokens | None:
         """Tokens that are as many as places of a map of the network, where nothing is left of places in them."""

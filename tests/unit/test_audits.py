@@ -18,6 +18,7 @@ from dnd.judging import AuditSettings
 from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
+from dnd.tokens import Told
 
 SIDE = 8
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
@@ -189,7 +190,7 @@ def test_losses_are_cross_entropies():
 @pytest.mark.parametrize("layout", ["NHWC", "NTC", "TNC"])
 def test_units_are_found_on_whichever_axis_they_are(layout):
     shape = {"NHWC": (2, 4, 4, 3), "NTC": (2, 17, 3), "TNC": (17, 2, 3)}[layout]
-    network = Target(nn.Sequential(nn.Identity()), plain(SIDE), torch.device("cpu"), layout)
+    network = Target(nn.Sequential(nn.Identity()), plain(SIDE), torch.device("cpu"), Told(layout))
     values = torch.rand(shape)
     with silenced(network, "0", [1], 2):
         seen = network.model(values)

@@ -1,19 +1,23 @@
-"""Broden's published layout: images with pixel labels of colours, objects, parts, materials, scenes and textures."""
+"""Broden's published layout: images with pixel labels of colours, objects, parts, materials, scenes and textures.
+
+Rules import it for the index: what is heavy is imported where maps are read.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-Mask = npt.NDArray[np.bool_]
+    Mask = npt.NDArray[np.bool_]
+
 DETAILS = ("image", "split", "ih", "iw", "sh", "sw")
 """Columns of index.csv that are no categories."""
 
@@ -70,8 +74,16 @@ class Broden:
             if unknown:
                 raise ValueError(f"{path}: no category {unknown[0]!r}, but {sorted(cells)}")
             wanted = self._wanted or cells
-            found[PurePosixPath(row["image"] or "").as_posix()] = _Indexed(line, {one: cells[one] for one in wanted})
+            image = PurePosixPath(row["image"] or "")
+            if not image.parts or not _stays_inside(image):
+                raise ValueError(f"{path}, line {line}: `image` is {row['image']!r}, expected a path inside the folder")
+            found[image.as_posix()] = _Indexed(line, {one: cells[one] for one in wanted})
         return found
+
+    @property
+    def images(self) -> Collection[str]:
+        """The images that index.csv lists, as paths inside ``images``; the maps lie beside them, PNG files as well."""
+        return self._index.keys()
 
     def annotations(self, image_id: str, size: tuple[int, int]) -> Iterator[tuple[str, str, Mask | None]]:
         """Yield category, concept and mask bool [height, width] of an image; None holds everywhere.
@@ -83,6 +95,8 @@ class Broden:
         image_id : path inside ``images``, or inside the folder.
         size : width and height of the image; maps of another size are brought to it, nearest pixel.
         """
+        import numpy as np
+
         row = self._index.get(image_id) or self._index.get(image_id.removeprefix("images/"))
         for category, cell in row.cells.items() if row else ():
             for part in filter(None, (one.strip() for one in cell.split(";"))):
@@ -102,8 +116,11 @@ class Broden:
 
     def _map(self, part: str, size: tuple[int, int], where: str) -> npt.NDArray[np.int32]:
         """The label of each pixel, int32 [height, width]."""
+        import numpy as np
+        from PIL import Image
+
         path = self.folder / "images" / part
-        if ".." in PurePosixPath(part).parts or PurePosixPath(part).is_absolute():
+        if not _stays_inside(PurePosixPath(part)):
             raise ValueError(f"{where}: {part!r} leads out of the folder")
         try:
             with Image.open(path, formats=["PNG"]) as image:
@@ -112,6 +129,11 @@ class Broden:
             raise ValueError(f"{where}: {path} is no readable map: {error}") from None
         labels = Image.fromarray(pixels[..., 0] + 256 * pixels[..., 1])
         return np.asarray(labels.resize(size, Image.Resampling.NEAREST))
+
+
+def _stays_inside(path: PurePosixPath) -> bool:
+    """Tell whether what a table names lies in the folder: no other files are read, whoever wrote the table."""
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from dnd import folders
+from dnd import broden, folders
 from dnd.folders import Status
 from dnd.probe_entries import CONVERT, Entry, Refused, Source, why
 from dnd.probe_rows import Dataset, Parquet
@@ -42,10 +42,31 @@ def _unread(name: str) -> str | None:
 
 
 class Folder(Source):
-    """Image files at any depth; the first folder's name may be the label."""
+    """Image files at any depth; the first folder's name may be the label.
+
+    Where Broden's annotations belong to them, they are the images that its index lists.
+    """
 
     def files(self) -> Mapping[str, Status]:
+        known = self.settings.annotations
+        if known is not None and known.source == "broden":
+            assert known.path is not None
+            return self._indexed(known.path)
         return self.listing(SUFFIXES, "images", UNREAD)
+
+    def _indexed(self, folder: Path) -> dict[str, Status]:
+        """The images of a data set in Broden's layout, those that are missing as well."""
+        try:
+            images = sorted(broden.Broden(folder).images)
+        except ValueError as error:
+            raise self.error("annotations.path", str(error)) from None
+        for inside in ("", "images/"):  # the path is the data set's folder `images` or the one above
+            found = {inside + name: folders.status(self.path / inside / name) for name in images}
+            if not all(isinstance(status, OSError) for status in found.values()):
+                return found
+        first = "".join(f", such as {name}" for name in images[:1])
+        index = folder / "index.csv"
+        raise self.error("path", f"{self.path} holds none of the {len(images)} images that {index} lists{first}")
 
     def entries(self) -> Iterator[Entry | Refused]:
         for name, status in self.files().items():

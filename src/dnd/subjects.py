@@ -178,7 +178,11 @@ class AnnotationSettings(Settings):
         description="renders of the shape world, which know their scenes; a data set in Broden's layout; or the labels "
         "of the probe's images"
     )
-    path: Path | None = Field(None, description="broden: the folder with `index.csv`, `label.csv` and `images`")
+    path: Path | None = Field(
+        None,
+        description="broden: the folder with `index.csv`, `label.csv` and `images`; a probe of source `folder` has the "
+        "images that the index lists",
+    )
     categories: list[str] = Field(default_factory=list, description="broden: categories that count; all when empty")
     parents: Path | None = Field(
         None, description="labels: table of two columns, parted by a tab, a label and what it is a kind of"

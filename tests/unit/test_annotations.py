@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from handmade import png, write_probe
 from PIL import Image
+from probing import listed, packed
 
 from dnd import annotations, masks, schemas, tables
 from dnd.shapeworld.render import draw
@@ -74,6 +75,76 @@ def test_brodens_layout(tmp_path):
     # each pixel of the map is 2 x 2 of the image's
     assert own["object", "sky"].astype(int).tolist() == [[1, 1, 0, 0, 0, 0]] * 2 + [[0] * 6] * 2
     assert own["object", "red"].astype(int).tolist() == [[0, 0, 0, 0, 1, 1]] * 4
+
+
+def photographs(folder, names):
+    """A probe of photographs that lie among the maps of a data set in Broden's layout, each with other pixels."""
+    for number, name in enumerate(names):
+        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "images" / name).write_bytes(png(np.full((4, 6, 3), number)))
+    return {"source": "folder", "path": folder / "images", "annotations": {"source": "broden", "path": folder}}
+
+
+@pytest.mark.parametrize(
+    ("images", "others"),
+    [
+        (["deep/b.png", "photo.png"], ["deep/b_object.png", "photo_part_1.png"]),  # as Broden has them
+        (["map_1.png", "map_2.png"], ["masks/map_1.png", "map.tif", "of_no_row.png"]),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "images/"])
+def test_a_probe_of_broden_has_the_images_of_its_index_and_none_of_the_maps(tmp_path, images, others, inside):
+    folder = broden_folder(tmp_path, [f"{name},train,4,6,2,3,300,map.png,4" for name in images])
+    probe = photographs(folder, [*images, *others])
+    if inside:
+        probe["path"] = folder
+    rows, reasons = packed(tmp_path, photos=probe)
+    assert [row["image_id"] for row in rows] == [inside + name for name in images]
+    assert not reasons
+    known = annotated(
+        tmp_path, {"photos": ProbeSettings(**probe)}, {row["image_id"]: row["image"] for row in rows}, name="photos"
+    )
+    assert all(("object", "sky") in concepts for concepts in known.values())
+
+
+def test_images_of_the_index_that_are_missing_are_told(tmp_path):
+    names = ["a.png", "deep/gone.jpg", "raw.heic", "z.png"]
+    folder = broden_folder(tmp_path, [f"{name},train,4,6,2,3,,," for name in names])
+    rows, reasons = listed(photos=photographs(folder, ["a.png", "raw.heic", "z.png"]))
+    assert [row["image_id"] for row in rows] == ["a.png", "z.png"]
+    assert reasons.keys() == {"deep/gone.jpg", "raw.heic"}
+    assert reasons["deep/gone.jpg"] == "No such file or directory"
+
+
+def test_photographs_in_another_place_than_their_maps(tmp_path):
+    folder = broden_folder(tmp_path, ["street/a.png,train,4,6,2,3,,map.png,"])
+    probe = photographs(folder, ["street/a.png", "street/a_object.png"])
+    probe["path"] = (folder / "images/street").rename(tmp_path / "street").parent
+    rows, reasons = listed(photos=probe | {"label": "folder"})
+    assert [(row["image_id"], row["label"]) for row in rows] == [("street/a.png", "street")]
+    assert not reasons
+
+
+def test_a_probe_of_broden_without_images_or_index_is_told(tmp_path):
+    folder = broden_folder(tmp_path, ["a.png,train,4,6,2,3,300,map.png,4"])
+    probe = photographs(folder, ["b.png"])
+    with pytest.raises(
+        ValueError,
+        match=r"^probes.photos.path: \S+/images holds none of the 1 images that \S+/index.csv lists, such as a.png$",
+    ):
+        listed(photos=probe)
+    (folder / "index.csv").unlink()
+    with pytest.raises(ValueError, match=r"^probes.photos.annotations.path: \S+/index.csv: no table of text"):
+        listed(photos=probe)
+
+
+@pytest.mark.parametrize("image", ["", "../photo.png", "/photo.png"])
+def test_an_index_cannot_lead_out_of_its_folder(tmp_path, image):
+    folder = broden_folder(tmp_path, ["a.png,train,4,6,2,3,,,", f"{image},train,4,6,2,3,,,"])
+    with pytest.raises(
+        ValueError, match=rf"index.csv, line 3: `image` is '{image}', expected a path inside the folder"
+    ):
+        listed(photos=photographs(folder, ["a.png"]))
 
 
 def test_labels_of_one_name_are_one_concept_and_categories_can_be_chosen(tmp_path):

@@ -372,6 +372,26 @@ def test_a_change_of_a_table_or_of_its_files_is_seen(manifest):
     assert len(set(found)) == 4
 
 
+def test_a_change_of_brodens_index_or_of_its_images_is_seen(tmp_path):
+    index = write_table(tmp_path / "index.csv", "image,object\na.png,a_object.png\n")
+    for name in ("a.png", "b.png"):
+        write_table(tmp_path / "images" / name, name)
+    probe = {
+        **{"source": "folder", "path": tmp_path / "images"},
+        "annotations": {"source": "broden", "path": tmp_path},
+    }
+    found = [content(photos=probe)]
+    write_table(tmp_path / "images/a_object.png", "map")
+    assert content(photos=probe) == found[0]
+    write_table(tmp_path / "images/a.png", "other")
+    found.append(content(photos=probe))
+    index.write_text("image,object\na.png,a_object.png\nb.png,\n")
+    found.append(content(photos=probe))
+    assert len(set(found)) == 3
+    probes = {"photos": ProbeSettings(**probe)}
+    assert probe_sources.most_images("photos", probes, probe_sources.files("photos", probes)) == 2
+
+
 def test_a_change_of_a_member_of_a_union_is_seen(archives, manifest):
     union = {"source": "union", "members": ["tars", "table", "shapes"]}
     probes = {"tars": archives, "table": manifest, "shapes": {"source": "shapeworld"}, "both": union}

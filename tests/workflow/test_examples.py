@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workspace import ROOT, SNAKEMAKE
 
-from dnd import config, plan, sweep, workload
+from dnd import config, plan, probe_sources, sweep, workload
 
 EXAMPLES = ROOT / "config/examples"
 NETWORKS = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -62,10 +62,13 @@ def folder(tmp_path_factory):
     for path in {path for name in NETWORKS for path in paths(read(name))}:
         place = folder / path
         if not place.suffix:
-            place.mkdir(parents=True)
             place /= "one.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"\2\0\0\0\0\0\0\0{}")  # as a .safetensors file says it
+    broden = folder / "data/broden1_224"
+    (broden / "index.csv").write_text("image,split,ih,iw,sh,sw,object\none.png,train,224,224,112,112,one_object.png\n")
+    (broden / "label.csv").write_text("number,name\n1,sky\n")
+    (broden / "images/one_object.png").write_bytes((broden / "images/one.png").read_bytes())
     return folder
 
 
@@ -119,6 +122,15 @@ def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe)
     slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(loaded).items()}
     planned = plan.Plan(loaded, layers, slugs, {})
     assert (len(layers), len(planned.bundles)) == (JOBS[name][0], JOBS[name][2])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folders_hold_photographs_and_no_segmentation_maps(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    probes = config.load(read(name) | read("recipes/paper"), name).probes
+    for probe, settings in probes.items():
+        if settings.source == "folder":
+            assert list(probe_sources.files(probe, probes)[probe]) == ["one.png"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

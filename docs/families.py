@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers.models.auto import modeling_auto
 
+from dnd import steadiness
 from dnd.outputs import TargetError, Tokens
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
@@ -66,18 +67,16 @@ class Outcome(NamedTuple):
 
     Attributes
     ----------
-    forms : as what, such as ``maps`` or ``tokens behind 1``.
+    forms : as what layers are read, such as ``maps`` or ``tokens behind 1``; empty where none shows places.
     share : of the heat maps' energy in the textured place, in the clearest layer.
     wrong : a layer whose energy is as concentrated, but elsewhere; empty where there is none.
-    refused : reason -> how many layers were refused for it.
-    layers : how many layers are read as places of the image.
+    random : the first layer that is another one each time, if there is one.
     """
 
     forms: list[str]
     share: float
     wrong: str
-    refused: dict[str, int]
-    layers: int
+    random: list[str]
 
 
 def textured(size: tuple[int, int]) -> Tensor:
@@ -121,41 +120,50 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
     """Return how the layers of a network are read, and where the heat maps of textured pictures have their energy."""
     settings = PreprocessSettings(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     target = Target(network.eval(), Preprocess(settings), torch.device("cpu"))
-    pictures, found, refused = textured(size), {}, defaultdict(int)
-    _ = target.census
+    pictures = textured(size)
+    layers = {name: module for name, module in network.named_modules() if name}
+    random = steadiness.differing(target, pictures, layers)
+    read: dict[str, tuple[str, tuple[int, int], float, float]] = {}
+    _ = target.census  # no other pass can be made from inside one
 
     def watch(layer: str) -> Callable[..., None]:
         def after(module: nn.Module, args: Any, output: Any) -> None:
             try:
-                form = target.form(layer, output, len(pictures))
                 reading = target.reading(layer, module, output, len(pictures))
-            except TargetError as error:
-                refused[str(error)] += 1
+            except TargetError:
                 return
-            if reading.output.grid and math.prod(reading.output.grid) > SIDE:
+            grid = reading.output.grid
+            if grid and math.prod(grid) > SIDE and layer not in random:
                 units = torch.arange(reading.units)
                 maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
-                found[layer] = told(form.tokens), tuple(reading.output.grid), *shares(maps)
+                read[layer] = told(target.form(layer, output, len(pictures)).tokens), grid, *shares(maps)
 
         return after
 
-    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
+    handles = [module.register_forward_hook(watch(layer)) for layer, module in layers.items()]
     try:
         with torch.inference_mode():
             target.forward(pictures)
     finally:
         for handle in handles:
             handle.remove()
+    shares_of = [share for _, _, share, _ in read.values() if not math.isnan(share)]
+    return Outcome(sorted({form for form, *_ in read.values()}), max(shares_of, default=0), misplaced(read), random[:1])
+
+
+def misplaced(read: dict[str, tuple[str, tuple[int, int], float, float]]) -> str:
+    """Return a layer of which as much energy lies together as could be in the textured place, but does not lie there.
+
+    Of layers that are read alike the one with the most energy in one place tells: after that, the network mixes places.
+    """
     groups = defaultdict(list)
-    for layer, (form, grid, share, most) in found.items():
+    for layer, (form, grid, share, most) in read.items():
         groups[form, grid].append((most, share, layer))
-    wrong = ""
     for (form, grid), layers in groups.items():
         most, share, layer = max(layers)
         if most >= HELD and share < most / 2:
-            wrong = f"{layer} ({form}, {grid[0]} x {grid[1]}): {share:.2f} of {most:.2f}"
-    clearest = max((share for _, _, share, _ in found.values() if share == share), default=0.0)
-    return Outcome(sorted({form for form, *_ in found.values()}), clearest, wrong, dict(refused), len(found))
+            return f"{layer} as {form} of {grid[0]} x {grid[1]}"
+    return ""
 
 
 def told(tokens: Tokens | None) -> str:
@@ -273,7 +281,9 @@ def verdict(result: Outcome | str) -> tuple[str, str]:
         return "not tried", result
     if result.wrong:
         return "wrong", result.wrong
-    if not result.layers:
+    if result.random:
+        return "refused", f"random in evaluation, from `{result.random[0]}` on"
+    if not result.forms:
         return "refused", "no layer shows places of the image"
     return ("held" if result.share >= HELD else "not localised"), "; ".join(result.forms)
 

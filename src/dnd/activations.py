@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from dnd import pictures, schemas, tables
+from dnd import pictures, schemas, steadiness, tables
 from dnd.batches import BatchSize
 from dnd.outputs import TargetError
 from dnd.targets import Reading, Target, fixed_batches
 
 log = logging.getLogger(__name__)
 BATCH = 32
+FIRST = 3
+"""Images that are run twice before the pass, to see whether the network is the same each time."""
 CHUNK = 256
 """Images whose activations are gathered before they are ranked."""
 UNITS_AT_ONCE = 1024
@@ -133,8 +136,8 @@ def run(
     Raises
     ------
     TargetError
-        A layer has another number of units than ``units`` says, or gives no finite activation for any of the first
-        images.
+        The network is random in evaluation, a layer has another number of units than ``units`` says, or gives no finite
+        activation for any of the first images.
     """
     running = {slug: Running(k) for slug in layers}
     kept = set(controls)
@@ -156,6 +159,9 @@ def run(
         found = target.read(inputs, list(slugs), take)
         return {slugs[layer]: pooled[: len(part)] for layer, pooled in found.items()}
 
+    first = [load(row) for row in islice(pictures.rows([shard], columns=["image_id", "image"]), FIRST)]
+    if first:  # none where no image of the shard can be read
+        steadiness.require(target, torch.stack(first), layers.values())
     rows = pictures.rows([shard], columns=["image_id", "image"])
     size = BatchSize(batch, "activations")
     with tqdm(total=tables.count(shard), desc="activations", unit="image", mininterval=5) as bar:

@@ -62,6 +62,7 @@ def modules(target: Any) -> list[ModuleRow]:
     from PIL import Image
     from torch.utils.hooks import RemovableHandle
 
+    from dnd import steadiness, tokens
     from dnd.basis import reads_input
     from dnd.outputs import TargetError, tensor_of
 
@@ -75,6 +76,9 @@ def modules(target: Any) -> list[ModuleRow]:
             seen = next(iter(inputs), None) if reads_input(target.basis) else output
             tensor = tensor_of(seen)
             shape = "" if tensor is None else "x".join(map(str, tensor.shape[1:]))
+            if layer in unsteady:
+                found[layer] = shape, None, steadiness.DIFFERS
+                return
             try:
                 found[layer] = shape, target.reading(layer, module, seen, 1).units, ""
             except TargetError as error:
@@ -84,11 +88,13 @@ def modules(target: Any) -> list[ModuleRow]:
 
     _ = target.census  # no other pass can be made from inside one
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
-    handles = [handle for name, module in named.items() for handle in watch(name, module)]
     height, width = target.preprocess.size
+    black, white = (target.preprocess.image(Image.new("RGB", (width, height), colour)) for colour in ("black", "white"))
+    unsteady = set(steadiness.differing(target, tokens.pictures(black, white), list(named)))
+    handles = [handle for name, module in named.items() for handle in watch(name, module)]
     try:
         with torch.inference_mode():
-            target.forward(target.preprocess.image(Image.new("RGB", (width, height)))[None])
+            target.forward(black[None])
     finally:
         for handle in handles:
             handle.remove()

@@ -24,8 +24,7 @@ def test_whole_libraries_are_tried(outcomes):
     for library in ("timm", "transformers"):
         results = [result for name, _, result in outcomes if name == library]
         tried = [result for result in results if not isinstance(result, str)]
-        assert len(results) > 70
-        assert len(tried) / len(results) > 0.7
+        assert len(tried) > 80, f"of {len(results)}"
 
 
 def test_the_table_is_that_of_today(outcomes):

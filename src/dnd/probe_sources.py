@@ -44,12 +44,12 @@ def _unread(name: str) -> str | None:
 class Folder(Source):
     """Image files at any depth; the first folder's name may be the label.
 
-    Where Broden's annotations belong to them, they are the images that its index lists.
+    Where a folder has Broden's annotations, they are the images that its index lists.
     """
 
     def files(self) -> Mapping[str, Status]:
         known = self.settings.annotations
-        if known is not None and known.source == "broden":
+        if self.settings.source == "folder" and known is not None and known.source == "broden":
             assert known.path is not None
             return self._indexed(known.path)
         return self.listing(SUFFIXES, "images", UNREAD)

@@ -125,6 +125,17 @@ def test_photographs_in_another_place_than_their_maps(tmp_path):
     assert not reasons
 
 
+def test_renders_that_an_index_does_not_list_stay_in_their_probe(tmp_path):
+    folder = broden_folder(tmp_path, ["000001.png,train,4,6,2,3,,map.png,"])
+    renders = tmp_path / "renders"
+    renders.mkdir()
+    for i in range(3):
+        (renders / f"{i:06d}.png").write_bytes(png(draw(9, i)[1]))
+    probe = {"source": "shapeworld", "seed": 9, "annotations": {"source": "broden", "path": folder}}
+    rows, _ = listed("shapes", [renders], shapes=probe)
+    assert [row["image_id"] for row in rows] == ["000000.png", "000001.png", "000002.png"]
+
+
 def test_a_probe_of_broden_without_images_or_index_is_told(tmp_path):
     folder = broden_folder(tmp_path, ["a.png,train,4,6,2,3,300,map.png,4"])
     probe = photographs(folder, ["b.png"])

@@ -124,13 +124,12 @@ def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe)
     assert (len(layers), len(planned.bundles)) == (JOBS[name][0], JOBS[name][2])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_folders_hold_photographs_and_no_segmentation_maps(folder, monkeypatch, name):
+@pytest.mark.parametrize("name", ["resnet18-places365", "resnet50-imagenet"])
+def test_the_images_of_broden_are_photographs_and_no_segmentation_maps(folder, monkeypatch, name):
     monkeypatch.chdir(folder)
     probes = config.load(read(name) | read("recipes/paper"), name).probes
-    for probe, settings in probes.items():
-        if settings.source == "folder":
-            assert list(probe_sources.files(probe, probes)[probe]) == ["one.png"]
+    files = probe_sources.files("imagenet-broden", probes)
+    assert {probe: list(found) for probe, found in files.items()} == {"imagenet": ["one.png"], "broden": ["one.png"]}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -264,9 +264,9 @@ class Census:
             return UNKNOWN
         if not changes.max() > 0:
             return Verdict(constant=True)
-        changed = changes > UNCHANGED * changes.max()
-        count, (prefix, suffix) = changes.shape[1], _unchanged(changed.any(axis=0))
-        ends = self._more(count, prefix, suffix) if more else [(prefix, suffix)]
+        changed, count = _changed(changes), changes.shape[1]
+        prefix, suffix = _unchanged(changed)
+        ends = self._more(count, prefix, suffix) if more else {(prefix, suffix), self._ends(count) or (0, 0)}
         readings = [
             (_share(changes[1:, before : count - behind], grid, order), Tokens(before, behind, grid, order))
             for before, behind in ends
@@ -279,6 +279,12 @@ class Census:
             return Verdict(tokens=tokens)
         shares = changed[1:, prefix : count - suffix].mean(1)
         return Verdict(scattered=bool(shares.min() > 0 and shares.max() <= SCATTERED))
+
+    def _ends(self, count: int) -> tuple[int, int] | None:
+        """How many tokens before and behind do not change where so many are seen first; None where they are not seen."""
+        of_count = (seen.changes[0] for seen in self.seen if seen.sizes[0] == count)
+        first = next((changes for changes in of_count if changes.max() > 0), None)
+        return None if first is None else _unchanged(_changed(first))
 
     def _more(self, count: int, prefix: int, suffix: int) -> list[tuple[int, int]]:
         """How many tokens may stand before and behind those of the image, so that one of the network's maps is left.
@@ -306,11 +312,9 @@ class Census:
 
     def _by_size(self, count: int) -> Tokens | None:
         """Tokens that are as many as places of a map of the network, where nothing is left of places in them."""
-        all_of_count = (seen.changes[0][0] for seen in self.seen if seen.sizes[0] == count)
-        changes = next((changes for changes in all_of_count if changes.max() > 0), None)
-        if changes is None:
+        if (ends := self._ends(count)) is None:
             return None
-        prefix, suffix = _unchanged(changes > UNCHANGED * changes.max())
+        prefix, suffix = ends
         places = count - prefix - suffix
         grid = self._grid(places)
         if grid not in self._known_grids() or grid == (1, 1):
@@ -410,10 +414,15 @@ def _around(layer: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
+def _changed(changes: Floats) -> npt.NDArray[np.bool_]:
+    """Which tokens each picture changes, [pictures but grey, tokens]."""
+    return changes > UNCHANGED * changes.max()
+
+
 def _unchanged(changed: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """How many tokens at the beginning and at the end do not change."""
-    places = changed.nonzero()[0]
-    return int(places[0]), int(len(changed) - 1 - places[-1])
+    """How many tokens at the beginning and at the end no picture changes."""
+    places = np.flatnonzero(changed.any(axis=0))
+    return int(places[0]), int(changed.shape[1] - 1 - places[-1])
 
 
 def _share(changes: Floats, grid: Grid, order: Tensor | None) -> float:

@@ -169,6 +169,9 @@ def test_tokens_that_the_network_unrolls_are_put_back_in_rows(build, layers):
         (Patches(prefix=1), SIDE, "blocks.1.norm", 1, 0),
         (Patches(prefix=5), SIDE, "blocks.0", 5, 0),
         (Patches(prefix=36), SIDE, "blocks.1", 36, 0),  # with which 100 tokens are a square, too
+        (Patches(prefix=17), SIDE, "blocks.0.norm", 17, 0),  # 81
+        (Patches(prefix=17), SIDE, "blocks.1", 17, 0),
+        (Patches(suffix=17), SIDE, "blocks.1.norm", 0, 17),
         (Patches(prefix=1, suffix=10), SIDE, "blocks.1.norm", 1, 10),
         (Patches(suffix=36), SIDE, "blocks.1", 0, 36),
     ],

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from transformers.models.auto import modeling_auto
 
 from dnd import steadiness
-from dnd.outputs import TargetError, Tokens
+from dnd.outputs import TargetError, Tokens, watched
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
 from dnd.targets import Target
@@ -49,6 +49,8 @@ TASKS = (
     ),
 )
 """Tables of transformers that name its classes."""
+MOST_LAYERS = 60
+"""Layers of a network that are looked at, evenly among all."""
 SIZE = 224
 """Height and width of inputs of networks that take any."""
 SHRUNK = {"num_hidden_layers": 2, "num_layers": 2, "depth": 2, "encoder_layers": 1, "decoder_layers": 1}
@@ -121,32 +123,25 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
     settings = PreprocessSettings(size=size, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     target = Target(network.eval(), Preprocess(settings), torch.device("cpu"))
     pictures = textured(size)
-    layers = {name: module for name, module in network.named_modules() if name}
+    named = [(name, module) for name, module in network.named_modules() if name]
+    layers = dict(named[:: -(-len(named) // MOST_LAYERS)])
     random = steadiness.differing(target, pictures, layers)
     read: dict[str, tuple[str, tuple[int, int], float, float]] = {}
     _ = target.census  # no other pass can be made from inside one
 
-    def watch(layer: str) -> Callable[..., None]:
-        def after(module: nn.Module, args: Any, output: Any) -> None:
-            try:
-                reading = target.reading(layer, module, output, len(pictures))
-            except TargetError:
-                return
-            grid = reading.output.grid
-            if grid and math.prod(grid) > SIDE and layer not in random:
-                units = torch.arange(reading.units)
-                maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
-                read[layer] = told(target.form(layer, output, len(pictures)).tokens), grid, *shares(maps)
+    def watch(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        try:
+            reading = target.reading(layer, module, output, len(pictures))
+        except TargetError:
+            return
+        grid = reading.output.grid
+        if grid and math.prod(grid) > SIDE and layer not in random:
+            units = torch.arange(reading.units)
+            maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
+            read[layer] = told(target.form(layer, output, len(pictures)).tokens), grid, *shares(maps)
 
-        return after
-
-    handles = [module.register_forward_hook(watch(layer)) for layer, module in layers.items()]
-    try:
-        with torch.inference_mode():
-            target.forward(pictures)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.inference_mode(), watched(layers.items(), watch):
+        target.forward(pictures)
     shares_of = [share for _, _, share, _ in read.values() if not math.isnan(share)]
     return Outcome(sorted({form for form, *_ in read.values()}), max(shares_of, default=0), misplaced(read), random[:1])
 

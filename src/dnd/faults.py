@@ -24,6 +24,12 @@ def in_users_code(error: BaseException) -> str | None:
     return f"in {last.filename}, line {last.lineno}, {last.name}: {told}"
 
 
+def of_library(error: BaseException) -> bool:
+    """Tell whether code of this library raised an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(dnd.__file__).resolve().parent in Path(frames[-1].filename).resolve().parents
+
+
 def line(error: BaseException) -> str:
     """Return the first line of what an error says, its class where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

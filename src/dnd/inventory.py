@@ -44,11 +44,12 @@ class Wanted(NamedTuple):
 
 
 MODULE_COLUMNS = ["layer", "class", "shape", "units", "problem"]
-UNCALLED = "is not called when the network sees an image"
+IMAGES = 2
+"""Images that are run at once: a module that is called for each of them has no axis of images."""
 
 
 def modules(target: Any) -> list[ModuleRow]:
-    """Run one black image through a :class:`dnd.targets.Target` and return all its modules, in order of first call.
+    """Run black images through a :class:`dnd.targets.Target` and return all its modules, in order of first call.
 
     A module that is called several times is listed with its last output, which is the one that is described. Modules
     that are never called come last.
@@ -60,46 +61,40 @@ def modules(target: Any) -> list[ModuleRow]:
     """
     import torch
     from PIL import Image
-    from torch.utils.hooks import RemovableHandle
 
     from dnd import steadiness, tokens
-    from dnd.basis import reads_input
-    from dnd.outputs import TargetError, tensor_of
+    from dnd.outputs import TargetError, tensor_of, watched
+    from dnd.targets import why_uncalled
 
-    found: dict[str, tuple[str, int | None, str]] = {}
-
-    def watch(layer: str, module: torch.nn.Module) -> list[RemovableHandle]:
-        def before(module: torch.nn.Module, inputs: Any) -> None:
-            found.setdefault(layer, ("", None, UNCALLED))  # takes its place before its children, although it ends later
-
-        def after(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            seen = next(iter(inputs), None) if reads_input(target.basis) else output
-            tensor = tensor_of(seen)
-            shape = "" if tensor is None else "x".join(map(str, tensor.shape[1:]))
-            if layer in unsteady:
-                found[layer] = shape, None, steadiness.DIFFERS
-                return
-            try:
-                found[layer] = shape, target.reading(layer, module, seen, 1).units, ""
-            except TargetError as error:
-                found[layer] = shape, None, str(error)
-
-        return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-
-    _ = target.census  # no other pass can be made from inside one
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
     height, width = target.preprocess.size
     black, white = (target.preprocess.image(Image.new("RGB", (width, height), colour)) for colour in ("black", "white"))
     unsteady = set(steadiness.differing(target, tokens.pictures(black, white), list(named)))
-    handles = [handle for name, module in named.items() for handle in watch(name, module)]
-    try:
-        with torch.inference_mode():
-            target.forward(black[None])
-    finally:
-        for handle in handles:
-            handle.remove()
-    order = [*found, *(name for name in named if name not in found)]
-    return [ModuleRow(name, type(named[name]).__name__, *found.get(name, ("", None, UNCALLED))) for name in order]
+    _ = target.census  # no other pass can be made from inside one
+    found: dict[str, ModuleRow] = {}
+
+    def begin(layer: str, module: torch.nn.Module, args: Any) -> None:  # before its children, although it ends later
+        found.setdefault(layer, uncalled(layer))
+
+    def end(layer: str, module: torch.nn.Module, args: Any, output: Any) -> None:
+        seen = target.seen(args, output)
+        tensor = tensor_of(seen)
+        row = found[layer]._replace(shape="" if tensor is None else "x".join(map(str, tensor.shape[1:])))
+        try:
+            units = target.reading(layer, module, seen, IMAGES).units
+        except TargetError as error:
+            found[layer] = row._replace(units=None, problem=str(error))
+        else:
+            found[layer] = row._replace(units=units, problem="")
+        if layer in unsteady:
+            found[layer] = row._replace(units=None, problem=steadiness.DIFFERS)
+
+    def uncalled(layer: str) -> ModuleRow:
+        return ModuleRow(layer, type(named[layer]).__name__, "", None, why_uncalled(named[layer]))
+
+    with torch.inference_mode(), watched(named.items(), end, begin):
+        target.forward(black.repeat(IMAGES, 1, 1, 1))
+    return [*found.values(), *(uncalled(layer) for layer in named if layer not in found)]
 
 
 def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -71,6 +73,30 @@ class Form(NamedTuple):
     tokens: Tokens | None = None
 
 
+@contextmanager
+def watched(
+    layers: Iterable[tuple[str, nn.Module]],
+    after: Callable[[str, nn.Module, Any, Any], None],
+    before: Callable[[str, nn.Module, Any], None] | None = None,
+) -> Iterator[None]:
+    """Call ``after`` with a layer's name, module, arguments and output whenever the network has called it.
+
+    ``before`` is given all but the output, before the call.
+
+    Parts of a TorchScript network are left out: their calls are not seen.
+    """
+    handles = []
+    try:
+        for layer, module in layers:
+            if not isinstance(module, torch.jit.ScriptModule):
+                handles.append(module.register_forward_hook(partial(after, layer)))
+                handles += [module.register_forward_pre_hook(partial(before, layer))] if before else []
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 def tensor_of(output: Any) -> Tensor | None:
     """Return the tensor of a module's output: itself, or the first one of a tuple, list, mapping or dataclass."""
     if isinstance(output, Tensor):
@@ -99,6 +125,8 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
     tensor = tensor_of(output)
     if tensor is None:
         raise TargetError(f"returns {type(output).__name__} without a tensor")
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.float()
     layout = layout_of(tensor, module, images, form)

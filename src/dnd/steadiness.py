@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dnd.outputs import TargetError, tensor_of
+from dnd.outputs import TargetError, tensor_of, watched
 from dnd.targets import Target
 
 ROUNDING = {"cpu": 1e-5}
@@ -60,13 +60,8 @@ def differing(target: Target, inputs: Tensor, layers: Collection[str]) -> list[s
 
     modules = dict(target.model.named_modules(remove_duplicate=False))
     for run in runs:
-        handles = [modules[layer].register_forward_hook(partial(keep, run, layer)) for layer in layers]
-        try:
-            with torch.inference_mode():
-                target.forward(inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
+        with torch.inference_mode(), watched([(layer, modules[layer]) for layer in layers], partial(keep, run)):
+            target.forward(inputs)
     return [
         layer
         for layer, before in runs[0].items()
@@ -75,8 +70,8 @@ def differing(target: Target, inputs: Tensor, layers: Collection[str]) -> list[s
 
 
 def _differ(before: Tensor, after: Tensor) -> bool:
-    if before.shape != after.shape:
-        return True
+    if before.shape != after.shape or torch.equal(before, after):
+        return before.shape != after.shape
     values = [run.float().nan_to_num() for run in (before, after)]
     allowed = (
         ROUNDING.get(before.device.type, GPU_ROUNDING) * max(float(values[0].abs().max()), 0) if len(before) else 0

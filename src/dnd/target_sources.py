@@ -66,6 +66,10 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
         wanted = read_preprocess(own) if isinstance(own, Path) else own or published()
     except Inimitable as error:
         raise TargetError(f"{settings.factory}: set `preprocess`, since {error}") from error
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TargetError(
+            f"{settings.factory}: TorchScript runs its layers unseen: load the network from its own class"
+        )
     model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
     order = None if settings.token_order is None else torch.tensor(read_token_order(settings.token_order))
     told = Told(settings.layout, settings.prefix_tokens, settings.suffix_tokens, order)

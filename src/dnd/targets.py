@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from dnd import basis as bases
 from dnd import faults, tokens
 from dnd.basis import Basis
 from dnd.batches import BatchSize, in_batches, prepared
-from dnd.outputs import Form, Output, TargetError, arranged, layout_of, pooled, tensor_of
+from dnd.outputs import Form, Output, TargetError, arranged, layout_of, pooled, tensor_of, watched
 from dnd.preprocess import Preprocess
 from dnd.subjects import BasisSettings
 from dnd.tokens import Census, Told
@@ -31,6 +32,11 @@ R = TypeVar("R")
 SIGNS = {"positive": 1, "negative": -1}
 COMPILED = "_orig_mod"
 """Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
+UNCALLED = "is not called when the network sees an image"
+ABOUT_SHAPES = re.compile(
+    r"size|shape|dimension|channel|height|width|stride|too (small|large)|number of (elements|values)", re.I
+)
+"""What errors speak of when a network does not take an image of some shape."""
 MOST_ACTIVATIONS = 2**25
 """Activations of a basis that are held at once: 128 MiB in float32."""
 
@@ -111,6 +117,12 @@ class Reading:
         return values.float() if self.sign > 0 else -values.float()
 
 
+def why_uncalled(module: nn.Module) -> str:
+    """Return why a layer's output is never seen."""
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    return f"{UNCALLED}: TorchScript runs it unseen, load the network from its own class" if scripted else UNCALLED
+
+
 class _Enough(Exception):
     """Ends a forward pass when all that was asked for has been read."""
 
@@ -156,8 +168,8 @@ class Target:
         """
         found = self.model
         for i, part in enumerate(layer.split(".")):
-            children = dict(found.named_children())
-            if part not in children:
+            children = {name: child for name, child in found._modules.items() if child is not None}
+            if part not in children:  # named_children() leaves out the second name of a module that has two
                 raise TargetError(
                     f"no module {layer!r}: {'.'.join(layer.split('.')[:i]) or 'the model'} has {sorted(children)}"
                 )
@@ -184,15 +196,14 @@ class Target:
         def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
             calls[layer] += 1
             if calls[layer] == self._calls[layer]:
-                seen = args[0] if bases.reads_input(self.basis) else output
                 try:
-                    found[layer] = take(layer, self.reading(layer, module, seen, len(inputs)))
+                    found[layer] = take(layer, self.reading(layer, module, self.seen(args, output), len(inputs)))
                 except TargetError as error:
                     raise TargetError(f"layer {layer!r} {error}") from None
                 if len(found) == len(wanted):
                     raise _Enough
 
-        with self._watched(layers, after), suppress(_Enough):
+        with watched(self._modules(layers), after), suppress(_Enough):
             self.forward(inputs)
         return found
 
@@ -212,26 +223,21 @@ class Target:
                 calls.update([layer])
                 asked.append(tokens.in_question(tensor_of(output), self.preprocess.size))
 
-            with self._watched(layers, count):
+            with watched(self._modules(layers), count):
                 self.forward(image)
             if any(asked):
                 _ = self.census  # no other pass can be made from inside one
         for layer in layers:
             if not calls[layer]:
-                raise TargetError(f"layer {layer!r} is not called when the network sees an image")
+                raise TargetError(f"layer {layer!r} {why_uncalled(self.module(layer))}")
         self._calls.update(calls)
 
-    @contextmanager
-    def _watched(self, layers: Sequence[str], watch: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
-        """Call ``watch`` with a layer's name, module, arguments and output whenever the network calls it."""
-        handles = []
-        try:
-            for layer in layers:
-                handles.append(self.module(layer).register_forward_hook(partial(watch, layer)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def _modules(self, layers: Sequence[str]) -> list[tuple[str, nn.Module]]:
+        return [(layer, self.module(layer)) for layer in layers]
+
+    def seen(self, args: Sequence[Any], output: Any) -> Any:
+        """Return what of a module's call is read: its output, or its input where the basis says so."""
+        return next(iter(args), None) if bases.reads_input(self.basis) else output
 
     def forward(self, inputs: Tensor) -> Any:
         """Run inputs through the network.
@@ -252,9 +258,15 @@ class Target:
             shape = "x".join(map(str, inputs.shape[1:]))
             if origin := faults.in_users_code(error):
                 raise TargetError(f"the network fails on an image of {shape}, {origin}") from error
-            if not isinstance(error, RuntimeError | ValueError | AssertionError | TypeError):
-                raise  # of our own hooks
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            if isinstance(error, _Enough) or faults.of_library(error):
+                raise
+            reason = faults.line(error)
+            if isinstance(error, NotImplementedError) or not (
+                isinstance(error, RuntimeError | ValueError | AssertionError) and ABOUT_SHAPES.search(str(error))
+            ):
+                raise TargetError(
+                    f"the network fails on an image of {shape}: {type(error).__name__}: {reason}"
+                ) from error
             raise TargetError(
                 f"the network does not take an image of {shape} (channels x height x width), which is what "
                 f"`preprocess` makes (size, and one mean and std for each channel): {reason}"

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dnd.outputs import Form, TargetError, Tokens, tensor_of
+from dnd.outputs import Form, TargetError, Tokens, tensor_of, watched
 
 Floats = npt.NDArray[np.float64]
 Grid = tuple[int, int]
@@ -281,7 +281,7 @@ class Census:
         return Verdict(scattered=bool(shares.min() > 0 and shares.max() <= SCATTERED))
 
     def _ends(self, count: int) -> tuple[int, int] | None:
-        """How many tokens before and behind do not change where so many are seen first; None where they are not seen."""
+        """How many tokens before and behind do not change where so many are seen first; None where none are."""
         of_count = (seen.changes[0] for seen in self.seen if seen.sizes[0] == count)
         first = next((changes for changes in of_count if changes.max() > 0), None)
         return None if first is None else _unchanged(_changed(first))
@@ -356,37 +356,29 @@ def taken(
     """
     census = Census(size, orders=list(_orders(model)))
 
-    def watch(layer: str) -> Callable[[nn.Module, Any, Any], None]:
-        def after(module: nn.Module, args: Any, output: Any) -> None:
-            tensor = tensor_of(output)
-            if tensor is None or not tensor.is_floating_point():
-                return
-            if tensor.ndim == 4 and len(tensor) == PICTURES:
-                grids = [grid for grid in _maps(tensor.shape) if in_proportion(grid, size)]
-                census.grids.update(grids)
-                census.unclear.discard(layer)
-                if in_question(tensor, size) and not any(_shows_places(tensor, grid) for grid in grids):
-                    census.unclear.add(layer)
-            elif tensor.ndim == 3 and PICTURES in tensor.shape[:2]:
-                axis = 0 if len(tensor) == PICTURES else 1
-                tensor = tensor.movedim(axis, 0)
-                values = tensor.float()
-                change = (values[1:] - values[:1]).square()
-                change[change < (ROUNDING * values.abs().amax()) ** 2] = 0
-                sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
-                census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
-
-        return after
+    def watch(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        tensor = tensor_of(output)
+        if tensor is None or not tensor.is_floating_point():
+            return
+        if tensor.ndim == 4 and len(tensor) == PICTURES:
+            grids = [grid for grid in _maps(tensor.shape) if in_proportion(grid, size)]
+            census.grids.update(grids)
+            census.unclear.discard(layer)
+            if in_question(tensor, size) and not any(_shows_places(tensor, grid) for grid in grids):
+                census.unclear.add(layer)
+        elif tensor.ndim == 3 and PICTURES in tensor.shape[:2]:
+            axis = 0 if len(tensor) == PICTURES else 1
+            tensor = tensor.movedim(axis, 0)
+            values = tensor.float()
+            change = (values[1:] - values[:1]).square()
+            change[change < (ROUNDING * values.abs().amax()) ** 2] = 0
+            sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
+            census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
 
     modules = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
-    handles = [module.register_forward_hook(watch(name)) for name, module in modules]
     black, white = (image(Image.new("RGB", size[::-1], colour)) for colour in ("black", "white"))
-    try:
-        with torch.inference_mode():
-            forward(pictures(black, white))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.inference_mode(), watched(modules, watch):
+        forward(pictures(black, white))
     return census
 
 

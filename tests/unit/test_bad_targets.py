@@ -305,6 +305,19 @@ def test_network_whose_own_forward_pass_fails(tmp_path, body, message):
     )
 
 
+@pytest.mark.parametrize("how", ["script(network)", "trace(network, torch.zeros(1, 3, 32, 32))"])
+def test_a_scripted_network_is_told_as_such(tmp_path, how):
+    code = f"""
+import torch
+
+def build():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+    return torch.jit.{how}
+"""
+    with pytest.raises(TargetError, match=r"mine.py:build: TorchScript runs its layers unseen: load the network from"):
+        built(tmp_path, code)
+
+
 def test_network_that_takes_images_of_another_shape(tmp_path):
     target = built(tmp_path, FORWARD.format(body="return torch.nn.functional.linear(images, torch.ones(2, 7))"))
     with pytest.raises(TargetError, match=r"line 6, forward: RuntimeError: .*shape"):

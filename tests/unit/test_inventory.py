@@ -11,8 +11,9 @@ from torch import nn
 
 from dnd import config, inventory
 from dnd.inventory import ModuleRow, Wanted
+from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
-from dnd.targets import Target
+from dnd.targets import UNCALLED, Target
 
 HEADER = "model\tlayer\tslug\tunits\n"
 KNOWN = {
@@ -23,7 +24,7 @@ KNOWN = {
         ModuleRow("layer4.0", "Block", "16x2x2", 16, ""),
         ModuleRow("layer4.1", "Block", "16x2x2", 16, ""),
         ModuleRow("tokens", "Encoder", "2x3x4x5", None, "returns 1x2x3x4x5; expected images x units"),
-        ModuleRow("unused", "Linear", "", None, inventory.UNCALLED),
+        ModuleRow("unused", "Linear", "", None, UNCALLED),
     ]
 }
 
@@ -72,8 +73,8 @@ def test_modules_are_listed_in_order_of_their_first_call():
         ("five", "Unflatten", "7x1x5x5", None),
         ("late", "Linear", "", None),
     ]
-    assert found[-2].problem.startswith("returns 1x7x1x5x5; expected images x units")
-    assert found[-1].problem == inventory.UNCALLED
+    assert found[-2].problem.startswith("returns 2x7x1x5x5; expected images x units")
+    assert found[-1].problem == UNCALLED
     assert not any(row.problem for row in found[:-2])
 
 
@@ -173,3 +174,98 @@ def test_the_file_is_replaced_whole_and_a_link_stays(tmp_path):
         inventory.update(link, wanted("nothing"), KNOWN)
     assert real.read_text() == HEADER + "net\tconv1\tconv1\t8\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layers.tsv", "real.tsv"]
+
+
+class PerImage(nn.Module):
+    """A backbone that is called for one image after the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.backbone(image[None]) for image in x]))
+
+
+class InFours(nn.Module):
+    """A backbone that is given parts of the images."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        half = x.shape[2] // 2
+        return torch.stack([self.backbone(part) for part in (x[:, :, :half], x[:, :, half:])]).mean(0)
+
+
+class Shared(nn.Module):
+    """One block has two names, another one lies in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+        self.second = self.first
+        self.outer = nn.ModuleDict({"inner": self.first[0]})
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def compiled(network):
+    network[0] = torch.compile(network[0], backend="eager")
+    return network
+
+
+class Named(nn.Module):
+    """What a layer is given has a name."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = Keyword()
+
+    def forward(self, x):
+        return self.layer(values=x)
+
+
+class Keyword(nn.Module):
+    def forward(self, values):
+        return values.relu()
+
+
+@pytest.mark.parametrize(
+    ("network", "usable"),
+    [
+        (Odd(), {"block", "block.0", "block.1", "relu", "again", "pair"}),
+        (PerImage(), {"head"}),
+        (InFours(), {"backbone"}),
+        (Shared(), {"first", "second", "outer.inner", "first.0", "first.1", "second.0", "second.1"}),
+        (compiled(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1)), nn.ReLU())), None),
+        (torch.compile(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), backend="eager"), None),
+        (torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())), set()),
+        (Named(), {"layer"}),
+    ],
+)
+def test_what_is_listed_can_be_run_and_nothing_else(network, usable):
+    network = network.eval()
+    listed = {row.layer: row for row in inventory.modules(Target(network, plain(6), torch.device("cpu")))}
+    if usable is not None:
+        assert {layer for layer, row in listed.items() if row.units} == usable
+    assert listed
+    for layer, row in listed.items():
+        target = Target(network, plain(6), torch.device("cpu"))
+        inputs = torch.rand(5, 3, 6, 6)
+        if row.units:
+            values = target.read(inputs, [layer], lambda _, reading: reading.pooled("mean"))[layer]
+            assert values.shape == (5, row.units)
+        else:
+            with pytest.raises(TargetError) as told:
+                target.read(inputs, [layer], lambda _, reading: reading.units)
+            assert row.problem.partition(" ")[0] in str(told.value)
+
+
+def test_parts_of_a_scripted_network_are_told_as_such():
+    for make in (torch.jit.script, lambda network: torch.jit.trace(network, torch.zeros(1, 3, 6, 6))):
+        found = rows(make(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()))
+        assert found[0].problem == f"{UNCALLED}: TorchScript runs it unseen, load the network from its own class"

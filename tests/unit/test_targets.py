@@ -1,5 +1,10 @@
 """Reading units from a forward pass: what is seen, when, and what is refused."""
 
+import functools
+import importlib
+import json
+import operator
+
 import pytest
 import torch
 from handmade import Channels, TinyTarget, plain
@@ -190,3 +195,32 @@ def test_batches_have_one_shape():
     assert [list(part) for part, _ in batches] == [[1, 2], [3]]
     assert batches[1][1][0] == [3]
     assert batches[1][1][1].tolist() == [[3.0, 3.0], [0.0, 0.0]]
+
+
+class Failing(nn.Module):
+    """What fails is code of a library's, as torch's own operators are."""
+
+    def __init__(self, fail):
+        super().__init__()
+        self.fail = fail
+
+    def forward(self, x):
+        return self.fail(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        (torch.ao.nn.quantized.Conv2d(3, 4, 1), r"NotImplementedError: Could not run 'quantized::conv2d"),
+        (torch.ao.nn.quantized.ReLU6(), r"NotImplementedError: Could not run 'quantized::relu6"),
+        (Failing(json.loads), r"TypeError: the JSON object must be str, bytes or bytearray, not Tensor"),
+        (Failing(operator.attrgetter("ops.missing")), r"AttributeError: 'Tensor' object has no attribute 'ops'"),
+        (nn.CrossEntropyLoss(), r"TypeError: .*missing 1 required positional argument: 'target'"),
+        (Failing(functools.partial(importlib.import_module, package=None)), r"AttributeError"),
+    ],
+)
+def test_other_errors_of_a_network_are_told_as_themselves(module, told):
+    with pytest.raises(TargetError, match=rf"the network fails on an image of 3x8x8.*{told}") as caught:
+        of(module).forward(torch.ones(1, 3, 8, 8))
+    assert "does not take" not in str(caught.value) and "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None

@@ -93,6 +93,14 @@ def _is_left(path: Path, process: int, other_machines_after: float) -> bool:
     return False
 
 
+def set_aside(path: Path) -> Path:
+    """Take a spoilt file's name from it, so that it is made again; return where it lies now, nothing in it lost."""
+    aside = path.with_name(f"{path.name}.damaged")
+    with suppress(OSError):  # another process may have been faster
+        os.replace(path, aside)
+    return aside
+
+
 def sync(path: Path) -> None:
     """Bring a file to the disk; of a folder the names in it.
 

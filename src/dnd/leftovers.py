@@ -1,6 +1,6 @@
-"""What an earlier run has left behind: jobs in Slurm's queue, half-written files, and those that a power cut emptied.
+"""What an earlier run has left behind: jobs in Slurm's queue, half-written files, and those that a power cut spoilt.
 
-Such jobs would write what the next run is writing, too, and empty files pass for finished ones.
+Such jobs would write what the next run is writing, too, and spoilt files pass for finished ones.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 120.0
 A_DAY = 24 * 60 * 60.0
 NEVER_EMPTY = (".parquet", ".csv", ".json", ".tsv")
 """Suffixes of the files that stages make."""
+PARQUET = b"PAR1"
+"""What a table begins and ends with."""
 OTHERS = {"benchmarks", "logs", "pages", "report", "source"}
 """Folders of a run without such files, or with very many."""
 
@@ -58,20 +60,41 @@ def cancel(folder: Path) -> list[str]:
     return found
 
 
-def remove_empty(results: str | Path) -> list[Path]:
-    """Remove the empty files among a run's results, so that they are made again, and return where they were.
+def spoilt(results: str | Path) -> dict[Path, str]:
+    """Return the files among a run's results that a power cut has left empty, cut off or as zeros, and what they are.
 
-    A stage's file has its name only when it is whole, so that none at work is removed.
+    Their ends tell. A stage's file has its name only when it is whole, so that none at work is among them.
     """
-    removed = []
+    damages = {}
     for place, folders, names in os.walk(results):
         folders[:] = [name for name in folders if name not in OTHERS]
         for path in (Path(place, name) for name in names if name.endswith(NEVER_EMPTY)):
             with suppress(OSError):  # another process may have been faster
-                if not path.stat().st_size:
-                    path.unlink()
-                    removed.append(path)
-    return removed
+                if damage := _damage(path):
+                    damages[path] = damage
+    return damages
+
+
+def _damage(path: Path) -> str | None:
+    with path.open("rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size:
+            return "empty"
+        file.seek(0)
+        start = file.read(len(PARQUET))
+        file.seek(max(size - len(PARQUET), 0))
+        ends = {start, file.read(len(PARQUET))}
+    whole = ends == {PARQUET} if path.suffix == ".parquet" else not any(b"\0" in end for end in ends)
+    return None if whole else "damaged"
+
+
+def remove_spoilt(path: Path) -> None:
+    """Let a spoilt file no longer have its name, so that it is made again; what is not empty is set aside."""
+    with suppress(OSError):  # another process may have been faster
+        if path.stat().st_size:
+            atomic.set_aside(path)
+        else:
+            path.unlink()
 
 
 def remove_partial(results: str | Path, store: str | Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dnd.atomic import replaced
+from dnd.atomic import replaced, set_aside
 
 
 def table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -227,9 +227,7 @@ def _intact(path: str | Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if (reason := _damage(path)) is None:
             raise
-        aside = Path(path).with_name(f"{Path(path).name}.damaged")
-        with suppress(OSError):
-            os.replace(path, aside)
+        aside = set_aside(Path(path))
         raise DamagedTable(
             f"{path} is damaged ({reason}): it is {aside.name} now, and the same command makes it again"
         ) from error

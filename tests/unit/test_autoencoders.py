@@ -338,6 +338,13 @@ def test_arrays_by_name(tmp_path):
     assert_same(latents(tmp_path, **settings), expected)
 
 
+@pytest.mark.parametrize(("name", "settings"), [("AutoEncoder", {}), ("AutoEncoderTopK", {"activation": "topk"})])
+def test_arrays_of_other_names(tmp_path, name, settings):
+    state = references.dictionary_learning_state(24, name)
+    np.savez_compressed(tmp_path / "mine.npz", **{key: tensor.numpy() for key, tensor in state.items()})
+    assert_same(latents(tmp_path / "mine.npz", **settings), references.dictionary_learning(name, state, X))
+
+
 def files_that_are_none(folder):
     """Files and folders that hold no autoencoder, by what is said of them."""
     torch.save(nn.Linear(3, 4), folder / "module.pt")

@@ -49,22 +49,42 @@ def test_one_that_does_not_end_is_named(queue, monkeypatch):
         leftovers.cancel(queue / "here")
 
 
-def test_files_that_a_power_cut_emptied_are_removed_and_nothing_else(tmp_path):
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_that_a_power_cut_spoilt_lose_their_names_and_nothing_else(tmp_path):
     empty = {"groups.tsv", "planted/fc/descriptions.csv", "probe/a/images-00000.parquet", "activations/m/x.parquet"}
-    others = {
-        "logs/a.json",
-        "benchmarks/b/c.tsv",
-        "planted/fc/pages/d.json",
-        "planted/fc/e.js",
-        "planted/fc/.f.parquet.1",
+    damaged = {
+        "planted/fc/captions/000000-000003.parquet": bytes(400),
+        "activations/m/parts/0/topk-00001.parquet": b"PAR1" + bytes(80),
+        "exemplars/cut-off.parquet": b"PAR1\x15\x04",
+        "exemplars/short.parquet": b"P",
+        "provenance.json": bytes(1000),
+        "planted/fc/other.csv": b"unit,label\n3,a b" + bytes(90),
     }
-    whole = {"provenance.json", "planted/fc/captions/000000-000003.parquet"}
-    for name in empty | others | whole:
+    others = {
+        **dict.fromkeys(["logs/a.json", "benchmarks/b/c.tsv", "planted/fc/pages/d.json", "planted/fc/e.js"], b""),
+        "planted/fc/.f.parquet.1": bytes(9),
+        "report/data/g.json": bytes(9),
+        "groups/whole.tsv": b"x",
+        "whole.parquet": b"PAR1" + bytes(80) + b"PAR1",
+        "whole.csv": "unit,label\n3,blau-grün\n".encode(),
+    }
+    for name, content in {**dict.fromkeys(empty, b""), **damaged, **others}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x" if name in whole else "")
-    assert {path.relative_to(tmp_path).as_posix() for path in leftovers.remove_empty(tmp_path)} == empty
-    assert {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()} == others | whole
-    assert leftovers.remove_empty(tmp_path / "none") == []
+        (tmp_path / name).write_bytes(content)
+    before = files(tmp_path)
+    spoilt = leftovers.spoilt(tmp_path)
+    assert files(tmp_path) == before, "to look changes nothing"
+    told = {path.relative_to(tmp_path).as_posix(): damage for path, damage in spoilt.items()}
+    assert told == dict.fromkeys(empty, "empty") | dict.fromkeys(damaged, "damaged")
+    for path in spoilt:
+        leftovers.remove_spoilt(path)
+        leftovers.remove_spoilt(path)  # another process was faster
+    assert files(tmp_path) == others | {f"{name}.damaged": content for name, content in damaged.items()}
+    assert leftovers.spoilt(tmp_path) == {}
+    assert leftovers.spoilt(tmp_path / "none") == {}
 
 
 def test_half_written_files_of_results_and_store_are_removed_and_nothing_else(tmp_path):

@@ -3,6 +3,7 @@ import types
 
 import pytest
 import torch
+from harmful import plant, plant_stumbling
 from test_milan import CONFIG, FEATURES, WORDS, tiny
 from tiny_models import one_thread  # noqa: F401
 from torchvision import models
@@ -211,6 +212,18 @@ def test_code_in_a_file_is_not_run(tmp_path, capsys):
     with pytest.raises(ModelError, match=r"not safe to load.*print"):
         milan_files.load(tmp_path / "harmful.pth")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("planting", [plant, plant_stumbling])
+@pytest.mark.parametrize("name", ["describer.pth", "folder"])
+def test_a_planted_file_does_not_run(tmp_path, planting, name):
+    describer = tmp_path / name
+    if name == "folder":
+        milan_files.save(tiny(), CONFIG, describer)
+    planting(describer / "model.safetensors" if name == "folder" else describer, tmp_path / "it ran")
+    with pytest.raises(ModelError, match=f"describer {describer}: "):
+        milan_files.load(describer)
+    assert not (tmp_path / "it ran").exists()
 
 
 def test_no_describer(tmp_path):

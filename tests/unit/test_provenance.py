@@ -281,6 +281,14 @@ def test_the_commit_of_another_users_checkout_is_recorded(repository, monkeypatc
     assert provenance.checkout(repository) == {"commit": commit, "dirty": False}
 
 
+def test_another_users_checkout_may_be_dirty_and_reached_by_a_link(repository, tmp_path_factory, monkeypatch):
+    commit = git(repository, "rev-parse", "HEAD")
+    (repository / "src/dnd/tables.py").write_text("x = 2\n")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    (link := tmp_path_factory.mktemp("elsewhere") / "dnd").symlink_to(repository)
+    assert provenance.checkout(link) == {"commit": commit, "dirty": True}
+
+
 def test_code_that_differs_from_its_commit_is_dirty_and_a_changed_configuration_is_not(repository):
     commit = git(repository, "rev-parse", "HEAD")
     (repository / "config/config.yaml").write_text("run: mine\n")

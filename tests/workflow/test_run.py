@@ -216,21 +216,39 @@ def test_an_endpoint_that_dies_midway_changes_no_label_once_it_is_back(tmp_path)
     assert _described(tmp_path / "disturbed", [5, 20, None]) == undisturbed
 
 
+def spoil(path, content):
+    """Leave other content under a name, as old as before."""
+    whole = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(whole.st_atime_ns, whole.st_mtime_ns))
+
+
 def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
-    """An empty one by the same command, another one by the next call of it."""
+    """By the same command where their ends tell, by its next call else; a dry run changes nothing."""
     workspace, until = Workspace(tmp_path), ("--until", "topk")
     workspace.run(*until)
     (place,) = workspace.results.glob("activations/*/*/*/")
     merged = {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")}
-    emptied = place / "fc.parquet"
-    emptied.write_bytes(b"")
-    part = place / "parts/0/topk-00001.parquet"
-    whole = part.stat()
-    part.write_bytes(bytes(whole.st_size))
-    os.utime(part, ns=(whole.st_atime_ns, whole.st_mtime_ns))
+    emptied, cut_off = place / "fc.parquet", place / "concepts.parquet"
+    zeros, half = (place / f"parts/0/topk-{i:05d}.parquet" for i in (0, 1))
+    content = half.read_bytes()
+    for path, left in {emptied: b"", cut_off: cut_off.read_bytes()[:-30], zeros: bytes(zeros.stat().st_size)}.items():
+        spoil(path, left)
+    spoilt = {path: path.read_bytes() for path in (emptied, cut_off, zeros)}
+    output = workspace.run(*until, "--dry-run")
+    for path, damage in {emptied: "empty", cut_off: "damaged", zeros: "damaged"}.items():
+        assert f"{path.relative_to(tmp_path)} is {damage}" in output
+    assert {path: path.read_bytes() for path in spoilt} == spoilt, "a dry run changes nothing"
+
+    output = workspace.run(*until)
+    for path, damage in {emptied: "empty", cut_off: "damaged", zeros: "damaged"}.items():
+        assert f"{path.relative_to(tmp_path)} is {damage}" in output
+    assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+
+    emptied.unlink()
+    spoil(half, content[:4] + bytes(len(content) // 2) + content[len(content) // 2 + 4 :])
     output = workspace.run(*until, succeeds=False)
-    assert f"{emptied.relative_to(tmp_path)} is empty" in output
-    assert f"{part.relative_to(tmp_path)} is damaged" in output
+    assert f"{half.relative_to(tmp_path)} is damaged" in output
     workspace.run(*until)
     assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
 

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 import tempfile
-import tempfile
 import threading
 from functools import lru_cache
 from itertools import pairwise
@@ -71,8 +70,11 @@ for doubt in doubts:
     logger.warning(doubt)
 config.update(shipped.resolved(config))  # in place: scripts read it, too
 if workflow.is_main_process:
-    for path in leftovers.remove_empty(RESULTS):
-        logger.warning(f"{path} is empty, as a power cut leaves files: made again")
+    # before Snakemake looks which files there are
+    for path, damage in leftovers.spoilt(RESULTS).items():
+        logger.warning(f"{path} is {damage}, as a power cut leaves files: made again")
+        if not workflow.output_settings.dryrun:
+            leftovers.remove_spoilt(path)
 slugs = {layer: slug for layer, (slug, _) in sweep_tables.known.items()}
 plan = planning.Plan(settings, sweep_layers, slugs, earlier_groups)
 

@@ -17,34 +17,51 @@ REPEATS = 3
 """An answer that says one word so often, or a caption that says the same words so often in a row, is degenerate."""
 
 _QUOTES = "\"'`*_\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_BLANK = "\u2581"
+"""What tokenizers write for a blank."""
 _NUMBERING = re.compile(r"^(?:[-\u2022\u2013\u2014#>]+|[*](?!\*)|\(?\d{1,2}[.)])\s+")
 _THOUGHT = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)"
 _THOUGHTS = re.compile(
-    rf"[<\[\u25c1]{_THOUGHT}[>\]\u25b7]|<\|begin_of_thought\|>|<unused\d+>thought\b|"
+    rf"[<\[\u25c1]{_THOUGHT}[>\]\u25b7]|<\|(?:begin_of_|start_)?{_THOUGHT}\|>|<unused\d+>thought\b|"
     r"<\|channel\|?>\s*(?!final\b)\w+|\Aanalysis(?-i:(?=[A-Z]))",
     re.IGNORECASE,
 )
-"""Where thoughts begin: tags in any brackets (DeepSeek, Magistral, Kimi), channels (gpt-oss, Gemma)."""
+"""Where thoughts begin: tags in any brackets (DeepSeek, Magistral, Kimi, Command), channels (gpt-oss, Gemma)."""
 _ANSWER = re.compile(
-    rf"[<\[\u25c1]/{_THOUGHT}[>\]\u25b7]|<\|end_of_thought\|>|<unused95>|<channel\|>|assistantfinal|"
+    rf"[<\[\u25c1]/{_THOUGHT}[>\]\u25b7]|<\|(?:/|end_(?:of_)?){_THOUGHT}\|>|<unused95>|<channel\|>|assistantfinal|"
     r"<\|channel\|>\s*final\b[^\n<]{0,40}(?:<\|constrain\|>[^\n<]{0,40})?<\|message\|>|"
-    r"<answer>|<\|begin_of_(?:solution|box)\|>",
+    r"<answer>|<\|begin_of_(?:solution|box)\|>|\A\s*(?:<s>\s*)?\[INST\](?s:.*?)\[/INST\]",
     re.IGNORECASE,
 )
-"""Where thoughts end and the answer begins."""
+"""Where thoughts, or the question said again, end and the answer begins."""
+_ROLE = r"(?:assistant|model|user|system)\b"
 _CONTROL = re.compile(
-    r"<(?:\|?(?:im_start|start_header_id|start_of_turn|start|turn)\|?)>\s*(?:(?:assistant|model|user|system)\b)?|"
-    r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]?>|<[^<>|\uff5c\s]{1,40}[|\uff5c]>|"
-    r"<(?:s|eos|eot|eod|eop|bos|pad|unk|mask|image|unused\d+|(?:start|end)_of_\w{1,20})>|\[/?INST\]|<br ?/?>|"
+    rf"<(?:\|?(?:im_start|start_header_id|header_start|start_of_role|start_of_turn|start|turn)\|?|\w+:bos)>\s*(?:{_ROLE})?|"
+    rf"(?:\b(?:{_ROLE}|final)\s*)?<\|(?:im_sep|message|header_end|end_header_id|end_of_role)\|>|"
+    r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]?>|<[^<>|\uff5c\s]{1,40}[|\uff5c]>|\[\|[^\[\]|\n]{1,40}\|\]|"
+    r"<(?:s|eos|eot|eod|eop|bos|pad|unk|mask|image|0x[0-9a-f]{2}|unused\d+|(?:start|end)_of_\w{1,20})>|<</?SYS>>|"
+    r"\[(?:/?INST|end of text|(?-i:EOS|BOS|PAD|UNK|CLS|SEP|MASK|/?[A-Z]{2,20}_[A-Z_]{2,20}))\]|<br ?/?>|"
     r"</(?!(?:b|i|u|em|strong|code|mark|span)>)[a-z][\w:.-]{0,40}>",
     re.IGNORECASE,
 )
 """What parts a model's turns, and ends of tags that stand around an answer; nothing of a concept goes on behind it."""
 _TAG = re.compile(r"</?[a-z][\w:.-]{0,40}>", re.IGNORECASE)
-_BOX = re.compile(r"(?:\\f?b|\x08)oxed\s*\{((?:[^{}]|\{[^{}]*\})*)")
-"""LaTeX's frame around an answer; in JSON, whose ``\\b`` is a backspace, without its beginning."""
-_LATEX = re.compile(r"\\[a-z]+\s*\{([^{}]*)\}", re.IGNORECASE)
-_FENCE = re.compile(r"\s*```\w*\s*")
+_BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
+"""LaTeX's frame around an answer."""
+_COMMAND = re.compile(r"\\[a-z]+\*?\s*\{([^{}]*)\}", re.IGNORECASE)
+_MATHS = re.compile(r"\\[()\[\]]")
+_SPACE = re.compile(r"\\[ ,;!]")
+_BEGINNING = re.compile(r"[\x08\t\f\r](?=[a-z]+\{|oxed\s*\{)")
+_BEGINNINGS = {"\b": r"\b", "\t": r"\t", "\f": r"\f", "\r": r"\r"}
+"""What JSON reads where LaTeX's commands begin with a backslash and a letter, such as ``\boxed`` and ``\text``."""
+_EMPHASIS = re.compile(r"(?<![\w\\])([*_]{1,3}|~~|`{1,3})(?=\S)(.{1,200}?)(?<![\s\\])\1(?!\w)")
+_ESCAPED = re.compile(r"\\([_*&%#$])")
+_FORMULA = re.compile(r"^\$+([^$]+)\$+$")
+_FENCE = re.compile(r"\s*(?:(?:```|~~~)\w*|\${1,2})\s*")
+_HEADING = re.compile(r"(?<!\d):|:(?!\d)")
+"""The colon behind a heading; that of a time or a proportion is none."""
+_OBJECT = re.compile(r"""\s*\{(?![^{}"':]*\}\s*\w)""")
+"""How JSON begins; a word in braces with others behind it is none."""
 _STUTTER = re.compile(rf"\b(\w+(?: \w+){{0,3}}?)(?: \1\b){{{REPEATS - 1},}}")
 _LOOSE = re.compile(r"""["']concept["']\s*:\s*(?:"((?:[^"\\]|\\.)*)|'((?:[^'\\]|\\.)*))""", re.IGNORECASE)
 """The concept in what was meant as JSON: in single quotes, or without its end."""
@@ -87,20 +104,39 @@ def tidy(answer: str) -> str:
 
     It is the value of ``concept`` where there is JSON: in a code fence or among other text, cut off or badly quoted.
     Else it is the first line, and what follows a first colon in it: a heading ("Concept:") is skipped. Thoughts of
-    reasoning models, numbering, quotes and marks at the end go. A comma stays: it may join adjectives as well as
-    alternatives, and the scores judge either. Of what LaTeX puts into a frame, the last is the concept; marks of
-    a model's turns end it.
+    reasoning models, numbering, emphasis, quotes and marks at the end go. A comma stays: it may join adjectives as well
+    as alternatives, and the scores judge either. LaTeX's commands give way to what they write, of frames the last;
+    marks of a model's turns end the concept.
     """
     whole = without_thoughts(answer)
     stated = _stated(whole[:SEARCHED])
-    if boxed := _BOX.findall(whole if stated is None else stated):
-        stated = _LATEX.sub(r"\1", boxed[-1])
-    text = without_control(whole[:SEARCHED] if stated is None else stated[:SEARCHED])
-    for line in unicodedata.normalize("NFKC", text).splitlines():
-        concept = "" if _FENCE.fullmatch(line) else _bare(line.partition(":")[2] if ":" in line else line)
+    text = whole if stated is None else _BEGINNING.sub(lambda mark: _BEGINNINGS[mark[0]], stated)
+    plain = without_control(_without_latex(text))
+    for line in unicodedata.normalize("NFKC", plain).splitlines():
+        concept = "" if _FENCE.fullmatch(line) else _bare(_HEADING.split(line, 1)[-1])
         if concept:
             return concept
     return ""
+
+
+def _without_latex(text: str) -> str:
+    """Return what LaTeX's commands write, of framed answers the last, in as many characters as are searched."""
+    *_, frame = 0, *(mark.end() for mark in _BOX.finditer(text))
+    framed = text[frame : frame + SEARCHED]
+    plain, before = _MATHS.sub(" ", _argument(framed) if frame else framed), ""
+    while plain != before:  # from the innermost command outwards
+        before, plain = plain, _COMMAND.sub(r"\1", plain)
+    return plain if plain == text[:SEARCHED] else _SPACE.sub(" ", plain)
+
+
+def _argument(text: str) -> str:
+    """Return a text up to the brace that closes what was opened before it."""
+    depth = 1
+    for end, mark in enumerate(text):
+        depth += (mark == "{") - (mark == "}")
+        if not depth:
+            return text[:end]
+    return text
 
 
 def _stated(text: str) -> str | None:
@@ -115,7 +151,7 @@ def _stated(text: str) -> str | None:
             return alone
     if loose := _LOOSE.search(text):
         return loose[1] or loose[2] or ""
-    return "" if text.lstrip().startswith("{") else None
+    return "" if _OBJECT.match(text) else None
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -128,12 +164,14 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _bare(line: str) -> str:
-    printable = "".join(mark if mark.isprintable() else " " for mark in line)
+    printable = "".join(mark if mark.isprintable() and mark != _BLANK else " " for mark in line)
     text, before = " ".join(printable.lower().split()), None
     while text != before:
         before = text
-        text = _NUMBERING.sub("", text).strip(_QUOTES + " ").rstrip(".,;!?: ")
-    return text
+        text = _EMPHASIS.sub(r"\2", _NUMBERING.sub("", text))
+        if text == before:  # quotes at its ends are no pairs of marks inside of it
+            text = _FORMULA.sub(r"\1", text.strip(_QUOTES + " ").rstrip(".,;!?: "))
+    return _ESCAPED.sub(r"\1", text)
 
 
 def length_fault(concept: str, max_words: int | None) -> str | None:

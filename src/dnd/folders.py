@@ -6,10 +6,23 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 Status = os.stat_result | OSError
 """A file's size and time of change, or why they cannot be told."""
+SYSTEMS = {
+    *(
+        "__MACOSX",
+        "@eaDir",
+        "@Recycle",
+        "#recycle",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "Network Trash Folder",
+    ),
+    "lost+found",
+}
+"""Folders of operating systems and file servers, which hold previews and what was deleted."""
 
 
 def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
@@ -35,9 +48,14 @@ def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
 def is_hidden(name: str) -> bool:
     """Tell whether a path inside a folder is hidden: editors and file managers keep copies and previews there.
 
-    Such are ``.ipynb_checkpoints``, ``._photo.jpg`` and ``__MACOSX``.
+    Such are ``.ipynb_checkpoints``, ``._photo.jpg`` and the folders of :data:`SYSTEMS`.
     """
-    return any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in name.split("/"))
+    return any((part.startswith(".") and part.strip(".")) or part in SYSTEMS for part in name.split("/"))
+
+
+def suffix(name: str) -> str:
+    """Return a file's suffix with its dot, in lower case and without the blanks that people leave in it."""
+    return "".join(PurePosixPath(name).suffix.lower().split())
 
 
 def status(path: Path) -> Status:
@@ -66,7 +84,7 @@ def _below(
             continue
         if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
             yield from _below(Path(entry.path), f"{name}/", suffixes, above | {(here.st_dev, here.st_ino)})
-        elif os.path.splitext(entry.name)[1].lower() in suffixes:
+        elif suffix(entry.name) in suffixes:
             yield name, status(Path(entry.path))
 
 

@@ -82,6 +82,8 @@ def imitated(transform: Transform, name: str) -> PreprocessSettings:
         applied(Image.new("RGB", PICTURES[0], colour))[:, height // 2, width // 2]
         for colour in ((0, 0, 0), (WHITE, WHITE, WHITE), (WHITE, 0, 0))
     )
+    if not np.isfinite([dark, bright]).all():
+        raise Inimitable(f"{name} makes no numbers of black or white: it divides by a standard deviation of 0, say")
     if (bright <= dark).any():
         raise Inimitable(f"{name} shows a black and a white image alike")
     std = 1 / (bright - dark)

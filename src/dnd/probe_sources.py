@@ -21,13 +21,31 @@ from dnd.probe_rows import Dataset, Parquet
 from dnd.subjects import ProbeSettings
 
 SUFFIXES = (
-    *(".avif", ".avifs", ".bmp", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k", ".j2c", ".jpc"),
-    *(".jpf", ".jpx", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tif", ".tiff", ".webp"),
+    *(".avif", ".avifs", ".bmp", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(
+        ".jp2",
+        ".j2k",
+        ".j2c",
+        ".jpc",
+        ".jpf",
+        ".jpx",
+        ".png",
+        ".apng",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".pfm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ),
 )
 """Of image files, in lower case."""
 UNREAD = (
     *(".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f", ".jph", ".jps", ".psb"),
     *(".bw", ".blp", ".cur", ".dcx", ".dds", ".dib", ".emf", ".eps", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu"),
     *(".gbr", ".icb", ".icns", ".ico", ".iim", ".im", ".msp", ".palm", ".pcd", ".pcx", ".ps", ".psd", ".pxr"),
     *(".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".wmf", ".xbm", ".xpm"),
@@ -37,7 +55,7 @@ UNREAD = (
 
 def _unread(name: str) -> str | None:
     """Return why an image file is of no format that is read, None where it is, or is no image file."""
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = folders.suffix(name)
     return f"{suffix} files are not read: {CONVERT}" if suffix in UNREAD else None
 
 
@@ -206,7 +224,7 @@ class Archives(Source):
                     if header.offset_data + header.size > length:
                         raise OSError("unexpected end of data")
                     yield _Member(name, key, suffix, header.offset_data, header.size)
-                elif not header.isdir() and PurePosixPath(name).suffix.lower() in SUFFIXES:
+                elif not header.isdir() and folders.suffix(name) in SUFFIXES:
                     yield Refused(f"{file}/{name}", "a link in the archive")
         # tarfile takes a broken header for the end, which is a block of zeros or nothing
         if end < length and any(self._bytes(file, end, min(512, length - end))):
@@ -230,7 +248,7 @@ class Archives(Source):
     def _is_image(self, member: _Member) -> bool:
         if self._images:
             return member.suffix in self._images
-        return PurePosixPath(member.name).suffix.lower() in SUFFIXES
+        return folders.suffix(member.name) in SUFFIXES
 
     def _first_of_each(self, images: list[_Member]) -> list[_Member]:
         """Of images of one key the ones with the first of several named suffixes, as WebDataset chooses."""
@@ -278,14 +296,14 @@ def _field(text: str, field: list[str]) -> str:
 
 
 def _suffix(named: str) -> str:
-    """A suffix as `_parted` returns it, of one in any case, with its dot or without."""
-    return named.strip().removeprefix(".").lower()
+    """A suffix without its dot, in lower case and without blanks, of one in any spelling."""
+    return "".join(named.split()).removeprefix(".").lower()
 
 
 def _parted(name: str) -> tuple[str, str]:
     """The key and the suffix of a file in an archive: what lies before and after the first dot of its last part."""
     parts = re.fullmatch(r"((?:.*/)?[^/.]+)\.([^/]*)", name)
-    return (parts[1], parts[2].lower()) if parts else (name, "")
+    return (parts[1], _suffix(parts[2])) if parts else (name, "")
 
 
 SOURCES: dict[str, type[Source]] = {

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -174,14 +175,19 @@ def _of_transformers(processor: Any) -> PreprocessSettings:
 
     def inputs(image: Image.Image) -> Tensor:
         try:
-            made = processor(images=image, return_tensors="pt")["pixel_values"]
-            if made.ndim == 4 and len(made) == 1:
-                return made[0]
+            made = processor(images=image, return_tensors="pt")
+            values = made if isinstance(made, Tensor) else made.get("pixel_values")  # a tensor is of Idefics'
+            if values is not None:
+                values = torch.as_tensor(values)  # code of a repository's need not heed `return_tensors`
         except Exception as error:  # of a processor that takes something else, or checks on its own
             raise Inimitable(
                 f"its {name} takes no image alone: {type(error).__name__}: {faults.line(error)}"
             ) from error
-        raise Inimitable(f"its {name} makes inputs {list(made.shape)} of an image, not [1, 3, h, w]")
+        if values is None:
+            raise Inimitable(f"its {name} makes {', '.join(made)} of an image, not pixel_values")
+        if values.ndim != 4 or len(values) != 1:
+            raise Inimitable(f"its {name} makes inputs {list(values.shape)} of an image, not [1, 3, h, w]")
+        return values[0]
 
     name = type(processor).__name__
     return imitated(inputs, f"its {name}")

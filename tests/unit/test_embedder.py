@@ -1,5 +1,8 @@
 """Tiny models of every family of embedders: the right part is loaded, and its vectors are those of the whole model."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +41,10 @@ def photos():
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8)) for h, w in sizes]
 
 
-def embedder(model, **settings):
+def embedder(model, items=4, **settings):
+    """An embedder of so many images at once, of its own number where that is None."""
     found = TransformersEmbedder(EmbedderSettings(model=str(model), **settings))
-    found.size.items = 4
+    found.size.items = items or found.size.items
     return found
 
 
@@ -98,6 +102,80 @@ def test_vectors_are_those_of_the_whole_model_whatever_the_batch(folder, photos,
     assert distinct.max() < 0.9999
     assert np.array_equal(one.embed(photos[::-1]), found[::-1])
     assert np.array_equal(np.concatenate([one.embed([photo]) for photo in photos]), found)
+
+
+UNEVEN = {
+    "padded to the largest": transformers.DetrImageProcessor(size={"shortest_edge": 48, "longest_edge": 96}),
+    "of any size": transformers.GLPNImageProcessor(size_divisor=4),
+    "of one shorter side": transformers.ViTImageProcessor(size={"shortest_edge": 32}),
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_vectors_of_inputs_of_any_shape_do_not_depend_on_the_batch(tmp_path, photos, name):
+    model = tiny_models.resnet_with(UNEVEN[name])(tmp_path)
+    found = embedder(model, items=None).embed(photos)
+    wanted = expected(model, transformers.ResNetModel, lambda whole, x: whole(x).last_hidden_state.mean((2, 3)), photos)
+    assert np.allclose(found, wanted, atol=1e-5)
+    assert np.array_equal(embedder(model, items=None).embed(photos[::-1]), found[::-1])
+
+
+PLAIN = {
+    "not normalised": {"do_normalize": False},
+    "without mean": {"do_normalize": False, "image_mean": None, "image_std": None},
+    "as years ago": {"image_processor_type": None, "feature_extractor_type": "ViTFeatureExtractor", "size": 32},
+    "telling sizes, too": {"image_processor_type": "Sam2ImageProcessor"},
+    "telling crops, too": {"image_processor_type": "Gemma3ImageProcessor"},
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_images_are_prepared_as_the_processor_does_whatever_its_keys(folder, photos, tmp_path, name):
+    model = tmp_path / "model"
+    shutil.copytree(folder("vit_classifier"), model)
+    keys = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}} | PLAIN[name]
+    written = {key: value for key, value in keys.items() if key != "image_processor_type" or value}
+    (model / "preprocessor_config.json").write_text(json.dumps(written))
+    wanted = expected(
+        model, transformers.ViTForImageClassification, lambda whole, x: whole.vit(x).last_hidden_state[:, 0], photos
+    )
+    assert np.allclose(embedder(model).embed(photos), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (tiny_models.vit_mae, "is random: it gives the same image other vectors"),
+        (tiny_models.i_jepa, r"gives no single vector of an image, but \[1, 16, 16\]: choose one such as CLIP"),
+        (tiny_models.flava, r"gives no single vector of an image, but \[1, 17, 16\]: choose one such as CLIP"),
+        (tiny_models.resnet_with(transformers.LightGlueImageProcessor()), ".*A pair of PIL images"),
+        (
+            tiny_models.resnet_with(transformers.FuyuImageProcessor()),
+            "ResNetModel takes none of what FuyuImageProcessor makes of an image: images, image_unpadded",
+        ),
+        (tiny_models.resnet_with(transformers.ImageGPTImageProcessor()), ".*Clusters must be provided"),
+        (tiny_models.resnet_with(transformers.VitMatteImageProcessor()), ".*trimaps"),
+    ],
+)
+def test_a_model_that_gives_no_vector_of_an_image_is_refused_in_a_sentence(tmp_path, build, message):
+    model = build(tmp_path)
+    with pytest.raises(ModelError, match=rf"^embedder: model {re.escape(model)}:? {message}") as caught:
+        embedder(model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("processor", "size"),
+    [
+        (transformers.GLPNImageProcessor(), "40 x 30"),
+        (transformers.GlmImageImageProcessor(), "200 x 900"),  # it is asked before there are images
+    ],
+)
+def test_an_image_that_the_processor_refuses_is_told_with_its_size(tmp_path, processor, size):
+    model = tiny_models.resnet_with(processor)(tmp_path)
+    told = rf"^embedder: model {re.escape(model)}: its processor cannot prepare a picture of {size} pixels: \w+"
+    with pytest.raises(ModelError, match=told):
+        embedder(model).embed([Image.new("RGB", (320, 320)), Image.new("RGB", (40, 30))])
 
 
 def test_the_embedded_model_gives_clips_image_features(photos):

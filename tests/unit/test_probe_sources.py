@@ -134,7 +134,13 @@ def test_labels_of_several_suffixes_and_in_any_case(archives, label, labels):
     assert [row["label"] for row in rows] == labels
 
 
-@pytest.mark.parametrize("hidden", [".ipynb_checkpoints/x.png", "a/.thumbs/x.png", "a/._x.png", "__MACOSX/a/x.png"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *(".ipynb_checkpoints/x.png", "a/.thumbs/x.png", "a/._x.png", "__MACOSX/a/x.png"),
+        *("@eaDir/1.png/x.png", "a/#recycle/x.png", "$RECYCLE.BIN/x.png", "System Volume Information/x.png"),
+    ],
+)
 def test_what_is_hidden_is_neither_image_nor_label(tmp_path, hidden):
     for name, number in (("a/1.png", 1), (hidden, 2)):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +154,9 @@ def test_what_is_hidden_is_neither_image_nor_label(tmp_path, hidden):
     assert not reasons
 
 
-@pytest.mark.parametrize("name", ["a.jpe", "b.PNM", "c.j2k", "d.mpo", "e.jpx"])
+@pytest.mark.parametrize(
+    "name", ["a.jpe", "b.PNM", "c.j2k", "d.mpo", "e.jpx", "f.JPEG", "g.Jpg ", "h. tif", "i.JFIF", "j.pjpeg", "k.jif"]
+)
 def test_all_suffixes_of_the_formats_that_are_read_belong_to_images(tmp_path, name):
     write_tar(tmp_path / "one.tar", {name: picture(1)})
     (tmp_path / name).write_bytes(picture(1))
@@ -158,7 +166,7 @@ def test_all_suffixes_of_the_formats_that_are_read_belong_to_images(tmp_path, na
     assert ids(rows) == [f"one.tar/{name}"]
 
 
-@pytest.mark.parametrize("name", ["a.heic", "b/c.HEIF", "d.jxl", "e.tga", "f.svg"])
+@pytest.mark.parametrize("name", ["a.heic", "b/c.HEIF", "d.jxl", "e.tga", "f.svg", "g.HEIC ", "h.NRW", "i.psb"])
 def test_images_of_formats_that_are_not_read_are_told(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"any")

@@ -67,6 +67,36 @@ def save(folder, model, *others, seed=0):
     return str(folder)
 
 
+def resnet_with(images):
+    """Return what saves a convolutional network, which takes inputs of any size, beside an image processor."""
+
+    def build(folder):
+        config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+        return save(folder, transformers.ResNetModel(config), images)
+
+    return build
+
+
+def vit_mae(folder):
+    """With weights for pixels that a mask hides, at random in evaluation, too."""
+    model = transformers.ViTMAEModel(transformers.ViTMAEConfig(**VISION))
+    return save(folder, model, transformers.ViTImageProcessor(**PIXELS))
+
+
+def i_jepa(folder):
+    """Of tokens none of which stands for the image as a whole."""
+    model = transformers.IJepaModel(transformers.IJepaConfig(**VISION))
+    return save(folder, model, transformers.ViTImageProcessor(**PIXELS))
+
+
+def flava(folder):
+    """Whose projections of an image are those of all tokens."""
+    parts = {"image_config": VISION, "text_config": LAYER | {"vocab_size": SIZE}, "multimodal_config": LAYER}
+    config = transformers.FlavaConfig(**parts, hidden_size=WIDTH, projection_dim=WIDTH)
+    images = transformers.FlavaImageProcessor(size=PIXELS["size"], crop_size=PIXELS["size"])
+    return save(folder, transformers.FlavaModel(config), images)
+
+
 def blip(folder):
     text = TEXT | {"sep_token_id": END, "encoder_hidden_size": WIDTH}
     config = transformers.BlipConfig(vision_config=VISION, text_config=text, projection_dim=WIDTH)

@@ -12,15 +12,13 @@ from torch import Tensor
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd import hub
 from dnd.answers import one_line
-from dnd.backends.loading import complete, device, loading, precision
+from dnd.backends.loading import UNLIKE, complete, device, loading, pictures_at_once, precision, prepared
 from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
 from dnd.settings import CaptionSettings
 
 BATCH = 32
 SECTION = "captions"
-UNLIKE = ((64, 64), (640, 480), (200, 900))
-"""Width and height of pictures that a processor treats differently, if it treats any differently."""
 NO_PROMPT = ("git", "vision-encoder-decoder")
 """Kinds of models whose text begins after the image, so that nothing can be asked."""
 CODED = ("AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModel")
@@ -64,10 +62,11 @@ class TransformersCaptioner:
             model, found = chosen.from_pretrained(
                 folder, dtype=self.dtype, use_safetensors=True, trust_remote_code=trusted, output_loading_info=True
             )
-            shapes = [self._shapes(Image.new("RGB", size)) for size in UNLIKE]
+            self.size = BatchSize(pictures_at_once(self._inputs, BATCH), "captioner")
         complete(SECTION, settings.model, [name for name in found["missing_keys"] if "pooler" not in name])
         self.model = model.to(self.device).eval()
-        self.size = BatchSize(BATCH if all(one == shapes[0] for one in shapes) else 1, "captioner")
+        with loading(SECTION, settings.model):  # what the processor makes may not be what the model takes
+            self._captions(self._inputs([Image.new("RGB", UNLIKE[0])]), 1)
 
     def captions(self, images: Iterable[Image.Image]) -> Iterator[str]:
         """Yield one caption per image, in one line and without the prompt."""
@@ -94,6 +93,9 @@ class TransformersCaptioner:
 
     def _inputs(self, images: Sequence[Image.Image]) -> Any:
         """What the model's forward pass takes, for some images with the prompt."""
+        return prepared(SECTION, self.settings.model, self._prepare, images)
+
+    def _prepare(self, images: Sequence[Image.Image]) -> Any:
         prompt = self.settings.prompt
         if self.chats:
             asked = {"type": "text", "text": prompt}
@@ -104,9 +106,6 @@ class TransformersCaptioner:
         if not prompt:
             return self.processor(images=list(images), return_tensors="pt")
         return self.processor(images=list(images), text=[prompt] * len(images), return_tensors="pt")
-
-    def _shapes(self, image: Image.Image) -> dict[str, torch.Size]:
-        return {name: value.shape for name, value in self._inputs([image]).items() if isinstance(value, Tensor)}
 
 
 def after(answer: Tensor, prompt: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from torch import Tensor
 
 import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd import hub
-from dnd.backends.loading import complete, device, loading, precision
+from dnd.backends.loading import complete, device, loading, pictures_at_once, precision, prepared
 from dnd.batches import BatchSize, in_batches
 from dnd.hub import ModelError
 from dnd.settings import EmbedderSettings
@@ -26,6 +28,10 @@ BATCH = 32
 SECTION = "embedder"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Files that say how images are prepared."""
+ROUNDING = 1e-2
+"""By how much a value of the same image's unit vector may differ, since sums are added in any order."""
+CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls|class)_\w+")
+"""What weights of a class token are called."""
 
 
 class Embedder(Protocol):
@@ -50,20 +56,22 @@ class TransformersEmbedder(Embedder):
     """The image tower of a model of transformers, in batches of one fixed shape.
 
     An image's vector is its projection into the space that images share with texts (CLIP, SigLIP), else the model's
-    pooled output (DINOv2), else the class token: also where the files have no weights for the pooling layer.
+    pooled output (DINOv2), else the class token: also where the files have no weights for the pooling layer. Of a
+    network without tokens it is the mean over places. A model whose input depends on the image's size takes one image
+    at a time.
 
     Raises
     ------
     ModelError
-        The model is not there, or sees no images.
+        The model is not there, sees no images alone, or has no single vector of an image, the same each time.
     """
 
     def __init__(self, settings: EmbedderSettings) -> None:
         from transformers import AutoConfig, AutoImageProcessor
 
+        self.name = settings.model
         self.device = device()
         self.dtype = getattr(torch, precision(settings.dtype))
-        self.size = BatchSize(BATCH, "embedder")
         trusted = {"trust_remote_code": settings.trust_remote_code}
         folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
         if not any(Path(folder, name).exists() for name in PROCESSORS):
@@ -79,6 +87,16 @@ class TransformersEmbedder(Embedder):
         complete(SECTION, settings.model, missing - unpooled)
         self.pools = not unpooled
         self.model = model.to(self.device).eval()
+        self.see = getattr(self.model, "get_image_features", self.model)
+        parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
+        self.taken = {one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        with loading(SECTION, settings.model):
+            most = pictures_at_once(lambda images: self._inputs(images, len(images)), BATCH)
+            picture = Image.radial_gradient("L").convert("RGB")
+            first, second = (self._embed(self._inputs([picture], 1), 1) for _ in range(2))
+        self.size = BatchSize(most, "embedder")
+        if not np.allclose(first, second, rtol=0, atol=ROUNDING):
+            raise ModelError(f"{SECTION}: model {settings.model} is random: it gives the same image other vectors")
 
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
         """Return unit vectors float32 [n, d]."""
@@ -103,7 +121,22 @@ class TransformersEmbedder(Embedder):
 
     def _inputs(self, images: Sequence[Image.Image], shape: int) -> Any:
         filled = [*images, *[images[0]] * (shape - len(images))]
-        return self.processor(images=filled, return_tensors="pt")
+        return prepared(SECTION, self.name, self._prepare, filled)
+
+    def _prepare(self, images: Sequence[Image.Image]) -> Any:
+        """What the model takes, of what its processor makes: some tell sizes, masks or names beside it."""
+        from transformers import BatchFeature
+
+        made = self.processor(images=list(images), return_tensors="pt")
+        tensors = {name: value for name, value in made.items() if isinstance(value, Tensor)}
+        taken = {name: value for name, value in tensors.items() if not self.taken or name in self.taken}
+        if not taken:
+            name = type(self.processor).__name__
+            raise ModelError(
+                f"{SECTION}: model {self.name}: {type(self.model).__name__} takes none of what {name} makes of an "
+                f"image: {', '.join(made)}"
+            )
+        return BatchFeature(taken)
 
     @torch.inference_mode()
     def _embed(self, inputs: Any, shape: int) -> npt.NDArray[np.float32]:
@@ -112,16 +145,27 @@ class TransformersEmbedder(Embedder):
 
     def _vectors(self, inputs: Any) -> Tensor:
         """The vectors [n, d] of prepared images."""
-        joint = getattr(self.model, "get_image_features", None)
-        output = self.model(**inputs) if joint is None else joint(**inputs)
-        if isinstance(output, Tensor):
-            return output
-        for name in ("image_embeds", "pooler_output"):
-            found = getattr(output, name, None)
-            if found is not None and self.pools:
-                return found.flatten(1)  # of convolutional networks [n, d, 1, 1]
-        hidden = output.last_hidden_state
-        return hidden[:, 0] if hidden.dim() == 3 else hidden.mean((2, 3))
+        output = self.see(**inputs)
+        vectors = output if isinstance(output, Tensor) else self._pooled(output)
+        if not isinstance(vectors, Tensor) or vectors.dim() == 3:
+            told = list(vectors.shape) if isinstance(vectors, Tensor) else type(output).__name__
+            raise ModelError(
+                f"{SECTION}: model {self.name} gives no single vector of an image, but {told}: choose one such as "
+                "CLIP, SigLIP or DINOv2"
+            )
+        return vectors.flatten(1)  # of convolutional networks [n, d, 1, 1], of TextNet [n, d, 2, 2]
+
+    def _pooled(self, output: Any) -> Any:
+        """What a model's output says of an image as a whole; all tokens where none stands for it."""
+        pooled = [getattr(output, name, None) for name in ("image_embeds", "pooler_output")]
+        if self.pools and (stated := next((one for one in pooled if one is not None), None)) is not None:
+            return stated
+        hidden = getattr(output, "last_hidden_state", None)
+        if not isinstance(hidden, Tensor):
+            return hidden
+        if hidden.dim() == 3 and any(CLASS_TOKEN.fullmatch(name) for name, _ in self.model.named_parameters()):
+            return hidden[:, 0]
+        return hidden.mean((2, 3)) if hidden.dim() == 4 else hidden
 
 
 class TransformersTextEmbedder:

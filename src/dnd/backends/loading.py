@@ -1,19 +1,27 @@
-"""What loading a model has in common: the device, its precision, and errors that name the setting."""
+"""What models have in common: the device, precision, how pictures are prepared, and errors that name the setting."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 
+from dnd import faults
 from dnd.hub import ModelError
 from dnd.settings import Precision
 
 GPUS = Path("/dev")
 """Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""
+UNLIKE = ((64, 64), (640, 480), (200, 900))
+"""Width and height of pictures that a processor treats differently, if it treats any differently."""
+Prepare = Callable[[Sequence[Image.Image]], Mapping[str, Any]]
+"""What a model's forward pass takes, of RGB pictures."""
 
 
 def device() -> torch.device:
@@ -79,3 +87,38 @@ def complete(section: str, model: str, missing: Collection[str]) -> None:
             f"{section}: model {model}: its files lack {len(missing)} weights, such as {min(missing)}: they are of "
             "another kind of model"
         )
+
+
+def prepared(section: str, model: str, prepare: Prepare, images: Sequence[Image.Image]) -> Mapping[str, Any]:
+    """Return what a processor makes of pictures.
+
+    Raises
+    ------
+    ModelError
+        It refuses one of them, such as one that is too small or too long for it.
+    """
+    try:
+        return prepare(images)
+    except (ModelError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # processors check pictures on their own, and fail in all ways
+        if len(images) > 1:
+            for image in images:  # which of them it is
+                prepared(section, model, prepare, [image])
+        width, height = images[0].size
+        raise ModelError(
+            f"{section}: model {model}: its processor cannot prepare a picture of {width} x {height} pixels: "
+            f"{faults.line(error)}"
+        ) from error
+
+
+def pictures_at_once(prepare: Prepare, most: int) -> int:
+    """Return how many pictures a model is given at once: one where the shape of its inputs depends on a picture.
+
+    Beside others an input would be filled up to theirs, and its result would depend on them.
+    """
+    shapes = [
+        {name: value.shape for name, value in prepare([Image.new("RGB", size)]).items() if isinstance(value, Tensor)}
+        for size in UNLIKE
+    ]
+    return most if all(own == shapes[0] for own in shapes) else 1

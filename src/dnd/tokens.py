@@ -239,13 +239,20 @@ class Census:
                 return f"whose {count} tokens begin the same for every image, as queries do: {ASK}"
         again = (self._first(outer, count) for outer in _around(layer))
         verdicts = (self._judged(first.changes[0], more=True) for first in again if first)
-        return next((verdict.tokens for verdict in verdicts if verdict.tokens), None) or self._by_size(count)
+        if tokens := next((verdict.tokens for verdict in verdicts if verdict.tokens), None):
+            return tokens
+        tokens, last = self._by_size(count), self._last(layer, sizes)
+        return None if tokens and last and _is_elsewhere(last.changes[axis], tokens) else tokens
 
     def _own(self, layer: str, sizes: Sequence[int], axis: int) -> Verdict:
         """What a layer's own output tells: only of an order that is clear."""
-        last = next((seen for seen in reversed(self.seen) if (seen.layer, seen.sizes) == (layer, tuple(sizes))), None)
+        last = self._last(layer, sizes)
         verdict = self._judged(last.changes[axis] if last else None)
         return verdict if verdict.tokens else UNKNOWN
+
+    def _last(self, layer: str, sizes: Sequence[int]) -> Seen | None:
+        """The last output of a layer."""
+        return next((seen for seen in reversed(self.seen) if (seen.layer, seen.sizes) == (layer, tuple(sizes))), None)
 
     def _first(self, outer: str, count: int) -> Seen | None:
         """The first output of so many tokens inside a module."""
@@ -266,7 +273,9 @@ class Census:
             return Verdict(constant=True)
         changed, count = _changed(changes), changes.shape[1]
         prefix, suffix = _unchanged(changed)
-        ends = self._more(count, prefix, suffix) if more else {(prefix, suffix), self._ends(count) or (0, 0)}
+        first = self._changing(count)
+        first_ends = (prefix, suffix) if first is None else _unchanged(_changed(first))
+        ends = self._more(count, prefix, suffix) if more else {(prefix, suffix), first_ends}
         readings = [
             (_share(changes[1:, before : count - behind], grid, order), Tokens(before, behind, grid, order))
             for before, behind in ends
@@ -280,11 +289,10 @@ class Census:
         shares = changed[1:, prefix : count - suffix].mean(1)
         return Verdict(scattered=bool(shares.min() > 0 and shares.max() <= SCATTERED))
 
-    def _ends(self, count: int) -> tuple[int, int] | None:
-        """How many tokens before and behind do not change where so many are seen first; None where none are."""
+    def _changing(self, count: int) -> Floats | None:
+        """What changed where so many tokens are seen first; None where they are not, or nothing changes."""
         of_count = (seen.changes[0] for seen in self.seen if seen.sizes[0] == count)
-        first = next((changes for changes in of_count if changes.max() > 0), None)
-        return None if first is None else _unchanged(_changed(first))
+        return next((changes for changes in of_count if changes.max() > 0), None)
 
     def _more(self, count: int, prefix: int, suffix: int) -> list[tuple[int, int]]:
         """How many tokens may stand before and behind those of the image, so that one of the network's maps is left.
@@ -292,8 +300,10 @@ class Census:
         Such as a class token that was mixed with the rest before it was put in front of fewer.
         """
         places = count - prefix - suffix
-        known = {math.prod(grid) for grid in self._known_grids()} - {1}
-        others = [places - area for area in known if 0 < places - area <= MOST_ENDS]
+        known = {math.prod(grid) for grid in self._known_grids()}
+        others = [
+            places - area for area in known if 0 < places - area <= MOST_ENDS and area >= max(places / 2, SIDE**2)
+        ]
         return [ends for extra in sorted(others) for ends in ((prefix + extra, suffix), (prefix, suffix + extra))]
 
     def _readings(self, count: int) -> Iterator[tuple[Grid, Tensor | None]]:
@@ -312,14 +322,14 @@ class Census:
 
     def _by_size(self, count: int) -> Tokens | None:
         """Tokens that are as many as places of a map of the network, where nothing is left of places in them."""
-        if (ends := self._ends(count)) is None:
+        if (first := self._changing(count)) is None:
             return None
-        prefix, suffix = ends
+        prefix, suffix = _unchanged(_changed(first))
         places = count - prefix - suffix
-        grid = self._grid(places)
-        if grid not in self._known_grids() or grid == (1, 1):
+        grid, order = self._grid(places), self._order_of(places)
+        if grid is None or grid not in self._known_grids() or grid == (1, 1):
             return None
-        return Tokens(prefix, suffix, grid, self._order_of(places))
+        return Tokens(prefix, suffix, grid, order)
 
 
 def _halves(grids: set[Grid]) -> set[Grid]:
@@ -430,6 +440,15 @@ def _share(changes: Floats, grid: Grid, order: Tensor | None) -> float:
         values = values if order is None else values[order.numpy()]
         shares.append(float(values @ covered) / max(float(values.sum()) * covered.max(), 1e-300))
     return float(np.mean(shares))
+
+
+def _is_elsewhere(changes: Floats, tokens: Tokens) -> bool:
+    """Tell whether the change is still together, but not in the changed place, as in the states of a Mamba."""
+    assert tokens.grid is not None
+    inside = changes[1:, tokens.prefix : changes.shape[1] - tokens.suffix]
+    most = np.sort(inside, axis=1)[:, -math.ceil(inside.shape[1] / SIDE**2) :]
+    together = float(np.mean(most.sum(1) / np.maximum(inside.sum(1), 1e-300)))
+    return together >= CLEAR and _share(inside, tokens.grid, tokens.order) < together / 2
 
 
 def _covered(count: int, place: int) -> Floats:

@@ -269,6 +269,14 @@ def test_numbers_that_happen_to_fit_are_no_evidence(make):
         form_of(target(Returning(make)), "layer")
 
 
+@pytest.mark.parametrize("states", [16, 64])  # as many as places, of the half-size map and of the map itself
+def test_states_that_gather_from_everywhere_are_no_places(states):
+    """As those of a Mamba, each of which remembers some places of the image more than others."""
+    weights = torch.randn(64, states, generator=torch.Generator().manual_seed(1)).mul(6).exp()
+    with pytest.raises(TargetError, match=rf"whose {states} tokens (nothing tells to be places|do not lie in rows)"):
+        form_of(target(Returning(lambda maps: (maps.flatten(2) @ weights).transpose(1, 2), units=24)), "layer")
+
+
 def test_what_holds_between_tokens_is_no_map():
     def attention(maps):
         tokens = maps.flatten(2).transpose(1, 2).unflatten(2, (4, -1)).transpose(1, 2)

@@ -7,7 +7,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +25,6 @@ from dnd.settings import EmbedderSettings
 log = logging.getLogger(__name__)
 BATCH = 32
 SECTION = "embedder"
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-"""Files that say how images are prepared."""
 ROUNDING = 1e-2
 """By how much a value of the same image's unit vector may differ, since sums are added in any order."""
 CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls|class)_\w+")
@@ -74,8 +71,8 @@ class TransformersEmbedder(Embedder):
         self.dtype = getattr(torch, precision(settings.dtype))
         trusted = {"trust_remote_code": settings.trust_remote_code}
         folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
-        if not any(Path(folder, name).exists() for name in PROCESSORS):
-            raise ModelError(f"{SECTION}: model {settings.model} has no {PROCESSORS[0]}: it sees no images")
+        if not hub.sees_images(folder):
+            raise ModelError(f"{SECTION}: model {settings.model} has no {hub.PROCESSORS[0]}: it sees no images")
         with loading(SECTION, settings.model):
             self.processor = AutoImageProcessor.from_pretrained(folder, **trusted)
             chosen, config = _tower(AutoConfig.from_pretrained(folder, **trusted))

@@ -86,13 +86,13 @@ class TransformersEmbedder(Embedder):
         self.model = model.to(self.device).eval()
         self.see = getattr(self.model, "get_image_features", self.model)
         parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
-        self.taken = {one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        self.taken = {named.name for named in parameters if named.kind not in (named.VAR_POSITIONAL, named.VAR_KEYWORD)}
         with loading(SECTION, settings.model):
             most = pictures_at_once(lambda images: self._inputs(images, len(images)), BATCH)
             picture = Image.radial_gradient("L").convert("RGB")
             first, second = (self._embed(self._inputs([picture], 1), 1) for _ in range(2))
         self.size = BatchSize(most, "embedder")
-        if not np.allclose(first, second, rtol=0, atol=ROUNDING):
+        if not np.allclose(first, second, rtol=0, atol=ROUNDING, equal_nan=True):
             raise ModelError(f"{SECTION}: model {settings.model} is random: it gives the same image other vectors")
 
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
@@ -154,9 +154,10 @@ class TransformersEmbedder(Embedder):
 
     def _pooled(self, output: Any) -> Any:
         """What a model's output says of an image as a whole; all tokens where none stands for it."""
-        pooled = [getattr(output, name, None) for name in ("image_embeds", "pooler_output")]
-        if self.pools and (stated := next((one for one in pooled if one is not None), None)) is not None:
-            return stated
+        for name in ("image_embeds", "pooler_output"):
+            pooled = getattr(output, name, None)
+            if pooled is not None and self.pools:
+                return pooled
         hidden = getattr(output, "last_hidden_state", None)
         if not isinstance(hidden, Tensor):
             return hidden

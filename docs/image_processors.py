@@ -22,6 +22,7 @@ FITS = {"crop": "the centre is cut", "squash": "squashed", "letterbox": "padded"
 REASONS = {
     "inputs of several shapes": "the input's shape depends on the image",
     "inputs [": "patches, or several inputs of an image",
+    "not pixel_values": "patches, or several inputs of an image",
     "no image alone": "it takes something else than an image",
 }
 

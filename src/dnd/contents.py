@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dnd import documents, installed, sources
+from dnd import documents, hub, installed, sources
 from dnd.config import WEIGHTS, Config, ConfigError, file_of, models, read_preprocess, read_token_order
 from dnd.methods import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
 from dnd.recipes import Recipe
@@ -178,9 +178,8 @@ def _model(key: str, section: Any) -> Wrong:
     mistakes = list(_folder_or_hub_id(f"{key}.model", section.model, wanted))
     yield from mistakes
     if os.path.isdir(path) and not mistakes:
-        seeing = ("preprocessor_config.json", "processor_config.json")
-        if isinstance(section, EmbedderSettings) and not any(os.path.isfile(path / file) for file in seeing):
-            yield f"{key}.model", f"{section.model} has no preprocessor_config.json: it sees no images"
+        if isinstance(section, EmbedderSettings) and not hub.sees_images(path):
+            yield f"{key}.model", f"{section.model} has no {hub.PROCESSORS[0]}: it sees no images"
         pattern = "*/*.safetensors" if isinstance(section, GeneratorSettings) else "*.safetensors"
         if not isinstance(section, LlmSettings) and next(path.glob(pattern), None) is None:
             yield f"{key}.model", f"{section.model} has no weights ({pattern})"

@@ -6,21 +6,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 Status = os.stat_result | OSError
 """A file's size and time of change, or why they cannot be told."""
 SYSTEMS = {
-    *(
-        "__MACOSX",
-        "@eaDir",
-        "@Recycle",
-        "#recycle",
-        "$RECYCLE.BIN",
-        "System Volume Information",
-        "Network Trash Folder",
-    ),
-    "lost+found",
+    *("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    *("@eaDir", "@Recycle", "#recycle", "Network Trash Folder"),
 }
 """Folders of operating systems and file servers, which hold previews and what was deleted."""
 
@@ -55,7 +47,7 @@ def is_hidden(name: str) -> bool:
 
 def suffix(name: str) -> str:
     """Return a file's suffix with its dot, in lower case and without the blanks that people leave in it."""
-    return "".join(PurePosixPath(name).suffix.lower().split())
+    return "".join(os.path.splitext(name)[1].lower().split())
 
 
 def status(path: Path) -> Status:

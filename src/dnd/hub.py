@@ -7,12 +7,15 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dnd import store
+from dnd import documents, store
 
 WEIGHTS = "*.safetensors"
 CODE = "*.py"
 TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Configurations, indices of shards, vocabularies (merges.txt, spiece.model, tokenizer.model), chat templates."""
+
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Files that say how images are prepared."""
 
 
 class ModelError(RuntimeError):
@@ -133,6 +136,17 @@ def _models(pipeline: str) -> list[Path]:
     index = Path(pipeline, "model_index.json")
     parts = json.loads(index.read_text()) if index.exists() else {}
     return [index.with_name(part) for part in parts if index.with_name(part).joinpath("config.json").exists()]
+
+
+def sees_images(folder: str | Path) -> bool:
+    """Tell whether a model's files say how images are prepared for it; those of timm do so in ``config.json``."""
+    if any(os.path.isfile(os.path.join(folder, name)) for name in PROCESSORS):
+        return True
+    try:
+        config = documents.read_json(os.path.join(folder, "config.json"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "pretrained_cfg" in config
 
 
 def absent(model: str, cache: str, reason: BaseException) -> ModelError:

@@ -51,6 +51,8 @@ UNREAD = (
     *(".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".wmf", ".xbm", ".xpm"),
 )
 """Of images of other formats, which are told rather than passed over."""
+SHOWN = 10
+"""Suffixes that a message names."""
 
 
 def _unread(name: str) -> str | None:
@@ -180,13 +182,20 @@ class Archives(Source):
         return self.listing([".tar"], "archives")
 
     def entries(self) -> Iterator[Entry | Refused]:
+        others, named = set[str](), False
         for file, status in self.files().items():
             if isinstance(status, OSError):
                 yield Refused(file, why(status))
-            else:
-                yield from self._entries(file, status.st_size)
+                continue
+            for one in self._entries(file, status.st_size, others):
+                named |= isinstance(one, Entry)
+                yield one
+        if others and not named:
+            told = ", ".join(sorted(others)[:SHOWN])
+            raise self.error("image", f"{self.settings.image!r} is the suffix of no file in {self.path}, but {told}")
 
-    def _entries(self, file: str, length: int) -> Iterator[Entry | Refused]:
+    def _entries(self, file: str, length: int, others: set[str]) -> Iterator[Entry | Refused]:
+        """Yield the images of an archive of a length in bytes, and add the suffixes of what is none of theirs."""
         images: list[_Member] = []
         labels: dict[str, dict[int, str]] = {}  # key -> number of what the settings name -> label
         try:
@@ -200,7 +209,9 @@ class Archives(Source):
                 elif any(member.suffix == suffix for suffix, _ in self._labels):
                     texts = self._texts(member.suffix, self._bytes(file, member.offset, member.size))
                     labels.setdefault(member.key, {}).update(texts)
-                elif not self._images and (reason := _unread(member.name)):
+                elif self._images:
+                    others.add(member.suffix)
+                elif reason := _unread(member.name):
                     yield Refused(f"{file}/{member.name}", reason)
         except (OSError, ValueError, RecursionError, tarfile.TarError) as error:
             yield Refused(file, f"not readable behind its first {len(images)} images: {why(error)}")

@@ -83,7 +83,7 @@ def _of_folder(folder: str, trusted: Mapping[str, bool]) -> PreprocessSettings:
     """Translate what the image processor in a folder of transformers does."""
     import transformers
 
-    if not any(Path(folder, name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+    if not hub.sees_images(folder):
         return unpublished()
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(folder, **trusted)

@@ -1,6 +1,7 @@
 """Tiny models of every family of captioners: the right class is loaded, and a caption depends on its image alone."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+import transformers
 from PIL import Image
 from tiny_models import one_thread  # noqa: F401
 
@@ -16,6 +18,7 @@ from dnd.hub import ModelError
 from dnd.settings import CaptionSettings
 
 MODELS = Path(__file__).parents[2] / "resources" / "shapeworld"
+SIDES = {"height": 32, "width": 32}
 CODE = """
 from transformers import BlipConfig, BlipForConditionalGeneration
 
@@ -79,6 +82,63 @@ def test_a_model_whose_input_grows_with_the_image_takes_one_image_at_a_time(fold
         family: captioner(folder(family), BATCH, prompt="what is this").size.items for family in ("llava", "idefics_3")
     }
     assert sizes == {"llava": BATCH, "idefics_3": 1}
+
+
+def with_processor(folder, processor):
+    """A captioner's folder in which another image processor stands."""
+    model = tiny_models.vit_gpt2(folder)
+    processor.save_pretrained(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        transformers.ViTImageProcessor(size=SIDES, do_normalize=False, image_mean=None, image_std=None),
+        transformers.DonutImageProcessor(size=SIDES, do_align_long_axis=True),
+        transformers.Owlv2ImageProcessor(size=SIDES),
+        transformers.PerceiverImageProcessor(size=SIDES, crop_size=SIDES),
+    ],
+)
+def test_captions_of_images_prepared_in_any_way(tmp_path, photos, processor):
+    one = captioner(with_processor(tmp_path, processor))
+    together = list(one.captions(photos))
+    assert one.size.items == 4
+    assert len(set(together)) >= 2
+    assert [text for photo in photos[:3] for text in one.captions([photo])] == together[:3]
+
+
+@pytest.mark.parametrize(
+    ("processor", "message"),
+    [
+        (transformers.GLPNImageProcessor(), "Input image size .* doesn't match model"),
+        (transformers.FuyuImageProcessor(), "not used by the model: \\['images'"),
+        (transformers.SuperGlueImageProcessor(), "its processor cannot prepare a picture of 64 x 64 .* pair of PIL"),
+        (transformers.ImageGPTImageProcessor(), "its processor cannot prepare a picture of 64 x 64 .*Clusters must be"),
+        (transformers.ViTImageProcessor(image_mean=None), "its processor cannot prepare .* must both be specified"),
+        (transformers.GlmImageImageProcessor(), "its processor cannot prepare a picture of 200 x 900 .*aspect ratio"),
+    ],
+)
+def test_an_image_processor_that_does_not_suit_is_told_before_the_first_caption(tmp_path, processor, message):
+    model = with_processor(tmp_path, processor)
+    with pytest.raises(ModelError, match=rf"^captions: model {re.escape(model)}: .*{message}") as caught:
+        captioner(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_the_processor_refuses_is_told_with_its_size(folder, photos, monkeypatch):
+    one = captioner(folder("vit_gpt2"))
+    prepare = one.processor.images.preprocess
+
+    def choosy(images, *args, **settings):
+        if min(min(image.size) for image in images) < 12:
+            raise ValueError("too\nsmall")
+        return prepare(images, *args, **settings)
+
+    monkeypatch.setattr(one.processor.images, "preprocess", choosy)
+    assert len(list(one.captions(photos))) == len(photos)
+    with pytest.raises(ModelError, match=r": its processor cannot prepare a picture of 40 x 11 pixels: too$"):
+        list(one.captions([*photos, Image.new("RGB", (40, 11))]))
 
 
 def test_tokens_that_repeat_the_prompt_are_cut_off():

@@ -355,7 +355,7 @@ def test_a_servers_fault_inside_a_reply_of_status_200_is_asked_again(endpoint, s
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"])
 def test_a_proxy_is_not_asked_for_a_server_of_the_users_on_this_machine(tmp_path, store, monkeypatch, proxy, host):
     for name in ("http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, proxy)

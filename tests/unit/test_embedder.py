@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import timm
 import tiny_models
 import torch
 import transformers
@@ -140,6 +142,23 @@ def test_images_are_prepared_as_the_processor_does_whatever_its_keys(folder, pho
         model, transformers.ViTForImageClassification, lambda whole, x: whole.vit(x).last_hidden_state[:, 0], photos
     )
     assert np.allclose(embedder(model).embed(photos), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_networks_of_timms_hub_embed_images(photos, tmp_path, name):
+    model = tiny_models.of_timm(name)(tmp_path)
+    network = timm.create_model(name)
+    safetensors.torch.load_model(network, tmp_path / "model.safetensors")
+    config = timm.data.resolve_data_config(pretrained_cfg=network.pretrained_cfg)
+    transform = timm.data.create_transform(**config, is_training=False)
+    network = network.eval()
+    with torch.no_grad():
+        rows = [
+            network.forward_head(network.forward_features(transform(photo)[None]), pre_logits=True)[0]
+            for photo in photos
+        ]
+    wanted = np.stack([(row / row.norm()).numpy() for row in rows])
+    assert np.allclose(embedder(model).embed(photos), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize(

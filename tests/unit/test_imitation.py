@@ -38,7 +38,11 @@ def compare(settings, transform):
 
 
 def inputs(processor):
-    return lambda picture: processor(images=picture, return_tensors="pt")["pixel_values"][0]
+    def prepare(picture):
+        made = processor(images=picture, return_tensors="pt")
+        return (made if isinstance(made, torch.Tensor) else made["pixel_values"])[0]  # Idefics' makes a tensor
+
+    return prepare
 
 
 PUBLISHED = {
@@ -55,6 +59,11 @@ PUBLISHED = {
     "pixels to 255": transformers.ViTImageProcessor(do_rescale=False),
     "twice as bright": transformers.ViTImageProcessor(rescale_factor=1 / 127.5),
     "not normalised": transformers.BeitImageProcessor(do_normalize=False),
+    "neither normalised nor with a mean": transformers.ViTImageProcessor(
+        do_normalize=False, image_mean=None, image_std=None
+    ),
+    "one mean for all bands": transformers.CLIPImageProcessor(image_mean=0.4, image_std=0.2),
+    "DETR, squashed": transformers.DetrImageProcessor(size={"height": 64, "width": 80}, do_pad=False),
     "Janus": transformers.JanusImageProcessor(),
     "Depth Anything, squashed": transformers.DPTImageProcessor(size={"height": 98, "width": 126}),
 }
@@ -91,12 +100,41 @@ def test_settings_read_from_inputs():
         (transformers.LlavaImageProcessor(do_pad=True), "its LlavaImageProcessor does more than"),
         (transformers.LlavaNextImageProcessor(), r"its LlavaNextImageProcessor makes inputs \[1, "),
         (transformers.VitPoseImageProcessor(), "its VitPoseImageProcessor takes no image alone"),
+        (transformers.FuyuImageProcessor(), "its FuyuImageProcessor makes images, .* of an image, not pixel_values"),
+        (transformers.VideoLlavaImageProcessor(), "its VideoLlavaImageProcessor makes pixel_values_images of an image"),
+        (
+            transformers.ImageGPTImageProcessor(clusters=[[-1.0, 0, 0], [0, 1.0, 0]]),
+            "its ImageGPTImageProcessor makes input_ids of an image, not pixel_values",
+        ),
+        (
+            transformers.ViTImageProcessor(image_mean=None, image_std=None),
+            "its ViTImageProcessor takes no image alone: .*`image_mean` and `image_std` must both be specified",
+        ),
+        (
+            transformers.BeitImageProcessor(image_std=[0.5, 0, 0.5]),
+            "its BeitImageProcessor makes no numbers of black or white",
+        ),
     ],
 )
 def test_what_cannot_be_said_in_settings_is_refused(processor, reason):
     with pytest.raises(Inimitable, match=f"^{reason}") as caught:
         _of_transformers(processor)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["tensor", "array", "list"])
+def test_what_a_processor_returns_may_be_of_any_kind(kind):
+    """Idefics' returns a tensor alone, a repository's own code what it likes."""
+
+    class Strange(transformers.ViTImageProcessor):
+        def __call__(self, images, return_tensors):
+            made = super().__call__(images, return_tensors="np")["pixel_values"]
+            if kind == "tensor":
+                return torch.from_numpy(made)
+            return {"pixel_values": made if kind == "array" else made.tolist()}
+
+    processor = Strange(size={"height": 24, "width": 24})
+    compare(_of_transformers(processor), inputs(transformers.ViTImageProcessor(size={"height": 24, "width": 24})))
 
 
 def test_processor_with_resizing_of_its_own_is_not_taken_for_another():

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -109,6 +110,14 @@ def test_labels_of_archives(archives, label, labels):
 def test_a_suffix_is_the_same_in_any_case_and_with_its_dot(archives, suffix):
     rows, _ = listed(photos=archives | {"image": suffix})
     assert ids(rows) == [ALL[0], ALL[1], ALL[3]]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "*.png", "jpg,png", "jpg png"])
+def test_suffixes_that_no_file_has_are_told_with_those_that_there_are(tmp_path, suffix):
+    path = write_tar(tmp_path / "one.tar", {"1.png": picture(1), "1.cls": b"3", "2.JPG": picture(2)})
+    told = rf"^probes.photos.image: '{re.escape(suffix)}' is the suffix of no file in .*, but cls, jpg, png$"
+    with pytest.raises(ValueError, match=told):
+        listed(photos={"source": "webdataset", "path": path, "image": suffix})
 
 
 @pytest.mark.parametrize(("suffix", "chosen"), [("jpg;png", "1.jpg"), ("png;jpg", "1.png"), ("PNG;.jpg", "1.png")])

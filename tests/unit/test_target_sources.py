@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import timm
+import tiny_models
 import torch
 import transformers
 from PIL import Image
@@ -146,6 +147,14 @@ def test_published_preprocessing_of_transformers(name, tmp_path):
     assert ours.shape == theirs.shape
     # its resize works on tensors, ours on Pillow images, as those of the models' authors
     assert (ours - theirs).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_efficientnet"])
+def test_published_preprocessing_of_timms_hub(name, tmp_path):
+    target = load(source="transformers", factory=tiny_models.of_timm(name)(tmp_path))
+    config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    theirs = timm.data.create_transform(**config, is_training=False)(photograph())
+    torch.testing.assert_close(target.preprocess.image(photograph()), theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("changes", [{"do_resize": False}, {"size": {"longest_edge": 9, "shortest_edge": 6}}])

@@ -1,10 +1,13 @@
 """Models of real classes, tiny and with random weights, as folders like those of a hub."""
 
+import json
+
 import dnd.torchvision_ops  # noqa: F401  before transformers
 
 # isort: split
 import diffusers
 import pytest
+import timm
 import torch
 import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -73,6 +76,20 @@ def resnet_with(images):
     def build(folder):
         config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
         return save(folder, transformers.ResNetModel(config), images)
+
+    return build
+
+
+def of_timm(name):
+    """Return what saves a network of timm as its hub has it: how images are prepared stands in ``config.json``."""
+
+    def build(folder):
+        model = shaken(timm.create_model(name))
+        timm.models.save_for_hf(model, str(folder), safe_serialization=True)
+        config = json.loads((folder / "config.json").read_text())
+        config.pop("model_args", None)  # transformers gives some of them twice; most published files have none
+        (folder / "config.json").write_text(json.dumps(config))
+        return str(folder)
 
     return build
 

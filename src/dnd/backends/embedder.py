@@ -7,7 +7,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +25,6 @@ from dnd.settings import EmbedderSettings
 log = logging.getLogger(__name__)
 BATCH = 32
 SECTION = "embedder"
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-"""Files that say how images are prepared."""
 ROUNDING = 1e-2
 """By how much a value of the same image's unit vector may differ, since sums are added in any order."""
 CLASS_TOKEN = re.compile(r"(?:.*\.)?(?:cls|class)_\w+")
@@ -74,8 +71,8 @@ class TransformersEmbedder(Embedder):
         self.dtype = getattr(torch, precision(settings.dtype))
         trusted = {"trust_remote_code": settings.trust_remote_code}
         folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
-        if not any(Path(folder, name).exists() for name in PROCESSORS):
-            raise ModelError(f"{SECTION}: model {settings.model} has no {PROCESSORS[0]}: it sees no images")
+        if not hub.sees_images(folder):
+            raise ModelError(f"{SECTION}: model {settings.model} has no {hub.PROCESSORS[0]}: it sees no images")
         with loading(SECTION, settings.model):
             self.processor = AutoImageProcessor.from_pretrained(folder, **trusted)
             chosen, config = _tower(AutoConfig.from_pretrained(folder, **trusted))
@@ -89,13 +86,13 @@ class TransformersEmbedder(Embedder):
         self.model = model.to(self.device).eval()
         self.see = getattr(self.model, "get_image_features", self.model)
         parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
-        self.taken = {one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        self.taken = {named.name for named in parameters if named.kind not in (named.VAR_POSITIONAL, named.VAR_KEYWORD)}
         with loading(SECTION, settings.model):
             most = pictures_at_once(lambda images: self._inputs(images, len(images)), BATCH)
             picture = Image.radial_gradient("L").convert("RGB")
             first, second = (self._embed(self._inputs([picture], 1), 1) for _ in range(2))
         self.size = BatchSize(most, "embedder")
-        if not np.allclose(first, second, rtol=0, atol=ROUNDING):
+        if not np.allclose(first, second, rtol=0, atol=ROUNDING, equal_nan=True):
             raise ModelError(f"{SECTION}: model {settings.model} is random: it gives the same image other vectors")
 
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
@@ -157,9 +154,10 @@ class TransformersEmbedder(Embedder):
 
     def _pooled(self, output: Any) -> Any:
         """What a model's output says of an image as a whole; all tokens where none stands for it."""
-        pooled = [getattr(output, name, None) for name in ("image_embeds", "pooler_output")]
-        if self.pools and (stated := next((one for one in pooled if one is not None), None)) is not None:
-            return stated
+        for name in ("image_embeds", "pooler_output"):
+            pooled = getattr(output, name, None)
+            if pooled is not None and self.pools:
+                return pooled
         hidden = getattr(output, "last_hidden_state", None)
         if not isinstance(hidden, Tensor):
             return hidden

@@ -121,4 +121,4 @@ def pictures_at_once(prepare: Prepare, most: int) -> int:
         {name: value.shape for name, value in prepare([Image.new("RGB", size)]).items() if isinstance(value, Tensor)}
         for size in UNLIKE
     ]
-    return most if all(own == shapes[0] for own in shapes) else 1
+    return most if all(shape == shapes[0] for shape in shapes) else 1

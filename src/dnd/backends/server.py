@@ -92,9 +92,11 @@ class Endpoint:
         """Whether the server runs on this machine, which a proxy does not reach."""
         host = urllib.parse.urlsplit(self.base_url).hostname or ""
         try:
-            return ipaddress.ip_address(host).is_loopback
+            address = ipaddress.ip_address(host)
         except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
+            return host.rpartition(".")[2] == "localhost" or host in ("ip6-localhost", "ip6-loopback")
+        address = getattr(address, "ipv4_mapped", None) or address
+        return address.is_loopback or address.is_unspecified
 
     @property
     def address(self) -> str:

@@ -63,8 +63,15 @@ def load(settings: TargetSettings) -> Loaded:
             model, missing = read_class(settings.architecture or published)
             if missing and settings.architecture not in (None, published):
                 model, missing = _part(read_class, published, type(model)) or (model, missing)
+    except (TargetError, hub.ModelError, torch.OutOfMemoryError):
+        raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
+    except (IndexError, AttributeError, ArithmeticError, RuntimeError) as error:  # of a configuration for other classes
+        told = f"{type(error).__name__}: {faults.line(error)}"
+        raise TargetError(
+            f"{settings.factory}: its configuration makes no {settings.architecture or 'network'}: {told}"
+        ) from error
     _require_images(model, settings)
     if missing:
         own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))

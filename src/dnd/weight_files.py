@@ -18,6 +18,8 @@ from dnd.outputs import TargetError
 
 SHOWN = 3
 """Differences between a network and its weights that a message names."""
+KEYS = 10
+"""Keys of a checkpoint that a message names."""
 NESTED = ("state_dict", "model", "model_state_dict", "net")
 """Keys below which checkpoints keep a network's state."""
 
@@ -74,7 +76,9 @@ def state(found: Any, path: Path) -> Mapping[str, Tensor]:
     """
     tensors = unnested(found)
     if not isinstance(tensors, Mapping) or not all(isinstance(one, Tensor) for one in tensors.values()):
-        raise TargetError(f"weights {path}: expected a state dict, name -> tensor")
+        kind = type(found).__name__
+        held = f"a {kind} of {', '.join(map(str, list(found)[:KEYS]))}" if isinstance(found, Mapping) else f"a {kind}"
+        raise TargetError(f"weights {path}: expected a state dict, name -> tensor, but the file holds {held}")
     return tensors
 
 

@@ -364,6 +364,26 @@ def test_class_of_another_network_is_not_random(tmp_path, architecture):
         load(source="transformers", factory=str(folder), preprocess=SMALL, architecture=architecture)
 
 
+@pytest.mark.parametrize("architecture", ["ConvNextModel", "ResNetModel", "DeiTModel"])
+def test_class_that_fails_at_a_configuration_is_told_in_a_sentence(tmp_path, architecture):
+    config = transformers.SwinConfig(image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 2])
+    folder = saved(transformers.SwinModel(config), tmp_path / "model")
+    with pytest.raises(TargetError, match=f"^{folder}: ") as caught:
+        load(source="transformers", factory=str(folder), preprocess=SMALL, architecture=architecture)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"), [(["model_ema"], "model_ema, epoch"), (["student", "teacher"], "student, teacher, epoch")]
+)
+def test_checkpoint_that_keeps_its_state_elsewhere_is_told_with_its_keys(tmp_path, network, keys, told):
+    torch.save({key: network.state_dict() for key in keys} | {"epoch": 3}, tmp_path / "weights.pt")
+    with pytest.raises(
+        TargetError, match=f"expected a state dict, name -> tensor, but the file holds a dict of {told}$"
+    ):
+        resnet(tmp_path / "weights.pt")
+
+
 def test_weights_of_other_shapes_are_told_with_both(tmp_path):
     folder = saved(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TINY_CLIP)), tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd import schemas, tables
@@ -23,11 +24,12 @@ Place = tuple[str, Box | None]
 AHEAD = 32
 """Images that threads decode ahead."""
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """What may be decoded. Pillow knows more, for one of which it starts another program."""
 
+pillow_heif.register_heif_opener()
+
 UNREAD = {
-    "HEIC": re.compile(rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
     "SVG": re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<svg\b"),
 }

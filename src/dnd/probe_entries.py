@@ -11,7 +11,7 @@ from dnd import folders
 from dnd.folders import Status
 from dnd.subjects import ProbeSettings
 
-CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.heic` does with a folder of photographs"
+CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.jxl` does with a folder of photographs"
 """What to do about an image of a format that is not read."""
 
 

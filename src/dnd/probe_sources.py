@@ -21,7 +21,26 @@ from dnd.probe_rows import Dataset, Parquet
 from dnd.subjects import ProbeSettings
 
 SUFFIXES = (
-    *(".avif", ".avifs", ".bmp", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(
+        ".heic",
+        ".heics",
+        ".heif",
+        ".heifs",
+        ".hif",
+        ".avif",
+        ".avifs",
+        ".bmp",
+        ".gif",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jif",
+        ".jfi",
+        ".pjpeg",
+        ".pjp",
+        ".mpo",
+    ),
     *(
         ".jp2",
         ".j2k",
@@ -43,7 +62,7 @@ SUFFIXES = (
 )
 """Of image files, in lower case."""
 UNREAD = (
-    *(".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
+    *(".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
     *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
     *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f", ".jph", ".jps", ".psb"),
     *(".bw", ".blp", ".cur", ".dcx", ".dds", ".dib", ".emf", ".eps", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu"),

@@ -108,11 +108,11 @@ def test_a_probe_of_broden_has_the_images_of_its_index_and_none_of_the_maps(tmp_
 
 
 def test_images_of_the_index_that_are_missing_are_told(tmp_path):
-    names = ["a.png", "deep/gone.jpg", "raw.heic", "z.png"]
+    names = ["a.png", "deep/gone.jpg", "raw.jxl", "z.png"]
     folder = broden_folder(tmp_path, [f"{name},train,4,6,2,3,,," for name in names])
-    rows, reasons = listed(photos=photographs(folder, ["a.png", "raw.heic", "z.png"]))
+    rows, reasons = listed(photos=photographs(folder, ["a.png", "raw.jxl", "z.png"]))
     assert [row["image_id"] for row in rows] == ["a.png", "z.png"]
-    assert reasons.keys() == {"deep/gone.jpg", "raw.heic"}
+    assert reasons.keys() == {"deep/gone.jpg", "raw.jxl"}
     assert reasons["deep/gone.jpg"] == "No such file or directory"
 
 

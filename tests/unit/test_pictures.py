@@ -232,8 +232,7 @@ def test_views_come_in_order_and_an_image_is_decoded_once(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1", "HEIC"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
         (b"\xff\x0a\xfa\x7f", "JPEG XL"),
         (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     ],
@@ -241,3 +240,25 @@ def test_views_come_in_order_and_an_image_is_decoded_once(tmp_path, monkeypatch)
 def test_formats_that_are_not_read_are_named_whatever_the_file_is_called(data, kind):
     with pytest.raises(OSError, match=f"^{kind} is not read: convert the image to PNG or JPEG"):
         pictures.decode(data + bytes(40))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_photographs_of_telephones_are_read_upright(orientation):
+    """HEIC keeps how the telephone was held; a plain photograph and a turned one."""
+    shown = np.zeros((32, 48, 3), np.uint8)
+    shown[:16, :24] = (250, 0, 0)  # the upper left quarter of what is stored
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(shown).save(file, format="HEIF", exif=exif, quality=-1)
+    image = pictures.decode(file.getvalue())
+    assert (image.mode, image.size) == ("RGB", (48, 32) if orientation == 1 else (32, 48))
+    red = np.asarray(image)[..., 0] > 125
+    corner = red[:16, :24] if orientation == 1 else red[:24, 16:]
+    assert corner.mean() > 0.95 and red.mean() < 0.27
+
+
+def test_a_broken_photograph_of_a_telephone_is_refused():
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(file, format="HEIF")
+    with pytest.raises(OSError):
+        pictures.decode(file.getvalue()[:120])

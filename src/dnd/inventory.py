@@ -44,11 +44,10 @@ class Wanted(NamedTuple):
 
 
 MODULE_COLUMNS = ["layer", "class", "shape", "units", "problem"]
-UNCALLED = "is not called when the network sees an image"
 
 
 def modules(target: Any) -> list[ModuleRow]:
-    """Run one black image through a :class:`dnd.targets.Target` and return all its modules, in order of first call.
+    """Return all modules of a :class:`dnd.targets.Target`, in the order in which it calls them for black images.
 
     A module that is called several times is listed with its last output, which is the one that is described. Modules
     that are never called come last.
@@ -56,44 +55,17 @@ def modules(target: Any) -> list[ModuleRow]:
     Raises
     ------
     TargetError
-        The network does not take the image.
+        The network does not take the images.
     """
-    import torch
     from PIL import Image
-    from torch.utils.hooks import RemovableHandle
 
-    from dnd.basis import reads_input
-    from dnd.outputs import TargetError, tensor_of
-
-    found: dict[str, tuple[str, int | None, str]] = {}
-
-    def watch(layer: str, module: torch.nn.Module) -> list[RemovableHandle]:
-        def before(module: torch.nn.Module, inputs: Any) -> None:
-            found.setdefault(layer, ("", None, UNCALLED))  # takes its place before its children, although it ends later
-
-        def after(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            seen = next(iter(inputs), None) if reads_input(target.basis) else output
-            tensor = tensor_of(seen)
-            shape = "" if tensor is None else "x".join(map(str, tensor.shape[1:]))
-            try:
-                found[layer] = shape, target.reading(layer, module, seen, 1).units, ""
-            except TargetError as error:
-                found[layer] = shape, None, str(error)
-
-        return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-
-    _ = target.census  # no other pass can be made from inside one
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
-    handles = [handle for name, module in named.items() for handle in watch(name, module)]
     height, width = target.preprocess.size
-    try:
-        with torch.inference_mode():
-            target.forward(target.preprocess.image(Image.new("RGB", (width, height)))[None])
-    finally:
-        for handle in handles:
-            handle.remove()
-    order = [*found, *(name for name in named if name not in found)]
-    return [ModuleRow(name, type(named[name]).__name__, *found.get(name, ("", None, UNCALLED))) for name in order]
+    surveyed = target.survey(named, target.preprocess.image(Image.new("RGB", (width, height))))
+    return [
+        ModuleRow(layer, type(named[layer]).__name__, "x".join(map(str, called.shape)), called.units, called.problem)
+        for layer, called in surveyed.items()
+    ]
 
 
 def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:

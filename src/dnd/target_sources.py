@@ -207,7 +207,7 @@ def _python(settings: TargetSettings) -> Loaded:
 def _uncompiled(model: nn.Module) -> nn.Module:
     """A network with its own names of layers, to which torch.compile's wrappers add theirs."""
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # under all names of a child
             if name != COMPILED and hasattr(child, COMPILED):
                 setattr(parent, name, getattr(child, COMPILED))
     return getattr(model, COMPILED, model)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,11 @@ R = TypeVar("R")
 SIGNS = {"positive": 1, "negative": -1}
 COMPILED = "_orig_mod"
 """Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
+ALONE = "is called for each image alone, and can only be described where it is handed all images at once"
+SCRIPTED = "is TorchScript, which shows none of its modules: describe the network that it was made of"
+UNCALLED = "is not called when the network sees an image"
+SURVEYED = 2
+"""Images that show what a module returns; more than one, so that one for all images or for each is seen as such."""
 MOST_ACTIVATIONS = 2**25
 """Activations of a basis that are held at once: 128 MiB in float32."""
 
@@ -111,6 +116,23 @@ class Reading:
         return values.float() if self.sign > 0 else -values.float()
 
 
+class Called(NamedTuple):
+    """How a network calls a module.
+
+    Attributes
+    ----------
+    calls : how often for a few images.
+    shape : of what it returned last for one image; empty where that is no tensor, or the module is never called.
+    units : how many can be described; None when none.
+    problem : why none can be described, else empty.
+    """
+
+    calls: int
+    shape: tuple[int, ...]
+    units: int | None
+    problem: str
+
+
 class _Enough(Exception):
     """Ends a forward pass when all that was asked for has been read."""
 
@@ -156,7 +178,7 @@ class Target:
         """
         found = self.model
         for i, part in enumerate(layer.split(".")):
-            children = dict(found.named_children())
+            children = {name: child for name, child in found._modules.items() if child is not None}  # a name for each
             if part not in children:
                 raise TargetError(
                     f"no module {layer!r}: {'.'.join(layer.split('.')[:i]) or 'the model'} has {sorted(children)}"
@@ -177,57 +199,98 @@ class Target:
         TargetError
             The network does not take such inputs, a layer is not called, or its output has no units.
         """
-        self._count_calls([layer for layer in layers if layer not in self._calls], inputs[:1])
+        self._require([layer for layer in layers if layer not in self._calls], inputs[0])
         found: dict[str, R] = {}
         calls, wanted = Counter[str](), set(layers)
 
         def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
             calls[layer] += 1
             if calls[layer] == self._calls[layer]:
-                seen = args[0] if bases.reads_input(self.basis) else output
                 try:
-                    found[layer] = take(layer, self.reading(layer, module, seen, len(inputs)))
+                    found[layer] = take(layer, self.reading(layer, module, self._read_from(args, output), len(inputs)))
                 except TargetError as error:
                     raise TargetError(f"layer {layer!r} {error}") from None
                 if len(found) == len(wanted):
                     raise _Enough
 
-        with self._watched(layers, after), suppress(_Enough):
+        with self._watched(wanted, after), suppress(_Enough):
             self.forward(inputs)
+        if missing := sorted(wanted - set(found)):
+            raise TargetError(f"layer {missing[0]!r} is called more often for some images than for others")
         return found
 
-    def _count_calls(self, layers: Sequence[str], image: Tensor) -> None:
-        """Find out how often the network calls layers for one image [1, channels, h, w].
+    @torch.inference_mode()
+    def survey(self, layers: Iterable[str], image: Tensor) -> dict[str, Called]:
+        """Return how the network calls layers when it sees an image [channels, h, w], in the order of first calls.
+
+        Layers that are never called come last.
 
         Raises
         ------
         TargetError
-            One is never called.
+            The network does not take the image, or there is no such layer.
         """
-        calls = Counter[str]()
+        layers = list(layers)
+        calls, last = Counter[str](), dict[str, Any]()
+
+        def before(layer: str, module: nn.Module, args: Any) -> None:
+            calls[layer] += 1  # takes its place before its children, although it ends later
+
+        def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+            seen = self._read_from(args, output)
+            tensor = tensor_of(seen)  # whose values are not needed
+            last[layer] = seen if tensor is None else torch.empty_like(tensor, device="meta")
+
+        with self._watched(layers, after, before):
+            self.forward(image.expand(SURVEYED, *image.shape))
+        return {layer: self._called(layer, calls[layer], last.get(layer)) for layer in dict.fromkeys([*calls, *layers])}
+
+    def _called(self, layer: str, calls: int, seen: Any) -> Called:
+        """How a layer was called so often, and what its units were last read from."""
+        module, tensor = self.module(layer), tensor_of(seen)
+        shape = () if tensor is None else tuple(tensor.shape[1:])
+        if not calls:
+            return Called(0, (), None, SCRIPTED if isinstance(module, torch.jit.ScriptModule) else UNCALLED)
+        try:
+            return Called(calls, shape, self.reading(layer, module, seen, SURVEYED).units, "")
+        except TargetError as error:
+            alone = tensor is not None and tensor.shape[:1] == (1,) and calls % SURVEYED == 0
+            return Called(calls, shape, None, ALONE if alone else str(error))
+
+    def _require(self, layers: Sequence[str], image: Tensor) -> None:
+        """Note how often the network calls layers; raise a TargetError where units of one cannot be described."""
         if layers:
-            asked = []
+            for layer, called in self.survey(layers, image).items():
+                if called.problem:
+                    raise TargetError(f"layer {layer!r} {called.problem}")
+                self._calls[layer] = called.calls
 
-            def count(layer: str, module: nn.Module, args: Any, output: Any) -> None:
-                calls.update([layer])
-                asked.append(tokens.in_question(tensor_of(output), self.preprocess.size))
-
-            with self._watched(layers, count):
-                self.forward(image)
-            if any(asked):
-                _ = self.census  # no other pass can be made from inside one
-        for layer in layers:
-            if not calls[layer]:
-                raise TargetError(f"layer {layer!r} is not called when the network sees an image")
-        self._calls.update(calls)
+    def _read_from(self, args: Any, output: Any) -> Any:
+        """What the units of a module are read from: what it returns or, of attention heads, what it is given."""
+        seen = next(iter(args), None) if bases.reads_input(self.basis) else output
+        tensor = tensor_of(seen)
+        return tensor.dequantize() if tensor is not None and tensor.is_quantized else seen
 
     @contextmanager
-    def _watched(self, layers: Sequence[str], watch: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
-        """Call ``watch`` with a layer's name, module, arguments and output whenever the network calls it."""
+    def _watched(
+        self,
+        layers: Iterable[str],
+        after: Callable[[str, nn.Module, Any, Any], None],
+        before: Callable[[str, nn.Module, Any], None] | None = None,
+    ) -> Iterator[None]:
+        """Call ``after`` with a layer's name, module, arguments and output whenever the network has called it.
+
+        ``before`` is called when it is about to.
+        """
         handles = []
         try:
             for layer in layers:
-                handles.append(self.module(layer).register_forward_hook(partial(watch, layer)))
+                module = self.module(layer)
+                if isinstance(module, torch.jit.RecursiveScriptModule):
+                    continue  # takes no hooks
+                handles.append(module.register_forward_hook(partial(after, layer)))
+                if before:
+                    handles.append(module.register_forward_pre_hook(partial(before, layer)))
             yield
         finally:
             for handle in handles:

@@ -302,26 +302,38 @@ class Target:
         Raises
         ------
         TargetError
-            It does not take them.
+            It does not take them, or fails otherwise; the message says which.
         """
         # what torch.compile has made of the network or of parts calls no hooks
         compiled = "torch._dynamo" in sys.modules
         try:
             with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
                 return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
-        except (TargetError, torch.OutOfMemoryError):
+        except (_Enough, TargetError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # of the network's own code, and of torch's
             shape = "x".join(map(str, inputs.shape[1:]))
-            if origin := faults.in_users_code(error):
-                raise TargetError(f"the network fails on an image of {shape}, {origin}") from error
-            if not isinstance(error, RuntimeError | ValueError | AssertionError | TypeError):
-                raise  # of our own hooks
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            if not faults.is_of_shape(error):
+                where = faults.in_users_code(error)
+                wrong = f", {where}" if where else f": {faults.told(error)}"
+                raise TargetError(f"the network fails on an image of {shape}{wrong}") from error
+            if len(inputs) > 1 and self._takes(inputs[:1]):  # traced for one image, say
+                raise TargetError(
+                    f"the network takes one image of {shape}, not {len(inputs)} at once: {faults.told(error)}"
+                ) from error
             raise TargetError(
                 f"the network does not take an image of {shape} (channels x height x width), which is what "
-                f"`preprocess` makes (size, and one mean and std for each channel): {reason}"
+                f"`preprocess` makes (size, and one mean and std for each channel): {faults.told(error)}"
             ) from error
+
+    def _takes(self, inputs: Tensor) -> bool:
+        try:
+            self.forward(inputs)
+        except _Enough:
+            return True
+        except TargetError:
+            return False
+        return True
 
     def form(self, layer: str, output: Any, images: int) -> Form:
         """Return how a layer's output for some images is to be read.

@@ -62,7 +62,9 @@ def load(settings: TargetSettings) -> Loaded:
             model, missing = read_class(settings.architecture or published)
             if missing and settings.architecture not in (None, published):
                 model, missing = _part(read_class, published, type(model)) or (model, missing)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except TargetError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     _require_images(model, settings)
     if missing:

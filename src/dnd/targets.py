@@ -34,6 +34,7 @@ COMPILED = "_orig_mod"
 ALONE = "is called for each image alone, and can only be described where it is handed all images at once"
 SCRIPTED = "is TorchScript, which shows none of its modules: describe the network that it was made of"
 UNCALLED = "is not called when the network sees an image"
+"""Why a module cannot be described."""
 SURVEYED = 2
 """Images that show what a module returns; more than one, so that one for all images or for each is seen as such."""
 MOST_ACTIVATIONS = 2**25

@@ -44,12 +44,10 @@ class Wanted(NamedTuple):
 
 
 MODULE_COLUMNS = ["layer", "class", "shape", "units", "problem"]
-IMAGES = 2
-"""Images that are run at once: a module that is called for each of them has no axis of images."""
 
 
 def modules(target: Any) -> list[ModuleRow]:
-    """Run black images through a :class:`dnd.targets.Target` and return all its modules, in order of first call.
+    """Return all modules of a :class:`dnd.targets.Target`, in the order in which it calls them for black images.
 
     A module that is called several times is listed with its last output, which is the one that is described. Modules
     that are never called come last.
@@ -57,44 +55,21 @@ def modules(target: Any) -> list[ModuleRow]:
     Raises
     ------
     TargetError
-        The network does not take the image.
+        The network does not take the images.
     """
-    import torch
     from PIL import Image
 
     from dnd import steadiness, tokens
-    from dnd.outputs import TargetError, tensor_of, watched
-    from dnd.targets import why_uncalled
 
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
     height, width = target.preprocess.size
     black, white = (target.preprocess.image(Image.new("RGB", (width, height), colour)) for colour in ("black", "white"))
-    unsteady = set(steadiness.differing(target, tokens.pictures(black, white), list(named)))
-    _ = target.census  # no other pass can be made from inside one
-    found: dict[str, ModuleRow] = {}
-
-    def begin(layer: str, module: torch.nn.Module, args: Any) -> None:  # before its children, although it ends later
-        found.setdefault(layer, uncalled(layer))
-
-    def end(layer: str, module: torch.nn.Module, args: Any, output: Any) -> None:
-        seen = target.seen(args, output)
-        tensor = tensor_of(seen)
-        row = found[layer]._replace(shape="" if tensor is None else "x".join(map(str, tensor.shape[1:])))
-        try:
-            units = target.reading(layer, module, seen, IMAGES).units
-        except TargetError as error:
-            found[layer] = row._replace(units=None, problem=str(error))
-        else:
-            found[layer] = row._replace(units=units, problem="")
-        if layer in unsteady:
-            found[layer] = row._replace(units=None, problem=steadiness.DIFFERS)
-
-    def uncalled(layer: str) -> ModuleRow:
-        return ModuleRow(layer, type(named[layer]).__name__, "", None, why_uncalled(named[layer]))
-
-    with torch.inference_mode(), watched(named.items(), end, begin):
-        target.forward(black.repeat(IMAGES, 1, 1, 1))
-    return [*found.values(), *(uncalled(layer) for layer in named if layer not in found)]
+    unsteady = steadiness.differing(target, tokens.pictures(black, white), named)
+    rows = [
+        ModuleRow(layer, type(named[layer]).__name__, "x".join(map(str, called.shape)), called.units, called.problem)
+        for layer, called in target.survey(named, black).items()
+    ]
+    return [row._replace(units=None, problem=steadiness.DIFFERS) if row.layer in unsteady else row for row in rows]
 
 
 def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:

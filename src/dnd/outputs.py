@@ -88,7 +88,7 @@ def watched(
     handles = []
     try:
         for layer, module in layers:
-            if not isinstance(module, torch.jit.ScriptModule):
+            if not isinstance(module, torch.jit.RecursiveScriptModule):
                 handles.append(module.register_forward_hook(partial(after, layer)))
                 handles += [module.register_forward_pre_hook(partial(before, layer))] if before else []
         yield
@@ -125,8 +125,6 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
     tensor = tensor_of(output)
     if tensor is None:
         raise TargetError(f"returns {type(output).__name__} without a tensor")
-    if tensor.is_quantized:
-        tensor = tensor.dequantize()
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.float()
     layout = layout_of(tensor, module, images, form)

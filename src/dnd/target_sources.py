@@ -60,20 +60,34 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # what no weights set is the same in every job
         with state_dicts.guarded(cache or torch.hub.get_dir()):
-            model, published = _SOURCES[settings.source](settings)
+            model, published = _made(settings)
     own = settings.preprocess
     try:
         wanted = read_preprocess(own) if isinstance(own, Path) else own or published()
     except Inimitable as error:
         raise TargetError(f"{settings.factory}: set `preprocess`, since {error}") from error
-    if isinstance(model, torch.jit.ScriptModule):
+    try:
+        model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of quantised and exported networks, which refuse some of it
         raise TargetError(
-            f"{settings.factory}: TorchScript runs its layers unseen: load the network from its own class"
-        )
-    model = model.to(device, getattr(torch, settings.dtype)).eval().requires_grad_(False)
+            f"{settings.factory}: its network cannot be put on {device} in {settings.dtype} and in evaluation mode: "
+            f"{faults.told(error)}"
+        ) from error
     order = None if settings.token_order is None else torch.tensor(read_token_order(settings.token_order))
     told = Told(settings.layout, settings.prefix_tokens, settings.suffix_tokens, order)
     return Target(model, Preprocess(wanted), device, told, settings.basis, sign)
+
+
+def _made(settings: TargetSettings) -> Loaded:
+    """The network as its source makes it; whatever fails there is told as itself."""
+    try:
+        return _SOURCES[settings.source](settings)
+    except (TargetError, hub.ModelError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise TargetError(f"{settings.factory}: {faults.told(error)}") from error
 
 
 def _torchvision(settings: TargetSettings) -> Loaded:
@@ -193,6 +207,8 @@ def _python(settings: TargetSettings) -> Loaded:
     except Exception as error:  # of what the user's module does when it is imported
         if wrong := _wrong_in_factory(error, name):
             raise TargetError(f"{told}: {wrong}") from error
+        if not isinstance(error, ImportError | AttributeError | OSError | ValueError):  # of a package, not of its name
+            raise TargetError(f"{told}: {faults.told(error)}") from error
         raise TargetError(f"{told}: {error}; expected package.module:function or file.py:function") from error
     try:
         model = factory(**settings.arguments)
@@ -201,7 +217,7 @@ def _python(settings: TargetSettings) -> Loaded:
     except Exception as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
             raise TargetError(f"{told} with arguments {settings.arguments}: {error}") from error
-        wrong = _wrong_in_factory(error, name) or f"{type(error).__name__}: {faults.line(error)}"
+        wrong = _wrong_in_factory(error, name) or faults.told(error)
         raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
         raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
@@ -211,7 +227,7 @@ def _python(settings: TargetSettings) -> Loaded:
 def _uncompiled(model: nn.Module) -> nn.Module:
     """A network with its own names of layers, to which torch.compile's wrappers add theirs."""
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in list(parent._modules.items()):  # under all names of a child
             if name != COMPILED and hasattr(child, COMPILED):
                 setattr(parent, name, getattr(child, COMPILED))
     return getattr(model, COMPILED, model)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +31,12 @@ R = TypeVar("R")
 SIGNS = {"positive": 1, "negative": -1}
 COMPILED = "_orig_mod"
 """Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
+ALONE = "is called for each image alone, and can only be described where it is handed all images at once"
+SCRIPTED = "is TorchScript, which shows none of its modules: describe the network that it was made of"
 UNCALLED = "is not called when the network sees an image"
-ABOUT_SHAPES = re.compile(
-    r"size|shape|dimension|channel|height|width|stride|too (small|large)|number of (elements|values)", re.I
-)
-"""What errors speak of when a network does not take an image of some shape."""
+"""Why a module cannot be described."""
+SURVEYED = 2
+"""Images that show what a module returns; more than one, so that one for all images or for each is seen as such."""
 MOST_ACTIVATIONS = 2**25
 """Activations of a basis that are held at once: 128 MiB in float32."""
 
@@ -117,10 +117,21 @@ class Reading:
         return values.float() if self.sign > 0 else -values.float()
 
 
-def why_uncalled(module: nn.Module) -> str:
-    """Return why a layer's output is never seen."""
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    return f"{UNCALLED}: TorchScript runs it unseen, load the network from its own class" if scripted else UNCALLED
+class Called(NamedTuple):
+    """How a network calls a module.
+
+    Attributes
+    ----------
+    calls : how often for a few images.
+    shape : of what it returned last for one image; empty where that is no tensor, or the module is never called.
+    units : how many can be described; None when none.
+    problem : why none can be described, else empty.
+    """
+
+    calls: int
+    shape: tuple[int, ...]
+    units: int | None
+    problem: str
 
 
 class _Enough(Exception):
@@ -168,8 +179,8 @@ class Target:
         """
         found = self.model
         for i, part in enumerate(layer.split(".")):
-            children = {name: child for name, child in found._modules.items() if child is not None}
-            if part not in children:  # named_children() leaves out the second name of a module that has two
+            children = {name: child for name, child in found._modules.items() if child is not None}  # a name for each
+            if part not in children:
                 raise TargetError(
                     f"no module {layer!r}: {'.'.join(layer.split('.')[:i]) or 'the model'} has {sorted(children)}"
                 )
@@ -189,7 +200,7 @@ class Target:
         TargetError
             The network does not take such inputs, a layer is not called, or its output has no units.
         """
-        self._count_calls([layer for layer in layers if layer not in self._calls], inputs[:1])
+        self._require([layer for layer in layers if layer not in self._calls], inputs[0])
         found: dict[str, R] = {}
         calls, wanted = Counter[str](), set(layers)
 
@@ -197,47 +208,78 @@ class Target:
             calls[layer] += 1
             if calls[layer] == self._calls[layer]:
                 try:
-                    found[layer] = take(layer, self.reading(layer, module, self.seen(args, output), len(inputs)))
+                    found[layer] = take(layer, self.reading(layer, module, self._read_from(args, output), len(inputs)))
                 except TargetError as error:
                     raise TargetError(f"layer {layer!r} {error}") from None
                 if len(found) == len(wanted):
                     raise _Enough
 
-        with watched(self._modules(layers), after), suppress(_Enough):
+        with self._watched(wanted, after), suppress(_Enough):
             self.forward(inputs)
+        if missing := sorted(wanted - set(found)):
+            raise TargetError(f"layer {missing[0]!r} is called more often for some images than for others")
         return found
 
-    def _count_calls(self, layers: Sequence[str], image: Tensor) -> None:
-        """Find out how often the network calls layers for one image [1, channels, h, w].
+    @torch.inference_mode()
+    def survey(self, layers: Iterable[str], image: Tensor) -> dict[str, Called]:
+        """Return how the network calls layers when it sees an image [channels, h, w], in the order of first calls.
+
+        Layers that are never called come last.
 
         Raises
         ------
         TargetError
-            One is never called.
+            The network does not take the image, or there is no such layer.
         """
-        calls = Counter[str]()
+        layers = list(layers)
+        calls, last = Counter[str](), dict[str, Any]()
+
+        def before(layer: str, module: nn.Module, args: Any) -> None:
+            calls[layer] += 1  # takes its place before its children, although it ends later
+
+        def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+            seen = self._read_from(args, output)
+            tensor = tensor_of(seen)  # whose values are not needed
+            last[layer] = seen if tensor is None else torch.empty_like(tensor, device="meta")
+
+        with self._watched(layers, after, before):
+            self.forward(image.expand(SURVEYED, *image.shape))
+        return {layer: self._called(layer, calls[layer], last.get(layer)) for layer in dict.fromkeys([*calls, *layers])}
+
+    def _called(self, layer: str, calls: int, seen: Any) -> Called:
+        """How a layer was called so often, and what its units were last read from."""
+        module, tensor = self.module(layer), tensor_of(seen)
+        shape = () if tensor is None else tuple(tensor.shape[1:])
+        if not calls:
+            return Called(0, (), None, SCRIPTED if isinstance(module, torch.jit.ScriptModule) else UNCALLED)
+        try:
+            return Called(calls, shape, self.reading(layer, module, seen, SURVEYED).units, "")
+        except TargetError as error:
+            alone = tensor is not None and tensor.shape[:1] == (1,) and calls % SURVEYED == 0
+            return Called(calls, shape, None, ALONE if alone else str(error))
+
+    def _require(self, layers: Sequence[str], image: Tensor) -> None:
+        """Note how often the network calls layers; raise a TargetError where units of one cannot be described."""
         if layers:
-            asked = []
+            for layer, called in self.survey(layers, image).items():
+                if called.problem:
+                    raise TargetError(f"layer {layer!r} {called.problem}")
+                self._calls[layer] = called.calls
 
-            def count(layer: str, module: nn.Module, args: Any, output: Any) -> None:
-                calls.update([layer])
-                asked.append(tokens.in_question(tensor_of(output), self.preprocess.size))
+    def _read_from(self, args: Any, output: Any) -> Any:
+        """What the units of a module are read from: what it returns or, of attention heads, what it is given."""
+        seen = next(iter(args), None) if bases.reads_input(self.basis) else output
+        tensor = tensor_of(seen)
+        return tensor.dequantize() if tensor is not None and tensor.is_quantized else seen
 
-            with watched(self._modules(layers), count):
-                self.forward(image)
-            if any(asked):
-                _ = self.census  # no other pass can be made from inside one
-        for layer in layers:
-            if not calls[layer]:
-                raise TargetError(f"layer {layer!r} {why_uncalled(self.module(layer))}")
-        self._calls.update(calls)
-
-    def _modules(self, layers: Sequence[str]) -> list[tuple[str, nn.Module]]:
-        return [(layer, self.module(layer)) for layer in layers]
-
-    def seen(self, args: Sequence[Any], output: Any) -> Any:
-        """Return what of a module's call is read: its output, or its input where the basis says so."""
-        return next(iter(args), None) if bases.reads_input(self.basis) else output
+    def _watched(
+        self,
+        layers: Iterable[str],
+        after: Callable[[str, nn.Module, Any, Any], None],
+        before: Callable[[str, nn.Module, Any], None] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Watch layers by their names, see :func:`dnd.outputs.watched`."""
+        return watched([(layer, self.module(layer)) for layer in layers], after, before)
 
     def forward(self, inputs: Tensor) -> Any:
         """Run inputs through the network.
@@ -245,32 +287,38 @@ class Target:
         Raises
         ------
         TargetError
-            It does not take them.
+            It does not take them, or fails otherwise; the message says which.
         """
         # what torch.compile has made of the network or of parts calls no hooks
         compiled = "torch._dynamo" in sys.modules
         try:
             with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
                 return self.model(inputs.to(self.device, self.dtype, non_blocking=True))
-        except (TargetError, torch.OutOfMemoryError):
+        except (_Enough, TargetError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # of the network's own code, and of torch's
             shape = "x".join(map(str, inputs.shape[1:]))
-            if origin := faults.in_users_code(error):
-                raise TargetError(f"the network fails on an image of {shape}, {origin}") from error
-            if isinstance(error, _Enough) or faults.of_library(error):
-                raise
-            reason = faults.line(error)
-            if isinstance(error, NotImplementedError) or not (
-                isinstance(error, RuntimeError | ValueError | AssertionError) and ABOUT_SHAPES.search(str(error))
-            ):
+            if not faults.is_of_shape(error):
+                where = faults.in_users_code(error)
+                wrong = f", {where}" if where else f": {faults.told(error)}"
+                raise TargetError(f"the network fails on an image of {shape}{wrong}") from error
+            if len(inputs) > 1 and self._takes(inputs[:1]):  # traced for one image, say
                 raise TargetError(
-                    f"the network fails on an image of {shape}: {type(error).__name__}: {reason}"
+                    f"the network takes one image of {shape}, not {len(inputs)} at once: {faults.told(error)}"
                 ) from error
             raise TargetError(
                 f"the network does not take an image of {shape} (channels x height x width), which is what "
-                f"`preprocess` makes (size, and one mean and std for each channel): {reason}"
+                f"`preprocess` makes (size, and one mean and std for each channel): {faults.told(error)}"
             ) from error
+
+    def _takes(self, inputs: Tensor) -> bool:
+        try:
+            self.forward(inputs)
+        except _Enough:
+            return True
+        except TargetError:
+            return False
+        return True
 
     def form(self, layer: str, output: Any, images: int) -> Form:
         """Return how a layer's output for some images is to be read.

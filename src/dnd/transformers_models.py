@@ -65,7 +65,7 @@ def load(settings: TargetSettings) -> Loaded:
                 model, missing = _part(read_class, published, type(model)) or (model, missing)
     except (TargetError, hub.ModelError, torch.OutOfMemoryError):
         raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     except (IndexError, AttributeError, ArithmeticError, RuntimeError) as error:  # of a configuration for other classes
         told = f"{type(error).__name__}: {faults.line(error)}"

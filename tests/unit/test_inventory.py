@@ -9,11 +9,11 @@ import torch
 from handmade import TinyTarget, plain
 from torch import nn
 
-from dnd import config, inventory
+from dnd import config, inventory, targets
 from dnd.inventory import ModuleRow, Wanted
 from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
-from dnd.targets import UNCALLED, Target
+from dnd.targets import Target
 
 HEADER = "model\tlayer\tslug\tunits\n"
 KNOWN = {
@@ -24,7 +24,7 @@ KNOWN = {
         ModuleRow("layer4.0", "Block", "16x2x2", 16, ""),
         ModuleRow("layer4.1", "Block", "16x2x2", 16, ""),
         ModuleRow("tokens", "Encoder", "2x3x4x5", None, "returns 1x2x3x4x5; expected images x units"),
-        ModuleRow("unused", "Linear", "", None, UNCALLED),
+        ModuleRow("unused", "Linear", "", None, targets.UNCALLED),
     ]
 }
 
@@ -74,7 +74,7 @@ def test_modules_are_listed_in_order_of_their_first_call():
         ("late", "Linear", "", None),
     ]
     assert found[-2].problem.startswith("returns 2x7x1x5x5; expected images x units")
-    assert found[-1].problem == UNCALLED
+    assert found[-1].problem == targets.UNCALLED
     assert not any(row.problem for row in found[:-2])
 
 
@@ -83,6 +83,106 @@ def test_units_are_those_that_a_pass_returns():
     units = target.read(torch.zeros(1, 3, 8, 8), ["colour", "total", "flat"], lambda _, reading: reading.units)
     assert {row.layer: row.units for row in inventory.modules(target)} == units == {"colour": 3, "total": 3, "flat": 2}
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in target.model.modules())
+
+
+class Shared(nn.Module):
+    """A part that stands in two places, and in one of them under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU())
+        self.heads = nn.ModuleDict({"first": nn.Conv2d(5, 4, 1), "act": self.encoder[1]})
+        self.heads["last"] = self.heads["first"]
+
+    def forward(self, x):
+        return self.heads["last"](self.encoder(x))
+
+
+class Loop(nn.Module):
+    """A backbone that is given one image after the other, whose results a head is given together."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone, self.head = backbone, nn.Conv2d(5, 2, 1)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.backbone(image[None]) for image in x]))
+
+
+class Constant(nn.Module):
+    """``prompt`` returns one row whatever the images; ``drop`` loses the axis of images of one image alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.prompt, self.drop = nn.Embedding(1, 3), nn.Identity()
+
+    def forward(self, x):
+        return self.drop(x.mean((2, 3)).squeeze()) @ self.prompt(torch.zeros(1, dtype=torch.int64)).T
+
+
+class Scripted(nn.Module):
+    def __init__(self, make):
+        super().__init__()
+        self.part, self.head = make(nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU())), nn.Conv2d(5, 2, 1)
+
+    def forward(self, x):
+        return self.head(self.part(x))
+
+
+def traced(part):
+    return torch.jit.trace(part, torch.ones(2, 3, 6, 6))
+
+
+def compiled(part):
+    return torch.compile(part)
+
+
+@pytest.mark.parametrize(
+    ("network", "units"),
+    [
+        (Odd, {"relu": 7, "again": 7, "block": 7, "block.0": 5, "block.1": 7, "pair": 7}),
+        (
+            Shared,
+            dict.fromkeys(["encoder", "encoder.0", "encoder.1", "heads.act"], 5) | {"heads.first": 4, "heads.last": 4},
+        ),
+        (lambda: Loop(nn.Conv2d(3, 5, 1)), {"head": 2}),
+        (lambda: Loop(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 5, 1))), {"head": 2}),
+        (Constant, {"drop": 3}),
+        (lambda: Scripted(torch.jit.script), {"head": 2}),
+        (lambda: Scripted(traced), {"part": 5, "head": 2}),
+        (
+            lambda: Scripted(compiled),
+            dict.fromkeys(["part", "part._orig_mod", "part._orig_mod.0", "part._orig_mod.1"], 5) | {"head": 2},
+        ),
+        (lambda: torch.jit.script(Odd().block), {}),
+    ],
+)
+def test_what_is_listed_can_be_run_and_what_can_be_run_is_listed(network, units):
+    module = network()
+    listed = {row.layer: row for row in rows(module)}
+    assert {layer: row.units for layer, row in listed.items() if row.units} == units
+    assert set(listed) == {layer for layer, _ in module.named_modules(remove_duplicate=False) if layer}
+    for layer, row in listed.items():
+        target = Target(module.eval(), plain(6), torch.device("cpu"))
+        if row.units:
+            (pooled,) = target.read(torch.rand(5, 3, 6, 6), [layer], lambda _, reading: reading.pooled("mean")).values()
+            assert pooled.shape == (5, row.units)
+        else:
+            with pytest.raises(TargetError) as caught:
+                target.read(torch.rand(5, 3, 6, 6), [layer], lambda _, reading: reading.units)
+            assert str(caught.value) == f"layer {layer!r} {row.problem}"
+
+
+def test_modules_that_see_each_image_alone_or_are_torchscript_are_told_as_such():
+    assert "each image alone" in rows(Loop(nn.Conv2d(3, 5, 1)))[0].problem
+    assert {row.problem for row in rows(torch.jit.script(Odd().block))} == {targets.SCRIPTED}
+
+
+def test_quantised_layers_are_described():
+    from torchvision.models.quantization import resnet18
+
+    found = {row.layer: row.units for row in rows(resnet18(quantize=True, num_classes=3), 32)}
+    assert (found["conv1"], found["layer4"], found["fc"]) == (64, 512, 3)
 
 
 def test_units_of_a_basis(tmp_path):
@@ -174,98 +274,3 @@ def test_the_file_is_replaced_whole_and_a_link_stays(tmp_path):
         inventory.update(link, wanted("nothing"), KNOWN)
     assert real.read_text() == HEADER + "net\tconv1\tconv1\t8\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layers.tsv", "real.tsv"]
-
-
-class PerImage(nn.Module):
-    """A backbone that is called for one image after the other."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-        self.head = nn.Conv2d(4, 2, 1)
-
-    def forward(self, x):
-        return self.head(torch.cat([self.backbone(image[None]) for image in x]))
-
-
-class InFours(nn.Module):
-    """A backbone that is given parts of the images."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Conv2d(3, 4, 3, padding=1)
-
-    def forward(self, x):
-        half = x.shape[2] // 2
-        return torch.stack([self.backbone(part) for part in (x[:, :, :half], x[:, :, half:])]).mean(0)
-
-
-class Shared(nn.Module):
-    """One block has two names, another one lies in two places."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
-        self.second = self.first
-        self.outer = nn.ModuleDict({"inner": self.first[0]})
-
-    def forward(self, x):
-        return self.second(self.first(x))
-
-
-def compiled(network):
-    network[0] = torch.compile(network[0], backend="eager")
-    return network
-
-
-class Named(nn.Module):
-    """What a layer is given has a name."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = Keyword()
-
-    def forward(self, x):
-        return self.layer(values=x)
-
-
-class Keyword(nn.Module):
-    def forward(self, values):
-        return values.relu()
-
-
-@pytest.mark.parametrize(
-    ("network", "usable"),
-    [
-        (Odd(), {"block", "block.0", "block.1", "relu", "again", "pair"}),
-        (PerImage(), {"head"}),
-        (InFours(), {"backbone"}),
-        (Shared(), {"first", "second", "outer.inner", "first.0", "first.1", "second.0", "second.1"}),
-        (compiled(nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1)), nn.ReLU())), None),
-        (torch.compile(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), backend="eager"), None),
-        (torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())), set()),
-        (Named(), {"layer"}),
-    ],
-)
-def test_what_is_listed_can_be_run_and_nothing_else(network, usable):
-    network = network.eval()
-    listed = {row.layer: row for row in inventory.modules(Target(network, plain(6), torch.device("cpu")))}
-    if usable is not None:
-        assert {layer for layer, row in listed.items() if row.units} == usable
-    assert listed
-    for layer, row in listed.items():
-        target = Target(network, plain(6), torch.device("cpu"))
-        inputs = torch.rand(5, 3, 6, 6)
-        if row.units:
-            values = target.read(inputs, [layer], lambda _, reading: reading.pooled("mean"))[layer]
-            assert values.shape == (5, row.units)
-        else:
-            with pytest.raises(TargetError) as told:
-                target.read(inputs, [layer], lambda _, reading: reading.units)
-            assert row.problem.partition(" ")[0] in str(told.value)
-
-
-def test_parts_of_a_scripted_network_are_told_as_such():
-    for make in (torch.jit.script, lambda network: torch.jit.trace(network, torch.zeros(1, 3, 6, 6))):
-        found = rows(make(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()))
-        assert found[0].problem == f"{UNCALLED}: TorchScript runs it unseen, load the network from its own class"

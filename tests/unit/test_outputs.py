@@ -159,11 +159,6 @@ def test_frames_are_not_guessed(shape):
         arranged(numbered(2, 5, 4, 4), PLAIN, 2, form("NCDHW"))
 
 
-def test_quantised_values_are_read_as_what_they_stand_for():
-    whole = torch.quantize_per_tensor(numbered(1, 3, 2, 2), 0.5, 0, torch.qint8)
-    assert torch.equal(arranged(whole, nn.Conv2d(1, 1, 1), 1, form()).positions[0], numbered(3, 4).T)
-
-
 @pytest.mark.parametrize("shape", [(4, 16, 8, 8, 8), (4, 3, 5), (7,)])
 def test_outputs_without_an_axis_of_images_or_units(shape):
     with pytest.raises(TargetError, match=r"expected images x units"):

@@ -249,7 +249,9 @@ def test_photographs_of_telephones_are_read_upright(orientation):
     shown[:16, :24] = (250, 0, 0)  # the upper left quarter of what is stored
     exif, file = Image.Exif(), io.BytesIO()
     exif[ORIENTATION] = orientation
-    Image.fromarray(shown).save(file, format="HEIF", exif=exif, quality=-1)
+    photograph = Image.fromarray(shown)
+    photograph.info["exif"] = exif.tobytes()
+    photograph.save(file, format="HEIF", quality=-1)
     image = pictures.decode(file.getvalue())
     assert (image.mode, image.size) == ("RGB", (48, 32) if orientation == 1 else (32, 48))
     red = np.asarray(image)[..., 0] > 125

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.models import resnet18
 
-from dnd import api, target_sources, transformers_models
+from dnd import api, inventory, target_sources, transformers_models
 from dnd.config import ConfigError
 from dnd.outputs import TargetError
 from dnd.preprocess import Preprocess
@@ -503,6 +503,18 @@ def test_compiled_networks_have_the_layers_and_activations_of_others(own, tmp_pa
         assert found.keys() == set(layers)
         for layer in layers:
             torch.testing.assert_close(found[layer], expected[layer])
+
+
+def test_a_compiled_part_under_two_names_has_the_layers_of_its_original_under_both(tmp_path):
+    code = """
+import torch
+def build():
+    part = torch.compile(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)), backend="eager")
+    return torch.nn.Sequential(part, torch.nn.ReLU(), part)
+"""
+    (tmp_path / "mine.py").write_text(code)
+    target = load(source="python", factory=f"{tmp_path / 'mine.py'}:build", preprocess={"size": 4})
+    assert [row.layer for row in inventory.modules(target)] == ["0", "2", "0.0", "2.0", "1"]
 
 
 def test_checkpoint_of_a_network_of_which_a_part_was_compiled(own, tmp_path):

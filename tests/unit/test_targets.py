@@ -86,9 +86,9 @@ def test_what_comes_after_the_last_layer_is_not_run():
     target = of(nn.Sequential(nn.ReLU(), nn.Sigmoid(), Late()))
     inputs = torch.ones(4, 3, 8, 8)
     assert set(pooled(target, inputs, ["0", "1"])) == {"0", "1"}
-    assert target.model[2].seen == [1]  # when it is found out how often layers are called
+    assert target.model[2].seen == [2]  # when it is found out how often layers are called
     assert pooled(target, inputs, ["2", "0"])["2"].shape == (4, 3)
-    assert target.model[2].seen == [1, 1, 4]
+    assert target.model[2].seen == [2, 2, 4]
     assert target.forward(inputs).shape == inputs.shape
 
 
@@ -103,6 +103,23 @@ def test_earlier_calls_with_fewer_units_do_not_matter():
 
     found = of(Twice()).read(torch.ones(1, 3, 8, 8), ["act"], lambda _, reading: reading.maps(0, torch.tensor([5])))
     assert found["act"].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("bright", [0.5, 0.9])
+def test_calls_that_depend_on_the_image_are_told(bright):
+    class Deeper(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            x = self.act(x)
+            return self.act(x) if x.mean() > bright else x
+
+    target = of(Deeper())
+    assert pooled(target, torch.ones(2, 3, 8, 8), ["act"])["act"].shape == (2, 3)
+    with pytest.raises(TargetError, match="layer 'act' is called more often for some images than for others"):
+        pooled(target, torch.zeros(2, 3, 8, 8), ["act"])
 
 
 def test_layer_that_is_not_called():

@@ -41,6 +41,28 @@ print(torch.equal(torch.compile(network, backend="eager")(image), network(image)
     assert told(code) == "True"
 
 
+def test_one_whose_operators_are_not_there_is_told_where_a_network_needs_it(tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from dnd import target_sources
+from dnd.subjects import TargetSettings
+for source, factory in (("torchvision", "resnet18"), ("python", "torchvision.models:resnet18")):
+    try:
+        target_sources.load(TargetSettings(source=source, factory=factory))
+    except target_sources.TargetError as error:
+        print(error)
+"""
+    alone, factory = told(code).splitlines()
+    wrong = (
+        f"in {tmp_path}/torchvision/__init__.py, line 1, <module>: RuntimeError: operator torchvision::nms does not "
+    )
+    assert alone == f"resnet18: {wrong}exist"
+    assert factory == f"factory 'torchvision.models:resnet18': {wrong}exist"
+
+
 def suppressed(boxes, scores, threshold):
     """Boxes that stay, by the definition: in falling order of scores, each against all better ones that stay."""
     stay = []

@@ -7,6 +7,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,9 +90,10 @@ class TransformersEmbedder(Embedder):
         parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
         self.taken = {named.name for named in parameters if named.kind not in (named.VAR_POSITIONAL, named.VAR_KEYWORD)}
         with loading(SECTION, settings.model):
-            most = pictures_at_once(lambda images: self._inputs(images, len(images)), BATCH)
+            prepare = partial(prepared, SECTION, self.name, self._prepare)
+            most = pictures_at_once(prepare, BATCH)
             picture = Image.radial_gradient("L").convert("RGB")
-            first, second = (self._embed(self._inputs([picture], 1), 1) for _ in range(2))
+            first, second = (self._embed(prepare([picture]), 1) for _ in range(2))
         self.size = BatchSize(most, "embedder")
         if not np.allclose(first, second, rtol=0, atol=ROUNDING):
             raise ModelError(f"{SECTION}: model {settings.model} is random: it gives the same image other vectors")

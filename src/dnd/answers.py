@@ -38,9 +38,11 @@ _ROLE = r"(?:assistant|model|user|system)\b"
 _CONTROL = re.compile(
     rf"<(?:\|?(?:im_start|start_header_id|header_start|start_of_role|start_of_turn|start|turn)\|?|\w+:bos)>\s*(?:{_ROLE})?|"
     rf"(?:\b(?:{_ROLE}|final)\s*)?<\|(?:im_sep|message|header_end|end_header_id|end_of_role)\|>|"
-    r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]?>|<[^<>|\uff5c\s]{1,40}[|\uff5c]>|\[\|[^\[\]|\n]{1,40}\|\]|"
+    r"<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]?>|<[^<>|\uff5c\s]{1,40}[|\uff5c]>|"
+    r"\[\|(?:assistant|user|system|tool|endofturn)\|\]|"
     r"<(?:s|eos|eot|eod|eop|bos|pad|unk|mask|image|0x[0-9a-f]{2}|unused\d+|(?:start|end)_of_\w{1,20})>|<</?SYS>>|"
-    r"\[(?:/?INST|end of text|(?-i:EOS|BOS|PAD|UNK|CLS|SEP|MASK|/?[A-Z]{2,20}_[A-Z_]{2,20}))\]|<br ?/?>|"
+    r"\[(?:/?INST|end of text|(?-i:EOS|BOS|PAD|UNK|CLS|SEP|MASK))\]|<br ?/?>|"
+    r"(?-i:\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_CONTENT|TOOL_RESULTS|SYSTEM_PROMPT|MODEL_SETTINGS)\])|"
     r"</(?!(?:b|i|u|em|strong|code|mark|span)>)[a-z][\w:.-]{0,40}>",
     re.IGNORECASE,
 )

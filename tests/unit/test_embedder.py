@@ -183,6 +183,16 @@ def test_a_model_that_gives_no_vector_of_an_image_is_refused_in_a_sentence(tmp_p
     assert "\n" not in str(caught.value)
 
 
+def test_vectors_that_are_no_numbers_are_refused_not_scored(tmp_path):
+    flat = tiny_models.resnet_with(transformers.ViTImageProcessor(image_std=[0.5, 0, 0.5], size=32))(tmp_path / "flat")
+    with pytest.raises(ModelError, match=f"^embedder: model {re.escape(flat)} makes no numbers of an image: its image"):
+        embedder(flat)
+    large = tiny_models.resnet_with(transformers.ViTImageProcessor(image_std=[1e-6] * 3, size=32))(tmp_path / "large")
+    assert np.isfinite(embedder(large).embed([Image.new("RGB", (40, 30), "red")])).all()
+    with pytest.raises(ModelError, match=r"makes no numbers of an image: .* set embedder\.dtype: float32$"):
+        embedder(large, dtype="float16")
+
+
 @pytest.mark.parametrize(
     ("processor", "size"),
     [

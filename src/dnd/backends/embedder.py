@@ -7,6 +7,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,7 +61,8 @@ class TransformersEmbedder(Embedder):
     Raises
     ------
     ModelError
-        The model is not there, sees no images alone, or has no single vector of an image, the same each time.
+        The model is not there, sees no images alone, or has no single vector of an image, of numbers and the same each
+        time.
     """
 
     def __init__(self, settings: EmbedderSettings) -> None:
@@ -88,11 +90,12 @@ class TransformersEmbedder(Embedder):
         parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
         self.taken = {named.name for named in parameters if named.kind not in (named.VAR_POSITIONAL, named.VAR_KEYWORD)}
         with loading(SECTION, settings.model):
-            most = pictures_at_once(lambda images: self._inputs(images, len(images)), BATCH)
+            prepare = partial(prepared, SECTION, self.name, self._prepare)
+            most = pictures_at_once(prepare, BATCH)
             picture = Image.radial_gradient("L").convert("RGB")
-            first, second = (self._embed(self._inputs([picture], 1), 1) for _ in range(2))
+            first, second = (self._embed(prepare([picture]), 1) for _ in range(2))
         self.size = BatchSize(most, "embedder")
-        if not np.allclose(first, second, rtol=0, atol=ROUNDING, equal_nan=True):
+        if not np.allclose(first, second, rtol=0, atol=ROUNDING):
             raise ModelError(f"{SECTION}: model {settings.model} is random: it gives the same image other vectors")
 
     def embed(self, images: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
@@ -138,7 +141,15 @@ class TransformersEmbedder(Embedder):
     @torch.inference_mode()
     def _embed(self, inputs: Any, shape: int) -> npt.NDArray[np.float32]:
         vectors = self._vectors(inputs.to(self.device, self.dtype)).float()
-        return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+        values = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+        if not np.isfinite(values).all():  # every score of such a vector would be none, without a word
+            remedy = (
+                "its image processor divides by a standard deviation of 0, or its weights are damaged"
+                if self.dtype == torch.float32
+                else f"its values may overflow, so set {SECTION}.dtype: float32"
+            )
+            raise ModelError(f"{SECTION}: model {self.name} makes no numbers of an image: {remedy}")
+        return values
 
     def _vectors(self, inputs: Any) -> Tensor:
         """The vectors [n, d] of prepared images."""

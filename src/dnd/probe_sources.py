@@ -21,44 +21,10 @@ from dnd.probe_rows import Dataset, Parquet
 from dnd.subjects import ProbeSettings
 
 SUFFIXES = (
-    *(
-        ".heic",
-        ".heics",
-        ".heif",
-        ".heifs",
-        ".hif",
-        ".avif",
-        ".avifs",
-        ".bmp",
-        ".gif",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".jif",
-        ".jfi",
-        ".pjpeg",
-        ".pjp",
-        ".mpo",
-    ),
-    *(
-        ".jp2",
-        ".j2k",
-        ".j2c",
-        ".jpc",
-        ".jpf",
-        ".jpx",
-        ".png",
-        ".apng",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".pfm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ),
+    *(".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    *(".tif", ".tiff", ".webp"),
 )
 """Of image files, in lower case."""
 UNREAD = (

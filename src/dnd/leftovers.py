@@ -76,6 +76,7 @@ def spoilt(results: str | Path) -> dict[Path, str]:
 
 
 def _damage(path: Path) -> str | None:
+    """What the ends of a file say of it; texts hold no zero bytes."""
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         if not size:

@@ -229,28 +229,30 @@ def test_tables_that_a_power_cut_has_spoilt_are_named_and_made_again(tmp_path):
     workspace.run(*until)
     (place,) = workspace.results.glob("activations/*/*/*/")
     merged = {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")}
-    emptied, cut_off = place / "fc.parquet", place / "concepts.parquet"
+    groups, emptied, cut_off = workspace.results / "groups.tsv", place / "fc.parquet", place / "concepts.parquet"
     zeros, half = (place / f"parts/0/topk-{i:05d}.parquet" for i in (0, 1))
-    content = half.read_bytes()
-    for path, left in {emptied: b"", cut_off: cut_off.read_bytes()[:-30], zeros: bytes(zeros.stat().st_size)}.items():
-        spoil(path, left)
-    spoilt = {path: path.read_bytes() for path in (emptied, cut_off, zeros)}
+    content, planned = half.read_bytes(), groups.read_text()
+    left = {emptied: b"", groups: b"", cut_off: cut_off.read_bytes()[:-30], zeros: bytes(zeros.stat().st_size)}
+    told = [f"{path.relative_to(tmp_path)} is {'damaged' if some else 'empty'}" for path, some in left.items()]
+    for path, some in left.items():
+        spoil(path, some)
     output = workspace.run(*until, "--dry-run")
-    for path, damage in {emptied: "empty", cut_off: "damaged", zeros: "damaged"}.items():
-        assert f"{path.relative_to(tmp_path)} is {damage}" in output
-    assert {path: path.read_bytes() for path in spoilt} == spoilt, "a dry run changes nothing"
+    assert all(one in output for one in told)
+    assert {path: path.read_bytes() for path in left} == left, "a dry run changes nothing"
 
     output = workspace.run(*until)
-    for path, damage in {emptied: "empty", cut_off: "damaged", zeros: "damaged"}.items():
-        assert f"{path.relative_to(tmp_path)} is {damage}" in output
+    assert all(one in output for one in told)
     assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+    assert groups.read_text() == planned
 
     emptied.unlink()
+    spoil(groups, bytes(len(planned)))
     spoil(half, content[:4] + bytes(len(content) // 2) + content[len(content) // 2 + 4 :])
     output = workspace.run(*until, succeeds=False)
     assert f"{half.relative_to(tmp_path)} is damaged" in output
     workspace.run(*until)
     assert {path: tables.read(path, schemas.TOPK) for path in place.glob("*.parquet")} == merged
+    assert groups.read_text() == planned
 
 
 def processes(session):

@@ -50,8 +50,9 @@ layers_may_lack = any(
     asked in word for asked in ("inventory", "modules", "prefetch") for word in sys.argv
 )
 sweep_layers = [] if sweep_tables.unknown else sweep_tables.layers
+spoilt = leftovers.spoilt(RESULTS) if workflow.is_main_process else {}
 try:
-    earlier_groups = planning.read_groups(GROUPS)
+    earlier_groups = {} if GROUPS in spoilt else planning.read_groups(GROUPS)
 except ConfigError as error:
     mistakes.append(str(error))
 mistakes += [] if layers_may_lack else sweep_tables.unknown
@@ -69,12 +70,11 @@ if mistakes:
 for doubt in doubts:
     logger.warning(doubt)
 config.update(shipped.resolved(config))  # in place: scripts read it, too
-if workflow.is_main_process:
-    # before Snakemake looks which files there are
-    for path, damage in leftovers.spoilt(RESULTS).items():
-        logger.warning(f"{path} is {damage}, as a power cut leaves files: made again")
-        if not workflow.output_settings.dryrun:
-            leftovers.remove_spoilt(path)
+# before Snakemake looks which files there are
+for path, damage in spoilt.items():
+    logger.warning(f"{path} is {damage}, as a power cut leaves files: made again")
+    if not workflow.output_settings.dryrun:
+        leftovers.remove_spoilt(path)
 slugs = {layer: slug for layer, (slug, _) in sweep_tables.known.items()}
 plan = planning.Plan(settings, sweep_layers, slugs, earlier_groups)
 

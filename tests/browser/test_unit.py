@@ -141,6 +141,7 @@ def test_other_methods_and_near_units_are_named(open_site, described):
 def test_arrows_go_on_in_the_list_that_was_filtered(open_site):
     page = open_site("#/layer/ours/concepts?why=unclear")
     page.locator(".card").first.click()
+    expect(page.locator(".others")).to_be_visible()  # keys that are pressed while the unit is being read move nothing
     for unit in (25, 43):
         page.keyboard.press("ArrowRight")
         expect(page).to_have_url(re.compile(f"/{unit}$"))

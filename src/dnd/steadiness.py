@@ -36,7 +36,8 @@ def require(target: Target, inputs: Tensor, layers: Collection[str]) -> None:
     """
     if not (unsteady := differing(target, inputs, layers)):
         return
-    first = differing(target, inputs, [name for name, _ in target.model.named_modules() if name])[0]
+    named = [name for name, _ in target.model.named_modules() if name]
+    first = next(iter(differing(target, inputs, named)), unsteady[0])  # none where only the first call was another
     kind = getattr(getattr(target.model, "config", None), "model_type", None)
     remedy = WITHOUT_MASKS.get(str(kind), "switch that off by a class or argument, or in the network's code")
     raise TargetError(
@@ -58,9 +59,9 @@ def differing(target: Target, inputs: Tensor, layers: Collection[str]) -> list[s
         if (tensor := tensor_of(output)) is not None:
             run.setdefault(layer, []).append(tensor.clone())
 
-    modules = dict(target.model.named_modules(remove_duplicate=False))
+    modules = {layer: target.module(layer) for layer in layers}
     for run in runs:
-        with torch.inference_mode(), watched([(layer, modules[layer]) for layer in layers], partial(keep, run)):
+        with torch.inference_mode(), watched(modules.items(), partial(keep, run)):
             target.forward(inputs)
     return [
         layer

@@ -91,6 +91,21 @@ def test_what_differs_is_refused_with_the_module_that_does_first(network, layer,
         run(network, layer, probe)
 
 
+def test_a_network_that_differs_in_its_first_call_only_is_refused(probe):
+    class First(Counting):
+        def forward(self, x):
+            self.calls += 1
+            return self.conv(x) * (2 if self.calls == 1 else 1)
+
+    with pytest.raises(TargetError, match=r"layer '0' is not the same .* first in 0 \(First\)"):
+        run(nn.Sequential(First()), "0", probe)
+
+
+def test_a_layer_that_the_network_lacks_is_told(probe):
+    with pytest.raises(TargetError, match=r"no module 'conv9': the model has \['conv', 'drop', 'head'\]"):
+        run(Dropping(), "conv9", probe)
+
+
 def test_layers_before_what_is_random_can_be_described(probe):
     assert len(run(Dropping(), "conv", probe)[0]) == 4
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers.models.auto import modeling_auto
 
-from dnd import steadiness
+from dnd import places, steadiness
 from dnd.outputs import TargetError, Tokens, watched
 from dnd.preprocess import Preprocess
 from dnd.subjects import PreprocessSettings
@@ -32,7 +32,6 @@ PAGE = Path(__file__).with_name("models.md")
 START, END = "<!-- families: written by `python docs/families.py` -->\n", "<!-- end of families -->\n"
 SMALL = ("test", "pico", "nano", "atto", "femto", "tiny", "xxs", "little", "small", "_s", "_b0")
 """What small networks of timm are called."""
-SIDE = 4
 PLACES = ((1, 1), (2, 2), (0, 3))
 """Rows and columns of the sixteenths of a picture that are textured, one after the other."""
 HELD = 0.3
@@ -87,8 +86,8 @@ def textured(size: tuple[int, int]) -> Tensor:
     texture = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1)) * 4 - 2
     pictures = torch.zeros(1 + len(PLACES), 3, height, width)
     for picture, (row, column) in zip(pictures[1:], PLACES, strict=True):
-        rows = slice(height * row // SIDE, height * (row + 1) // SIDE)
-        columns = slice(width * column // SIDE, width * (column + 1) // SIDE)
+        rows = slice(height * row // places.SIDE, height * (row + 1) // places.SIDE)
+        columns = slice(width * column // places.SIDE, width * (column + 1) // places.SIDE)
         picture[:, rows, columns] = texture[:, rows, columns]
     return pictures
 
@@ -104,18 +103,12 @@ def shares(maps: Tensor) -> tuple[float, float]:
     inside, most = [], []
     height, width = energy.shape[1:]
     for values, (row, column) in zip(energy, PLACES, strict=True):
-        covered = torch.outer(cover(height, row), cover(width, column))
+        covered = torch.from_numpy(np.outer(places.covered(height, row), places.covered(width, column)))
         total = float(values.sum()) or math.nan
         inside.append(float((values * covered).sum()) / total / float(covered.max()))
         largest = values.flatten().sort(descending=True).values[: math.ceil(float(covered.sum()))]
         most.append(float(largest.sum()) / total)
     return float(np.mean(inside)), float(np.mean(most))
-
-
-def cover(count: int, place: int) -> Tensor:
-    """Return how much of each of so many rows lies in a quarter of them."""
-    edges = torch.arange(count + 1, dtype=torch.float64) * SIDE / count
-    return ((edges[1:].clamp(max=place + 1) - edges[:-1].clamp(min=place)) * count / SIDE).clamp(0, 1)
 
 
 def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
@@ -135,7 +128,7 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
         except TargetError:
             return
         grid = reading.output.grid
-        if grid and math.prod(grid) > SIDE and layer not in random:
+        if grid and math.prod(grid) > places.SIDE and layer not in random:
             units = torch.arange(reading.units)
             maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
             read[layer] = told(target.form(layer, output, len(pictures)).tokens), grid, *shares(maps)

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from dnd import pictures, schemas, steadiness, tables
 from dnd.batches import BatchSize
 from dnd.outputs import TargetError
-from dnd.targets import Reading, Target, fixed_batches
+from dnd.targets import Target, fixed_batches
+from dnd.units import Reading
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -29,7 +29,8 @@ from dnd.batches import BatchSize, prepared
 from dnd.preprocess import Box, Frame
 from dnd.stages import ExemplarSettings
 from dnd.streams import ahead, chunks
-from dnd.targets import Reading, Target, fixed_batches
+from dnd.targets import Target, fixed_batches
+from dnd.units import Reading
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -59,12 +59,12 @@ def modules(target: Any) -> list[ModuleRow]:
     """
     from PIL import Image
 
-    from dnd import steadiness, tokens
+    from dnd import places, steadiness
 
     named = {name: module for name, module in target.model.named_modules(remove_duplicate=False) if name}
     height, width = target.preprocess.size
     black, white = (target.preprocess.image(Image.new("RGB", (width, height), colour)) for colour in ("black", "white"))
-    unsteady = steadiness.differing(target, tokens.pictures(black, white), named)
+    unsteady = steadiness.differing(target, places.pictures(black, white), named)
     rows = [
         ModuleRow(layer, type(named[layer]).__name__, "x".join(map(str, called.shape)), called.units, called.problem)
         for layer, called in target.survey(named, black).items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -161,7 +161,7 @@ def layout_of(tensor: Tensor, module: nn.Module, images: int, form: Form) -> str
     shape = list(tensor.shape)
     layout = form.layout if form.layout != "auto" else _layout(shape, module, images, form.size)
     if len(layout) != len(shape) or shape[layout.index("N")] != images:
-        raise TargetError(f"returns {_spelt(shape)} for {images} image(s), which is not {layout}")
+        raise TargetError(f"returns {spelt(shape)} for {images} image(s), which is not {layout}")
     return layout
 
 
@@ -183,7 +183,7 @@ def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int
     """Tell [n, units, h, w] from [n, h, w, units]: positions have the proportions of the input."""
     first = last = False
     for tolerance in (0, max(size)):  # exactly, or rounded by one position
-        first, last = (abs(h * size[1] - w * size[0]) <= tolerance for h, w in (shape[2:4], shape[1:3]))
+        first, last = (in_proportion((h, w), size, tolerance) for h, w in (shape[2:4], shape[1:3]))
         if first != last:
             return "NCHW" if first else "NHWC"
         if first:
@@ -195,17 +195,23 @@ def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int
         return "NCHW"
     if kinds and all(isinstance(one, CHANNELS_LAST) for one in kinds):
         return "NHWC"
-    raise TargetError(f"returns {_spelt(shape[1:])}, which may be NCHW or NHWC: set models.NAME.layout")
+    raise TargetError(f"returns {spelt(shape[1:])}, which may be NCHW or NHWC: set models.NAME.layout")
 
 
 def _no_units(shape: list[int]) -> TargetError:
     return TargetError(
-        f"returns {_spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
+        f"returns {spelt(shape)}; expected images x units, images x units x h x w, images x h x w x units or images x "
         "tokens x units, with h and w in the proportions of the input" + (FRAMES_OR_SLICES if len(shape) == 5 else "")
     )
 
 
-def _spelt(shape: list[int]) -> str:
+def in_proportion(grid: tuple[int, int], size: tuple[int, int], tolerance: int) -> bool:
+    """Tell whether a grid has an input's proportions; a tolerance of its longer side lets one position be rounded."""
+    return abs(grid[0] * size[1] - grid[1] * size[0]) <= tolerance
+
+
+def spelt(shape: Sequence[int]) -> str:
+    """Return a shape as messages have it, such as ``256x7x7``."""
     return "x".join(map(str, shape))
 
 

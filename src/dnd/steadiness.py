@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from dnd.outputs import TargetError, tensor_of, watched
 from dnd.targets import Target
 
-ROUNDING = {"cpu": 1e-5}
-GPU_ROUNDING = 1e-2
+CPU_ROUNDING, GPU_ROUNDING = 1e-5, 1e-2
 """Share of a module's largest value by which two runs may differ, since sums are added in any order."""
 DIFFERS = "is not the same when the network sees the same images again"
 WITHOUT_MASKS = {
@@ -53,28 +51,29 @@ def differing(target: Target, inputs: Tensor, layers: Collection[str]) -> list[s
     ----------
     inputs : [n, channels, h, w].
     """
-    runs: list[dict[str, list[Tensor]]] = [{}, {}]
+    kept: dict[str, list[Tensor]] = {}
+    unsteady = set[str]()
 
-    def keep(run: dict[str, list[Tensor]], layer: str, module: nn.Module, args: Any, output: Any) -> None:
+    def keep(layer: str, module: nn.Module, args: Any, output: Any) -> None:
         if (tensor := tensor_of(output)) is not None:
-            run.setdefault(layer, []).append(tensor.clone())
+            kept.setdefault(layer, []).append(tensor.clone())
+
+    def compare(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        tensor, before = tensor_of(output), kept.get(layer)
+        if tensor is not None and (not before or _differ(before.pop(0), tensor)):
+            unsteady.add(layer)
 
     modules = {layer: target.module(layer) for layer in layers}
-    for run in runs:
-        with torch.inference_mode(), watched(modules.items(), partial(keep, run)):
+    for watch in (keep, compare):
+        with torch.inference_mode(), watched(modules.items(), watch):
             target.forward(inputs)
-    return [
-        layer
-        for layer, before in runs[0].items()
-        if len(before) != len(after := runs[1].get(layer, [])) or any(map(_differ, before, after))
-    ]
+    return [layer for layer, left in kept.items() if left or layer in unsteady]  # left: called less often
 
 
 def _differ(before: Tensor, after: Tensor) -> bool:
+    """Tell whether two outputs differ by more than rounding."""
     if before.shape != after.shape or torch.equal(before, after):
         return before.shape != after.shape
-    values = [run.float().nan_to_num() for run in (before, after)]
-    allowed = (
-        ROUNDING.get(before.device.type, GPU_ROUNDING) * max(float(values[0].abs().max()), 0) if len(before) else 0
-    )
-    return bool((values[0] - values[1]).abs().gt(allowed).any())
+    first, second = (run.float().nan_to_num() for run in (before, after))
+    rounding = CPU_ROUNDING if before.device.type == "cpu" else GPU_ROUNDING
+    return bool((first - second).abs().gt(rounding * first.abs().max()).any())

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from dnd import pictures, schemas, tables
 from dnd.batches import BatchSize
-from dnd.targets import Reading, Target, fixed_batches
+from dnd.targets import Target, fixed_batches
+from dnd.units import Reading
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -12,57 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dnd.outputs import Form, TargetError, Tokens, tensor_of, watched
+from dnd import places
+from dnd.outputs import Form, TargetError, Tokens, in_proportion, spelt, tensor_of, watched
+from dnd.places import CLEAR, PICTURES, SIDE, Floats, Grid
 
-Floats = npt.NDArray[np.float64]
-Grid = tuple[int, int]
-
-SIDE = 4
-"""The image is cut into so many rows and columns of places."""
-PLACES = ((0, 1), (1, 3), (2, 0), (3, 2))
-"""Rows and columns of the places that are changed."""
-PICTURES = 2 + len(PLACES)
-"""Grey, textured all over, and textured in one place."""
-GRAIN = 4
-"""Pixels of the texture that have the same value, each way."""
-UNCHANGED = 1e-10
-"""Share of the largest change below which a token counts as unchanged; rounding in float32 stays below its square."""
-ROUNDING = 1e-6
-"""Share of a module's largest value below which a change is one of rounding."""
-CLEAR = 0.3
-"""Share of the change that lies in the place, from which tokens count as ordered; by chance it is 1/16."""
 SCATTERED = 0.25
 """Share of tokens that may change for the order to be judged: more do once tokens were mixed."""
 MOST_ENDS = 64
 """Tokens that may be taken for others than the image's because what is left is as many as places of a map."""
 ASK = "set models.NAME.prefix_tokens or suffix_tokens where they show the image, or describe another layer"
-
-
-def pictures(black: Tensor, white: Tensor) -> Tensor:
-    """Return the pictures that tell places apart: grey, textured all over, and textured in one place each.
-
-    Parameters
-    ----------
-    black, white : the network's inputs [channels, h, w] of a black and of a white image.
-    """
-    _, height, width = black.shape
-    random = torch.Generator().manual_seed(0)
-    grains = torch.randint(0, 2, (-(-height // GRAIN), -(-width // GRAIN)), generator=random).bool()
-    texture = grains.repeat_interleave(GRAIN, 0).repeat_interleave(GRAIN, 1)[:height, :width]
-    textured = torch.where(texture, white, black)
-    made = ((black + white) / 2).repeat(PICTURES, 1, 1, 1)
-    made[1] = textured
-    for picture, (row, column) in zip(made[2:], PLACES, strict=True):
-        rows = slice(height * row // SIDE, height * (row + 1) // SIDE)
-        columns = slice(width * column // SIDE, width * (column + 1) // SIDE)
-        picture[:, rows, columns] = textured[:, rows, columns]
-    return made
 
 
 class Told(NamedTuple):
@@ -143,12 +105,11 @@ class Census:
             return replace(self, orders=[told.order]).form(told, layer, shape, images)
         layout = told.layout
         if layout == "auto" and len(shape) == 4 and any(map(self._is_between_tokens, _maps(shape))):
-            raise TargetError(
-                f"returns {'x'.join(map(str, shape[1:]))}, what holds between {shape[2]} tokens, not maps"
-            )
+            raise TargetError(f"returns {spelt(shape[1:])}, what holds between {shape[2]} tokens, not maps")
         if layout == "auto" and layer in self.unclear and self.seen:
-            shown = "x".join(map(str, shape[1:]))
-            raise TargetError(f"returns {shown}, which nothing tells to be maps of the image: set models.NAME.layout")
+            raise TargetError(
+                f"returns {spelt(shape[1:])}, which nothing tells to be maps of the image: set models.NAME.layout"
+            )
         if len(shape) != 3:
             return Form(layout, self.size)
         if layout == "auto" and images in shape[:2]:
@@ -167,7 +128,7 @@ class Census:
         if tokens is None:
             tokens = f"whose {sizes[axis]} tokens nothing tells to be places of the image: {ASK}"
         if not isinstance(tokens, Tokens):
-            raise TargetError(f"returns {'x'.join(map(str, sizes))}, {tokens}")
+            raise TargetError(f"returns {spelt(sizes)}, {tokens}")
         if told.order is not None:
             if tokens.grid is None or len(told.order) != math.prod(tokens.grid):
                 raise TargetError(f"has places {tokens.grid}; models.NAME.token_order is of {len(told.order)} tokens")
@@ -185,7 +146,7 @@ class Census:
 
     def _found(self, layer: str, sizes: Sequence[int]) -> tuple[str, Tokens | str | None]:
         """Which of two axes is that of tokens, and what :meth:`_of` says of it."""
-        clear = [axis for axis in (0, 1) if self._own(layer, sizes, axis).tokens]
+        clear = [axis for axis in (0, 1) if self._own(layer, sizes, axis)]
         if len(clear) == 1:
             return ("NTC", "NCT")[clear[0]], self._of(layer, sizes, clear[0])
         tokens = self._of(layer, sizes, 0)
@@ -206,8 +167,8 @@ class Census:
             )
         return Tokens(prefix, suffix, grid, self._order_of(math.prod(grid)))
 
-    def _order_of(self, places: int) -> Tensor | None:
-        return next((order for order in self.orders if len(order) == places), None)
+    def _order_of(self, count: int) -> Tensor | None:
+        return next((order for order in self.orders if len(order) == count), None)
 
     def _grid(self, count: int) -> Grid | None:
         """The grid of so many places: in the input's proportions, else that of a map of the network."""
@@ -223,8 +184,8 @@ class Census:
         count = sizes[axis]
         if count == 1:
             return Tokens(0, 0, None)
-        if (own := self._own(layer, sizes, axis)).tokens:
-            return own.tokens
+        if own := self._own(layer, sizes, axis):
+            return own
         for outer in _around(layer):
             first = self._first(outer, count)
             verdict = self._judged(first.changes[0] if first else None)
@@ -242,13 +203,15 @@ class Census:
         if tokens := next((verdict.tokens for verdict in verdicts if verdict.tokens), None):
             return tokens
         tokens, last = self._by_size(count), self._last(layer, sizes)
-        return None if tokens and last and _is_elsewhere(last.changes[axis], tokens) else tokens
+        if tokens and tokens.grid and last:
+            inside = last.changes[axis][1:, tokens.prefix : count - tokens.suffix]
+            return None if places.is_elsewhere(inside, tokens.grid, tokens.order) else tokens
+        return tokens
 
-    def _own(self, layer: str, sizes: Sequence[int], axis: int) -> Verdict:
-        """What a layer's own output tells: only of an order that is clear."""
+    def _own(self, layer: str, sizes: Sequence[int], axis: int) -> Tokens | None:
+        """Where the tokens of a layer lie by its own last output, where that is clear."""
         last = self._last(layer, sizes)
-        verdict = self._judged(last.changes[axis] if last else None)
-        return verdict if verdict.tokens else UNKNOWN
+        return self._judged(last.changes[axis] if last else None).tokens
 
     def _last(self, layer: str, sizes: Sequence[int]) -> Seen | None:
         """The last output of a layer."""
@@ -271,13 +234,12 @@ class Census:
             return UNKNOWN
         if not changes.max() > 0:
             return Verdict(constant=True)
-        changed, count = _changed(changes), changes.shape[1]
-        prefix, suffix = _unchanged(changed)
+        count, (prefix, suffix) = changes.shape[1], places.ends(changes)
         first = self._changing(count)
-        first_ends = (prefix, suffix) if first is None else _unchanged(_changed(first))
-        ends = self._more(count, prefix, suffix) if more else {(prefix, suffix), first_ends}
+        seen_first = (prefix, suffix) if first is None else places.ends(first)
+        ends = self._more(count, prefix, suffix) if more else [(prefix, suffix), seen_first]
         readings = [
-            (_share(changes[1:, before : count - behind], grid, order), Tokens(before, behind, grid, order))
+            (places.share(changes[1:, before : count - behind], grid, order), Tokens(before, behind, grid, order))
             for before, behind in ends
             for grid, order in self._readings(count - before - behind)
         ]
@@ -286,7 +248,7 @@ class Census:
         share, tokens = max(readings, key=lambda reading: reading[0])
         if share >= CLEAR:
             return Verdict(tokens=tokens)
-        shares = changed[1:, prefix : count - suffix].mean(1)
+        shares = places.changed(changes)[1:, prefix : count - suffix].mean(1)
         return Verdict(scattered=bool(shares.min() > 0 and shares.max() <= SCATTERED))
 
     def _changing(self, count: int) -> Floats | None:
@@ -299,11 +261,9 @@ class Census:
 
         Such as a class token that was mixed with the rest before it was put in front of fewer.
         """
-        places = count - prefix - suffix
+        rest = count - prefix - suffix
         known = {math.prod(grid) for grid in self._known_grids()}
-        others = [
-            places - area for area in known if 0 < places - area <= MOST_ENDS and area >= max(places / 2, SIDE**2)
-        ]
+        others = [rest - area for area in known if 0 < rest - area <= MOST_ENDS and area >= max(rest / 2, SIDE**2)]
         return [ends for extra in sorted(others) for ends in ((prefix + extra, suffix), (prefix, suffix + extra))]
 
     def _readings(self, count: int) -> Iterator[tuple[Grid, Tensor | None]]:
@@ -324,9 +284,9 @@ class Census:
         """Tokens that are as many as places of a map of the network, where nothing is left of places in them."""
         if (first := self._changing(count)) is None:
             return None
-        prefix, suffix = _unchanged(_changed(first))
-        places = count - prefix - suffix
-        grid, order = self._grid(places), self._order_of(places)
+        prefix, suffix = places.ends(first)
+        rest = count - prefix - suffix
+        grid, order = self._grid(rest), self._order_of(rest)
         if grid is None or grid not in self._known_grids() or grid == (1, 1):
             return None
         return Tokens(prefix, suffix, grid, order)
@@ -371,7 +331,7 @@ def taken(
         if tensor is None or not tensor.is_floating_point():
             return
         if tensor.ndim == 4 and len(tensor) == PICTURES:
-            grids = [grid for grid in _maps(tensor.shape) if in_proportion(grid, size)]
+            grids = [grid for grid in _maps(tensor.shape) if in_proportion(grid, size, max(size))]
             census.grids.update(grids)
             census.unclear.discard(layer)
             if in_question(tensor, size) and not any(_shows_places(tensor, grid) for grid in grids):
@@ -381,20 +341,15 @@ def taken(
             tensor = tensor.movedim(axis, 0)
             values = tensor.float()
             change = (values[1:] - values[:1]).square()
-            change[change < (ROUNDING * values.abs().amax()) ** 2] = 0
+            change[change < (places.ROUNDING * values.abs().amax()) ** 2] = 0
             sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
             census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
 
     modules = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
     black, white = (image(Image.new("RGB", size[::-1], colour)) for colour in ("black", "white"))
     with torch.inference_mode(), watched(modules, watch):
-        forward(pictures(black, white))
+        forward(places.pictures(black, white))
     return census
-
-
-def in_proportion(grid: Grid, size: Grid, tolerance: int | None = None) -> bool:
-    """Tell whether a grid has the proportions of the input, rounded by one position unless told otherwise."""
-    return abs(grid[0] * size[1] - grid[1] * size[0]) <= (max(size) if tolerance is None else tolerance)
 
 
 def _maps(shape: Sequence[int]) -> tuple[Grid, Grid]:
@@ -406,7 +361,7 @@ def _shows_places(tensor: Tensor, grid: Grid) -> bool:
     """Tell whether maps change where the pictures do."""
     change = (tensor[2:].float() - tensor[:1].float()).square()
     sums = change.sum(1 if grid == _maps(tensor.shape)[0] else 3, dtype=torch.float64)
-    return _share(sums.flatten(1).cpu().numpy(), grid, None) >= CLEAR
+    return places.share(sums.flatten(1).cpu().numpy(), grid, None) >= CLEAR
 
 
 def _around(layer: str) -> Iterator[str]:
@@ -414,48 +369,6 @@ def _around(layer: str) -> Iterator[str]:
     parts = layer.split(".")
     for length in range(len(parts), -1, -1):
         yield ".".join(parts[:length])
-
-
-def _changed(changes: Floats) -> npt.NDArray[np.bool_]:
-    """Which tokens each picture changes, [pictures but grey, tokens]."""
-    return changes > UNCHANGED * changes.max()
-
-
-def _unchanged(changed: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """How many tokens at the beginning and at the end no picture changes."""
-    places = np.flatnonzero(changed.any(axis=0))
-    return int(places[0]), int(changed.shape[1] - 1 - places[-1])
-
-
-def _share(changes: Floats, grid: Grid, order: Tensor | None) -> float:
-    """How much of the change lies in the changed place, against what could: 1 at most, by chance 1/16.
-
-    Parameters
-    ----------
-    changes : [places, tokens].
-    """
-    shares = []
-    for values, (row, column) in zip(changes, PLACES, strict=True):
-        covered = np.outer(_covered(grid[0], row), _covered(grid[1], column)).ravel()
-        values = values if order is None else values[order.numpy()]
-        shares.append(float(values @ covered) / max(float(values.sum()) * covered.max(), 1e-300))
-    return float(np.mean(shares))
-
-
-def _is_elsewhere(changes: Floats, tokens: Tokens) -> bool:
-    """Tell whether the change is still together, but not in the changed place, as in the states of a Mamba."""
-    assert tokens.grid is not None
-    inside = changes[1:, tokens.prefix : changes.shape[1] - tokens.suffix]
-    most = np.sort(inside, axis=1)[:, -math.ceil(inside.shape[1] / SIDE**2) :]
-    together = float(np.mean(most.sum(1) / np.maximum(inside.sum(1), 1e-300)))
-    return together >= CLEAR and _share(inside, tokens.grid, tokens.order) < together / 2
-
-
-def _covered(count: int, place: int) -> Floats:
-    """How much of each of so many rows or columns lies in a place."""
-    starts = np.arange(count) * SIDE / count
-    ends = (np.arange(count) + 1) * SIDE / count
-    return np.clip((np.minimum(ends, place + 1) - np.maximum(starts, place)) * count / SIDE, 0, 1)
 
 
 def _orders(model: nn.Module) -> Iterator[Tensor]:

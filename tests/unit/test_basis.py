@@ -8,7 +8,7 @@ from harmful import Harmful, plant, plant_stumbling
 from safetensors.torch import save_file
 from torch import nn
 
-from dnd import basis, targets
+from dnd import basis, units
 from dnd.outputs import TargetError
 from dnd.subjects import BasisSettings
 from dnd.targets import Target
@@ -162,7 +162,7 @@ def colours(tmp_path, **settings):
 @pytest.mark.parametrize("most", [1, 5, 2**25])
 @pytest.mark.parametrize("sign", ["positive", "negative"])
 def test_units_of_a_basis_go_through_a_layer_in_parts(tmp_path, monkeypatch, most, sign):
-    monkeypatch.setattr(targets, "MOST_ACTIVATIONS", most)
+    monkeypatch.setattr(units, "MOST_ACTIVATIONS", most)
     torch.manual_seed(0)
     inputs = torch.rand(2, 3, 4, 4)
     one = {"positive": 1, "negative": -1}[sign]

@@ -16,7 +16,7 @@ from dnd.outputs import Output, TargetError
 from dnd.recipes import Recipe
 from dnd.settings import CaptionSettings
 from dnd.stages import ExemplarSettings, ScoreSettings
-from dnd.targets import Reading
+from dnd.units import Reading
 
 SETTINGS = ExemplarSettings(min_side=0)
 

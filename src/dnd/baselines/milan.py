@@ -26,7 +26,8 @@ from dnd.baselines.milan_model import Describer, joined
 from dnd.batches import BatchSize
 from dnd.methods import MilanRecipe
 from dnd.streams import chunks
-from dnd.targets import Reading, Target, fixed_batches
+from dnd.targets import Target, fixed_batches
+from dnd.units import Reading
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -68,10 +68,8 @@ def load(settings: TargetSettings) -> Loaded:
     except (OSError, ValueError, SafetensorError) as error:
         raise TargetError(f"{settings.factory}: {_untrusted(error)}") from error
     except (IndexError, AttributeError, ArithmeticError, RuntimeError) as error:  # of a configuration for other classes
-        told = f"{type(error).__name__}: {faults.line(error)}"
-        raise TargetError(
-            f"{settings.factory}: its configuration makes no {settings.architecture or 'network'}: {told}"
-        ) from error
+        made = settings.architecture or "network"
+        raise TargetError(f"{settings.factory}: its configuration makes no {made}: {faults.told(error)}") from error
     _require_images(model, settings)
     if missing:
         own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))

@@ -1,4 +1,10 @@
-"""A probe from its settings to its images, as the workflow's scripts take it."""
+"""A probe from its settings to its images, as the workflow's scripts take it, and files of which probes consist."""
+
+import io
+import tarfile
+
+import numpy as np
+from handmade import png
 
 from dnd import probe, probe_sources, schemas, tables
 from dnd.subjects import ProbeSettings
@@ -44,3 +50,29 @@ def reasons(rejected):
 
 def ids(rows):
     return [row["image_id"] for row in rows]
+
+
+def picture(i):
+    return png(np.full((4, 4, 3), i))
+
+
+def write_tar(path, files, **settings):
+    """Files are name -> bytes, or what TarInfo attributes a member has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", **settings) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, dict):
+                for key, value in content.items():
+                    setattr(member, key, value)
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_table(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path

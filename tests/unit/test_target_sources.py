@@ -34,6 +34,12 @@ def load(**settings):
     return target_sources.load(TargetSettings(**settings), CPU)
 
 
+def built(tmp_path, code, **settings):
+    """The target that a factory of the user's makes, of whose module this is the code."""
+    (tmp_path / "mine.py").write_text(code)
+    return load(source="python", factory=f"{tmp_path / 'mine.py'}:build", preprocess=SMALL, **settings)
+
+
 def photograph(width=300, height=220):
     rng = np.random.default_rng(0)
     pixels = Image.fromarray(rng.integers(0, 255, (11, 15, 3), np.uint8))

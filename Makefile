@@ -64,7 +64,7 @@ test-setup: vision ## test set-up, locks and the package; asks the public index 
 
 test-autoencoders: ## hold latents of sparse autoencoders against the libraries' own
 	@$(PYTHON) envs/setup.py autoencoders
-	$(OFFLINE) .venv-autoencoders/bin/pytest tests/unit/test_autoencoder_libraries.py
+	$(OFFLINE) .venv-autoencoders/bin/pytest tests/autoencoders
 
 test-families: vision ## localise textures with networks of every family of timm and transformers (minutes)
 	$(OFFLINE) $(BIN)/pytest tests/families

@@ -1,7 +1,7 @@
 """Latents of sparse autoencoders, written out from the sources of the libraries that publish them.
 
-Nothing here is from dnd. ``test_autoencoder_libraries.py`` holds these functions against the libraries themselves,
-where they are installed.
+Nothing here is from dnd. ``tests/autoencoders`` holds these functions against the libraries themselves, where they are
+installed.
 """
 
 import torch

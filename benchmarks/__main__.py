@@ -23,10 +23,10 @@ import torch
 from benchmarks import answers, full_size, memory, overhead, page, stages, sweep
 from benchmarks.pairs import REPEATS, Result, measure
 from benchmarks.world import FIRST_ROW, ROOT, World
-from dnd import jobs
 from dnd.backends import llm
 from dnd.backends.server import Endpoint
-from dnd.sweep import units
+from dnd.config.sweep import units
+from dnd.run import job
 
 CANDIDATES = ROOT / "benchmarks/candidates.tsv"
 """Those of each unit of the sweep, which models of real size draw."""
@@ -118,12 +118,12 @@ def machine(threads: int) -> dict[str, Any]:
     """Return what the figures depend on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "processor": jobs.processor(),
+        "processor": job.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
         "gpu": gpu,
         "load": round(os.getloadavg()[0], 1),
-        "versions": jobs.versions(),
+        "versions": job.versions(),
     }
 
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from benchmarks.pairs import REPEATS, Result, paired
 from benchmarks.world import World
-from dnd import concepts, schemas, tables
 from dnd.backends.chat import ChatClient
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, Endpoint, gpus
-from dnd.store import Store
+from dnd.candidates import concepts
+from dnd.io import schemas, tables
+from dnd.io.store import Store
 
 LEAST = 0.8
 SAMPLES = 10

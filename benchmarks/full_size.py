@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-import dnd.torchvision_ops  # noqa: F401  before torchvision
+import dnd.backends.torchvision_ops  # noqa: F401  before torchvision
 
 # isort: split
 import torchvision
@@ -27,17 +27,21 @@ from benchmarks.pairs import Result, measure
 from benchmarks.released import Driver
 from benchmarks.sweep import LEAST
 from benchmarks.world import ROOT, World
-from dnd import activations, captions, exemplars, images, merging, pictures, probe, schemas, scores, tables
-from dnd import target_sources as sources
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.loading import device
-from dnd.preprocess import Preprocess
-from dnd.recipes import Recipe
-from dnd.store import Store
-from dnd.subjects import PreprocessSettings, TargetSettings
-from dnd.targets import Target
+from dnd.candidates import captions
+from dnd.config.recipes import Recipe
+from dnd.config.targets import PreprocessSettings, TargetSettings
+from dnd.io import pictures, schemas, tables
+from dnd.io.store import Store
+from dnd.probe import pack
+from dnd.selection import images, scores
+from dnd.target import activations, exemplars, sources
+from dnd.target import topk as merging
+from dnd.target.network import Target
+from dnd.target.preprocess import Preprocess
 
 IMAGES = 4096
 CONTROLS = 256
@@ -123,7 +127,7 @@ class FullSize(World):
         """Return the SCORES of all units, whose stages run one after another, each with its models' loading."""
         units, recipe, folder = range(len(self.candidates)), self.recipe, self.folder
         with self._timed("activations"):
-            controls = probe.controls(self.probe, recipe.controls)
+            controls = pack.controls(self.probe, recipe.controls)
             parts = [folder / f"{number}.parquet" for number in range(3)]
             kept = {"pooling": recipe.pooling, "k": recipe.kept}
             found = activations.run(self.target(), {self.layer: self.layer}, self.probe[0], controls, **kept)

@@ -18,15 +18,15 @@ import pyarrow as pa
 import skimage
 from PIL import Image
 
-from dnd import schemas, tables
+from dnd.io import schemas, tables
 from dnd.report import layer, site
 from dnd.report.units import PER_BLOCK, Tables
-from dnd.scores import PROBED
+from dnd.selection.scores import PROBED
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
 EXEMPLARS, CANDIDATES, DRAWN, CONTROLS = 10, 5, 10, 256
 FACTS = {"model": "made-up", "layer": "layer", "probe": "photos", "recipe": "dnd"}
-CHUNK = 1024  # as `dnd.tables.write` makes them
+CHUNK = 1024  # as `dnd.io.tables.write` makes them
 UNPROBED = dict.fromkeys(PROBED)
 
 

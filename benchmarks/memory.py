@@ -32,7 +32,7 @@ def write_probe(path: Path, images: int) -> None:
     import pyarrow.parquet as pq
     from PIL import Image
 
-    from dnd import schemas, tables
+    from dnd.io import schemas, tables
 
     rng = np.random.default_rng(0)
     with pq.ParquetWriter(path, schemas.PROBE, compression="zstd") as file:
@@ -63,10 +63,11 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
     import torch
     from torch import nn
 
-    from dnd import activations, merging, schemas, tables
-    from dnd.preprocess import Preprocess
-    from dnd.subjects import BasisSettings, PreprocessSettings
-    from dnd.targets import Target
+    from dnd.config.targets import BasisSettings, PreprocessSettings
+    from dnd.io import schemas, tables
+    from dnd.target import activations, topk
+    from dnd.target.network import Target
+    from dnd.target.preprocess import Preprocess
 
     found = {"imports": peak()}
     folder = probe.parent
@@ -83,7 +84,7 @@ def one(probe: Path, units: int, k: int) -> dict[str, int]:
         tables.write(path, result, schema, row_group_size=256)
     found["pass"] = peak()
     with tables.writing(folder / "merged.parquet", schemas.TOPK) as write:
-        for rows in merging.merge(*([path] for path in parts), slug="1", k=k):
+        for rows in topk.merge(*([path] for path in parts), slug="1", k=k):
             write(rows)
     return found | {"merge": peak()}
 

@@ -20,15 +20,19 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.world import ROOT, World
-from dnd import activations, captions, concepts, exemplars, images, probe, prompts, schemas, scores, tables
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.chat import ChatClient
 from dnd.backends.embedder import TransformersEmbedder
 from dnd.backends.generator import DiffusersGenerator
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint
-from dnd.stages import ScoreSettings
-from dnd.store import Store
+from dnd.candidates import captions, concepts, prompts
+from dnd.config.stages import ScoreSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.probe import pack
+from dnd.selection import images, scores
+from dnd.target import activations, exemplars
 
 PASS = 200
 """Images of the probe that it looks at together."""
@@ -47,7 +51,7 @@ class Driver:
     def look_at_probe(self) -> float:
         """Return the seconds of the pass over the probe that it makes for each layer."""
         begun, world, recipe = time.perf_counter(), self.world, self.world.recipe
-        controls = probe.controls(world.probe, recipe.controls)
+        controls = pack.controls(world.probe, recipe.controls)
         for shard in world.probe:
             activations.run(
                 world.target(), {"l": world.layer}, shard, controls, pooling=recipe.pooling, k=recipe.kept, batch=PASS

@@ -18,13 +18,17 @@ from torch import Tensor, nn
 
 from benchmarks.pairs import Case
 from benchmarks.world import World
-from dnd import activations, captions, exemplars, images, pictures, probe, scores
 from dnd.backends import generator
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.embedder import Embedder, TransformersEmbedder, TransformersTextEmbedder
 from dnd.backends.loading import precision
-from dnd.store import Store
-from dnd.targets import Target
+from dnd.candidates import captions
+from dnd.io import pictures
+from dnd.io.store import Store
+from dnd.probe import pack
+from dnd.selection import images, scores
+from dnd.target import activations, exemplars
+from dnd.target.network import Target
 
 BATCH = 32
 UNITS = range(16)
@@ -47,7 +51,7 @@ def cases(world: World) -> Iterator[Case]:
 def activation_case(world: World, layers: Sequence[str], least: float) -> Case:
     """One shard of the probe through the target, some layers watched."""
     target, shard, recipe = world.target(), world.probe[0], world.recipe
-    controls = probe.controls(world.probe, recipe.controls)
+    controls = pack.controls(world.probe, recipe.controls)
     inputs = [target.preprocess.image(pictures.decode(row["image"])) for row in pictures.rows([shard])]
 
     def ours() -> pa.Table:

@@ -13,9 +13,9 @@ import torch
 from benchmarks.pairs import Result
 from benchmarks.released import AskingDriver
 from benchmarks.world import FIRST_ROW, LAYERS, MODEL, OTHERS, PROBE, World
-from dnd import pictures, schemas, tables
 from dnd.backends.server import Endpoint
-from dnd.sweep import units
+from dnd.config.sweep import units
+from dnd.io import pictures, schemas, tables
 
 ALONE = (0, 20, 60)
 """Units that are described again, without others and without the store."""

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from dnd import schemas, tables, target_sources
-from dnd.audits import IDLE
-from dnd.recipes import Recipe
-from dnd.settings import LlmSettings
-from dnd.stages import ConceptSettings
-from dnd.subjects import TargetSettings
-from dnd.targets import Target
+from dnd.config.backends import LlmSettings
+from dnd.config.recipes import Recipe
+from dnd.config.stages import ConceptSettings
+from dnd.config.targets import TargetSettings
+from dnd.evaluation.audits import IDLE
+from dnd.io import schemas, tables
+from dnd.target import sources
+from dnd.target.network import Target
 
 ROOT = Path(__file__).parents[1]
 KEY = "DND_BENCH_KEY"
@@ -121,7 +122,7 @@ class World:
 
     def target(self, model: str = MODEL) -> Target:
         """Load a network."""
-        return target_sources.load(TargetSettings(**self.values["models"][model]))
+        return sources.load(TargetSettings(**self.values["models"][model]))
 
     @cached_property
     def probe(self) -> list[Path]:
@@ -141,7 +142,7 @@ class World:
 
     def top(self, units: Sequence[int]) -> dict[int, list[str]]:
         """Unit of the layer -> images that are looked at; idle units have none."""
-        from dnd.exemplars import spread
+        from dnd.target.exemplars import spread
 
         wanted = pc.field("unit").isin(list(units)) & pc.field("idle").is_null()
         rows = tables.read(self.topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers.models.auto import modeling_auto
 
-from dnd import places, steadiness
-from dnd.outputs import TargetError, Tokens, watched
-from dnd.preprocess import Preprocess
-from dnd.subjects import PreprocessSettings
-from dnd.targets import Target
+from dnd.config.targets import PreprocessSettings
+from dnd.target import places, steadiness
+from dnd.target.network import Target
+from dnd.target.outputs import TargetError, Tokens, watched
+from dnd.target.preprocess import Preprocess
 
 PAGE = Path(__file__).with_name("models.md")
 START, END = "<!-- families: written by `python docs/families.py` -->\n", "<!-- end of families -->\n"

@@ -12,9 +12,9 @@ from pathlib import Path
 import transformers
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
-from dnd import transformers_models
-from dnd.imitation import Inimitable
-from dnd.subjects import PreprocessSettings
+from dnd.config.targets import PreprocessSettings
+from dnd.target import transformers_models
+from dnd.target.imitation import Inimitable
 
 PAGE = Path(__file__).with_name("models.md")
 START, END = "<!-- image processors: written by `python docs/image_processors.py` -->\n", "<!-- end -->\n"

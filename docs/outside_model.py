@@ -107,7 +107,7 @@ def snakemake(folder: Path, *arguments: str) -> None:
 
 def exemplars(folder: Path, name: str) -> dict[int, list[Mapping[str, Any]]]:
     """Return the rows of EXEMPLARS of each unit, best first."""
-    from dnd import schemas, tables
+    from dnd.io import schemas, tables
 
     files = sorted((folder / "results/outside" / name).glob("*/exemplars/*.parquet"))
     found: dict[int, list[Mapping[str, Any]]] = {}
@@ -121,7 +121,7 @@ def selective(folder: Path, layer: str, units: Mapping[int, list[Mapping[str, An
 
     The exemplars have to come from three photographs or more.
     """
-    from dnd import schemas, tables
+    from dnd.io import schemas, tables
 
     (path,) = (folder / "results/outside/activations").glob(f"*/*/*/{layer.strip('_')}.parquet")
     distance = {}
@@ -134,7 +134,7 @@ def selective(folder: Path, layer: str, units: Mapping[int, list[Mapping[str, An
 
 def draw(folder: Path) -> Image.Image:
     """Draw one row per unit: its exemplars, darker where it is less active, with a frame around the attention crop."""
-    from dnd import sheets
+    from dnd.report import notebook_sheet
 
     rows = []
     for name, (layer, _) in ROWS.items():
@@ -142,14 +142,14 @@ def draw(folder: Path) -> Image.Image:
         for unit in CLASSES if name == "classes" else selective(folder, layer, found):
             text = f"layer {layer}\nunit {unit}" + (f" ({CLASSES[unit]})" if name == "classes" else "")
             best = [
-                sheets.exemplar(
+                notebook_sheet.exemplar(
                     Image.open(folder / "images" / row["image_id"]).convert("RGB"),
                     *(row[key] for key in ("box", "heatmap", "heatmap_box")),
                 )
                 for row in found[unit][:COLUMNS]
             ]
             rows.append((text, best))
-    return sheets.sheet(rows)
+    return notebook_sheet.sheet(rows)
 
 
 def main() -> None:

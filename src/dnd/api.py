@@ -15,39 +15,29 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dnd import (
-    activations,
-    captions,
-    concepts,
-    descriptions,
-    exemplars,
-    images_in_memory,
-    merging,
-    pictures,
-    probe,
-    probe_sources,
-    schemas,
-    scores,
-    sheets,
-    stopping,
-    tables,
-    target_sources,
-    verdict,
-    views,
-)
-from dnd import images as drawings
 from dnd.backends import llm as language_model
+from dnd.backends import views
 from dnd.backends.captioner import Captioner, TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder, embed_texts
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.generator import DiffusersGenerator
-from dnd.config import ConfigError, read_recipe
-from dnd.preprocess import Preprocess
-from dnd.recipes import Recipe
-from dnd.settings import CaptionSettings, GeneratorSettings, LlmSettings
-from dnd.store import Store
-from dnd.subjects import PreprocessSettings, ProbeSettings, TargetSettings
-from dnd.targets import COMPILED, Target
+from dnd.candidates import captions, concepts
+from dnd.config.backends import CaptionSettings, GeneratorSettings, LlmSettings
+from dnd.config.load import ConfigError, read_recipe
+from dnd.config.recipes import Recipe
+from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
+from dnd.io import pictures, schemas, tables
+from dnd.io.store import Store
+from dnd.probe import images_in_memory, pack
+from dnd.probe import sources as probe_sources
+from dnd.report import notebook_sheet
+from dnd.selection import descriptions, scores, stopping, verdict
+from dnd.selection import images as drawings
+from dnd.target import activations, exemplars
+from dnd.target import sources as target_sources
+from dnd.target import topk as merging
+from dnd.target.network import COMPILED, Target
+from dnd.target.preprocess import Preprocess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +55,7 @@ class Descriptions:
     Attributes
     ----------
     table
-        One row per unit: see `dnd.schemas.DESCRIPTIONS`.
+        One row per unit: see `dnd.io.schemas.DESCRIPTIONS`.
     folder
         Where the tables of all stages and the item stores are.
     """
@@ -115,7 +105,7 @@ class Descriptions:
         whole = {one["image_id"]: pictures.decode(one["image"]) for one in pictures.rows([self._probe], wanted)}
         keys = ("box", "heatmap", "heatmap_box")
         title = f"unit {unit}: {row['label'] or row['abstained']}\nconfidence {row['confidence']:.2f}"
-        rows = [(title, [sheets.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
+        rows = [(title, [notebook_sheet.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
         names = [one["concept"] for one in row["candidates"]]
         drawn: dict[str, list[Image.Image]] = {name: [] for name in names}
         for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", set(names))):
@@ -124,7 +114,7 @@ class Descriptions:
         rows += [
             (f"{one['concept']}\nscore {one['score']:.2f}", drawn[one["concept"]][:SHOWN]) for one in row["candidates"]
         ]
-        return sheets.sheet(rows)
+        return notebook_sheet.sheet(rows)
 
     @property
     def _probe(self) -> Path:
@@ -239,17 +229,17 @@ def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> 
         images = images_in_memory.write(images, place / "images")
     settings = images if isinstance(images, ProbeSettings) else ProbeSettings(source="folder", path=Path(images))
     sources = probe_sources.opened(NAME, {NAME: settings}, [])
-    listed, refused = probe.listing(NAME, {NAME: settings}, sources)
+    listed, refused = pack.listing(NAME, {NAME: settings}, sources)
     tables.write(place / "listing.parquet", listed, schemas.LISTING)
     with tables.writing(place / "probe.parquet", schemas.PROBE) as write:
-        unreadable = probe.pack(probe.part(place / "listing.parquet", 0, 1), probe.readers(sources), write)
-    probe.require_images(NAME, [place / "probe.parquet"], pa.concat_tables([refused, unreadable]))
+        unreadable = pack.pack(pack.part(place / "listing.parquet", 0, 1), pack.readers(sources), write)
+    pack.require_images(NAME, [place / "probe.parquet"], pa.concat_tables([refused, unreadable]))
     return place / "probe.parquet"
 
 
 def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe, place: Path) -> Path:
     """Pass the probe through the network, and return the file of TOPK."""
-    controls = probe.controls(shards, how.controls)
+    controls = pack.controls(shards, how.controls)
     found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
     best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
     for path, table, schema in zip((best, statistics, held), found, schemas.PARTS, strict=True):

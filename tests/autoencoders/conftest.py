@@ -1,8 +1,3 @@
-"""The references of the unit tests, whose conftest.py needs more packages than this environment has."""
+"""What comes before everything of torchvision; the unit tests' conftest.py needs more than this environment has."""
 
-import sys
-from pathlib import Path
-
-import dnd.torchvision_ops  # noqa: F401
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
+import dnd.backends.torchvision_ops  # noqa: F401

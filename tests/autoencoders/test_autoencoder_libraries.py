@@ -9,15 +9,15 @@ import json
 import autoencoder_references as references
 import pytest
 import torch
+from autoencoder_cases import DICTIONARIES, PRISMA, SAELENS, X, assert_same, latents
 from autoencoder_references import CHANNELS, LATENTS
-from test_autoencoders import DICTIONARIES, PRISMA, SAELENS, X, assert_same, latents
 
 ROWS = X.flatten(0, 1)
 
 
 def library(name, needs=None):
     """A module of a library, or a skip that says what is missing."""
-    import dnd.torchvision_ops  # noqa: F401  before anything of torchvision
+    import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 
     try:
         return importlib.import_module(needs or name)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from synthetic import write_run
 
-from dnd import evaluation, schemas, tables
+from dnd.evaluation import agreement
+from dnd.io import schemas, tables
 from dnd.report import layer, site
 from dnd.report.units import Tables
 
@@ -38,7 +39,7 @@ def build(folder: Path, run: str, shift: int) -> None:
         layer.run(pages[-1], facts, given, SETTINGS, own / "known.json")
     measured = own / "evaluation.parquet"
     places = [(name, paths["descriptions"]) for (name, _), paths in written.items()]
-    tables.write(measured, evaluation.run(places, {"conceptnet": own / "known.json"}), schemas.EVALUATION)
+    tables.write(measured, agreement.run(places, {"conceptnet": own / "known.json"}), schemas.EVALUATION)
     site.build(own / "report", run, pages, measured)
 
 

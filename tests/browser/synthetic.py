@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dnd import schemas, tables
+from dnd.io import schemas, tables
 from dnd.shapeworld.grammar import phrase
 
 PROBE, EXEMPLARS, DRAWN, CONTROLS = 40, 10, 5, 40

@@ -7,10 +7,10 @@ import setup
 
 CODE = """
 import pathlib, dnd
-from dnd import config, shipped
+from dnd.config import load, shipped
 from dnd.backends.captioner import TransformersCaptioner
 print(dnd.describe.__module__)
-recipe, llm = config.read_recipe(shipped.path("config/config.yaml"))
+recipe, llm = load.read_recipe(shipped.path("config/config.yaml"))
 print(shipped.path(recipe.concepts.prompt), llm.model, sep="\\n")
 TransformersCaptioner(recipe.captions)
 """

@@ -3,17 +3,13 @@
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS / "workflow")]
-from cluster import Cluster, missing  # noqa: E402
-from workspace import Workspace  # noqa: E402
+from cluster import Cluster, missing
+from workspace import Workspace
 
 
 def free_ports():

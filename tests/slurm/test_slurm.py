@@ -13,7 +13,7 @@ from cluster import GPUS
 from conftest import small
 from workspace import ROOT
 
-from dnd import schemas, tables
+from dnd.io import schemas, tables
 
 GPU_RULES = {"activations", "exemplars", "captions", "concepts", "images", "scores"}
 CPU_RULES = {

@@ -2,7 +2,7 @@
 
 import json
 
-import dnd.torchvision_ops  # noqa: F401
+import dnd.backends.torchvision_ops  # noqa: F401
 
 # isort: split
 import hypothesis

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dnd import schemas, tables
-from dnd.preprocess import Preprocess
-from dnd.subjects import PreprocessSettings
-from dnd.targets import Target
+from dnd.config.targets import PreprocessSettings
+from dnd.io import schemas, tables
+from dnd.target.network import Target
+from dnd.target.preprocess import Preprocess
 
 UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares"))
 """Columns of SCORES that are empty where the probe is not asked about candidates."""

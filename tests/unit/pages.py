@@ -8,7 +8,8 @@ import numpy as np
 from handmade import UNPROBED
 from PIL import Image
 
-from dnd import evaluation, schemas, tables
+from dnd.evaluation import agreement
+from dnd.io import schemas, tables
 from dnd.report import layer as pages_of_layer
 from dnd.report import site
 from dnd.report.units import Tables
@@ -169,7 +170,7 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
         facts = {"name": name, "layer": layer, "slug": layer, "model": "conceptnet", "probe": "shapes", "recipe": "dnd"}
         places.append((facts | {"method": "dnd"}, given))
     (folder / "units.json").write_text(json.dumps(known))
-    measured = evaluation.run(paths, {"conceptnet": folder / "units.json"})
+    measured = agreement.run(paths, {"conceptnet": folder / "units.json"})
     tables.write(folder / "evaluation.parquet", measured, schemas.EVALUATION)
     return places
 

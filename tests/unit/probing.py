@@ -6,8 +6,10 @@ import tarfile
 import numpy as np
 from handmade import png
 
-from dnd import probe, probe_sources, schemas, tables
-from dnd.subjects import ProbeSettings
+from dnd.config.targets import ProbeSettings
+from dnd.io import schemas, tables
+from dnd.probe import pack
+from dnd.probe import sources as probe_sources
 
 
 def opened(name="photos", renders=(), **probes):
@@ -19,7 +21,7 @@ def opened(name="photos", renders=(), **probes):
 def listed(name="photos", renders=(), **probes):
     """Rows of the listing, and image id -> why it is left out."""
     settings, sources = opened(name, renders, **probes)
-    listing, rejected = probe.listing(name, settings, sources)
+    listing, rejected = pack.listing(name, settings, sources)
     assert listing.schema.equals(schemas.LISTING)
     assert rejected.schema.equals(schemas.REJECTED)
     return listing.to_pylist(), reasons(rejected)
@@ -28,18 +30,18 @@ def listed(name="photos", renders=(), **probes):
 def packed(folder, name="photos", renders=(), shards=1, **probes):
     """Rows of all shards, and image id -> why it is left out."""
     settings, sources = opened(name, renders, **probes)
-    listing, rejected = probe.listing(name, settings, sources)
+    listing, rejected = pack.listing(name, settings, sources)
     tables.write(folder / "listing.parquet", listing, schemas.LISTING)
     tables.write(folder / "unlisted.parquet", rejected, schemas.REJECTED)
     images, refused = [], [folder / "unlisted.parquet"]
     for shard in range(shards):
         _, sources = opened(name, renders, **probes)  # a job for each
-        entries = probe.part(folder / "listing.parquet", shard, shards)
+        entries = pack.part(folder / "listing.parquet", shard, shards)
         images.append(folder / f"{shards}-{shard}.parquet")
         refused.append(folder / f"rejected-{shard}.parquet")
         with tables.writing(images[-1], schemas.PROBE) as write:
-            tables.write(refused[-1], probe.pack(entries, probe.readers(sources), write), schemas.REJECTED)
-    return tables.read(images, schemas.PROBE).to_pylist(), reasons(probe.rejected(refused))
+            tables.write(refused[-1], pack.pack(entries, pack.readers(sources), write), schemas.REJECTED)
+    return tables.read(images, schemas.PROBE).to_pylist(), reasons(pack.rejected(refused))
 
 
 def reasons(rejected):

@@ -5,7 +5,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from dnd import merging, pictures, probe, schemas, tables
+from dnd.io import pictures, schemas, tables
+from dnd.probe import pack
+from dnd.target import topk
 
 KEPT = 30
 SIDE = 8
@@ -32,7 +34,7 @@ def layer(folder, values, colours=None, controls=None):
     half = len(rows) // 2
     for path, part in zip(shards, (rows[:half], rows[half:]), strict=True):
         tables.write(path, tables.table(part, schemas.PROBE), schemas.PROBE)
-    kept = probe.controls(shards, controls or len(rows))
+    kept = pack.controls(shards, controls or len(rows))
     places = [names.index(name) for name in kept]
     units = [_topk(unit, column, names, places) for unit, column in enumerate(values.T)]
     tables.write(folder / "topk.parquet", tables.table(units, schemas.TOPK), schemas.TOPK)
@@ -51,7 +53,7 @@ def _topk(unit, column, names, places):
         "std": float(column.std()),
         "fraction_zero": float((column == 0).mean()),
         "nonfinite": int((~np.isfinite(column)).sum()),
-        "idle": merging.idle(float(low), float(high)),
+        "idle": topk.idle(float(low), float(high)),
         "low": low,
         "high": high,
         "quantiles": [],

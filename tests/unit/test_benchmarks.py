@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT))
+from benchmarks import full_size, memory, page, pairs
+from benchmarks.__main__ import main
 
-from benchmarks import full_size, memory, page, pairs  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 
 def test_medians_and_ratio_of_pairs():

@@ -17,7 +17,7 @@ import torch
 import yaml
 from PIL import Image
 
-import dnd.torchvision_ops  # noqa: F401  before timm, transformers and diffusers
+import dnd.backends.torchvision_ops  # noqa: F401  before timm, transformers and diffusers
 
 # isort: split
 import diffusers
@@ -25,10 +25,11 @@ import timm
 import transformers
 from torchvision import models as torchvision_models
 
-from dnd import sweep, target_sources
-from dnd.recipes import Recipe
-from dnd.settings import LlmSettings
-from dnd.subjects import TargetSettings
+from dnd.config import sweep
+from dnd.config.backends import LlmSettings
+from dnd.config.recipes import Recipe
+from dnd.config.targets import TargetSettings
+from dnd.target import sources
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "config/examples"
@@ -137,7 +138,7 @@ def test_the_autoencoder_reads_a_layer_as_wide_as_its_file_is_said_to_be():
 @pytest.mark.parametrize("model", [name for name, one in TARGETS.items() if one.source == "torchvision"])
 def test_torchvision_has_the_weights_and_says_how_images_are_prepared(model):
     settings = TARGETS[model]
-    weights = target_sources.published_weights(settings)
+    weights = sources.published_weights(settings)
     if weights is None:
         assert settings.weights.startswith("data/")
         assert settings.preprocess is not None
@@ -161,7 +162,7 @@ def test_a_folder_of_the_published_class_is_loaded_with_the_modules_that_the_swe
     config = config_of(settings.factory, **(parts or {"hidden_size": 48}))
     getattr(transformers, architecture(settings.factory))(config).save_pretrained(tmp_path)
     transformers.CLIPImageProcessor().save_pretrained(tmp_path)
-    target = target_sources.load(settings.model_copy(update={"factory": str(tmp_path)}), torch.device("cpu"))
+    target = sources.load(settings.model_copy(update={"factory": str(tmp_path)}), torch.device("cpu"))
     names = dict(target.model.named_modules())
     wanted = [layer for name, layer, *_ in TABLE if name == model]
     assert wanted
@@ -177,7 +178,7 @@ def test_the_checkpoint_of_places365_is_read(tmp_path):
     path = tmp_path / Path(settings.weights).name
     wrapped = {f"module.{name}": one for name, one in state.items()}
     python2_checkpoint.write(path, {"epoch": 90, "arch": "resnet18", "state_dict": wrapped, "best_prec1": 54.2})
-    target = target_sources.load(settings.model_copy(update={"weights": str(path)}), torch.device("cpu"))
+    target = sources.load(settings.model_copy(update={"weights": str(path)}), torch.device("cpu"))
     loaded = target.model.state_dict()
     assert all(torch.equal(loaded[name], one) for name, one in state.items())
 
@@ -191,7 +192,7 @@ def tile2vec(tmp_path, **others):
         torch.manual_seed(0)
         state = built(TARGETS["tile2vec"])[0].state_dict()
     torch.save(state | others, tmp_path / "naip.ckpt")
-    return state, target_sources.load(settings, torch.device("cpu"))
+    return state, sources.load(settings, torch.device("cpu"))
 
 
 def test_the_checkpoint_of_tile2vec_may_have_parts_that_its_embedding_does_not_use(tmp_path):
@@ -203,7 +204,7 @@ def test_the_checkpoint_of_tile2vec_may_have_parts_that_its_embedding_does_not_u
 
 
 def test_a_part_that_tile2vec_lacks_is_refused(tmp_path):
-    with pytest.raises(target_sources.TargetError, match=r"layer6\.weight is not of this network"):
+    with pytest.raises(sources.TargetError, match=r"layer6\.weight is not of this network"):
         tile2vec(tmp_path, **{"layer6.weight": torch.ones(3)})
 
 

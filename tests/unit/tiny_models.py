@@ -2,7 +2,7 @@
 
 import json
 
-import dnd.torchvision_ops  # noqa: F401  before transformers
+import dnd.backends.torchvision_ops  # noqa: F401  before transformers
 
 # isort: split
 import diffusers

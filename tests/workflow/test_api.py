@@ -7,11 +7,11 @@ from PIL import Image
 from workspace import UNITS
 
 import dnd
-from dnd import schemas, tables
-from dnd.config import ConfigError
-from dnd.subjects import ProbeSettings, TargetSettings
-from dnd.sweep import units
-from dnd.target_sources import load
+from dnd.config.load import ConfigError
+from dnd.config.sweep import units
+from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.io import schemas, tables
+from dnd.target.sources import load
 
 WANTED = units(UNITS)[:6]
 

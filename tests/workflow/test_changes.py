@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from workspace import ROOT, Workspace
 
-from dnd import schemas, tables
+from dnd.io import schemas, tables
 
 YEAR_NS = 365 * 86400 * 10**9
 RUN = {"compare the descriptions with the known answers", "write the page", "record how the results came about"}
@@ -220,18 +220,18 @@ def test_images_of_a_probe(workspace, change):
 @pytest.mark.parametrize(
     ("module", "again"),
     [
-        ("captions.py", after("captions", *ROWS) | BUNDLES | RUN),
+        ("candidates/captions.py", after("captions", *ROWS) | BUNDLES | RUN),
         ("backends/embedder.py", after("scores", *ROWS) | BUNDLES | RUN),  # which also parts captions for `rest`
-        ("images.py", after("scores", *ROWS) | DRAWING | RUN),
-        ("evaluation.py", RUN),
+        ("selection/images.py", after("scores", *ROWS) | DRAWING | RUN),
+        ("evaluation/agreement.py", RUN),
         ("report/units.py", after("pages", *ROWS) | {"write the page"}),
         ("report/app/index.html", {"write the page"}),
         (
             "shapeworld/target.py",
             passes("shapes", "concepts", "fc") | passes("pictures", "fc") | after("exemplars", *ROWS) | BUNDLES | RUN,
         ),
-        ("config.py", set()),
-        ("shapeworld/train/__init__.py", set()),
+        ("config/load.py", set()),
+        ("../../training/loop.py", set()),
     ],
 )
 def test_code_of_a_module(clone, module, again):

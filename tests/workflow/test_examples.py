@@ -10,7 +10,9 @@ import pytest
 import yaml
 from workspace import ROOT, SNAKEMAKE
 
-from dnd import config, plan, probe_sources, sweep, workload
+from dnd.config import load, sweep
+from dnd.probe import sources
+from dnd.run import plan, tasks
 
 EXAMPLES = ROOT / "config/examples"
 NETWORKS = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
@@ -117,7 +119,7 @@ def test_the_head_tells_what_to_prepare_and_what_to_type(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe):
     monkeypatch.chdir(folder)
-    loaded = config.load(read(name) | read(f"recipes/{recipe}"), name)
+    loaded = load.load(read(name) | read(f"recipes/{recipe}"), name)
     layers = sweep.layers(loaded)
     slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(loaded).items()}
     planned = plan.Plan(loaded, layers, slugs, {})
@@ -127,8 +129,8 @@ def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe)
 @pytest.mark.parametrize("name", ["resnet18-places365", "resnet50-imagenet"])
 def test_the_images_of_broden_are_photographs_and_no_segmentation_maps(folder, monkeypatch, name):
     monkeypatch.chdir(folder)
-    probes = config.load(read(name) | read("recipes/paper"), name).probes
-    files = probe_sources.files("imagenet-broden", probes)
+    probes = load.load(read(name) | read("recipes/paper"), name).probes
+    files = sources.files("imagenet-broden", probes)
     assert {probe: list(found) for probe, found in files.items()} == {"imagenet": ["one.png"], "broden": ["one.png"]}
 
 
@@ -137,7 +139,7 @@ def test_the_command_in_the_head_builds_the_jobs(folder, monkeypatch, name):
     found = jobs(dry_run(folder, *command_of(name)))
     check(name, found)
     monkeypatch.chdir(folder)
-    counted = Counter(task.rule for task in workload.tasks(workload.read(command_of(name)[1:])))
+    counted = Counter(task.rule for task in tasks.tasks(tasks.read(command_of(name)[1:])))
     assert counted | Counter(all=1, total=counted.total() + 1) == Counter(found)
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from workspace import SNAKEMAKE, Workspace
 
-from dnd import schemas, tables
+from dnd.io import schemas, tables
 
 
 @pytest.fixture

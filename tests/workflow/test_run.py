@@ -18,9 +18,11 @@ import torch
 import yaml
 from workspace import KEY, ROOT, Workspace
 
-from dnd import config, provenance, schemas, tables
 from dnd.backends.server import run_server
-from dnd.report import scripts
+from dnd.config import load
+from dnd.io import schemas, tables
+from dnd.report import data_files
+from dnd.run import provenance
 
 STAND_IN = ROOT / "tests/unit/fake_server.py"
 BUNDLE = "conceptnet/shapes/dnd/000-000"
@@ -85,11 +87,11 @@ def test_each_concept_is_drawn_once(reference):
 def test_site_shows_every_row_and_asks_nothing_of_any_network(reference):
     site = reference.results / "report"
     assert "Content-Security-Policy" in (site / "index.html").read_text()
-    assert [(one["name"], one["units"]) for one in scripts.read(site / "run.js")["layers"]] == [
+    assert [(one["name"], one["units"]) for one in data_files.read(site / "run.js")["layers"]] == [
         ("planted", 13),
         ("classes", 4),
     ]
-    index = scripts.read(site / "layers/planted/concepts/index.js")
+    index = data_files.read(site / "layers/planted/concepts/index.js")
     assert index["abstained"].count(-1) == 6 and sum(index["thumbs"]["count"]) == 4 * 6
     assert dict(index["settings"])["generator.steps"] == "4"
     captioner = str(ROOT / "resources/shapeworld/captioner")
@@ -135,7 +137,7 @@ def test_provenance_is_enough_to_repeat_the_run(reference, endpoint, monkeypatch
         name: hashlib.sha256(content).hexdigest() for name, content in described.items() if name.endswith("parquet")
     }
     monkeypatch.chdir(reference.folder)
-    assert config.load(yaml.safe_load(provenance.configuration(found))) == config.load(reference.values)
+    assert load.load(yaml.safe_load(provenance.configuration(found))) == load.load(reference.values)
 
 
 def test_nothing_to_do_afterwards(reference):

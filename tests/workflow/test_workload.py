@@ -7,7 +7,7 @@ import yaml
 from test_examples import dry_run, jobs
 from workspace import ROOT, Workspace
 
-from dnd import workload
+from dnd.run import tasks
 
 
 def everything(values):
@@ -34,6 +34,6 @@ def test_jobs_are_counted_as_snakemake_counts_them(tmp_path, monkeypatch, file):
         workspace.write()
         tmp_path, file = workspace.folder, "config.yaml"
     monkeypatch.chdir(tmp_path)
-    counted = Counter(task.rule for task in workload.tasks(workload.read([file])))
+    counted = Counter(task.rule for task in tasks.tasks(tasks.read([file])))
     planned = jobs(dry_run(tmp_path, "--configfile", file))
     assert counted | Counter(all=1, total=counted.total() + 1) == Counter(planned)

@@ -16,13 +16,16 @@ from snakemake.logging import logger
 # a head node needs no installed package to plan a run
 sys.path.append(str(Path(workflow.source_path("../../src/dnd/__init__.py")).parents[1]))
 try:
-    from dnd import checks, leftovers
-    from dnd import plan as planning
-    from dnd import probe_sources, run_lock, run_log, shipped, sources
-    from dnd.config import ConfigError, file_of, refuse_code
-    from dnd.judging import EvaluationSettings
-    from dnd.settings import COMPUTE, SERVERS
-    from dnd.sweep import counterpart, layers_table, spell
+    from dnd.run import checks, leftovers
+    from dnd.run import plan as planning
+    from dnd.config import shipped
+    from dnd.probe import sources as probe_sources
+    from dnd.run import code_digest as sources, lock as run_lock
+    from dnd.run.status import snakemake_log as run_log
+    from dnd.config.load import ConfigError, file_of, refuse_code
+    from dnd.config.evaluation import EvaluationSettings
+    from dnd.config.backends import COMPUTE, SERVERS
+    from dnd.config.sweep import counterpart, layers_table, spell
 except ModuleNotFoundError as error:
     raise WorkflowError(
         f"{error}: `make vision` builds an environment that has it, .venv"

@@ -12,7 +12,7 @@ rule images:
         "../../envs/vision.yaml"
     params:
         generator=recipe_part("generator"),
-        truth=truth_of("generator", "renderer"),
+        truth=truth_of("generator", "oracle_images"),
         parts=settings.shards.images,
         code=code("images"),
     message:

@@ -198,7 +198,7 @@ rule line:
         recipe=recipe_name,
         settings=whole_recipe,
         units=units_of,
-        truth=truth_of("generator", "renderer"),
+        truth=truth_of("generator", "oracle_images"),
         code=code("line"),
     message:
         "describe {wildcards.name}, layer {wildcards.slug}, units {wildcards.units} by LINE"

@@ -22,7 +22,7 @@ rule stopping:
         pooling=recipe_part("pooling_of_views"),
         sign=recipe_part("sign"),
         generator=recipe_part("generator"),
-        truth=truth_of("generator", "renderer"),
+        truth=truth_of("generator", "oracle_images"),
         stopping=recipe_part("stopping"),
         code=code("stopping"),
     message:

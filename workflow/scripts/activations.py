@@ -1,15 +1,18 @@
 """In: a probe shard. Out: its part of the top-k, the statistics and the control activations of every layer."""
 
-from dnd import activations, jobs, probe, schemas, tables, target_sources
-from dnd.subjects import TargetSettings
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.probe import pack
+from dnd.run import job as jobs
+from dnd.target import activations, sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 topk, statistics, controls = activations.run(
-    target_sources.load(TargetSettings(**params.target), sign=snakemake.wildcards.sign),
+    sources.load(TargetSettings(**params.target), sign=snakemake.wildcards.sign),
     params.layers,
     snakemake.input.shard,
-    probe.read_controls(snakemake.input.shuffled, int(snakemake.wildcards.controls)),
+    pack.read_controls(snakemake.input.shuffled, int(snakemake.wildcards.controls)),
     pooling=snakemake.wildcards.pooling,
     k=int(snakemake.wildcards.k),
     units=params.units,

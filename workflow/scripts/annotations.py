@@ -1,7 +1,9 @@
 """In: a probe shard. Out: its ANNOTATIONS."""
 
-from dnd import annotations, jobs, schemas, tables
-from dnd.subjects import ProbeSettings
+from dnd.config.targets import ProbeSettings
+from dnd.io import schemas, tables
+from dnd.probe import annotations
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 probes = {one: ProbeSettings(**settings) for one, settings in snakemake.params.probes.items()}

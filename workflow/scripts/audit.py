@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-from dnd import audit_chart, audits, jobs, schemas, tables, target_sources
-from dnd.atomic import replaced
-from dnd.judging import AuditSettings
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.evaluation import AuditSettings
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.evaluation import audit_chart, audits
+from dnd.io import schemas, tables
+from dnd.io.files import replaced
+from dnd.run import job as jobs
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
@@ -15,7 +18,7 @@ found = audits.run(
     snakemake.wildcards.audit,
     settings,
     None if settings.units is None else units(settings.units),
-    target_sources.load(TargetSettings(**params.target)),
+    sources.load(TargetSettings(**params.target)),
     tables.read(snakemake.input.descriptions, schemas.DESCRIPTIONS, ["unit", "label", "abstained"]),
     [Path(shard) for shard in snakemake.input.probe],
 )

@@ -2,10 +2,12 @@
 
 from importlib import import_module
 
-from dnd import captions, jobs, schemas, tables
 from dnd.backends.captioner import TransformersCaptioner
-from dnd.settings import CaptionSettings
-from dnd.store import Store
+from dnd.candidates import captions
+from dnd.config.backends import CaptionSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out where a server is

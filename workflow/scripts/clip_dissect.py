@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from dnd import embeddings, jobs, schemas, tables
+from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
-from dnd.baselines import clip_dissect, concept_sets
-from dnd.methods import ClipDissectRecipe
-from dnd.store import Store
-from dnd.sweep import units
+from dnd.config.rivals import ClipDissectRecipe
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.rivals import clip_dissect, concept_sets
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 recipe = ClipDissectRecipe(**snakemake.params.recipe)

@@ -1,9 +1,10 @@
 """In: PATTERNS and OVERLAPS of a layer, and its TOPK. Out: SCORES by Compositional Explanations."""
 
-from dnd import jobs, schemas, tables
-from dnd.baselines import compositional
-from dnd.methods import CompositionalRecipe
-from dnd.sweep import units
+from dnd.config.rivals import CompositionalRecipe
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.rivals import compositional
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 found = compositional.run(

@@ -8,12 +8,14 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from dnd import concepts, jobs, pictures, schemas, tables, views
-from dnd.atomic import scratch
-from dnd.backends import llm
-from dnd.settings import EmbedderSettings, LlmSettings
-from dnd.stages import ConceptSettings
-from dnd.store import Store
+from dnd.backends import llm, views
+from dnd.candidates import concepts
+from dnd.config.backends import EmbedderSettings, LlmSettings
+from dnd.config.stages import ConceptSettings
+from dnd.io import pictures, schemas, tables
+from dnd.io.files import scratch
+from dnd.io.store import Store
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

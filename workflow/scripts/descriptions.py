@@ -3,10 +3,12 @@
 Out: DESCRIPTIONS, Parquet and CSV, and FACETS.
 """
 
-from dnd import descriptions, facets, jobs, schemas, tables, verdict
-from dnd.sweep import units
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.run import job
+from dnd.selection import descriptions, facets, verdict
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job.begin(snakemake.log[0], snakemake.threads)
 given, params = snakemake.input, snakemake.params
 wanted, scores = units(params.units), tables.read(given.scores, schemas.SCORES)
 if given.get("exemplars"):

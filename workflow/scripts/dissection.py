@@ -1,13 +1,16 @@
 """In: the probe, its ANNOTATIONS and a target. Out: PATTERNS of the probe and OVERLAPS of a layer's units."""
 
-from dnd import dissection, jobs, schemas, tables, target_sources
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.rivals import dissection
+from dnd.run import job as jobs
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 patterns, overlaps = dissection.run(
-    target_sources.load(TargetSettings(**params.target), sign=params.sign),
+    sources.load(TargetSettings(**params.target), sign=params.sign),
     params.layer,
     snakemake.input.probe,
     snakemake.input.annotations,

@@ -1,11 +1,13 @@
 """In: DESCRIPTIONS of every layer, known answers, units' rows by other metrics. Out: EVALUATION and COMPARISONS."""
 
-from dnd import comparisons, evaluation, jobs, schemas, tables
-from dnd.baselines import concept_sets
+from dnd.evaluation import agreement, comparisons
+from dnd.io import schemas, tables
+from dnd.rivals import concept_sets
+from dnd.run import job
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job.begin(snakemake.log[0], snakemake.threads)
 given, rows = snakemake.input, snakemake.params.rows
-found = evaluation.run(
+found = agreement.run(
     list(zip([row["name"] for row in rows], given.descriptions, strict=True)),
     snakemake.params.answers,
     given.judged,

@@ -2,10 +2,12 @@
 
 import pyarrow.compute as pc
 
-from dnd import exemplars, jobs, schemas, tables, target_sources
-from dnd.stages import ExemplarSettings
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.stages import ExemplarSettings
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.run import job as jobs
+from dnd.target import exemplars, sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
@@ -15,7 +17,7 @@ if not settings.idle_units:
     wanted &= pc.field("idle").is_null()
 rows = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
 found = exemplars.run(
-    target_sources.load(TargetSettings(**params.target), sign=params.sign),
+    sources.load(TargetSettings(**params.target), sign=params.sign),
     params.layer,
     {row["unit"]: exemplars.spread(row["image_ids"], row["activations"], settings) for row in rows if row["image_ids"]},
     snakemake.input.probe,

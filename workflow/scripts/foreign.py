@@ -1,9 +1,10 @@
 """In: a table of labels from another tool, TOPK of a layer. Out: SCORES of the asked units."""
 
-from dnd import jobs, schemas, tables
-from dnd.baselines import foreign, inputs
-from dnd.methods import ForeignRecipe
-from dnd.sweep import units
+from dnd.config.rivals import ForeignRecipe
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.rivals import foreign, inputs
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

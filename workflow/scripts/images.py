@@ -1,9 +1,11 @@
 """In: CONCEPTS of a recipe. Out: IMAGES of this part of the distinct concepts."""
 
-from dnd import images, jobs, schemas, tables
 from dnd.backends import generator
-from dnd.settings import GeneratorSettings
-from dnd.store import Store
+from dnd.config.backends import GeneratorSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.run import job as jobs
+from dnd.selection import images
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out what changes no image

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from dnd import importance, jobs, schemas, tables, target_sources
-from dnd.judging import ImportanceSettings
-from dnd.subjects import TargetSettings
+from dnd.config.evaluation import ImportanceSettings
+from dnd.config.targets import TargetSettings
+from dnd.evaluation import importance
+from dnd.io import schemas, tables
+from dnd.run import job as jobs
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 found = importance.run(
-    target_sources.load(TargetSettings(**params.target)),
+    sources.load(TargetSettings(**params.target)),
     params.layer,
     [Path(shard) for shard in snakemake.input.probe],
     ImportanceSettings(**params.importance),

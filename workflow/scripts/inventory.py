@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from dnd import inventory
-from dnd.config import ConfigError
+from dnd.config.load import ConfigError
+from dnd.target import inventory
 
 params = snakemake.params
 places = {Path(path).stem: path for path in snakemake.input}

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from dnd import jobs, schemas, tables
-from dnd.baselines import invert
-from dnd.methods import InvertRecipe
-from dnd.sweep import units
+from dnd.config.rivals import InvertRecipe
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.rivals import invert
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 found = invert.run(

@@ -3,13 +3,17 @@
 from functools import partial
 from pathlib import Path
 
-from dnd import embeddings, jobs, judgements, schemas, tables, target_sources
+from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
-from dnd.backends.sentences import SentenceEncoder
-from dnd.baselines import concept_sets
-from dnd.judging import EvaluationSettings
-from dnd.store import Store
-from dnd.subjects import TargetSettings
+from dnd.config.evaluation import EvaluationSettings
+from dnd.config.targets import TargetSettings
+from dnd.evaluation import judgements
+from dnd.evaluation.sentences import SentenceEncoder
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.rivals import concept_sets
+from dnd.run import job as jobs
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given = snakemake.params, snakemake.input
@@ -38,7 +42,7 @@ found = judgements.run(
     encoders=encoders,
     concepts=concept_sets.read(settings.concepts) if settings.concepts else [],
     class_names=Path(given.classes[0]).read_text(encoding="utf-8").splitlines() if given.classes else [],
-    target=target_sources.load(TargetSettings(**params.target)) if settings.held_out else None,
+    target=sources.load(TargetSettings(**params.target)) if settings.held_out else None,
     shards=given.held_out,
     pictures_of=pictures,
 )

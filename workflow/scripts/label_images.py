@@ -1,10 +1,13 @@
 """In: DESCRIPTIONS of a layer by every method. Out: IMAGES of their labels, by the generator of the evaluation."""
 
-from dnd import images, jobs, judgements, schemas, tables
 from dnd.backends import generator
-from dnd.baselines import concept_sets
-from dnd.judging import EvaluationSettings
-from dnd.store import Store
+from dnd.config.evaluation import EvaluationSettings
+from dnd.evaluation import judgements
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.rivals import concept_sets
+from dnd.run import job as jobs
+from dnd.selection import images
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out what changes no image

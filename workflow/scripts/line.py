@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd import images, jobs, schemas, tables, target_sources, trials
 from dnd.backends import generator
 from dnd.backends.llm import session
-from dnd.baselines import line
-from dnd.methods import LineRecipe
-from dnd.reading import Reader
-from dnd.settings import LlmSettings
-from dnd.store import Store
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.candidates import search
+from dnd.config.backends import LlmSettings
+from dnd.config.rivals import LineRecipe
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.rivals import line
+from dnd.run import job as jobs
+from dnd.selection import images
+from dnd.target import sources
+from dnd.target.generated import Reader
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards, config = snakemake.params, snakemake.wildcards, snakemake.config
@@ -23,7 +27,7 @@ settings = LineRecipe(**config["recipes"][params.recipe])
 llm = settings.llm or LlmSettings(**config["llm"])
 own = pc.field("unit").isin(list(units(params.units)))
 topk = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "idle", "controls"], own)
-searches = trials.searches(wildcards.name, wildcards.slug, topk.to_pylist())
+searches = search.searches(wildcards.name, wildcards.slug, topk.to_pylist())
 section = f"recipes.{params.recipe}.generator"
 draw = partial(
     images.run,
@@ -33,7 +37,7 @@ draw = partial(
     order=snakemake.output.scores,
     section=section,
 )
-target = target_sources.load(TargetSettings(**params.target), sign=settings.sign)
+target = sources.load(TargetSettings(**params.target), sign=settings.sign)
 read = Reader(target, params.layer, [one.unit for one in searches], settings.pooling, draw, "line")
 with session(llm, Store(config["store"] + "/answers"), Path(snakemake.log.server), job.note) as ask:
     scores, rounds = line.run(searches, ask, read, settings)

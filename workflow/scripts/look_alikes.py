@@ -4,11 +4,16 @@ from importlib import import_module
 
 import pyarrow.compute as pc
 
-from dnd import captions, embeddings, jobs, look_alikes, probe, schemas, sweep, tables
+from dnd.backends import embeddings
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.endpoint_captioner import EndpointCaptioner
-from dnd.settings import CaptionSettings, EmbedderSettings
-from dnd.store import Store
+from dnd.candidates import captions, look_alikes
+from dnd.config import sweep
+from dnd.config.backends import CaptionSettings, EmbedderSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.probe import pack
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 given, params = snakemake.input, snakemake.params
@@ -33,7 +38,7 @@ found = look_alikes.run(
     write,
     exemplars=tables.read(given.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
     topk=tables.read(given.topk, schemas.TOPK, ["unit", "controls"], units).to_pylist(),
-    controls=probe.controls(given.probe, params.controls),
+    controls=pack.controls(given.probe, params.controls),
     shards=given.probe,
     count=params.wanted,
     square=params.square,

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from dnd import jobs, schemas, tables, target_sources, thresholds
-from dnd.baselines import inputs, milan, milan_files
-from dnd.methods import MilanRecipe
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.rivals import MilanRecipe
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.rivals import inputs, milan, milan_files, thresholds
+from dnd.run import job as jobs
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 recipe = MilanRecipe(**params.recipe)
-target = target_sources.load(TargetSettings(**params.target), sign=params.sign)
+target = sources.load(TargetSettings(**params.target), sign=params.sign)
 shards = [Path(shard) for shard in snakemake.input.probe]
 asked = set(units(params.units))
 best = inputs.best_images(Path(snakemake.input.topk), shards, recipe.images)

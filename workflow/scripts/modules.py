@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from dnd import inventory, jobs, target_sources
-from dnd.subjects import TargetSettings
+from dnd.config.targets import TargetSettings
+from dnd.run import job
+from dnd.target import inventory, sources
 
-jobs.begin(snakemake.log[0], snakemake.threads)
-found = inventory.modules(target_sources.load(TargetSettings(**snakemake.params.target)))
+job.begin(snakemake.log[0], snakemake.threads)
+found = inventory.modules(sources.load(TargetSettings(**snakemake.params.target)))
 inventory.write_modules(Path(snakemake.output[0]), found)

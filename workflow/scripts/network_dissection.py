@@ -1,9 +1,10 @@
 """In: PATTERNS and OVERLAPS of a layer, and its TOPK. Out: SCORES by Network Dissection, and DISSECTION."""
 
-from dnd import jobs, schemas, tables
-from dnd.baselines import network_dissection
-from dnd.methods import NetworkDissectionRecipe
-from dnd.sweep import units
+from dnd.config.rivals import NetworkDissectionRecipe
+from dnd.config.sweep import units
+from dnd.io import schemas, tables
+from dnd.rivals import network_dissection
+from dnd.run import job as jobs
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 found, report = network_dissection.run(

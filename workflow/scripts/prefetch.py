@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
-from dnd import config, prefetch
-from dnd.sweep import sweep_rows
+from dnd.config import load
+from dnd.config.sweep import sweep_rows
+from dnd.run import prefetch
 
-settings = config.load(snakemake.config)
+settings = load.load(snakemake.config)
 lines = []
 
 

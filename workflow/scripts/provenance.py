@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from dnd import config, jobs, provenance
+from dnd.config import load
+from dnd.run import job, provenance
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
 found = provenance.record(
-    config.load(snakemake.config),
+    load.load(snakemake.config),
     sweep=params.sweep,
     layers=params.layers,
     code=params.stages,

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd import captions, concepts, images, jobs, reading, refinement, schemas, tables, target_sources, trials
 from dnd.backends import generator
 from dnd.backends.captioner import TransformersCaptioner
 from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.llm import session
-from dnd.recipes import Recipe
-from dnd.settings import LlmSettings
-from dnd.store import Store
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.candidates import captions, concepts, refinement, search
+from dnd.config.backends import LlmSettings
+from dnd.config.recipes import Recipe
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.run import job as jobs
+from dnd.selection import images
+from dnd.target import generated, sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, config = snakemake.params, snakemake.input, snakemake.config
@@ -38,7 +42,7 @@ if settings.failures:
         captions.of_files, captioner(recipe.captions), settings=recipe.captions, store=Store(f"{store}/captions")
     )
     describe = refinement.Describer(draw, write)
-target = target_sources.load(TargetSettings(**params.target), sign=params.sign)
+target = sources.load(TargetSettings(**params.target), sign=params.sign)
 first = tables.read(given.concepts, schemas.CONCEPTS)
 shown = zip(given.exemplars, given.captions, strict=True)
 further, rounds = [], []
@@ -49,7 +53,7 @@ with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.not
             named = first.filter(place & pc.field("unit").isin(list(units(shard)))).to_pylist()
             own = pc.field("unit").isin(sorted({row["unit"] for row in named}))
             controls = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"], own).to_pylist()
-            searches = trials.searches(name, slug, controls)
+            searches = search.searches(name, slug, controls)
             best = tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box", "activation"])
             lines = concepts.unit_captions(name, slug, best, tables.read(texts, schemas.CAPTIONS))
             found = refinement.run(
@@ -58,7 +62,7 @@ with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.not
                 best,
                 {one.unit: list(one.shown().values()) for one in lines},
                 ask,
-                reading.Reader(target, layer, [one.unit for one in searches], params.pooling, draw, "refinement"),
+                generated.Reader(target, layer, [one.unit for one in searches], params.pooling, draw, "refinement"),
                 describe,
                 settings,
             )

@@ -1,9 +1,11 @@
 """In: a probe's shards, and the REJECTED images of its listing and of each shard. Out: all of these, and SHUFFLED."""
 
-from dnd import jobs, probe, schemas, tables
+from dnd.io import schemas, tables
+from dnd.probe import pack
+from dnd.run import job
 
-jobs.begin(snakemake.log[0], snakemake.threads)
-rejected = probe.rejected([snakemake.input.unlisted, *snakemake.input.rejected])
-probe.require_images(snakemake.wildcards.probe, snakemake.input.images, rejected)
+job.begin(snakemake.log[0], snakemake.threads)
+rejected = pack.rejected([snakemake.input.unlisted, *snakemake.input.rejected])
+pack.require_images(snakemake.wildcards.probe, snakemake.input.images, rejected)
 tables.write(snakemake.output.rejected, rejected, schemas.REJECTED)
-tables.write(snakemake.output.shuffled, probe.shuffled(snakemake.input.images), schemas.SHUFFLED, row_group_size=65536)
+tables.write(snakemake.output.shuffled, pack.shuffled(snakemake.input.images), schemas.SHUFFLED, row_group_size=65536)

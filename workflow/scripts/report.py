@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dnd import jobs
 from dnd.report import site
+from dnd.run import job
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job.begin(snakemake.log[0], snakemake.threads)
 pages = [Path(path) for path in snakemake.input.get("pages")]
 site.build(Path(snakemake.output[0]), snakemake.params.run, pages, Path(snakemake.input.evaluation))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dnd import jobs
 from dnd.report import layer
 from dnd.report.units import Tables
+from dnd.run import job
 
 
 def listed(files):
@@ -14,7 +14,7 @@ def listed(files):
 
 def main(snakemake):
     """Write the pages, some units in each process."""
-    jobs.begin(snakemake.log[0], snakemake.threads)
+    job.begin(snakemake.log[0], snakemake.threads)
     answers = listed(snakemake.input.get("answers"))
     given = {key: listed(snakemake.input.get(key)) for key in Tables.SEVERAL}
     layer.run(

@@ -2,13 +2,17 @@
 
 import pyarrow.compute as pc
 
-from dnd import embeddings, jobs, schemas, scores, tables, target_sources
+from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
-from dnd.settings import EmbedderSettings
-from dnd.stages import ScoreSettings
-from dnd.store import Store
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.backends import EmbedderSettings
+from dnd.config.stages import ScoreSettings
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.run import job as jobs
+from dnd.selection import scores
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards = snakemake.params, snakemake.wildcards
@@ -21,7 +25,7 @@ concepts = tables.read(snakemake.input.concepts, schemas.CONCEPTS, where=own).to
 if snakemake.input.get("images"):
     embedder, weights = EmbedderSettings(**params.embedder), ScoreSettings(**params.scores)
     found = scores.run(
-        target_sources.load(TargetSettings(**params.target), sign=params.sign),
+        sources.load(TargetSettings(**params.target), sign=params.sign),
         params.layer,
         embeddings.StoredEmbedder(embedder, Store(snakemake.config["store"] + "/vectors")),
         concepts=concepts,

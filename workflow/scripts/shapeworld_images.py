@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from dnd import jobs
+from dnd.run import job
 from dnd.shapeworld.render import write_folder
 
-jobs.begin(snakemake.log[0], snakemake.threads)
+job.begin(snakemake.log[0], snakemake.threads)
 write_folder(Path(snakemake.output[0]), snakemake.params.seed, snakemake.params.images)

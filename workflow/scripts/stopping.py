@@ -4,13 +4,16 @@ from functools import partial
 
 import pyarrow.compute as pc
 
-from dnd import images, jobs, schemas, stopping, tables, target_sources
 from dnd.backends import generator
-from dnd.settings import GeneratorSettings
-from dnd.stages import StoppingSettings
-from dnd.store import Store
-from dnd.subjects import TargetSettings
-from dnd.sweep import units
+from dnd.config.backends import GeneratorSettings
+from dnd.config.stages import StoppingSettings
+from dnd.config.sweep import units
+from dnd.config.targets import TargetSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.run import job as jobs
+from dnd.selection import images, stopping
+from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards, config = snakemake.params, snakemake.wildcards, snakemake.config
@@ -21,7 +24,7 @@ own = pc.field("unit").isin(list(units(params.units)))
 place = (pc.field("name") == wildcards.name) & (pc.field("slug") == wildcards.slug)
 section = f"recipes.{params.recipe}.generator"
 drawn, asked = stopping.run(
-    target_sources.load(TargetSettings(**params.target), sign=params.sign),
+    sources.load(TargetSettings(**params.target), sign=params.sign),
     params.layer,
     partial(
         images.draw,

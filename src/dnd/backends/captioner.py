@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
-from dnd import hub
-from dnd.answers import one_line
+import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.backends import hub
+from dnd.backends.batches import BatchSize, in_batches
+from dnd.backends.hub import ModelError
 from dnd.backends.loading import UNLIKE, complete, device, loading, pictures_at_once, precision, prepared
-from dnd.batches import BatchSize, in_batches
-from dnd.hub import ModelError
-from dnd.settings import CaptionSettings
+from dnd.candidates.answers import one_line
+from dnd.config.backends import CaptionSettings
 
 BATCH = 32
 SECTION = "captions"

@@ -14,12 +14,12 @@ from typing import Any
 import openai
 from tqdm import tqdm
 
-from dnd.answers import valid
 from dnd.backends import failures
 from dnd.backends.limits import LimitedClient
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
-from dnd.store import Store
+from dnd.candidates.answers import valid
+from dnd.io.store import Store
 
 log = logging.getLogger(__name__)
 

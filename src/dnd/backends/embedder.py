@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import dnd.torchvision_ops  # noqa: F401  before transformers' image processors
-from dnd import hub
+import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image processors
+from dnd.backends import hub
+from dnd.backends.batches import BatchSize, in_batches
+from dnd.backends.hub import ModelError
 from dnd.backends.loading import complete, device, loading, pictures_at_once, precision, prepared
-from dnd.batches import BatchSize, in_batches
-from dnd.hub import ModelError
-from dnd.settings import EmbedderSettings
+from dnd.config.backends import EmbedderSettings
 
 log = logging.getLogger(__name__)
 BATCH = 32

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image
 
-from dnd import views
-from dnd.answers import one_line
+from dnd.backends import views
 from dnd.backends.chat import ChatClient, Unanswered, external
 from dnd.backends.messages import Answer, Request, image_part, text_part
-from dnd.settings import CaptionSettings
-from dnd.streams import ahead, chunks
+from dnd.candidates.answers import one_line
+from dnd.config.backends import CaptionSettings
+from dnd.io.streams import ahead, chunks
 
 PROMPT = "Describe this image in one sentence."
 SEED = 0

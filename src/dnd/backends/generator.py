@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from PIL import Image
 
-import dnd.torchvision_ops  # noqa: F401  before diffusers
-from dnd import hub
+import dnd.backends.torchvision_ops  # noqa: F401  before diffusers
+from dnd.backends import hub
+from dnd.backends.batches import BatchSize, in_batches
+from dnd.backends.hub import ModelError
 from dnd.backends.loading import device, loading, precision
-from dnd.batches import BatchSize, in_batches
-from dnd.hub import ModelError
-from dnd.settings import SET_BY, GeneratorSettings
+from dnd.config.backends import SET_BY, GeneratorSettings
 
 log = logging.getLogger(__name__)
 BATCH = 20
@@ -51,7 +51,7 @@ class Generator(Protocol):
 def load(settings: GeneratorSettings, section: str = "generator") -> Generator:
     """Return the generator that settings ask for: see :class:`DiffusersGenerator` for parameters and errors."""
     if settings.oracle:
-        exact = import_module("dnd.shapeworld.renderer")  # by name: a change of it runs no other recipe again
+        exact = import_module("dnd.shapeworld.oracle_images")  # by name: a change of it runs no other recipe again
         drawing: Generator = exact.Renderer(settings.prompt)
         return drawing
     return DiffusersGenerator(settings, section)

@@ -14,19 +14,19 @@ from typing import Any
 
 import openai
 
-from dnd import hub, shipped
-from dnd.backends import failures
+from dnd.backends import failures, hub
 from dnd.backends.chat import ChatClient, connection, external, recall
 from dnd.backends.messages import Answer, Request, picture_names
 from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
-from dnd.settings import SERVERS, LlmSettings
-from dnd.store import Store, key, revision
+from dnd.config import shipped
+from dnd.config.backends import SERVERS, LlmSettings
+from dnd.io.store import Store, key, revision
 
 log = logging.getLogger(__name__)
 
 Ask = Callable[[Sequence[Request]], list[Answer]]
 MOST_PICTURES = 10
-"""Pictures in a request at most (`dnd.concepts.IMAGES`), for a server that is started before anything is asked."""
+"""Pictures in a request at most (`candidates.concepts.IMAGES`), for a server that starts before anything is asked."""
 STARTS = 2
 """A server that ends while it is asked is started once more."""
 CHECK_SECONDS = 10.0
@@ -53,7 +53,7 @@ def ask(
 
     Parameters
     ----------
-    note : is told what runs the server that was asked: :meth:`dnd.jobs.Job.note`, say.
+    note : is told what runs the server that was asked: :meth:`dnd.run.job.Job.note`, say.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def session(
 
     Parameters
     ----------
-    note : is told what runs the server that was asked: :meth:`dnd.jobs.Job.note`, say.
+    note : is told what runs the server that was asked: :meth:`dnd.run.job.Job.note`, say.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def arguments_for(pictures: int, structured: bool) -> list[str]:
 
 @contextmanager
 def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = ()) -> Iterator[Endpoint]:
-    """Give the external server that the configuration names, one that `dnd.serve` runs, or run our own meanwhile.
+    """Give the external server that the configuration names, one that `dnd.run.serve` runs, or run our own meanwhile.
 
     Parameters
     ----------

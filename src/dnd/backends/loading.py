@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dnd import faults
-from dnd.hub import ModelError
-from dnd.settings import Precision
+from dnd.backends.hub import ModelError
+from dnd.config.backends import Precision
+from dnd.target import faults
 
 GPUS = Path("/dev")
 """Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""

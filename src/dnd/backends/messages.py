@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dnd.store import key
+from dnd.io.store import key
 
 Message = dict[str, Any]
 """``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""

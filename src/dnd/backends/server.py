@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any
 
 from dnd.backends import server_folders
-from dnd.redaction import without_secrets
+from dnd.config.redaction import without_secrets
 
 log = logging.getLogger(__name__)
 

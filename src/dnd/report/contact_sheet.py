@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from dnd import schemas, tables
-from dnd.atomic import unsynced
-from dnd.report.pictures import Thumbnails
+from dnd.io import schemas, tables
+from dnd.io.files import unsynced
+from dnd.report.thumbnails import Thumbnails
 from dnd.report.units import cut
 
 SHOWN, COLUMNS, EXEMPLARS = 48, 4, 4

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from dnd import known_answers, schemas, tables
-from dnd.atomic import sync_tree
-from dnd.known_answers import Answer
-from dnd.report import contact_sheet, scripts, terms
+from dnd.io import schemas, tables
+from dnd.io.files import sync_tree
+from dnd.report import contact_sheet, data_files, terms
 from dnd.report.origin import origin
-from dnd.report.pictures import Place, drawings, thumbnails
+from dnd.report.thumbnails import Place, drawings, thumbnails
 from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
+from dnd.shapeworld import known_answers
+from dnd.shapeworld.known_answers import Answer
 
 SHORT = ["unit", "label", "abstained", "confidence", "score"]
 
@@ -58,7 +59,7 @@ def run(
         has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
     known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
     texts, shown = _texts(given.descriptions)
-    scripts.write(out, f"{key}/search", texts, "search")
+    data_files.write(out, f"{key}/search", texts, "search")
     index = {
         **facts,
         **_columns(short, known),
@@ -71,7 +72,7 @@ def run(
         "settings": [[name, _spelt(value)] for name, value in settings.items()],
         "contact_sheet": has_sheet,
     }
-    scripts.write(out, f"{key}/index", index, "index")
+    data_files.write(out, f"{key}/index", index, "index")
     sync_tree(out)
 
 
@@ -106,7 +107,7 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
 
 def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
     """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
-    index = {kind: scripts.TextIndex() for kind in ("label", "candidate", "caption")}
+    index = {kind: data_files.TextIndex() for kind in ("label", "candidate", "caption")}
     shown: list[int] = []
     columns = ["label", "candidates", "exemplars", "captions"]
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
@@ -125,10 +126,10 @@ def _spelt(value: Any) -> str:
 
 def _columns(short: pa.Table, known: Mapping[int, Answer]) -> dict[str, Any]:
     units = short["unit"].to_pylist()
-    labels, label = scripts.numbered(short["label"].to_pylist())
-    reasons, abstained = scripts.numbered(short["abstained"].to_pylist())
+    labels, label = data_files.numbered(short["label"].to_pylist())
+    reasons, abstained = data_files.numbered(short["abstained"].to_pylist())
     answers = [known.get(unit) for unit in units]
-    kinds, kind = scripts.numbered(answer.kind if answer else None for answer in answers)
+    kinds, kind = data_files.numbered(answer.kind if answer else None for answer in answers)
     return {
         "unit": units,
         "labels": labels,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dnd import provenance, tables
+from dnd.io import tables
 from dnd.report.units import Tables
+from dnd.run import provenance
 
 SHOWN = ("dnd", "torch", "transformers", "diffusers")
 """Packages whose versions are named."""

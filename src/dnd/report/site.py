@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import dnd
-from dnd import schemas, tables
-from dnd.atomic import sync_tree
-from dnd.figures import Figure, figures
-from dnd.metrics.registry import METRICS
-from dnd.report import scripts, terms
+from dnd.evaluation.metrics.registry import METRICS
+from dnd.evaluation.summary import Figure, figures
+from dnd.io import schemas, tables
+from dnd.io.files import sync_tree
+from dnd.report import data_files, terms
 
 APP = Path(__file__).parent / "app"
 """The front end, of which ``index.html`` goes to the top of the site."""
@@ -45,14 +45,14 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
         by_layer.setdefault((one.name, one.layer), []).append(one)
     layers = []
     for folder in pages:
-        index = scripts.read(folder / "index.js")
+        index = data_files.read(folder / "index.js")
         _link(folder, out / "layers" / index["name"] / index["slug"])
         layers.append(summary(index, by_layer.get((index["name"], index["layer"]), [])))
         key = f"evaluation/{index['name']}/{index['slug']}"
-        scripts.write(out, key, verdicts(index, measured))
+        data_files.write(out, key, verdicts(index, measured))
     words = terms.load()
     facts = {"run": run, "version": dnd.__version__, "citation": words.citation}
-    scripts.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
+    data_files.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
     sync_tree(out)
 
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 
 import dnd
-from dnd.settings import Settings
+from dnd.config.backends import Settings
 
 PATH = Path(__file__).with_name("terms.yaml")
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from dnd import pictures, schemas, tables
-from dnd.report import scripts
-from dnd.report.pictures import Pixels, Place, Thumbnails, drawn
-from dnd.report.sheets import Format, Sheet, cell, coloured, fitted, save
+from dnd.io import pictures, schemas, tables
+from dnd.report import data_files
+from dnd.report.sprites import Format, Sheet, cell, coloured, fitted, save
+from dnd.report.thumbnails import Pixels, Place, Thumbnails, drawn
 
 PER_BLOCK, PER_SHEET, BINS = 16, 64, 24
 """Units whose evidence is one file, units whose thumbnails are one sheet, bins of a histogram."""
@@ -189,7 +189,7 @@ class _Block:
         for kind, sheet in self._sheets.items():
             sheet.write(out / f"{place}-{kind}.webp")
         facts = {kind: sheet.facts for kind, sheet in self._sheets.items()}
-        scripts.write(out, f"{key}/{place}", {"units": units, **facts}, place)
+        data_files.write(out, f"{key}/{place}", {"units": units, **facts}, place)
 
     def unit(self, row: Row, known: Evidence, reasons: Mapping[str, str]) -> Row:
         """Return what the page shows of a unit."""

@@ -1,7 +1,7 @@
 """What the shape world itself knows, in the place of models: how much better labels perfect ones would give.
 
 Nothing here is a method: captions tell the scene of each exemplar, and the language model knows the answer. Exact
-renders are in :mod:`dnd.shapeworld.renderer`.
+renders are in :mod:`dnd.shapeworld.oracle_images`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pyarrow as pa
 from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
-from dnd import known_answers, pictures, schemas, tables
 from dnd.backends.messages import Answer, Request
-from dnd.shapeworld import world
+from dnd.io import pictures, schemas, tables
+from dnd.io.store import key
+from dnd.shapeworld import known_answers, world
 from dnd.shapeworld.grammar import PLACES, caption_of_view
 from dnd.shapeworld.render import SIZE, Mask, draw
-from dnd.store import key
 
 OUTLINE = 2
 """Pixels of an object's edge that are dark, whatever its colour."""
@@ -89,7 +89,7 @@ def candidates(
     ----------
     units : with captions.
     labels : of each unit; None where there is nothing to name.
-    propose : units and what answers questions -> tables: :func:`dnd.concepts.propose`, say.
+    propose : units and what answers questions -> tables: :func:`dnd.candidates.concepts.propose`, say.
     """
     found = [propose([], _knowing(None))]  # tables even of no unit
     for unit, label in zip(units, labels, strict=True):

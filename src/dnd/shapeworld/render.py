@@ -10,7 +10,7 @@ from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from dnd.atomic import sync_tree
+from dnd.io.files import sync_tree
 from dnd.shapeworld.world import Scene, sample_scene
 
 SIZE = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dnd.torchvision_ops  # noqa: F401  before torchvision
+import dnd.backends.torchvision_ops  # noqa: F401  before torchvision
 
 # isort: split
 import json

@@ -1,0 +1,107 @@
+"""One caption for every distinct exemplar of a unit shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from dnd.backends.batches import prepared
+from dnd.backends.captioner import BATCH, Captioner
+from dnd.backends.loading import precision
+from dnd.candidates.answers import valid
+from dnd.config.backends import CaptionSettings
+from dnd.io import pictures, schemas, tables
+from dnd.io.store import Store, key, revision
+
+log = logging.getLogger(__name__)
+
+
+def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None, square: int | None = None) -> str:
+    """Return what identifies a caption: model revision, every setting that can change it, image, box and square.
+
+    Where a server is, its key, and how much it is asked at once are left out, and `auto` is the precision that it comes
+    to on this machine; that of a server nobody knows.
+    """
+    elsewhere = {"base_url", "api_key_env", "concurrency"}
+    written = settings.model_dump(mode="json", exclude={"model", "revision", "dtype", *elsewhere})
+    dtype = None if settings.base_url else precision(settings.dtype)
+    shape = [] if square is None else [square]
+    return key("caption", revision(settings.model, settings.revision), written, dtype, digest, box, *shape)
+
+
+def run(
+    captioner: Captioner,
+    exemplars: pa.Table,
+    shards: Sequence[Path],
+    settings: CaptionSettings,
+    store: Store,
+    square: int | None = None,
+) -> pa.Table:
+    """Return the CAPTIONS table of the distinct (image, box) pairs of an EXEMPLARS table.
+
+    Finished captions are kept in the store, so that no picture is captioned twice: not by another unit, layer or model,
+    nor after a restart. An empty one is not: the next run asks again.
+
+    Parameters
+    ----------
+    square : side of the square that exemplars are stretched to; None leaves them as they are.
+    """
+    views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
+    own = pa.array({name for name, _ in views}, pa.string())  # typed, since there may be none
+    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], pc.field("image_id").isin(own))
+    digests = dict(zip(known["image_id"].to_pylist(), known["digest"].to_pylist(), strict=True))
+    keys = [caption_key(settings, digests[name], box, square) for name, box in views]
+
+    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
+        wanted = [views[i] for i in missing]
+        return (image for _, image in pictures.views(wanted, shards, square, torch.get_num_threads()))
+
+    texts = _written(captioner, keys, look, store)
+    rows = [{"image_id": name, "box": box, "caption": text} for (name, box), text in zip(views, texts, strict=True)]
+    return tables.table(rows, schemas.CAPTIONS)
+
+
+def of_files(captioner: Captioner, files: Sequence[bytes], settings: CaptionSettings, store: Store) -> list[str]:
+    """Return the caption of each image file, such as a generated one, kept in the store as those of exemplars are."""
+    keys = [caption_key(settings, hashlib.sha256(file).hexdigest(), None) for file in files]
+
+    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
+        return prepared(lambda i: pictures.decode(files[i]), missing, BATCH)
+
+    return _written(captioner, keys, look, store)
+
+
+def _written(
+    captioner: Captioner, keys: Sequence[str], look: Callable[[Sequence[int]], Iterable[Image.Image]], store: Store
+) -> list[str]:
+    """The captions with some keys, of views that ``look`` opens by their ascending positions among them."""
+    found = [store.load(one, _stored) for one in keys]
+    missing = [i for i, text in enumerate(found) if text is None]
+    log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
+    texts = captioner.captions(look(missing))
+    writing = []
+    with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
+        for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):
+            found[i] = text
+            if text:
+                writing.append(writer.submit(store.put, keys[i], json.dumps(text).encode()))
+    for one in writing:
+        one.result()
+    return [text for text in found if text is not None]
+
+
+def _stored(item: bytes) -> str:
+    text = json.loads(item)
+    if not isinstance(text, str) or not text:
+        raise ValueError("no caption")
+    return valid(text)

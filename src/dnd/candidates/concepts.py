@@ -1,0 +1,266 @@
+"""A language model turns the captions of a unit's exemplars into candidate concepts (paper section 3, step 2).
+
+Every unit is asked about several times, each time with the captions in another order; groups of its captions and
+further prompts may add questions, and another recipe candidates. In place of captions a model that can see may be shown
+the exemplars themselves (paper figure 24).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dnd.backends.messages import Answer, Message, Request, no_pictures
+from dnd.backends.views import Place
+from dnd.candidates import compat
+from dnd.candidates.answers import alternatives, fault, length_fault, one_line, tidy
+from dnd.candidates.clusters import caption_groups, word_cover
+from dnd.candidates.prompts import messages, read_prompt
+from dnd.candidates.questions import Question, UnitCaptions, UnitImages, questions, reworded, seed, shown, templates
+from dnd.candidates.votes import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
+from dnd.config.stages import ConceptSettings
+from dnd.io import pictures, schemas, tables
+
+Unit = tuple[str, str, int]
+"""Row of the sweep, slug of the layer, number."""
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+"""Texts -> unit vectors [n, d]."""
+
+
+def unit_captions(
+    name: str, slug: str, exemplars: pa.Table, captions: pa.Table, look_alikes: pa.Table | None = None
+) -> list[UnitCaptions]:
+    """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first.
+
+    Parameters
+    ----------
+    look_alikes : LOOK_ALIKES of the units, in order, where prompts show them.
+    """
+    wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
+    others: dict[int, list[str]] = {}
+    for row in look_alikes.to_pylist() if look_alikes is not None else []:
+        others.setdefault(row["unit"], []).append(row["caption"])
+    return [
+        UnitCaptions(name, slug, unit, lines, others.get(unit, ()))
+        for unit, lines in _by_unit(exemplars, wording).items()
+    ]
+
+
+def best_of(name: str, slug: str, descriptions: pa.Table) -> dict[Unit, list[str]]:
+    """Return the candidates of a layer's units by another recipe, best first, from its DESCRIPTIONS."""
+    rows = descriptions.select(["unit", "candidates"]).to_pylist()
+    return {(name, slug, row["unit"]): [one["concept"] for one in row["candidates"]] for row in rows}
+
+
+def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place, str]) -> list[UnitImages]:
+    """Join EXEMPLARS of a unit shard and the names of their pictures, best exemplar first."""
+    return [UnitImages(name, slug, unit, images) for unit, images in _by_unit(exemplars, names).items()]
+
+
+def _by_unit(exemplars: pa.Table, wording: Mapping[Place, str]) -> dict[int, list[str]]:
+    by_unit: dict[int, list[str]] = {}
+    for row in sorted(exemplars.to_pylist(), key=lambda row: (row["unit"], row["rank"])):
+        by_unit.setdefault(row["unit"], []).append(wording[pictures.place(row)])
+    return by_unit
+
+
+def propose(
+    units: Sequence[UnitCaptions] | Sequence[UnitImages],
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    show: Callable[[str], str] = no_pictures,
+    embed: Embed | None = None,
+    named: Mapping[Unit, Sequence[str]] | None = None,
+) -> tuple[pa.Table, pa.Table]:
+    """Ask about every unit and gather the answers.
+
+    Parameters
+    ----------
+    units : with captions or pictures; a unit without any (a dead one) is not asked about and gets no row.
+    ask : requests -> as many answers, in order: ``functools.partial`` of ``dnd.backends.llm.ask``, say.
+    settings : number of samples, sampling, prompts.
+    show : name of a picture -> its data URL, for units with pictures.
+    embed : of captions, before anything is asked, and of candidates; needed where ``settings.reads_vectors``.
+    named : best candidates by the recipe ``settings.also``, best first.
+
+    Returns
+    -------
+    The CONCEPTS table (unit x candidate) and the ANSWERS table (unit x sample), in the order of ``units``.
+    """
+    prompts = templates(settings)
+    groups = _groups(units, settings, embed)
+    if settings.simplify is not None:
+        units = [one for one in units if isinstance(one, UnitCaptions)]
+        units = simplified(units, ask, settings, partial(messages, read_prompt(settings.simplify)))
+    asked = [one for unit in units for one in questions(unit, prompts, settings, show, groups.get(_place(unit), ()))]
+    answers = ask([question.request for question in asked])
+    if settings.again is not None:
+        template = partial(messages, read_prompt(settings.again))
+        asked, answers = _asked_again(asked, answers, ask, settings, template)
+    rows = [question.row | _judged(answer, settings) for question, answer in zip(asked, answers, strict=True)]
+    words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
+    found = _merged(_candidates(rows, settings, named or {}, words), settings, embed)
+    return tables.table(_concept_rows(found), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
+
+
+def _place(unit: UnitCaptions | UnitImages) -> Unit:
+    return unit.name, unit.slug, unit.unit
+
+
+def _vectors(texts: Sequence[str], embed: Embed | None) -> dict[str, npt.NDArray[np.float32]]:
+    """Text -> unit vector [d]."""
+    if embed is None:
+        raise ValueError("`clusters` and `merge` need an embedder of texts")
+    return dict(zip(texts, embed(texts), strict=True)) if texts else {}
+
+
+def _groups(
+    units: Sequence[UnitCaptions] | Sequence[UnitImages], settings: ConceptSettings, embed: Embed | None
+) -> dict[Unit, list[list[int]]]:
+    """Unit -> ranks of each group of captions that is asked about alone."""
+    if settings.clusters < 2:
+        return {}
+    lines = {_place(unit): shown(unit, settings) for unit in units}
+    if settings.cluster_by == "words":
+        return {unit: list(word_cover(own, settings.clusters).values()) for unit, own in lines.items()}
+    vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
+    return {unit: caption_groups(own, vectors, settings.clusters) for unit, own in lines.items()}
+
+
+def simplified(
+    units: Sequence[UnitCaptions],
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    fill: Callable[[Sequence[str]], list[Message]],
+) -> list[UnitCaptions]:
+    """Return units whose captions the language model has shortened one by one; equal captions are asked about once.
+
+    A caption stays as it is where the request fails or the answer is empty.
+
+    Source: ``GPT_simplify`` of the released driver.
+    """
+    wording = sorted({caption for unit in units for caption in shown(unit, settings).values()})
+    asked = [
+        Request(fill([one]), settings.temperature, seed([one], 0, "simplify"), settings.max_tokens) for one in wording
+    ]
+    answers = ask(asked) if asked else []
+    short = {caption: one_line(answer.text or "") or caption for caption, answer in zip(wording, answers, strict=True)}
+    lines = [(unit, shown(unit, settings)) for unit in units]
+    return [
+        replace(unit, captions=[short[own[rank]] if rank in own else "" for rank in range(len(unit.captions))])
+        for unit, own in lines
+    ]
+
+
+def _asked_again(
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    ask: Callable[[Sequence[Request]], Sequence[Answer]],
+    settings: ConceptSettings,
+    fill: Callable[[Sequence[str]], list[Message]],
+) -> tuple[list[Question], list[Answer]]:
+    """Ask once more where an answer lists several things; its parts take the place of the captions.
+
+    Source: the second half of ``GPT_model_single`` of the released driver.
+    """
+    parts = {i: _stated(answer.text, settings).split(",") for i, answer in enumerate(answers) if answer.text}
+    several = [i for i, found in parts.items() if len(found) > 1]
+    questions, answers = list(questions), list(answers)
+    for i in several:
+        questions[i] = reworded(questions[i], fill(parts[i]), settings)
+    again = ask([questions[i].request for i in several]) if several else []
+    for i, answer in zip(several, again, strict=True):
+        answers[i] = answer
+    return questions, answers
+
+
+def _stated(answer: str, settings: ConceptSettings) -> str:
+    """The concept in an answer."""
+    return tidy(answer) if settings.clean_answers else compat.concept(answer)
+
+
+def _split(concept: str, settings: ConceptSettings) -> list[str]:
+    return alternatives(concept) if settings.split else [concept]
+
+
+def _parts(concept: str, settings: ConceptSettings) -> list[str]:
+    """The candidates in the concept of an answer, without faulty ones."""
+    judge = fault if settings.clean_answers else length_fault
+    return [part for part in _split(concept, settings) if judge(part, settings.max_words) is None]
+
+
+def _judged(answer: Answer, settings: ConceptSettings) -> dict[str, str | None]:
+    if answer.text is None:
+        return {"answer": None, "concept": None, "problem": answer.problem or "no answer"}
+    concept = _stated(answer.text, settings)
+    judge = fault if settings.clean_answers else length_fault
+    longest = None if settings.split and _parts(concept, settings) else settings.max_words  # that of each part
+    problem = answer.problem or judge(concept, longest)
+    return {"answer": answer.text, "concept": None if problem else concept, "problem": problem}
+
+
+def _candidates(
+    answers: Sequence[Mapping[str, Any]],
+    settings: ConceptSettings,
+    named: Mapping[Unit, Sequence[str]],
+    words: Mapping[Unit, Sequence[str]],
+) -> dict[Unit, list[Candidate]]:
+    given: dict[Unit, list[Mapping[str, Any]]] = {}
+    for row in answers:
+        given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
+    source = f"recipe:{settings.also}"
+    found = {}
+    for unit, rows in given.items():
+        best = named.get(unit, [])[: settings.also_top]
+        further = [part for one in best for part in _split(one, settings)]
+        agreed = joined(_agreed(rows, settings), further, source)
+        found[unit] = joined(agreed, words[unit], "words")
+    return found
+
+
+def _agreed(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Candidate]:
+    """The candidates of a unit that its answers name."""
+    agreed = merge(_votes(answers, settings))
+    return with_backgrounds(agreed, [row["answer"] for row in answers], settings.backgrounds)
+
+
+def _votes(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Vote]:
+    return [
+        Vote(row["sample"], part, row["source"])
+        for row in answers
+        if row["concept"] is not None
+        for part in _parts(row["concept"], settings)
+    ]
+
+
+def _merged(
+    candidates: Mapping[Unit, list[Candidate]], settings: ConceptSettings, embed: Embed | None
+) -> Mapping[Unit, list[Candidate]]:
+    """Candidates of which those that mean the same are one."""
+    if settings.merge is None:
+        return candidates
+    vectors = _vectors(sorted({one.concept for own in candidates.values() for one in own}), embed)
+    return {unit: without_synonyms(own, vectors, settings.merge) for unit, own in candidates.items()}
+
+
+def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "slug": slug,
+            "unit": unit,
+            "candidate": number,
+            "concept": candidate.concept,
+            "votes": candidate.votes,
+            "samples": list(candidate.samples),
+            "source": candidate.source,
+        }
+        for (name, slug, unit), own in candidates.items()
+        for number, candidate in enumerate(own)
+    ]

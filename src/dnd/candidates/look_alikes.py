@@ -1,0 +1,87 @@
+"""Images that resemble a unit's exemplars and excite it little, with captions: what its concept must leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dnd.backends import embeddings
+from dnd.backends.embedder import Embedder
+from dnd.evaluation.metrics import contrast
+from dnd.io import pictures, schemas, tables
+from dnd.io.pictures import Place
+
+Values = npt.NDArray[np.float32]
+
+
+def run(
+    embedder: Embedder,
+    write: Callable[[pa.Table], pa.Table],
+    *,
+    exemplars: pa.Table,
+    topk: Sequence[Mapping[str, Any]],
+    controls: Sequence[str],
+    shards: Sequence[Path],
+    count: int,
+    square: int | None = None,
+) -> pa.Table:
+    """Return the LOOK_ALIKES table of some units, most similar first.
+
+    Parameters
+    ----------
+    write : images and boxes -> their CAPTIONS: ``functools.partial`` of ``dnd.candidates.captions.run``, say.
+    exemplars : EXEMPLARS of the units.
+    topk : rows of TOPK of the units, with ``unit`` and ``controls``.
+    controls : ids of the control images, in their order there.
+    count : look-alikes of each unit; fewer where fewer excite it less than the mean.
+    square : side of the square that images are stretched to.
+    """
+    own: dict[int, list[Place]] = {}
+    for row in exemplars.to_pylist():
+        own.setdefault(row["unit"], []).append(pictures.place(row))
+    wanted = {(name, None) for name in controls} | {place for places in own.values() for place in places}
+    found = embeddings.of_places(embedder, wanted if own else set(), shards, square)
+    rows = [
+        {"unit": row["unit"], "rank": rank, "image_id": controls[place]}
+        for row in sorted(topk, key=lambda row: row["unit"])
+        if row["unit"] in own
+        for rank, place in enumerate(chosen(own[row["unit"]], row["controls"], controls, found, count))
+    ]
+    names = sorted({row["image_id"] for row in rows})
+    images = pa.table({"image_id": pa.array(names, pa.string()), "box": pa.nulls(len(names), schemas.BOX)})
+    captions = {row["image_id"]: row["caption"] for row in write(images).to_pylist()} if names else {}
+    return tables.table([row | {"caption": captions[row["image_id"]]} for row in rows], schemas.LOOK_ALIKES)
+
+
+def chosen(
+    exemplars: Sequence[Place],
+    activations: Sequence[float],
+    controls: Sequence[str],
+    vectors: Mapping[Place, Values],
+    count: int,
+) -> npt.NDArray[np.intp]:
+    """Return the positions of a unit's look-alikes among the control images; no image of an exemplar is one.
+
+    Parameters
+    ----------
+    activations : the unit's at the control images; where one is not finite the image is no look-alike.
+    vectors : unit vectors [d] of exemplars and of whole control images.
+    """
+    values = np.array(activations, np.float64)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.empty(0, np.intp)
+    values[~finite] = values[finite].mean()
+    shown = {name for name, _ in exemplars}
+    return contrast.look_alikes(
+        np.stack([vectors[place] for place in exemplars]),
+        np.stack([vectors[name, None] for name in controls]),
+        values,
+        count,
+        exclude=~finite | np.array([name in shown for name in controls]),
+    )

@@ -1,0 +1,120 @@
+"""What answers and other recipes name becomes the candidates of a unit: what is equal or means the same, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dnd.candidates.answers import fault
+from dnd.candidates.clusters import alike
+from dnd.candidates.compat import Backgrounds, background
+
+
+class Vote(NamedTuple):
+    """That an answer names a concept."""
+
+    sample: int
+    concept: str
+    source: str = "captions"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A concept that some answers agree on.
+
+    Attributes
+    ----------
+    concept : as ``dnd.candidates.answers.normalise`` returns it.
+    votes : number of answers that gave it.
+    samples : which ones, ascending.
+    source : where it comes from, the first by :func:`precedence` where there are several.
+    """
+
+    concept: str
+    votes: int
+    samples: tuple[int, ...]
+    source: str = "captions"
+
+
+def precedence(source: str) -> int:
+    """Return the place of a source: all captions, a cluster, a further prompt, another recipe, refinement."""
+    fixed = {"captions": 0, "cluster": 1, "refined": 4}
+    return fixed.get(source, 3 if source.startswith("recipe:") else 2)
+
+
+def merge(votes: Iterable[Vote]) -> list[Candidate]:
+    """Gather equal concepts, by number of votes and then by first appearance."""
+    given: dict[str, list[Vote]] = {}
+    for vote in votes:
+        given.setdefault(vote.concept, []).append(vote)
+    candidates = [
+        Candidate(concept, len(own), tuple(vote.sample for vote in own), _first(vote.source for vote in own))
+        for concept, own in given.items()
+    ]
+    return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
+
+
+def with_backgrounds(
+    candidates: Sequence[Candidate], answers: Sequence[str | None], rule: Backgrounds
+) -> list[Candidate]:
+    """Return candidates and, after them and without votes, their variants with "background", each once.
+
+    Parameters
+    ----------
+    answers : as they came, by sample.
+    rule : see :func:`dnd.candidates.compat.background`.
+    """
+    known = {one.concept: one for one in candidates}
+    for one in candidates:
+        for sample in one.samples:
+            if (variant := background(one.concept, answers[sample] or "", rule)) is not None:
+                known.setdefault(variant, Candidate(variant, 0, (sample,), one.source))
+    return list(known.values())
+
+
+def joined(candidates: Sequence[Candidate], concepts: Iterable[str], source: str) -> list[Candidate]:
+    """Return candidates and, after them and without votes, concepts from elsewhere that are not among them.
+
+    What says nothing, such as a label without a letter, stays out.
+    """
+    known = {one.concept: one for one in candidates}
+    for concept in (" ".join(one.lower().split()) for one in concepts):
+        if fault(concept, None) is None:
+            known.setdefault(concept, Candidate(concept, 0, (), source))
+    return list(known.values())
+
+
+def without_synonyms(
+    candidates: Sequence[Candidate], vectors: Mapping[str, npt.NDArray[np.float32]], cosine: float
+) -> list[Candidate]:
+    """Make one of candidates that mean the same: most votes, then first, names it; votes and samples add up.
+
+    Parameters
+    ----------
+    vectors : concept -> unit vector [d] of its text.
+    cosine : from which any two of a group are alike; see :func:`dnd.candidates.clusters.alike`.
+    """
+    if not candidates:
+        return []
+    groups = alike(np.stack([vectors[one.concept] for one in candidates]), cosine)
+    merged = [_one([candidates[place] for place in group]) for group in groups]
+    return sorted(merged, key=lambda one: -one.votes)
+
+
+def _one(same: Sequence[Candidate]) -> Candidate:
+    named = max(same, key=lambda one: one.votes)  # the first of equals
+    answers = {sample for one in same if one.votes for sample in one.samples}  # one that is split may give several
+    return replace(
+        named,
+        votes=len(answers),
+        samples=tuple(sorted({sample for one in same for sample in one.samples})),
+        source=_first(one.source for one in same),
+    )
+
+
+def _first(sources: Iterable[str]) -> str:
+    return min(sources, key=precedence)

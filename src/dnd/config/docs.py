@@ -1,0 +1,120 @@
+"""Generate the JSON schema and the key table of config/README.md from :mod:`dnd.config.load`.
+
+``python -m dnd.config.docs`` rewrites both; a test fails while they differ from the code.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from dnd.config.backends import Settings
+from dnd.config.load import Config
+from dnd.config.recipes import Method
+
+SCHEMA = Path("workflow/schemas/config.schema.json")
+README = Path("config/README.md")
+START, END = "<!-- keys: written by `python -m dnd.config.docs` -->\n", "<!-- end of keys -->\n"
+
+
+def schema() -> str:
+    """Return the JSON schema of config.yaml."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def _sections(annotation: Any) -> tuple[list[type[Settings]], str]:
+    """The sections that a key may hold, and what stands between its path and the sections' keys."""
+    if get_origin(annotation) is dict and (found := _sections(get_args(annotation)[1])[0]):
+        return found, ".NAME"
+    if _is_section(annotation):
+        return [annotation], ""
+    if get_origin(annotation) is Annotated:
+        return _sections(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [section for one in get_args(annotation) for section in _sections(one)[0]], ""
+    return [], ""
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(get_args(annotation)[0])}"
+    if get_origin(annotation) is list:
+        return f"list of {_kind(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "mapping"
+    return {"str": "text", "int": "whole number", "float": "number", "Path": "path"}.get(
+        annotation.__name__, annotation.__name__
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return "empty" if value in (None, [], {}) else f"`{value}`"
+
+
+def _rows(section: type[Settings], path: str, told: Collection[str] = ()) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if name in told:
+            continue
+        sections, suffix = _sections(field.annotation)
+        key = f"{path}{name}{suffix}"
+        if not sections:
+            yield f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {field.description} |"
+            continue
+        yield f"| **`{key}`** | | | {field.description or _says(sections[0])} |"
+        yield from _rows(sections[0], f"{key}.")
+        for other in sections[1:]:
+            method = get_args(other.model_fields["method"].annotation)[0]
+            yield f"| **`{key}`**, `method: {method}` | | | {_says(other)} |"
+            yield from _rows(other, f"{key}.", {"method", *Method.model_fields})
+
+
+def _says(section: type[Settings]) -> str:
+    return (section.__doc__ or "").splitlines()[0]
+
+
+def key_table() -> str:
+    """Return a Markdown table of every key, its type, default and meaning."""
+    return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *_rows(Config, "")]) + "\n"
+
+
+def updated(readme: str) -> str:
+    """Return the text of config/README.md with the present key table.
+
+    Raises
+    ------
+    ValueError
+        The markers around the table are missing.
+    """
+    before, found, rest = readme.partition(START)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise ValueError(f"{README}: the lines {START!r} and {END!r} are missing")
+    return before + START + "\n" + key_table() + "\n" + END + after
+
+
+def main() -> None:
+    """Rewrite both files."""
+    SCHEMA.write_text(schema())
+    README.write_text(updated(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What every recipe says, and the recipe of Describe-and-Dissect; those of rivals are in `dnd.config.rivals`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, Settings
+from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
+
+
+class Method(Settings):
+    """What every recipe says: how activations are read, and what is kept of them."""
+
+    pooling: Literal["mean", "max", "cls"] = Field(
+        "mean", description="activation map to one number; `cls`: that of a transformer's class token"
+    )
+    sign: Literal["positive", "negative"] = Field(
+        "positive", description="`negative` describes what drives units below zero: activations change their sign"
+    )
+    controls: int = Field(
+        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
+    )
+
+    def models(self) -> dict[str, Any]:
+        """Return key -> section of every model that the recipe names."""
+        return dict(_models(self, ""))
+
+    @property
+    def oracles(self) -> tuple[str, ...]:
+        """Keys of the parts that the truth stands in for: such a recipe is a yardstick and no method."""
+        return tuple(name for name in type(self).model_fields if getattr(getattr(self, name), "oracle", False))
+
+    def files(self) -> dict[str, Path]:
+        """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
+        return dict(_files(self, ""))
+
+    def changed(self) -> dict[str, Any]:
+        """Return key -> value, as JSON can hold it, of every setting that is not the default and may change results."""
+        return dict(_flat(self.model_dump(mode="json", exclude_defaults=True), ""))
+
+
+def _models(section: Settings, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Settings):
+            if hasattr(value, "model"):
+                yield prefix + name, value
+            yield from _models(value, f"{prefix}{name}.")
+
+
+def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            yield prefix + name, value
+        elif isinstance(value, list):
+            yield from ((f"{prefix}{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Path))
+        elif isinstance(value, Settings):
+            yield from _files(value, f"{prefix}{name}.")
+
+
+def _flat(section: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif name not in COMPUTE:
+            yield prefix + name, value
+
+
+class Recipe(Method):
+    """Describe-and-Dissect, from pooling to the final score."""
+
+    method: Literal["dnd"] = Field("dnd", description="Describe-and-Dissect; other methods and their keys follow below")
+    exemplars: ExemplarSettings = Field(default_factory=ExemplarSettings)
+    captions: CaptionSettings
+    concepts: ConceptSettings = Field(default_factory=ConceptSettings)
+    generator: GeneratorSettings | None = Field(
+        None, description="draws the candidates; when empty, the answers alone decide between them"
+    )
+    embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
+    refinement: RefinementSettings | None = Field(
+        None, description="ask for better candidates, telling what the first ones excite; not when empty"
+    )
+    stopping: StoppingSettings | None = Field(
+        None,
+        description="draw until the leader is clear; all of `generator.images` of each candidate when empty",
+    )
+    scores: ScoreSettings = Field(default_factory=ScoreSettings)
+    later_pooling: Literal["mean", "max", "cls"] | None = Field(
+        None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
+    )
+
+    @property
+    def pooling_of_views(self) -> Literal["mean", "max", "cls"]:
+        """How activations of exemplars and of generated images are read."""
+        return self.later_pooling or self.pooling
+
+    @property
+    def square(self) -> int | None:
+        """Side of the square that exemplars are stretched to; None where they keep their proportions."""
+        return self.exemplars.square
+
+    @property
+    def kept(self) -> int:
+        """How many of a unit's most activating images are kept."""
+        return max(self.exemplars.images, self.exemplars.pool)
+
+    @model_validator(mode="after")
+    def _pictures_can_be_compared(self) -> Recipe:
+        if self.generator is not None and self.embedder is None:
+            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
+        return self
+
+    @model_validator(mode="after")
+    def _verdict_has_something_to_weigh(self) -> Recipe:
+        if self.scores.verdict is not None and self.generator is None:
+            raise ValueError("`scores.verdict` needs a `generator`, whose images it weighs")
+        return self
+
+    @model_validator(mode="after")
+    def _texts_can_be_compared(self) -> Recipe:
+        asked = self.concepts
+        wanted = {
+            "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
+            "merge": asked.merge is not None,
+            "look_alikes": asked.look_alikes,
+        }
+        for key, is_wanted in wanted.items():
+            if is_wanted and self.embedder is None:
+                raise ValueError(f"`concepts.{key}` needs an `embedder`, which tells what resembles what")
+        return self
+
+    @model_validator(mode="after")
+    def _refinement_can_look(self) -> Recipe:
+        if self.refinement is None:
+            return self
+        if self.generator is None:
+            raise ValueError("`refinement` needs a `generator`, whose images tell what candidates excite")
+        if self.refinement.images > self.generator.images:
+            raise ValueError(f"`refinement.images` must not exceed `generator.images`, {self.generator.images}")
+        if self.refinement.failures and self.captions.oracle:
+            raise ValueError("`refinement.failures` needs a captioner, not what is known of renders; it must be 0")
+        return self
+
+    @model_validator(mode="after")
+    def _stopping_can_be_scored(self) -> Recipe:
+        if self.stopping is None:
+            return self
+        if self.generator is None:
+            raise ValueError("`stopping` needs a `generator`, whose images it saves")
+        if self.stopping.first > self.generator.images:
+            raise ValueError(f"`stopping.first` must not exceed `generator.images`, {self.generator.images}")
+        if self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
+            raise ValueError(
+                "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
+                "`rank: 0` and `combination: weighted`"
+            )
+        return self

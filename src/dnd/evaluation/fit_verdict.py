@@ -1,0 +1,253 @@
+"""Fit how a candidate's components become a verdict, on networks with known answers.
+
+``python -m dnd.evaluation.fit_verdict config/calibration/config.yaml config/verdict.json`` reads the scores of a
+finished run and writes the file that ``scores.verdict`` names; `make calibrate` runs both. Networks that an evaluation
+reports on must not be among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from dnd.config.load import Config, ConfigError, config_file
+from dnd.config.load import load as config_of
+from dnd.config.sweep import layers
+from dnd.evaluation.agreement import EXACT, agreement
+from dnd.io import schemas, tables
+from dnd.io.files import replaced
+from dnd.selection.verdict import COMPONENTS, Verdict
+from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
+
+NOTHING = "random"
+"""Kind of live units that have no meaning."""
+NOTHING_SHARE = 0.2
+"""Part of all units that confidence takes to have no meaning, whatever it is among the units of the fit."""
+RIDGE = 1.0
+"""Strength of the penalty on weights of standardised values."""
+Floats = npt.NDArray[np.float64]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate of a unit whose answer is known."""
+
+    network: str
+    unit: tuple[str, str, int]
+    kind: str
+    components: Floats
+    bimodality: float
+    right: bool
+
+
+def cases(network: str, name: str, layer: str, scores: Sequence[Row], answers: Mapping[int, Answer]) -> list[Case]:
+    """Return the candidates of a layer's units with known answers, from rows of SCORES."""
+    votes: dict[int, int] = {}
+    asked = [row for row in scores if row["unit"] in answers and row["fit"] is not None]
+    for row in asked:
+        if not row["parts"]:
+            votes[row["unit"]] = votes.get(row["unit"], 0) + row["votes"]
+    found = []
+    for row in asked:
+        answer = answers[row["unit"]]
+        truth = answer.extension
+        right = truth is not None and agreement(row["concept"], truth)[EXACT] == 1.0
+        known = {**row, "votes": row["votes"] / max(votes[row["unit"]], 1), "joined": len(row["parts"] or [0]) - 1}
+        values = np.array([known[component] for component in COMPONENTS], np.float64)
+        found.append(Case(network, (name, layer, row["unit"]), answer.kind, values, row["bimodality"], right))
+    return found
+
+
+def regression(
+    values: Floats, right: npt.NDArray[np.bool_], falling: Collection[int], counted: Floats
+) -> tuple[Floats, float]:
+    """Return weights [k] and intercept of a logistic regression whose weights have known signs.
+
+    Parameters
+    ----------
+    values, right : of cases, [n, k] and [n].
+    falling : columns that may only speak against a case; all others may only speak for it.
+    counted : how much each case counts [n].
+    """
+    spread = values.std(0)
+    spread[spread == 0] = 1.0
+    design = np.column_stack([(values - values.mean(0)) / spread, np.ones(len(values))])
+
+    def cost(at: Floats) -> tuple[float, Floats]:
+        odds = design @ at
+        penalty = np.append(at[:-1], 0.0)
+        return (
+            float(counted @ (np.logaddexp(0, odds) - right * odds) + RIDGE * penalty @ penalty / 2),
+            design.T @ (counted * (expit(odds) - right)) + RIDGE * penalty,
+        )
+
+    signs = [(None, 0.0) if column in falling else (0.0, None) for column in range(values.shape[1])]
+    best = minimize(cost, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B", bounds=[*signs, (None, None)])
+    weights = best.x[:-1] / spread
+    return weights, float(best.x[-1] - values.mean(0) @ weights)
+
+
+def logistic(found: Sequence[Case]) -> tuple[Floats, float]:
+    """Return weights [components] and intercept of "right" on the components.
+
+    More evidence never speaks against a candidate, and more alternatives never for one, so that what the other
+    components already tell gets no weight instead of a contrary one.
+    """
+    values, right = np.stack([one.components for one in found]), np.array([one.right for one in found])
+    return regression(values, right, {COMPONENTS.index("joined")}, np.ones(len(found)))
+
+
+def winners(found: Sequence[Case], odds: Callable[[Case], float]) -> list[tuple[Case, float]]:
+    """Return the best candidate of each unit with its log odds."""
+    best: dict[tuple[str, str, int], tuple[Case, float]] = {}
+    for one in found:
+        value = odds(one)
+        if one.unit not in best or value > best[one.unit][1]:
+            best[one.unit] = one, value
+    return list(best.values())
+
+
+def held_out(found: Sequence[Case]) -> list[tuple[Case, float]]:
+    """Return the winners of each network, judged by a fit on the others; on all, where the others do not allow one."""
+    won = []
+    for network in sorted({one.network for one in found}):
+        others = [one for one in found if one.network != network]
+        weights, intercept = logistic(others if len({one.right for one in others}) == 2 else found)
+        own = [one for one in found if one.network == network]
+        won += winners(own, lambda one, w=weights, b=intercept: float(one.components @ w + b))  # type: ignore[misc]
+    return won
+
+
+def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
+    """Return the verdict that candidates of known answers lead to.
+
+    Winners are calibrated by Platt's method (1999) on log odds from fits that their own network had no part in, and on
+    their units' bimodality. The least confidence lies half way, in log odds, between nearly all units without a meaning
+    and nearly all with one concept; so does the least bimodality.
+
+    Raises
+    ------
+    ValueError
+        No candidate is right, or all are; or the best candidates of all units are alike in that.
+    """
+    if len({one.right for one in found}) < 2:
+        raise ValueError("a fit needs candidates that are right and candidates that are wrong")
+    weights, intercept = logistic(found)
+    won = held_out(found)
+    if len({one.right for one, _ in won}) < 2:
+        raise ValueError("a calibration needs units whose best candidate is right and units whose best one is wrong")
+    known = np.array([[value, one.bimodality] for one, value in won])
+    right = np.array([one.right for one, _ in won])
+    empty = np.array([one.kind == NOTHING for one, _ in won])
+    clear = np.array([one.kind in CONCEPT_KINDS for one, _ in won])
+    counted = np.ones(len(won))
+    if empty.any():
+        counted[empty] = NOTHING_SHARE / (1 - NOTHING_SHARE) * np.sum(~empty) / np.sum(empty)
+    (slope, bimodality), offset = regression(known, right, (), counted)
+    judge = Verdict(
+        weights=dict(zip(COMPONENTS, map(float, np.round(weights, 4)), strict=True)),
+        intercept=round(intercept, 4),
+        slope=round(float(slope), 4),
+        bimodality=round(float(bimodality), 4),
+        offset=round(offset, 4),
+        least_confidence=0.5,
+        fitted_on=dict(fitted_on),
+    )
+    if not (empty.any() and clear.any()):
+        return judge
+    sure = np.array([judge.confidence(*row) for row in known])
+    least = expit(_half_way(logit(sure), empty, clear))
+    return judge.model_copy(
+        update={
+            "least_confidence": round(float(least), 3),
+            "least_bimodality": round(_half_way(known[:, 1], empty, clear), 3),
+        }
+    )
+
+
+def _half_way(values: Floats, low: npt.NDArray[np.bool_], high: npt.NDArray[np.bool_]) -> float:
+    """Between all but a twentieth of the low ones and all but a twentieth of the high ones."""
+    return float((np.quantile(values[low], 0.95) + np.quantile(values[high], 0.05)) / 2)
+
+
+def report(found: Sequence[Case], judge: Verdict) -> str:
+    """Return what units' winners come to, in lines, each network judged by a fit on the others."""
+    won = held_out(found)
+    lines = []
+    for kind in sorted({one.kind for one, _ in won}):
+        own = [(one, value) for one, value in won if one.kind == kind]
+        withheld = np.mean([judge.abstention(value, one.bimodality) is not None for one, value in own])
+        right = np.mean([one.right for one, _ in own])
+        lines.append(f"{kind}: {len(own)} units, {right:.3f} right, {withheld:.3f} withheld")
+    return "\n".join(lines)
+
+
+def networks(config: Config) -> dict[str, str]:
+    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
+    first: dict[tuple[str, ...], str] = {}
+    return {
+        name: first.setdefault((one.source, one.factory, repr(one.arguments), repr(one.weights)), name)
+        for name, one in config.models.items()
+    }
+
+
+def read(config: Config, rows: str = "*") -> list[Case]:
+    """Return the cases of a finished run, of the models that have known answers.
+
+    Parameters
+    ----------
+    rows : of the sweep, as a pattern of their names.
+    """
+    known = {name: load(one.known_answers) for name, one in config.models.items() if one.known_answers is not None}
+    same, found = networks(config), []
+    for layer in layers(config):
+        answers = known.get(layer.model, {}).get(layer.layer, {})
+        files = sorted(Path("results", config.run, layer.name, layer.slug, "scores").glob("*.parquet"))
+        if fnmatch(layer.name, rows) and answers and files:
+            scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
+            found += cases(same[layer.model], layer.name, layer.layer, scored, answers)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit the weights of a recipe on a finished run over networks with known answers."""
+    parser = argparse.ArgumentParser(prog="python -m dnd.evaluation.fit_verdict", description=main.__doc__)
+    parser.add_argument("config", type=Path, help="configuration of the run, such as config/calibration/config.yaml")
+    parser.add_argument("verdict", type=Path, help="file to write, such as config/verdict.json")
+    parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
+    chosen = parser.parse_args(arguments)
+    try:
+        config = config_of(config_file(chosen.config), chosen.config)
+        found = read(config, chosen.rows)
+    except (ConfigError, KnownAnswersError, OSError) as error:
+        parser.error(str(error))
+    where = Path("results", config.run)
+    if not found:
+        print(f"{where}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
+        return 2
+    whose = {"networks": sorted({one.network for one in found}), "units": len({one.unit for one in found})}
+    try:
+        judge = fit(found, whose | {"candidates": len(found)})
+    except ValueError as error:
+        print(f"{where}: {error}", file=sys.stderr)
+        return 2
+    with replaced(chosen.verdict) as partial:
+        partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
+    print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every room reads and writes with: files, tables, pictures, documents; no settings, no torch."""

@@ -1,4 +1,0 @@
-"""How good labels are: every metric a pure function on arrays, its definition and source beside it.
-
-:mod:`dnd.metrics.registry` lists them by the names that EVALUATION tables use.
-"""

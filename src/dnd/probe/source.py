@@ -1,0 +1,125 @@
+"""What every source of probe images answers: which images there are, and where the bytes of each are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dnd.config.targets import ProbeSettings
+from dnd.probe import folders
+from dnd.probe.folders import Status
+
+CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.jxl` does with a folder of photographs"
+"""What to do about an image of a format that is not read."""
+
+
+class Entry(NamedTuple):
+    """An image of a probe, and the place of its bytes.
+
+    Attributes
+    ----------
+    image_id : path inside the probe, with forward slashes.
+    label : None where there is none.
+    probe : the probe that knows how to read it.
+    file : inside the source's folder; None in a dataset.
+    offset : in bytes, of an archive's member.
+    size : in bytes; None in a table until it is read.
+    row : of a table.
+    """
+
+    image_id: str
+    label: str | None
+    probe: str
+    file: str | None
+    offset: int | None = None
+    size: int | None = None
+    row: int | None = None
+
+
+class Refused(NamedTuple):
+    """What cannot be an image of the probe, and why."""
+
+    image_id: str
+    reason: str
+
+
+class Source(ABC):
+    """The images of one probe, as its settings describe them. Nothing is read before a method is called."""
+
+    def __init__(self, name: str, settings: ProbeSettings) -> None:
+        self.name = name
+        self.settings = settings
+
+    @property
+    def path(self) -> Path:
+        """The path that the settings name."""
+        assert self.settings.path is not None
+        return self.settings.path
+
+    @property
+    def folder(self) -> Path:
+        """The folder inside which the files of entries lie."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @abstractmethod
+    def files(self) -> Mapping[str, Status]:
+        """Return the user's files that the images come from; nothing is read but their names.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry | Refused]:
+        """Yield the images, in the same order each time, and what cannot be one.
+
+        Raises
+        ------
+        ValueError
+            The settings do not fit what the files hold.
+        """
+
+    @abstractmethod
+    def read(self, entry: Entry) -> bytes:
+        """Return an image's bytes, unchanged. Quick where entries come in order.
+
+        Raises
+        ------
+        OSError
+            They cannot be read.
+        """
+
+    def revisions(self) -> dict[str, str]:
+        """Return dataset of the hub, ``id`` or ``id@revision`` as asked -> the commit that the images are of."""
+        return {}
+
+    def error(self, key: str, problem: str) -> ValueError:
+        """Return the error of a setting that cannot be followed."""
+        return ValueError(f"probes.{self.name}.{key}: {problem}")
+
+    def listing(self, suffixes: Collection[str], kind: str, told: Collection[str] = ()) -> dict[str, Status]:
+        """Return the files at the settings' path, as ``folders.listing`` does.
+
+        Parameters
+        ----------
+        told : further suffixes, of files that cannot be used but are to be told.
+
+        Raises
+        ------
+        ValueError
+            There is none.
+        """
+        found = folders.listing(self.path, {*suffixes, *told})
+        if not found:
+            raise self.error("path", f"{self.path} holds no {kind} ({', '.join(suffixes)})")
+        return found
+
+
+def why(error: BaseException) -> str:
+    """Return the reason of an error in one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

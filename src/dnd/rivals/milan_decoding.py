@@ -1,0 +1,136 @@
+"""Search for descriptions: greedy, by beam, and ranked anew by pointwise mutual information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dnd.rivals.milan_model import Describer, State, log_probability
+
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""Tokens int64 [width] and the state after those before -> log-probabilities [width, words] and the next state."""
+
+
+class Beam(NamedTuple):
+    """Descriptions, most probable first: tokens int64 [found, length] without the start, and float [found]."""
+
+    tokens: Tensor
+    scores: Tensor
+
+
+def greedy(step: Step, state: State, start: int, stop: int, length: int) -> Tensor:
+    """Return int64 [<= length]: the most probable token after each other, up to the first stop."""
+    tokens = [start]
+    while len(tokens) <= length and tokens[-1] != stop:
+        logs, state = step(torch.tensor([tokens[-1]]), state)
+        tokens.append(int(logs[0].argmax()))
+    return torch.tensor(tokens[1:])
+
+
+def beam_search(step: Step, state: State, start: int, stop: int, length: int, width: int) -> Beam:
+    """Keep the ``width`` most probable beginnings at every place; those that ended stay as they are.
+
+    The log-probability of a description is a sum, not divided by its length, and one that has not ended at ``length``
+    counts as it is: so AllenNLP's ``BeamSearch``, which the released code calls, by its defaults. Of equal ones the
+    one with the better beginning comes first, then the one of the smaller token number.
+
+    Parameters
+    ----------
+    state : before the first word, [1, hidden].
+    length : tokens at most, the stop included.
+    """
+    # always `width` rows, so that results do not depend on how many beginnings are alive
+    state = State(*(part.expand(width, -1) for part in state))
+    tokens = torch.empty(width, 0, dtype=torch.int64)
+    scores = torch.full((width,), -torch.inf)
+    scores[0] = 0
+    last = torch.full((width,), start)
+    for place in range(length):
+        logs, state = step(last, state)
+        logs = logs.cpu()
+        if place:
+            ended = last == stop
+            logs = logs.masked_fill(ended[:, None], -torch.inf)
+            logs[ended, stop] = 0
+        total = (scores[:, None] + logs).flatten()
+        chosen = _best(total, width)
+        rows = chosen // logs.shape[1]
+        last = chosen % logs.shape[1]
+        scores, tokens = total[chosen], torch.cat([tokens[rows], last[:, None]], 1)
+        alive = len(chosen)
+        if alive < width:  # fewer continuations than rows: the rest stays impossible
+            rows = torch.cat([rows, rows.new_zeros(width - alive)])
+            last = torch.cat([last, last.new_full((width - alive,), stop)])
+            scores = torch.cat([scores, scores.new_full((width - alive,), -torch.inf)])
+            tokens = torch.cat([tokens, tokens.new_full((width - alive, place + 1), stop)])
+        state = State(*(part[rows.to(part.device)] for part in state))
+        if (last == stop).all():
+            break
+    found = scores.isfinite()
+    return Beam(tokens[found], scores[found])
+
+
+def _best(values: Tensor, count: int) -> Tensor:
+    """Places of the largest values, best first, of equal ones the earlier; impossible ones are left out."""
+    least = values.topk(min(count, len(values))).values[-1]
+    places = ((values >= least) & (values > -torch.inf)).nonzero()[:, 0]
+    return places[values[places].argsort(descending=True, stable=True)][:count]
+
+
+def reranked(beam: Beam, lm: Tensor, penalty: float) -> Beam:
+    """Return the beam by log p(d | E) - penalty * log p(d), best first; equal ones stay in their order.
+
+    Parameters
+    ----------
+    lm : log p(d) float [found], of the language model.
+
+    Source: paper section 3.2; ``Decoder.forward(strategy="rerank")``, whose ``temperature`` is the penalty.
+    """
+    scores = beam.scores - penalty * lm
+    order = scores.argsort(descending=True, stable=True)
+    return Beam(beam.tokens[order], scores[order])
+
+
+@torch.inference_mode()
+def lm_scores(describer: Describer, tokens: Tensor) -> Tensor:
+    """Return log p(d) float [found] of descriptions int64 [found, length]; zeros where there is no language model."""
+    if describer.lm is None:
+        return torch.zeros(len(tokens))
+    device = next(describer.parameters()).device
+    tokens = tokens.to(device)
+    start = tokens.new_full((len(tokens), 1), describer.vocabulary.start)
+    logs = describer.lm(torch.cat([start, tokens[:, :-1]], 1))
+    return log_probability(logs, tokens, describer.vocabulary.stop).cpu()
+
+
+@torch.inference_mode()
+def descriptions(
+    describer: Describer, features: Tensor, *, beam: int, length: int, penalty: float, count: int
+) -> list[tuple[str, float]]:
+    """Return the best distinct descriptions of one unit with their scores, best first.
+
+    Parameters
+    ----------
+    features : float [exemplars, features]
+    beam, length, penalty : as of :class:`dnd.config.rivals.MilanRecipe`.
+    count : descriptions at most.
+    """
+    vocabulary = describer.vocabulary
+    seen = describer.look(features[None])
+    spread = seen.spread(beam)
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        logs, state, _ = describer.step(spread, tokens.to(features.device), state)
+        return logs, state
+
+    found = beam_search(step, describer.initial(seen), vocabulary.start, vocabulary.stop, length, beam)
+    found = reranked(found, lm_scores(describer, found.tokens), penalty)
+    best: dict[str, float] = {}
+    for tokens, score in zip(found.tokens.tolist(), found.scores.tolist(), strict=True):
+        text = vocabulary.text(tokens)
+        if text:
+            best.setdefault(text, score)
+    return list(best.items())[:count]

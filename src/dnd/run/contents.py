@@ -1,0 +1,274 @@
+"""What the files and names in a configuration hold, looked at without torch before any job starts.
+
+Each check yields the key and what is wrong. What needs a library that is not installed here is left to jobs: a head
+node may have none but Snakemake's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os  # its questions of a path that cannot be have an answer, those of pathlib an error
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dnd.backends import hub
+from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.load import WEIGHTS, Config, ConfigError, file_of, models, read_preprocess, read_token_order
+from dnd.config.recipes import Recipe
+from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
+from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.io import documents, installed
+from dnd.run import code_digest
+
+Wrong = Iterator[tuple[str, str]]
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
+LONGEST_HUB_ID = 96
+"""As the hub has it."""
+
+
+def wrong(config: Config) -> Wrong:
+    """Yield the key of every file or name that does not hold what it should, and what is wrong with it."""
+    for name, target in config.models.items():
+        yield from _target(f"models.{name}", target)
+    for key, section in models(config):
+        yield from _model(key, section)
+    for name, probe in config.probes.items():
+        yield from _annotations(f"probes.{name}.annotations", probe)
+    for name, recipe in config.recipes.items():
+        yield from _recipe(f"recipes.{name}", recipe)
+    if config.evaluation.concepts is not None:
+        yield from _concepts("evaluation.concepts", config.evaluation.concepts)
+    for name, audit in config.audits.items():
+        if audit.classes is not None:
+            yield from _told(f"audits.{name}.classes", documents.read_text, audit.classes)
+    if os.path.isfile(config.store):
+        yield "store", f"{config.store} is a file, expected a folder"
+
+
+def _told(key: str, read: Callable[..., Any], *arguments: Any) -> Wrong:
+    """What a reader of files says, line by line."""
+    try:
+        read(*arguments)
+    except (ValueError, ConfigError) as error:
+        yield from ((key, line) for line in str(error).splitlines())
+    except OSError as error:
+        yield key, f"{error.filename} cannot be read: {error.strerror}"
+
+
+def _target(key: str, target: TargetSettings) -> Wrong:
+    if isinstance(target.preprocess, Path):
+        yield from _told(f"{key}.preprocess", read_preprocess, target.preprocess)
+    if target.token_order is not None:
+        yield from _told(f"{key}.token_order", read_token_order, target.token_order)
+    if target.known_answers is not None:
+        yield from _known_answers(f"{key}.known_answers", target.known_answers)
+    for layer, path in target.class_names.items():
+        yield from _told(f"{key}.class_names.{layer}", documents.read_text, path)
+    if target.basis is not None and target.basis.path is not None and os.path.isfile(target.basis.path):
+        yield from _told(f"{key}.basis.path", _read_header, target.basis.path)
+    is_file = target.weights is not None and target.weights.endswith(WEIGHTS)
+    if is_file:
+        yield from _told(f"{key}.weights", _read_header, Path(str(target.weights)))
+    if target.source == "python":
+        module, colon, function = target.factory.rpartition(":")
+        if not colon or not function:
+            yield f"{key}.factory", f"{target.factory!r} is neither package.module:function nor file.py:function"
+        elif (file := file_of(target.factory) or code_digest.located(module, sys.path)) and os.path.isfile(file):
+            yield from _told(f"{key}.factory", _require_function, file, function)
+    elif target.source == "transformers":
+        yield from _folder_or_hub_id(f"{key}.factory", target.factory, ("config.json",))
+    elif ":" not in target.factory:  # timm's `hf-hub:` and `local-dir:`
+        network = target.factory
+        if target.source == "timm":  # whose names may have an owner before them and a tag behind
+            network = network.rpartition("/")[2].partition(".")[0]
+        if told := installed.unknown_network(target.source, network):
+            yield f"{key}.factory", told
+        elif target.weights is not None and not is_file:
+            yield from _published_weights(key, target, target.weights)
+
+
+def _published_weights(key: str, target: TargetSettings, weights: str) -> Wrong:
+    if target.source == "torchvision" and (told := installed.unknown_weights(target.factory, weights)):
+        yield f"{key}.weights", told
+    if target.source == "timm" and weights != "pretrained":
+        yield f"{key}.weights", f"expected `pretrained` or a file of timm's {target.factory}, not {weights!r}"
+
+
+def _where_installed(
+    key: str,
+    path: Path,
+    module: str,
+    read: Callable[[Any], Any],
+    otherwise: Callable[[Path], Any] = documents.read_text,
+) -> Wrong:
+    """Read a file as a module of the library does, or ``otherwise`` where that needs what is not installed here."""
+    try:
+        reader = importlib.import_module(module)
+    except ModuleNotFoundError:
+        yield from _told(key, otherwise, path)
+        return
+    yield from _told(key, read, reader)
+
+
+def _known_answers(key: str, path: Path) -> Wrong:
+    def read(known_answers: Any) -> None:
+        known_answers.load(path)
+
+    yield from _where_installed(key, path, "dnd.shapeworld.known_answers", read, documents.read_json)
+
+
+def _require_function(file: Path, function: str) -> None:
+    if told := installed.missing_function(file, function):
+        raise ValueError(told)
+
+
+def _read_header(path: Path) -> None:
+    """Check that a file has something in it, and a .safetensors file the head that tells its tensors.
+
+    Raises
+    ------
+    ValueError
+        It has not.
+    """
+    size = path.stat().st_size
+    if not size:
+        raise ValueError(f"{path} is empty")
+    if path.suffix != ".safetensors":
+        return
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        head = file.read(length) if length <= size - 8 else b""
+    try:
+        tensors = json.loads(head.decode())
+        ends = [one["data_offsets"][1] for name, one in tensors.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0) == size
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError):
+        raise ValueError(f"{path} is no file of safetensors, or a part of one") from None
+    if not whole:
+        raise ValueError(f"{path} is a part of a file of safetensors: it has {size} bytes")
+
+
+def _folder_or_hub_id(key: str, name: str, wanted: tuple[str, ...]) -> Wrong:
+    """Check that a name is that of a folder with one of some files, or may be that of a model of the hub."""
+    path = Path(name)
+    if os.path.isdir(path):
+        if not any(os.path.isfile(path / file) for file in wanted):
+            yield key, f"{name} has no {' or '.join(wanted)}: it is no folder of such a model"
+        for file in wanted:
+            if os.path.isfile(path / file):
+                yield from _told(key, documents.read_json, path / file)
+    elif os.path.exists(path):
+        yield key, f"{name} is a file, expected the folder or the hub id of a model"
+    elif not HUB_ID.fullmatch(name) or len(name) > LONGEST_HUB_ID or "--" in name or ".." in name:
+        yield key, f"{name[:LONGEST_HUB_ID]!r} is neither a folder nor a hub id such as owner/name"
+
+
+def _model(key: str, section: Any) -> Wrong:
+    path = Path(section.model)
+    if isinstance(section, LlmSettings):
+        yield from _server(key, section)
+        if path.suffix == ".gguf" and os.path.isfile(path):  # vLLM reads them
+            return
+    wanted: tuple[str, ...] = ("model_index.json",) if isinstance(section, GeneratorSettings) else ("config.json",)
+    if isinstance(section, LlmSettings):
+        wanted = ("config.json", "params.json")  # Mistral's own
+    mistakes = list(_folder_or_hub_id(f"{key}.model", section.model, wanted))
+    yield from mistakes
+    if os.path.isdir(path) and not mistakes:
+        if isinstance(section, EmbedderSettings) and not hub.sees_images(path):
+            yield f"{key}.model", f"{section.model} has no {hub.PROCESSORS[0]}: it sees no images"
+        pattern = "*/*.safetensors" if isinstance(section, GeneratorSettings) else "*.safetensors"
+        if not isinstance(section, LlmSettings) and next(path.glob(pattern), None) is None:
+            yield f"{key}.model", f"{section.model} has no weights ({pattern})"
+    if isinstance(section, GeneratorSettings):
+        yield from _generator(key, section)
+
+
+def _server(key: str, section: LlmSettings) -> Wrong:
+    if section.python is not None and shutil.which(section.python) is None:
+        yield f"{key}.python", f"{section.python} is no interpreter"
+    template = section.chat_template
+    if template is not None and (os.path.isfile(template) or template.endswith(".jinja")):
+        yield from _told(f"{key}.server_arguments", documents.read_text, template)
+
+
+def _generator(key: str, section: GeneratorSettings) -> Wrong:
+    if section.scheduler is not None and (told := installed.unknown_scheduler(section.scheduler)):
+        yield f"{key}.scheduler", told
+    for argument in SET_BY.keys() & section.arguments:
+        yield f"{key}.arguments.{argument}", f"it is set by {SET_BY[argument]}"
+    index = Path(section.model, "model_index.json")
+    if not section.arguments or not os.path.isfile(index):
+        return
+    try:
+        values = documents.read_json(index)
+    except documents.DocumentError:
+        return  # told already
+    name = values.get("_class_name") if isinstance(values, dict) else None
+    known = installed.parameters_of_pipeline(name) if isinstance(name, str) else []
+    for argument in section.arguments:
+        if known and argument not in known:
+            told = f"{name} takes no such argument{installed.closest(argument, set(known) - SET_BY.keys())}"
+            yield f"{key}.arguments.{argument}", told
+
+
+def _annotations(key: str, probe: ProbeSettings) -> Wrong:
+    asked = probe.annotations
+    if asked is None:
+        return
+    try:
+        from dnd.probe import annotations, broden
+    except ModuleNotFoundError:  # pyarrow, Pillow
+        return
+    if asked.parents is not None and os.path.isfile(asked.parents):
+        yield from _told(f"{key}.parents", annotations.hypernyms, asked.parents)
+    if asked.path is not None and os.path.isdir(asked.path):
+        yield from _told(f"{key}.path", broden.Broden(asked.path, asked.categories).check)
+
+
+def _recipe(key: str, recipe: Any) -> Wrong:
+    if isinstance(recipe, Recipe):
+        asked = recipe.concepts
+        if not asked.known_answers:
+            yield from _prompt(f"{key}.concepts.prompt", asked.prompt, asked.shows)
+            for i, path in enumerate(asked.prompts):
+                yield from _prompt(f"{key}.concepts.prompts.{i}", path, asked.shows)
+            for name in ("simplify", "again"):
+                if (path := getattr(asked, name)) is not None:
+                    yield from _prompt(f"{key}.concepts.{name}", path, "captions")
+        if recipe.refinement is not None:
+            yield from _prompt(f"{key}.refinement.prompt", recipe.refinement.prompt, "refinement")
+        if recipe.scores.verdict is not None:
+            from dnd.selection import verdict
+
+            yield from _told(f"{key}.scores.verdict", verdict.load, recipe.scores.verdict)
+    if isinstance(recipe, LineRecipe):
+        yield from _prompt(f"{key}.prompt", recipe.prompt, "history")
+    if isinstance(recipe, ClipDissectRecipe):
+        yield from _concepts(f"{key}.concepts", recipe.concepts)
+    if isinstance(recipe, MilanRecipe) and os.path.isdir(recipe.describer):
+        yield from _folder_or_hub_id(f"{key}.describer", str(recipe.describer), ("config.json",))
+    if isinstance(recipe, ForeignRecipe):
+        yield from _labels(f"{key}.labels", recipe)
+
+
+def _prompt(key: str, path: Path, shows: Any) -> Wrong:
+    from dnd.candidates import prompts
+
+    yield from _told(key, prompts.read_prompt, path, shows)
+
+
+def _concepts(key: str, path: Path) -> Wrong:
+    yield from _where_installed(key, path, "dnd.rivals.concept_sets", lambda concept_sets: concept_sets.read(path))
+
+
+def _labels(key: str, recipe: ForeignRecipe) -> Wrong:
+    def read(foreign: Any) -> None:
+        list(foreign.table(recipe.labels, foreign.format_of(recipe).needs))
+
+    yield from _where_installed(key, recipe.labels, "dnd.rivals.foreign", read)

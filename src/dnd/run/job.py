@@ -1,0 +1,173 @@
+"""What every job does first, keep a log and to its share of the cores, and what it knows of itself at the end."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import dnd
+from dnd.config.redaction import without_secrets
+from dnd.run import lock
+
+PACKAGES = {
+    **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
+    **{name: name for name in ("tokenizers", "safetensors", "huggingface_hub", "openai", "numpy", "scipy", "pyarrow")},
+    **{"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "jinja2": "jinja2", "captum": "captum"},
+}
+"""Module -> package, of those that a result may depend on."""
+COLLECTED_AFTER = 100_000
+"""New objects that Python lets come up before it looks for garbage (700 of its own accord)."""
+LOOKS_EVERY = 1.0
+"""Seconds between looks whether the run that started a job is still at work."""
+GRACE_SECONDS = 20.0
+"""For a job to end in order when it is not; a language model's server takes the most of them."""
+
+
+class _Lines(io.TextIOBase):
+    """A log that ends the line wherever a progress bar would return to its start, and holds no password of an address.
+
+    What its disk has no room for goes to the job's own stderr.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+
+    def write(self, text: str) -> int:
+        lines = text.lstrip("\r").replace("\r", "\n") + ("\n" if text.startswith("\r") else "")
+        lines = without_secrets(lines)
+        try:
+            self._file.write(lines.encode())
+        except OSError:
+            assert sys.__stderr__ is not None
+            sys.__stderr__.write(lines)
+        return len(text)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job at work.
+
+    Attributes
+    ----------
+    threads : that it may use.
+    started : when it began.
+    clock : the same, in seconds of a clock that is never set.
+    notes : what :meth:`note` added.
+    """
+
+    threads: int
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, key: str, value: Any) -> None:
+        """Add to the origin what only this stage knows, such as the version of a server; JSON must hold it."""
+        self.notes[key] = value
+
+    def origin(self) -> dict[str, Any]:
+        """Return how what the job has made until now came about.
+
+        Returns
+        -------
+        ``started`` and ``finished`` (UTC, ISO 8601), ``seconds``, ``device`` (the GPU's name where this process has
+        used one, else the processor's), ``threads``, ``python``, ``platform``, ``versions`` (package -> version, of the
+        packages imported), ``models`` (as asked for -> commit or digest) and ``notes``.
+        """
+        hub = sys.modules.get("dnd.backends.hub")  # a job without models has not imported it
+        return {
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 1),
+            "device": device(),
+            "threads": self.threads,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "versions": versions(),
+            "models": hub.resolved() if hub else {},
+            "notes": without_secrets(self.notes),
+        }
+
+
+def device() -> str:
+    """Return the name of the GPU that this process has used, or of the processor where it has used none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return processor()
+
+
+def processor() -> str:
+    """Return the processor's name, or its architecture where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Return package -> version of this library and of the packages in ``PACKAGES`` that this process has imported."""
+    found = {"dnd": dnd.__version__}
+    for module, package in PACKAGES.items():
+        if module in sys.modules:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:  # a copy that nobody installed
+                found[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    if "torch" in found and (cuda := sys.modules["torch"].version.cuda):
+        found["cuda"] = str(cuda)
+    return found
+
+
+def begin(log: str, threads: int) -> Job:
+    """Redirect stderr, logging and progress to a log file, limit torch to the job's threads, and note the time.
+
+    The job ends when the run does that started it on this machine, however that ends: the next run starts the same job.
+
+    More threads than the machine lets this process run on would only wait for each other. Python looks for garbage less
+    often than it would, and not at all among the modules that have been imported and when the process ends: that took
+    1.4 of the 4.9 seconds of a process that only imports transformers.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr = _Lines(path)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    for name in ("httpx", "httpx2"):  # a line for every request
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if run := os.environ.get(lock.RUN):
+        threading.Thread(target=_end_with, args=(run, Path.cwd()), daemon=True).start()
+    threads = min(threads, len(os.sched_getaffinity(0)))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    gc.set_threshold(COLLECTED_AFTER)
+    gc.freeze()
+    atexit.register(gc.freeze)
+    return Job(threads)
+
+
+def _end_with(run: str, folder: Path) -> None:
+    """End this process soon after a run does; what a thread cannot leave in order is killed after a while."""
+    while lock.holder(folder) == run:
+        time.sleep(LOOKS_EVERY)
+    logging.getLogger(__name__).error("Snakemake, which started this job, has ended: so does the job")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,144 @@
+"""What methods and audits need of the rest of the configuration, checked before any job starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dnd.config import sweep
+from dnd.config.load import Config, ConfigError
+from dnd.config.rivals import ClipDissectRecipe, MilanRecipe, RivalRecipe
+from dnd.config.stages import ConceptSettings
+from dnd.config.sweep import Layer
+
+ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks", "invert": "image labels"}
+"""Method -> what it needs of a probe's images."""
+
+
+def check(config: Config, layers: Sequence[Layer]) -> None:
+    """Check that methods find what they need on their probes, and that audits name layers of the sweep.
+
+    Raises
+    ------
+    ConfigError
+        With one line per mistake.
+    """
+    if lacking := missing(config, layers):
+        raise ConfigError("\n".join(lacking))
+
+
+def missing(config: Config, layers: Sequence[Layer]) -> list[str]:
+    """Return one line for each thing that a method or an audit needs and does not find."""
+    truths = dict.fromkeys(_truths(config, layers))
+    needed = [*_methods(config, layers), *truths, *_joined(config, layers)]
+    return [*needed, *_kept(config, layers), *_audits(config, layers)]
+
+
+def _methods(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    for probe, recipe in dict.fromkeys((layer.probe, layer.recipe) for layer in layers):
+        method = config.recipes[recipe].method
+        if method not in ANNOTATED:
+            continue
+        for member in config.probes[probe].members or [probe]:
+            settings = config.probes[member]
+            if settings.annotations is None and settings.source != "shapeworld":
+                yield (
+                    f"probes.{member}.annotations: is missing; recipe {recipe!r}, method {method}, needs "
+                    f"{ANNOTATED[method]}"
+                )
+
+
+def _truths(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    """What stands in for a model is known of renders, and of networks with known answers."""
+    for model, layer, probe, recipe in dict.fromkeys((one.model, one.layer, one.probe, one.recipe) for one in layers):
+        for part in config.recipes[recipe].oracles:
+            if part == "concepts":
+                yield from _unknown_answers(config.models[model].known_answers, model, layer, recipe)
+                continue
+            for member in config.probes[probe].members or [probe]:
+                if config.probes[member].source != "shapeworld":
+                    yield (
+                        f"recipes.{recipe}.{part}.model: shapeworld tells what renders of the shape world show, and "
+                        f"probe {member!r} is of source {config.probes[member].source}"
+                    )
+
+
+def _unknown_answers(path: Path | None, model: str, layer: str, recipe: str) -> Iterator[str]:
+    from dnd.shapeworld import known_answers  # needs numpy, which a head node may not have
+
+    key = f"recipes.{recipe}.concepts.known_answers"
+    if path is None:
+        yield f"{key}: models.{model}.known_answers is missing"
+        return
+    try:
+        known = known_answers.load(path)
+    except known_answers.KnownAnswersError:
+        return  # of whoever reads the file for its own sake
+    if layer not in known:
+        yield f"{key}: {path} has no layer {layer!r}; there are {sorted(known)}"
+
+
+def _joined(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    """Recipes whose candidates join those of others."""
+    for recipe in dict.fromkeys(layer.recipe for layer in layers):
+        other = _also(config, recipe)
+        if other is None:
+            continue
+        key = f"recipes.{recipe}.concepts.also"
+        if other not in config.recipes:
+            yield f"{key}: unknown recipe {other!r}; there are {sorted(config.recipes)}"
+            continue
+        after: str | None = other
+        seen: list[str] = []
+        while after is not None and after not in seen:
+            seen.append(after)
+            after = _also(config, after)
+        if recipe in seen:
+            yield f"{key}: {other!r} waits for the candidates of {recipe!r} itself; choose another recipe"
+            continue
+        for layer in layers:
+            if layer.recipe == recipe and sweep.counterpart(layers, layer, other) is None:
+                yield (
+                    f"{key}: {config.sweep} has no row with recipe {other!r} that describes all units of row "
+                    f"{layer.name!r}, layer {layer.layer!r}, with probe {layer.probe!r}"
+                )
+
+
+def _also(config: Config, recipe: str) -> str | None:
+    """The recipe whose candidates join those of another."""
+    asked = getattr(config.recipes.get(recipe), "concepts", None)
+    return asked.also if isinstance(asked, ConceptSettings) else None
+
+
+def _kept(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    for name in dict.fromkeys(layer.recipe for layer in layers):
+        recipe = config.recipes[name]
+        wanted = {"shown": recipe.shown} if isinstance(recipe, RivalRecipe) else {}
+        if isinstance(recipe, MilanRecipe):
+            wanted["images"] = recipe.images
+        if isinstance(recipe, ClipDissectRecipe) and recipe.similarity in ("wpmi", "soft-wpmi", "rank-reorder"):
+            wanted["top"] = recipe.top
+        for key, count in wanted.items():
+            if count > recipe.kept:
+                yield f"recipes.{name}.{key}: {count} images are wanted, but `kept` keeps {recipe.kept} of a unit"
+
+
+def _audits(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
+    places = {(layer.name, layer.layer): layer for layer in layers}
+    for name, audit in config.audits.items():
+        where = f"audits.{name}"
+        if (audit.row, audit.layer) not in places:
+            yield f"{where}: {config.sweep} has no row {audit.row!r} with layer {audit.layer!r}"
+            continue
+        if audit.probe is not None and audit.probe not in config.probes:
+            yield f"{where}.probe: unknown probe {audit.probe!r}; there are {sorted(config.probes)}"
+        if audit.units is None:
+            continue
+        known = set(places[audit.row, audit.layer].units)
+        try:
+            absent = sorted(set(sweep.units(audit.units)) - known)
+        except ValueError as error:
+            yield f"{where}.units: {error}"
+            continue
+        if absent:
+            yield f"{where}.units: row {audit.row!r} does not describe unit {absent[0]} of layer {audit.layer!r}"

@@ -1,0 +1,73 @@
+"""Run a command beside the language models of a configuration, so that its jobs need not start a server each.
+
+``python -m dnd.run.serve config/evaluation/config.yaml -- snakemake ...`` starts one server for each model, tells the
+command's jobs where they are, and ends them when the command ends. For one machine: the servers listen on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from dnd.backends import llm
+from dnd.config.backends import SERVERS, LlmSettings
+from dnd.config.load import Config, ConfigError, config_file, load
+from dnd.config.recipes import Recipe
+from dnd.config.rivals import LineRecipe
+from dnd.config.sweep import sweep_rows
+
+
+def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
+    """Return the language models that the sweep asks, without those of external servers, and how to start each."""
+    recipes = [config.recipes[name] for name in dict.fromkeys(row.recipe for row in sweep_rows(config))]
+    loops = [one if isinstance(one, LineRecipe) else getattr(one, "refinement", None) for one in recipes]
+    asking = [one.llm or config.llm for one in loops if one is not None]
+    own = [one.concepts for one in recipes if isinstance(one, Recipe)]
+    if own:
+        asking.append(config.llm)
+    arguments = {
+        one.model: llm.arguments_for(
+            pictures=llm.MOST_PICTURES * any(each.show_images for each in own) if one == config.llm else 0,
+            structured=any(each.structured for each in own) and one == config.llm,
+        )
+        for one in asking
+    }
+    found = {one.model: one for one in asking if one.base_url is None}
+    return [(one, arguments[name]) for name, one in found.items()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the servers, run the command, end the servers; return the command's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dnd.run.serve", description=__doc__)
+    parser.add_argument("config", type=Path, help="configuration that the command works with")
+    parser.add_argument("command", nargs="+", help="after `--`, such as snakemake with its options")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        config = load(config_file(chosen.config), chosen.config)
+        wanted = models(config)
+    except ConfigError as error:
+        print(f"configuration:\n{error}", file=sys.stderr)
+        return 2
+    logs = Path("results", config.run, "logs", "servers")
+    logs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        places = {}
+        for number, (one, needed) in enumerate(wanted):
+            server = stack.enter_context(llm.endpoint(one, logs / f"{number}.log", needed))
+            places[one.model] = [server.base_url, server.key]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets it, too, and ends in order
+        return subprocess.run(chosen.command, env=os.environ | {SERVERS: json.dumps(places)}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Training code of the embedded models; run it with ``python -m dnd.shapeworld.train``."""

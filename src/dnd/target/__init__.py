@@ -1,0 +1,1 @@
+"""Step 1 of the paper: the network, its activations, and each unit's exemplars."""

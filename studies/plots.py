@@ -1,0 +1,136 @@
+"""The plots of docs/evaluation.md and docs/ablation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+# isort: split
+from matplotlib import pyplot
+
+from dnd.evaluation import agreement as evaluation
+from dnd.evaluation.baselines import BASELINES
+from dnd.evaluation.metrics import registry
+from dnd.evaluation.metrics.reliability import BINS, Reliability
+from dnd.evaluation.metrics.statistics import wilson
+from dnd.shapeworld.known_answers import CONCEPT_KINDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from studies.ablation_docs import Effect
+    from studies.evaluation_docs import Results
+
+OURS, OTHERS, FLOOR = "#1b6ca8", "#8fb3cc", "#c9c9c9"
+WORSE = "#b5482a"
+
+
+def _saved(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def _by_median(values: pd.DataFrame) -> pd.DataFrame:
+    return values.loc[values.median(axis=1).sort_values().index]
+
+
+def _colours(methods: Sequence[str]) -> list[str]:
+    return [OURS if one == "dnd" else FLOOR if one in BASELINES else OTHERS for one in methods]
+
+
+def _bars(axis: Any, values: pd.DataFrame, label: str) -> None:
+    """Horizontal bars of medians, and a dot for each network."""
+    values = _by_median(values)
+    places = np.arange(len(values))
+    axis.barh(places, values.median(axis=1), color=_colours(list(values.index)))
+    for network in values.columns:
+        axis.plot(values[network], places, "o", color="#333333", markersize=3)
+    axis.set_yticks(places, values.index)
+    axis.set_xlabel(label)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def exact(results: Results, layer: str, path: Path) -> None:
+    """Draw the share of exact labels by method, for units with one concept and for those with two."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharex=True)
+    for axis, (title, kinds) in zip(
+        axes, {"one concept": CONCEPT_KINDS, "two concepts": ("polysemantic",)}.items(), strict=True
+    ):
+        _bars(axis, results.values(layer, evaluation.EXACT, kinds), f"share of exact labels, units with {title}")
+        axis.set_xlim(0, 1)
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def agreement(results: Results, layer: str, path: Path) -> None:
+    """Draw F1 and IoU by method, for units with one concept."""
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharex=True)
+    for axis, (title, metric) in zip(axes, {"F1": evaluation.F1, "IoU": evaluation.IOU}.items(), strict=True):
+        _bars(axis, results.values(layer, metric, CONCEPT_KINDS), f"mean {title} with the true concept")
+        axis.set_xlim(0, 1)
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def metrics(results: Results, layer: str, names: Sequence[str], path: Path) -> None:
+    """Draw every metric that needs no known answers, by method."""
+    found = {name: values for name in names if len(values := results.values(layer, name, None))}
+    figure, axes = pyplot.subplots(1, len(found), figsize=(3.6 * len(found), 4.2), squeeze=False)
+    for axis, (name, values) in zip(axes[0], found.items(), strict=True):
+        _bars(axis, values, registry.marked(name))
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def reliability(diagrams: Mapping[str, Reliability], path: Path) -> None:
+    """Draw by method the share of right labels at each confidence, with 95 % intervals, above the number of units."""
+    figure, axes = pyplot.subplots(
+        2,
+        len(diagrams),
+        figsize=(4.4 * len(diagrams), 5.2),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        height_ratios=(3, 1),
+    )
+    for (above, below), (method, found) in zip(axes.T, diagrams.items(), strict=True):
+        filled = np.flatnonzero(found.counts)
+        above.plot([0, 1], [0, 1], color=FLOOR, linewidth=1)
+        for place in filled:
+            count = int(found.counts[place])
+            interval = wilson(round(found.right[place] * count), count)
+            above.plot([found.confidence[place]] * 2, interval, color=OTHERS, linewidth=2)
+        above.plot(found.confidence[filled], found.right[filled], "o", color=OURS, markersize=5)
+        above.set_title(f"{method}: calibration error {found.error:.3f}", fontsize=10)
+        below.bar((np.arange(BINS) + 0.5) / BINS, found.counts, width=0.9 / BINS, color=OTHERS)
+        below.set_xlabel("confidence")
+        for axis in (above, below):
+            axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].set_ylabel("share of exact labels")
+    axes[1][0].set_ylabel("units")
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def differences(effects: Sequence[Effect], path: Path) -> None:
+    """Draw what each variant changes in the share of exact labels, with 95 % intervals: the first one on top."""
+    figure, axis = pyplot.subplots(figsize=(8, 1.2 + 0.22 * len(effects)))
+    for place, one in enumerate(reversed(effects)):
+        found = one.concept
+        colour = {"helps": OURS, "hurts": WORSE}.get(one.verdict, FLOOR)
+        axis.plot([found.low, found.high], [place, place], color=colour, linewidth=2)
+        axis.plot(found.difference, place, "o", color=colour, markersize=5)
+    axis.axvline(0, color="#333333", linewidth=0.8)
+    axis.set_yticks(range(len(effects)), [one.name for one in reversed(effects)])
+    axis.set_ylim(-0.7, len(effects) - 0.3)
+    axis.set_xlabel("difference to dnd in the share of exact labels, units with one concept")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    _saved(figure, path)

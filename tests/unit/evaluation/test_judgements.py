@@ -1,0 +1,186 @@
+"""Metrics beyond known answers: what a label, a baseline and an abstention get."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from scipy.special import expit
+
+from dnd.config.evaluation import EvaluationSettings
+from dnd.config.targets import ProbeSettings
+from dnd.evaluation import judgements
+from dnd.evaluation.baselines import RANDOM, baseline_labels
+from dnd.evaluation.judgements import Described, Encoders, HeldOut
+from dnd.evaluation.metrics.simulation import Calibration
+from dnd.io import schemas, tables
+from dnd.shapeworld.render import draw
+
+RNG = np.random.default_rng(0)
+
+
+def unit_vectors(*shape):
+    found = RNG.standard_normal(shape).astype(np.float32)
+    return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+
+def test_simulation_is_pearsons_r_of_probability_and_activation():
+    seen = HeldOut(RNG.standard_normal((40, 3)).astype(np.float32), unit_vectors(40, 5))
+    texts = unit_vectors(2, 5)
+    judge = judgements.Judge(["a", "b"])
+    judgements.add_simulation(judge, seen, texts, Calibration(10.0, -2.0))
+    chances = expit(10 * (seen.vectors @ texts.T).astype(np.float64) - 2)
+    for place, label in enumerate(judge.labels):
+        for unit in range(3):
+            expected = np.corrcoef(chances[:, place], seen.activations[:, unit])[0, 1]
+            assert judge.tables["simulation_r"](label, unit) == pytest.approx(expected, abs=1e-6)
+
+
+def test_pictures_are_compared_with_the_held_out_images_and_a_label_without_any_says_nothing():
+    seen = HeldOut(np.array([[0, 0], [1, 0], [2, 0], [3, 1]], np.float32), unit_vectors(4, 3))
+    judge = judgements.Judge(["drawn", "not drawn"])
+    judgements.add_cosy(judge, seen, {"drawn": np.array([[2.5, 0], [9, np.nan]], np.float32)})
+    assert judge.tables["cosy_auc"]("drawn", 0) == pytest.approx((3 + 4) / 8)
+    assert judge.tables["cosy_auc"]("drawn", 1) == pytest.approx(0.5 * 3 / 4)  # the one finite picture
+    assert judge.tables["cosy_mad"]("drawn", 0) == pytest.approx((5.75 - 1.5) / np.std([0, 1, 2, 3]))
+    assert judge.tables["cosy_auc"]("not drawn", 0) == 0.5
+    assert judge.tables["cosy_mad"]("not drawn", 0) == 0
+
+
+def test_a_label_that_fits_the_exemplars_and_not_their_look_alikes_explains_them():
+    shared = np.array([1.0, 0, 0])
+    activations = np.concatenate([np.full(10, 5.0), np.zeros(50)])[:, None].astype(np.float32)
+    vectors = np.concatenate([np.tile([0.8, 0.6, 0], (10, 1)), np.tile([0.8, 0, 0.6], (50, 1))]).astype(np.float32)
+    judge = judgements.Judge(["of both", "of exemplars", "of look-alikes"])
+    texts = np.stack([shared, [0, 1, 0], [0, 0, 1]]).astype(np.float32)
+    judgements.add_contrast(judge, HeldOut(activations, vectors), texts)
+    found = [judge.tables["exemplar_contrast"](label, 0) for label in judge.labels]
+    assert found == [0.5, 1.0, 0.0]
+
+
+def test_units_that_never_vary_are_not_judged():
+    seen = HeldOut(np.array([[1, 0, 3], [1, 2, 3]], np.float32), unit_vectors(2, 3))
+    assert seen.live.tolist() == [False, True, False]
+    assert list(judgements.of_units(seen)["clarity"]) == [1]
+
+
+def described(method, labels, half=None, name=None):
+    return Described(name or method, method, labels, half)
+
+
+def test_halves_of_a_probe_are_compared_and_bring_no_other_rows():
+    rows = [
+        described("m", {0: "red objects", 1: "stars", 2: None, 3: None}, "probe", "first"),
+        described("m", {0: "Red objects", 1: "warm colours", 2: "rings", 3: None}, "probe", "second"),
+    ]
+    found = judgements.run("layer", rows, settings=EvaluationSettings(), encoders=Encoders()).to_pylist()
+    same = {row["unit"]: row["value"] for row in found if row["metric"] == "stability"}
+    shared = {row["unit"]: row["value"] for row in found if row["metric"] == "stability_iou"}
+    sets = {row["unit"]: row["value"] for row in found if row["metric"] == "stability_same_set"}
+    assert same == {0: 1.0, 1: 0.0, 2: 0.0}  # nothing is known of a unit that nobody labels
+    assert shared[0] == 1 and 0 < shared[1] < 1
+    assert sets == {0: 1.0, 1: 0.0, 2: 0.0}
+    assert {row["name"] for row in found} == {"first"}
+    assert {row["metric"] for row in found} == {"stability", "stability_iou", "stability_same_set"}
+
+
+def test_class_names_are_compared_by_the_cosine_of_their_texts():
+    vectors = {"red": [1.0, 0], "crimson": [0.8, 0.6], "blue": [0, 1.0]}
+
+    def encode(texts):
+        return np.array([vectors[text] for text in texts], np.float32)
+
+    rows = [described("m", {0: "crimson", 1: None})]
+    found = judgements.run(
+        "fc",
+        rows,
+        settings=EvaluationSettings(),
+        encoders=Encoders(sentences=encode),
+        class_names=["red", "blue"],
+        concepts=["blue"],
+    ).to_pylist()
+    values = {(row["method"], row["unit"]): row["value"] for row in found if row["metric"] == "class_name_similarity"}
+    assert values["m", 0] == pytest.approx(0.8)
+    assert values["m", 1] == 0  # an abstention is worth nothing
+    assert values["constant", 1] == pytest.approx(0.6)
+    assert values[RANDOM, 0] == 0 and values[RANDOM, 1] == 1
+
+
+def test_baselines_know_the_labels_but_not_the_units():
+    labels = {3: "a", 5: "a", 7: "b", 9: None}
+    found = baseline_labels(labels, ["x", "y"])
+    assert set(found["constant"].values()) == {"a"}
+    assert sorted(map(str, found["shuffled"].values())) == sorted(map(str, labels.values()))
+    assert set(found[RANDOM].values()) <= {"x", "y"}
+    assert found == baseline_labels(labels, ["x", "y"])
+    assert RANDOM not in baseline_labels(labels, [])
+
+
+def test_renders_show_what_the_label_denotes_and_nothing_for_other_labels():
+    shown = dict(judgements.renders(["red circles", "happiness"], 6))
+    assert shown["happiness"] == []
+    assert len(shown["red circles"]) == 6
+    centre = np.mean([np.asarray(image)[30:34, 30:34].mean((0, 1)) for image in shown["red circles"]], axis=0)
+    assert centre[0] > 1.5 * centre[2]
+    again = dict(judgements.renders(["red circles"], 6))["red circles"]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(shown["red circles"], again, strict=True))
+    assert len({image.tobytes() for image in again}) == 6
+
+
+def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_ones(tmp_path):
+    """With the real network and the real judges: known truth has to win by every metric."""
+    from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+    from dnd.config.load import load
+    from dnd.shapeworld.known_answers import load as known
+    from dnd.target import sources
+
+    folder = Path("resources/shapeworld/target")
+    models = {
+        "m": {
+            "source": "python",
+            "factory": "dnd.shapeworld.target:load",
+            "arguments": {"folder": str(folder)},
+            "preprocess": str(folder / "preprocess.json"),
+        }
+    }
+    values = yaml.safe_load(Path("config/config.yaml").read_text())
+    config = load({**values, "models": {**values["models"], **models}})
+    rows = []
+    for number in range(200):
+        _, image, _ = draw(6, number)
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        data = buffer.getvalue()
+        rows.append(
+            {"image_id": f"{number:06d}.png", "digest": str(number), "width": 64, "height": 64, "label": None}
+            | {"image": data}
+        )
+    tables.write(tmp_path / "held.parquet", tables.table(rows, schemas.PROBE), schemas.PROBE)
+    answers = known(folder / "units.json")["concepts"]
+    chosen = list(range(0, 20, 3))
+    right = {unit: answers[unit].label for unit in chosen}
+    wrong = {unit: right[chosen[(i + 1) % len(chosen)]] for i, unit in enumerate(chosen)}
+    embedder = config.recipes["dnd"].embedder
+    found = judgements.run(
+        "concepts",
+        [described("right", right), described("wrong", wrong), described("silent", dict.fromkeys(chosen))],
+        settings=EvaluationSettings(pooling="max", scale=20.0, bias=-8.0),
+        encoders=Encoders(
+            embed=TransformersEmbedder(embedder).embed, texts=TransformersTextEmbedder(embedder).embed_texts
+        ),
+        target=sources.load(config.models["m"]),
+        shards=[tmp_path / "held.parquet"],
+        pictures_of=lambda labels: judgements.renders(labels, 8),
+    ).to_pandas()
+    means = found[found["method"].isin(["right", "wrong", "silent"])].groupby(["metric", "method"])["value"].mean()
+    for metric, nothing in {"simulation_r": 0.0, "cosy_auc": 0.5, "cosy_mad": 0.0, "exemplar_contrast": 0.5}.items():
+        assert means[metric, "right"] > means[metric, "wrong"] + 0.2
+        assert means[metric, "silent"] == nothing
+    assert means["cosy_auc", "right"] > 0.85
+
+
+def test_parts_of_a_probe_are_named_by_number():
+    with pytest.raises(ValueError, match="`part` is 3/2"):
+        ProbeSettings(source="shapeworld", part="3/2")

@@ -1,0 +1,230 @@
+import io
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from handmade import TinyTarget, plain, png, write_probe
+from PIL import Image
+from tiny_describer import FEATURES, WORDS, tiny
+from tiny_models import one_thread  # noqa: F401
+
+from dnd.config.rivals import MilanRecipe
+from dnd.io import schemas, tables
+from dnd.rivals import milan, milan_decoding, milan_model, thresholds
+from dnd.rivals.milan_model import Vocabulary
+
+
+def recipe(**settings):
+    return MilanRecipe(method="milan", describer="somewhere", **settings)
+
+
+def test_features_are_means_under_the_mask():
+    maps = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 0.0], [0.0, 0.0]]]])
+    half = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    assert milan_model.pooled(maps, half).tolist() == [[1.5, 5.0]]
+    assert milan_model.pooled(maps, torch.zeros(1, 1, 2, 2)).tolist() == [[0.0, 0.0]]
+    # a mask of 4 x 4 of which one corner shows: the centre of a pixel of 2 x 2 lies between four of its pixels
+    corner = torch.zeros(1, 1, 4, 4)
+    corner[0, 0, 0, 0] = 1
+    assert milan_model.pooled(maps, corner).tolist() == [[1.0, 10.0]]
+
+
+def test_shapes_of_encoder_and_decoder():
+    model = tiny()
+    features = model.encoder(torch.rand(6, 3, 16, 16), torch.ones(6, 1, 16, 16)).view(2, 3, FEATURES)
+    tokens = torch.full((2, 4), WORDS.start)
+    logs, attention = model(features, tokens)
+    assert logs.shape == (2, 4, len(WORDS)) and attention.shape == (2, 4, 3)
+    torch.testing.assert_close(logs.exp().sum(-1), torch.ones(2, 4))
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 4))
+
+
+def test_order_of_the_exemplars_does_not_matter():
+    model, features = tiny(), torch.randn(1, 5, FEATURES)
+    tokens = torch.tensor([[WORDS.start, 0, 1]])
+    torch.testing.assert_close(model(features, tokens)[0], model(features.flip(1), tokens)[0])
+
+
+def test_text_of_tokens():
+    numbers = WORDS.tokens("Red stars, blue-purple")
+    assert numbers == [0, 1, 3, 4, 2, WORDS.unknown]
+    assert WORDS.text([0, 1, 3, 4, 2, 0, WORDS.stop, 1]) == "red stars, blue-red"
+    assert WORDS.text([WORDS.unknown, 1, WORDS.pad]) == "stars"
+    assert WORDS.text([WORDS.stop]) == ""
+
+
+def test_log_probability_counts_up_to_the_first_stop():
+    probabilities = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]])
+    stop = 2
+
+    def of(*tokens):
+        return float(milan_model.log_probability(probabilities.log(), torch.tensor([tokens]), stop))
+
+    assert of(0, 1, 0) == pytest.approx(math.log(0.5 * 0.2 * 0.6), abs=1e-6)
+    assert of(1, 2, 0) == pytest.approx(math.log(0.25 * 0.7), abs=1e-6)
+    assert of(2, 2, 2) == pytest.approx(math.log(0.25), abs=1e-6)
+
+
+def searched(model, features, length, width):
+    seen, words = model.look(features), model.vocabulary
+
+    def step(tokens, state):
+        logs, state, _ = model.step(seen.spread(len(tokens)), tokens, state)
+        return logs, state
+
+    return milan_decoding.beam_search(step, model.initial(seen), words.start, words.stop, length, width)
+
+
+def exhaustive(model, features, length):
+    """Every description of at most so many tokens with its log-probability, by reading it as a whole."""
+    words = model.vocabulary
+    distinct = {}
+    for tokens in itertools.product(range(len(words)), repeat=length):
+        if words.stop in tokens:
+            end = tokens.index(words.stop)
+            tokens = tokens[:end] + (words.stop,) * (length - end)
+        distinct[tokens] = None
+    tokens = torch.tensor(list(distinct))
+    read = torch.cat([torch.full((len(tokens), 1), words.start), tokens[:, :-1]], 1)
+    logs, _ = model(features.expand(len(tokens), -1, -1), read)
+    scores = milan_model.log_probability(logs, tokens, words.stop)
+    return sorted(zip(scores.tolist(), map(tuple, tokens.tolist()), strict=True), reverse=True)
+
+
+def test_a_wide_beam_is_an_exhaustive_search():
+    model = tiny(Vocabulary(("red", "stars")))
+    features = torch.randn(1, 4, FEATURES)
+    found, expected = searched(model, features, 3, 250), exhaustive(model, features, 3)
+    assert len(found.scores) == len(expected)
+    assert [tuple(one) for one in found.tokens.tolist()] == [tokens for _, tokens in expected]
+    np.testing.assert_allclose(found.scores, [score for score, _ in expected], atol=1e-5)
+
+
+def test_a_beam_keeps_the_best_beginnings():
+    # red (.6) is better than blue (.4), but after blue the stop is certain; a beam of one never sees that
+    first, after_red, after_blue = [0.6, 0.4, 0.0], [0.3, 0.3, 0.4], [0.0, 0.0, 1.0]
+    start, stop = 3, 2
+
+    def step(tokens, state):
+        rows = [{start: first, 0: after_red, 1: after_blue, stop: first}[int(token)] for token in tokens]
+        return torch.tensor(rows).log(), state
+
+    state = milan_model.State(torch.zeros(1, 1), torch.zeros(1, 1))
+    one, two = (milan_decoding.beam_search(step, state, start, stop, 2, width) for width in (1, 2))
+    assert one.tokens.tolist() == [[0, stop]]
+    assert two.tokens.tolist() == [[1, stop], [0, stop]]
+    np.testing.assert_allclose(two.scores.exp(), [0.4, 0.24], rtol=1e-6)
+    assert milan_decoding.greedy(step, state, start, stop, 5).tolist() == [0, stop]
+
+
+def test_greedy_follows_the_most_probable_token():
+    model, features = tiny(seed=3), torch.randn(1, 4, FEATURES)
+    seen = model.look(features)
+
+    def step(tokens, state):
+        logs, state, _ = model.step(seen, tokens, state)
+        return logs, state
+
+    found = milan_decoding.greedy(step, model.initial(seen), WORDS.start, WORDS.stop, 6)
+    read = torch.cat([torch.tensor([WORDS.start]), found[:-1]])
+    assert model(features, read[None])[0].argmax(-1)[0].tolist() == found.tolist()
+    assert len(found) == 6 or found[-1] == WORDS.stop
+
+
+def test_ranking_by_mutual_information():
+    beam = milan_decoding.Beam(torch.tensor([[0], [1], [2]]), torch.tensor([-1.0, -1.5, -3.0]))
+    lm = torch.tensor([-1.0, -5.0, -9.0])
+    found = milan_decoding.reranked(beam, lm, 0.2)
+    assert found.tokens.tolist() == [[1], [0], [2]]  # -.5, -.8, -1.2
+    np.testing.assert_allclose(found.scores, [-0.5, -0.8, -1.2], atol=1e-6)
+    assert milan_decoding.reranked(beam, lm, 0.0).tokens.tolist() == [[0], [1], [2]]
+
+
+def test_descriptions_have_the_score_of_their_words():
+    model, features = tiny(Vocabulary(("red", "stars"))), torch.randn(4, FEATURES)
+    words = model.vocabulary
+    found = milan_decoding.descriptions(model, features, beam=250, length=3, penalty=0.5, count=4)
+    assert len({text for text, _ in found}) == 4
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+    best = -torch.inf
+    for score, tokens in exhaustive(model, features[None], 3):
+        read = torch.tensor([[words.start, *tokens[:-1]]])
+        lm = float(milan_model.log_probability(model.lm(read), torch.tensor([tokens]), words.stop))
+        if words.text(tokens):
+            best = max(best, score - 0.5 * lm)
+    assert found[0][1] == pytest.approx(best, abs=1e-4)
+
+
+def test_masks_show_what_exceeds_the_level():
+    heat = torch.tensor([[0.0, 0.0], [0.0, 4.0]])
+    # enlarged to 4 x 4, the lower right corner is 4, 3, 3, 2.25 from the corner inwards
+    assert milan.mask(heat, 2.9, 4)[0, 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]]
+    assert milan.mask(heat, 4.0, 4).sum() == 0  # exceeded, not reached
+    assert milan.mask(None, 9.0, 4).sum() == 16
+
+
+def test_the_describer_sees_what_the_target_sees():
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, 10:30, 0] = 255
+    frame = plain(20).frame(40, 20)
+    shown = milan.picture(Image.fromarray(pixels), frame, 8)
+    assert shown.shape == (3, 8, 8) and (shown[0] == 1).all() and (shown[1:] == 0).all()
+
+
+@pytest.fixture
+def probe(tmp_path):
+    rng = np.random.default_rng(0)
+    images = {f"{i}.png": png(rng.integers(0, 256, (16, 16, 3))) for i in range(9)}
+    return [write_probe(tmp_path / "probe.parquet", images)]
+
+
+def described(probe, layer, **settings):
+    target, units = TinyTarget(16), [0, 2]
+    best = {unit: [f"{(i * (unit + 1)) % 9}.png" for i in range(4)] for unit in units}
+    levels = thresholds.thresholds(target, layer, probe, 0.1, units).tolist()
+    batch = settings.pop("batch", 4)
+    return milan.run(
+        target, layer, best, probe, dict(zip(units, levels, strict=True)), tiny(), recipe(beam=8, **settings), batch
+    )
+
+
+def test_each_unit_gets_up_to_five_descriptions(probe):
+    found = described(probe, "colour")
+    assert found.schema.equals(schemas.SCORES)
+    rows = found.to_pylist()
+    assert {row["unit"] for row in rows} == {0, 2} and {row["source"] for row in rows} == {"milan"}
+    for unit in (0, 2):
+        own = [row for row in rows if row["unit"] == unit]
+        assert [row["candidate"] for row in own] == list(range(len(own))) and 1 <= len(own) <= 5
+        assert all(a["score"] >= b["score"] for a, b in itertools.pairwise(own))
+
+
+def test_batches_change_nothing(probe, monkeypatch):
+    whole = milan.exemplar_features
+    monkeypatch.setattr(milan, "CHUNK", 2)
+    target, best = TinyTarget(16), {0: ["1.png", "5.png"], 2: ["5.png", "8.png"]}
+    one = whole(target, "colour", best, probe, {0: 0.5, 2: 0.5}, tiny(), batch=4)
+    monkeypatch.undo()
+    two = whole(target, "colour", best, probe, {0: 0.5, 2: 0.5}, tiny(), batch=4)
+    alone = whole(target, "colour", {2: best[2]}, probe, {2: 0.5}, tiny(), batch=4)
+    for unit in best:
+        assert torch.equal(one[unit], two[unit])
+    assert torch.equal(alone[2], two[2])
+
+
+def test_exemplars_are_encoded_under_their_masks(probe):
+    """The features are those of the image and the mask, worked out without the stage."""
+    model = tiny()
+    found = milan.exemplar_features(TinyTarget(16), "colour", {1: ["3.png"]}, probe, {1: 0.7}, model, batch=4)
+    row = next(row for row in tables.read(probe, schemas.PROBE).to_pylist() if row["image_id"] == "3.png")
+    pixels = torch.from_numpy(np.array(Image.open(io.BytesIO(row["image"])))).permute(2, 0, 1)[None].float() / 255
+    expected = model.encoder(pixels, (pixels[:, 1:2] > 0.7).float())
+    torch.testing.assert_close(found[1], expected)
+
+
+def test_a_layer_without_positions_shows_whole_images(probe):
+    model = tiny()
+    found = milan.exemplar_features(TinyTarget(16), "total", {1: ["3.png"]}, probe, {1: 1e9}, model, batch=4)
+    assert (found[1] != 0).any()

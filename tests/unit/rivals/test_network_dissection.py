@@ -1,0 +1,73 @@
+"""Network Dissection: its IoU, its categories, its report, on tables worked out by hand."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from overlap_tables import overlaps, patterns, write_topk
+
+from dnd.config.rivals import NetworkDissectionRecipe
+from dnd.rivals import network_dissection
+from dnd.rivals.overlaps import iou, vocabulary
+
+
+def test_the_iou_is_that_of_the_released_tables():
+    """intersect / (truth + activation - intersect), and 0 for a label without pixels."""
+    found = iou(np.array([1.0, 0.0, 0.0]), np.array([3.0, 0.0, 24924928.0]), np.array([5.0, 0.0, 10.0]))
+    assert found.tolist() == pytest.approx([1 / 7, 0, 0])
+
+
+def test_a_unit_is_held_against_a_category_where_it_is_annotated():
+    rows = network_dissection.report(patterns(), overlaps(), 0.005, [0]).to_pylist()
+    tree, park = rows
+    # of 90 active pixels 80 lie in images with objects annotated
+    expected = {"unit": 0, "category": "object", "concept": "tree", "truth": 60, "activation": 80, "intersect": 50}
+    assert tree == expected | {"iou": pytest.approx(50 / (60 + 80 - 50))}
+    expected = {"unit": 0, "category": "scene", "concept": "park", "truth": 100, "activation": 90, "intersect": 50}
+    assert park == expected | {"iou": pytest.approx(50 / (100 + 90 - 50))}
+
+
+def test_candidates_are_the_best_of_their_categories_above_the_smallest_iou(tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", {0: None, 1: None, 2: None, 3: "dead", 4: None})
+    recipe = NetworkDissectionRecipe(method="network-dissection", minimum=0.04)
+    scores, report = network_dissection.run(recipe, patterns(), overlaps(), topk=topk, units=[0, 1, 2, 3, 4, 5])
+    found = [(row["unit"], row["candidate"], row["concept"]) for row in scores.to_pylist()]
+    # unit 1 overlaps a street by 1 / 200, unit 2 is silent, unit 3 idle; the sky of unit 4 is a scene
+    assert found == [(0, 0, "tree"), (0, 1, "park"), (4, 0, "sky")]
+    assert scores["score"].to_pylist() == pytest.approx([50 / 90, 50 / 140, 45 / 50])
+    assert scores["source"].unique().to_pylist() == ["network-dissection"]
+    assert report["unit"].to_pylist() == [0, 0, 1, 1, 2, 2, 4, 4]
+
+
+def test_the_recipes_quantile_counts(tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", {0: None})
+    both = pa.concat_tables([overlaps(), overlaps({0: [90, 0, 0, 0, 0]}, "otsu")])
+    recipe = NetworkDissectionRecipe(method="network-dissection", quantile="otsu")
+    found = network_dissection.run(recipe, patterns(), both, topk=topk, units=[0])[0]
+    assert found["concept"].to_pylist() == ["sky"]
+
+
+def test_the_smallest_iou_is_good_enough(tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", {4: None})
+    for minimum, count in ((0.9, 1), (0.901, 0)):
+        recipe = NetworkDissectionRecipe(method="network-dissection", minimum=minimum)
+        assert len(network_dissection.run(recipe, patterns(), overlaps(), topk=topk, units=[4])[0]) == count
+
+
+def test_names_are_the_worlds_where_all_concepts_are(tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", {0: None})
+    world = patterns([([("colour", "red")], ["colour", "group"], 10), ([("group", "warm")], ["colour", "group"], 10)])
+    recipe = NetworkDissectionRecipe(method="network-dissection")
+    found = network_dissection.run(recipe, world, overlaps({0: [9, 2]}), topk=topk, units=[0])[0]
+    assert found["concept"].to_pylist() == ["red objects", "warm colours"]
+
+
+def test_concepts_of_one_name_in_two_categories_are_two():
+    known = vocabulary(patterns())
+    assert list(zip(known.concepts, known.category, known.truth, strict=True)) == [
+        ("park", "scene", 100),
+        ("sky", "object", 100),
+        ("sky", "scene", 50),
+        ("street", "scene", 200),
+        ("tree", "object", 60),
+    ]
+    assert known.leaves == ["park", "object sky", "scene sky", "street", "tree"]

@@ -1,0 +1,166 @@
+"""Worked values: research notes on the released driver, CoSy's definitions, and hand calculation."""
+
+import numpy as np
+import pytest
+from handmade import TinyTarget, png, write_probe
+
+from dnd.backends.embedder import Embedder
+from dnd.config.stages import ScoreSettings
+from dnd.io import schemas, tables
+from dnd.selection import scores
+
+
+def values(*numbers):
+    return np.array(numbers, np.float32)
+
+
+def test_rank_score_is_the_mean_squared_one_based_rank_of_the_best():
+    # pooled order, best first: a b b a b a -> ranks a 1, 4, 6 and b 2, 3, 5
+    a, b = values(0.9, 0.5, 0.1), values(0.8, 0.7, 0.3)
+    assert scores.rank_scores([a, b], best=2) == [(1 + 16) / 2, (4 + 9) / 2]
+
+
+def test_rank_score_counts_only_the_best_five():
+    first, second = np.arange(20, 10, -1, dtype=np.float32), np.arange(10, 0, -1, dtype=np.float32)
+    low, high = scores.rank_scores([first, second])
+    assert low == pytest.approx((1 + 4 + 9 + 16 + 25) / 5)
+    assert high == pytest.approx((121 + 144 + 169 + 196 + 225) / 5)
+
+
+def test_rank_score_gives_equal_images_equal_ranks_in_any_order():
+    a, b = values(1, 1, 0), values(1, 0, 0)
+    assert scores.rank_scores([a, b], best=3) == scores.rank_scores([b, a], best=3)[::-1]
+    assert scores.rank_scores([a, a], best=3)[0] == scores.rank_scores([a, a], best=3)[1]
+
+
+@pytest.mark.parametrize(
+    ("generated", "controls", "expected"),
+    [((3, 4), (1, 2), 1.0), ((1, 1), (1, 1), 0.5), ((0, 3), (1, 2), 0.5), ((2,), (1, 2, 3, 2), 0.5), ((0,), (1,), 0.0)],
+)
+def test_auc(generated, controls, expected):
+    assert scores.auc(values(*generated), values(*controls)) == expected
+
+
+def test_auc_agrees_with_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    generated, controls = rng.normal(1, 1, 10).astype(np.float32), rng.normal(0, 1, 50).astype(np.float32)
+    expected = roc_auc_score([1] * 10 + [0] * 50, np.concatenate([generated, controls]))
+    assert scores.auc(generated, controls) == pytest.approx(expected)
+
+
+def test_mad_is_in_standard_deviations_of_the_controls():
+    assert scores.mad(values(5, 7), values(1, 3)) == pytest.approx((6 - 2) / 1)
+    assert scores.mad(values(5, 7), values(2, 2)) == 0.0
+
+
+def test_image_similarity_is_the_mean_over_all_pairs():
+    exemplars = np.array([[1, 0], [0, 1]], np.float32)
+    generated = np.array([[1, 0], [0.6, 0.8]], np.float32)
+    assert scores.image_similarity(exemplars, generated) == pytest.approx((1 + 0.6 + 0 + 0.8) / 4)
+
+
+def test_combination_rewards_each_component():
+    weights = ScoreSettings(auc=1, rank=2, image_similarity=3, votes=4)
+    parts = {"auc": 0.5, "rank_score": 11.0, "image_similarity": 0.25, "votes": 0.2}
+    # two candidates of five images: the worst mean of squares is (100 + 81 + 64 + 49 + 36) / 5 = 66
+    assert scores.combine(parts, weights, 10) == pytest.approx(0.5 + 2 * (1 - 11 / 66) + 0.75 + 0.8)
+
+
+def test_the_worst_rank_counts_the_images_there_are():
+    weights = ScoreSettings(auc=0, rank=1, image_similarity=0, votes=0)
+    parts = {"auc": 0.0, "rank_score": 7.0, "image_similarity": 0.0, "votes": 0.0}
+    # three images in all: the worst mean of squares is (9 + 4 + 1) / 3
+    assert scores.combine(parts, weights, 3) == pytest.approx(1 - 7 / (14 / 3))
+
+
+class Shade(Embedder):
+    """Embeds an image as (mean brightness, rest) on the unit circle."""
+
+    def embed(self, images):
+        shade = np.array([np.asarray(image).mean() / 255 for image in images], np.float32)
+        return np.stack([shade, np.sqrt(1 - shade**2)], 1)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Return a function that scores red stars, rings and grass for the unit "red", given each image's problem."""
+    probe = write_probe(tmp_path / "probe.parquet", {"a.png": png(np.full((8, 8, 3), 51))})
+    shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": None, "activation": 1.0, "heatmap": None}
+    topk = {name: None for name in schemas.TOPK.names if name not in ("unit", "controls")} | {
+        "unit": 0,
+        "controls": [0.2, 0.4],
+    }
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
+    shades = {"red stars": 102, "rings": 51, "grass": 0}
+    concepts = [
+        {"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i, "source": "captions"}
+        for i, concept in enumerate(shades)
+    ]
+
+    def run(problems):
+        rows = [
+            {"concept": concept, "sample": i, "seed": 0, "key": "", "problem": problem}
+            | {"image": png(np.full((8, 8, 3), 0 if problem else shades[concept] + i))}
+            for concept in shades
+            for i, problem in enumerate(problems.get(concept, [None] * 6))
+        ]
+        tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
+        found = scores.run(
+            TinyTarget(8),
+            "colour",
+            Shade(),
+            concepts=concepts,
+            images=[tmp_path / "images.parquet"],
+            exemplars=tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
+            topk=tmp_path / "topk.parquet",
+            probe_shards=[probe],
+            pooling="mean",
+            weights=ScoreSettings(),
+        )
+        return {row["concept"]: row for row in found.to_pylist()}
+
+    return run
+
+
+def test_images_with_a_problem_are_left_out_of_the_scores(scored):
+    found = scored({"red stars": ["black", None, "flagged", None, None, "black"]})
+    assert found["red stars"]["activations"] == pytest.approx([103 / 255, 105 / 255, 106 / 255])
+    assert found["red stars"]["auc"] == 1.0  # 0.404 and more against controls of 0.2 and 0.4
+    # ranks 3, 2 and 1 of the fifteen images
+    assert found["red stars"]["rank_score"] == pytest.approx((9 + 4 + 1) / 3)
+
+
+def test_a_candidate_without_a_usable_image_is_not_scored(scored):
+    found = scored({"grass": ["black"] * 6})
+    assert set(found) == {"red stars", "rings"}
+    whole = scored({})
+    assert set(whole) == {"red stars", "rings", "grass"}
+    assert found["rings"]["auc"] == whole["rings"]["auc"]
+    votes = found["rings"]["score"] - found["rings"]["auc"] - found["rings"]["image_similarity"]
+    assert votes == pytest.approx(2 / 6, abs=1e-6)  # of all answers, those for grass among them
+
+
+def test_units_without_a_usable_image_have_no_scores(scored):
+    assert scored({concept: ["flagged"] * 6 for concept in ("red stars", "rings", "grass")}) == {}
+
+
+def test_concepts_that_nobody_drew_are_an_error(scored):
+    with pytest.raises(ValueError, match=r"^no generated images of 'grass' and 0 other concepts$"):
+        scored({"grass": []})
+
+
+def test_the_answers_decide_where_nothing_is_drawn():
+    rows = [(1, 0, "red", 3), (1, 1, "stars", 1), (0, 0, "grass", 1)]
+    keys = ("unit", "candidate", "concept", "votes")
+    concepts = [dict(zip(keys, row, strict=True)) | {"source": "captions"} for row in rows]
+    found = scores.by_votes(concepts).to_pylist()
+    assert [(row["unit"], row["concept"], row["votes"], row["score"]) for row in found] == [
+        (0, "grass", 1, 1.0),
+        (1, "red", 3, 0.75),
+        (1, "stars", 1, 0.25),
+    ]
+    unknown = ("auc", "mad", "rank_score", "image_similarity", "activations")
+    assert all(row[name] is None for row in found for name in unknown)
+    assert scores.by_votes([]).schema == schemas.SCORES

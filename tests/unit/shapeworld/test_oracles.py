@@ -1,0 +1,171 @@
+"""What the shape world knows, in the place of models: captions of scenes, exact renders, known answers."""
+
+import io
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dnd.backends import generator
+from dnd.candidates import concepts
+from dnd.candidates.questions import UnitCaptions
+from dnd.config.backends import GeneratorSettings
+from dnd.config.recipes import Recipe
+from dnd.config.stages import ConceptSettings
+from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.selection import images
+from dnd.shapeworld import oracles, world
+from dnd.shapeworld.grammar import PLACES
+from dnd.shapeworld.render import draw, render
+
+STREAM = 5
+CORNER = [0, 0, 6, 6]  # no object reaches it
+
+
+def exemplars(*places):
+    rows = [
+        {"unit": 0, "rank": rank, "image_id": name, "box": box, "activation": 1.0, "heatmap": None, "heatmap_box": None}
+        for rank, (name, box) in enumerate(places)
+    ]
+    return tables.table(rows, schemas.EXEMPLARS)
+
+
+def told(*places, streams=None):
+    found = oracles.captions(exemplars(*places), streams or {"": STREAM})
+    return {(row["image_id"], row["box"] and tuple(row["box"])): row["caption"] for row in found.to_pylist()}
+
+
+def test_the_caption_of_a_whole_render_names_all_of_its_scene():
+    found = told(*((f"{number:06d}.png", None) for number in range(40)))
+    for number in range(40):
+        scene, _, _ = draw(STREAM, number)
+        words = found[f"{number:06d}.png", None].split()
+        assert {scene.colour, scene.texture, scene.shape, PLACES[scene.background]} <= set(words)
+
+
+def test_the_caption_of_a_corner_names_the_background_alone():
+    scene, _, _ = draw(STREAM, 3)
+    words = set(told(("000003.png", CORNER))["000003.png", tuple(CORNER)].split())
+    assert PLACES[scene.background] in words
+    assert not words & {scene.colour, scene.texture, scene.shape}
+
+
+def test_a_view_of_an_object_s_middle_tells_no_shape():
+    for number in range(20):
+        scene, _, mask = draw(STREAM, number)
+        if not mask[26:38, 26:38].all():  # the hole of a ring
+            continue
+        words = set(told((f"{number:06d}.png", [26, 26, 38, 38]))[f"{number:06d}.png", (26, 26, 38, 38)].split())
+        assert {scene.colour, scene.texture} <= words
+        assert not words & {scene.shape, PLACES[scene.background]}
+
+
+def test_a_sliver_of_an_object_tells_neither_texture_nor_shape():
+    for number in range(20):
+        scene, _, mask = draw(STREAM, number)
+        top = int(np.flatnonzero(mask.any(1))[0])
+        box = next(
+            (0, 0, 64, bottom) for bottom in range(top, 64) if 0.05 <= mask[:bottom].mean() < 0.12 or bottom == 63
+        )
+        words = set(told((f"{number:06d}.png", list(box)))[f"{number:06d}.png", box].split())
+        assert PLACES[scene.background] in words
+        assert not words & {scene.texture, scene.shape}
+
+
+def test_a_caption_depends_on_no_other_exemplar():
+    several = told(("000007.png", None), ("000001.png", None), ("000007.png", [8, 8, 60, 60]))
+    assert told(("000007.png", None)).items() <= several.items()
+
+
+def test_each_member_of_a_union_has_a_stream_of_its_own():
+    one, other = draw(5, 2)[0], draw(6, 2)[0]
+    found = told(("a/000002.png", None), ("b/000002.png", None), streams={"a/": 5, "b/": 6})
+    assert (one.colour, one.shape) != (other.colour, other.shape)
+    assert {one.colour, one.shape} <= set(found["a/000002.png", None].split())
+    assert {other.colour, other.shape} <= set(found["b/000002.png", None].split())
+
+
+def test_an_image_that_is_no_render_is_named():
+    with pytest.raises(ValueError, match=r"image 'photo\.png' is no render of the shape world"):
+        told(("photo.png", None))
+
+
+RENDERS = GeneratorSettings(model="shapeworld", images=12)
+
+
+def scenes_of(drawn):
+    """The scene of each render: that whose own render, from the same numbers, has the same pixels."""
+    found = []
+    for row in drawn.to_pylist():
+        pixels = np.asarray(Image.open(io.BytesIO(row["image"])))
+        for index in np.ndindex(*world.SHAPE):
+            rng = np.random.default_rng(row["seed"])
+            rng.integers(3 * 5)  # which of the 15 scenes that are red stars
+            scene = world.scene_at(index)
+            if (scene.colour, scene.shape) == ("red", "star") and np.array_equal(render(scene, rng)[0], pixels):
+                found.append(scene)
+    return found
+
+
+def test_renders_of_red_stars_show_red_stars(tmp_path):
+    drawn = images.run(generator.load(RENDERS), ["red stars"], RENDERS, Store(tmp_path))
+    assert drawn["problem"].null_count == len(drawn) == 12
+    scenes = scenes_of(drawn)
+    assert len(scenes) == 12
+    assert len({scene.texture for scene in scenes}) > 1
+    assert len({scene.background for scene in scenes}) > 2
+
+
+def test_renders_are_the_same_whatever_else_is_drawn(tmp_path):
+    alone = images.run(generator.load(RENDERS), ["red stars"], RENDERS, Store(tmp_path / "a"))
+    among = images.run(generator.load(RENDERS), ["grass backgrounds", "red stars"], RENDERS, Store(tmp_path / "b"))
+    assert alone["image"].to_pylist() == [row["image"] for row in among.to_pylist() if row["concept"] == "red stars"]
+
+
+def test_what_the_world_does_not_have_has_a_problem_and_stops_nothing(tmp_path):
+    names = [f"dog number {letter}" for letter in "abcdefghij"]
+    drawn = images.run(generator.load(RENDERS), [*names, "stars"], RENDERS, Store(tmp_path))
+    problems = {row["concept"]: row["problem"] for row in drawn.to_pylist()}
+    assert problems == dict.fromkeys(names, "no such thing") | {"stars": None}
+
+
+def test_the_prompt_s_own_words_are_not_drawn():
+    drawn = generator.load(RENDERS.model_copy(update={"prompt": "a snow globe of {concept}, water"}))
+    assert [one.problem for one in drawn.draw(["a snow globe of red stars, water"], [1])] == [None]
+    plain = generator.load(RENDERS)
+    same = plain.draw(["One realistic image of red stars"], [1])[0].image
+    assert drawn.draw(["a snow globe of red stars, water"], [1])[0].image.tobytes() == same.tobytes()
+
+
+def test_a_known_answer_is_the_only_candidate_with_all_votes():
+    units = [UnitCaptions("n", "s", unit, ["a blue ring on sand", "a red star"]) for unit in range(3)]
+    labels = ["red striped stars or blue plain rings", None, "stars"]
+    settings = ConceptSettings(known_answers=True, max_words=None)
+    found, answers = oracles.candidates(units, labels, partial(concepts.propose, settings=settings))
+    assert found.schema.names == schemas.CONCEPTS.names
+    assert [(row["unit"], row["concept"], row["votes"]) for row in found.to_pylist()] == [
+        (0, "red striped stars or blue plain rings", 5),
+        (2, "stars", 5),
+    ]
+    assert {row["problem"] for row in answers.to_pylist() if row["unit"] == 1} == {"nothing to name"}
+
+
+def test_no_unit_is_a_table_without_rows():
+    found, answers = oracles.candidates([], [], partial(concepts.propose, settings=ConceptSettings(known_answers=True)))
+    assert (len(found), len(answers)) == (0, 0)
+
+
+def test_a_recipe_knows_which_of_its_parts_are_the_truth():
+    parts = {"captions": {"model": "shapeworld"}, "generator": {"model": "shapeworld"}, "embedder": {"model": "e"}}
+    assert Recipe(**parts).oracles == ("captions", "generator")
+    served = {"model": "shapeworld", "base_url": "http://host:1/v1"}
+    assert Recipe(captions=served, concepts={"known_answers": True}).oracles == ("concepts",)
+    assert Recipe(captions={"model": "resources/shapeworld/captioner"}).oracles == ()
+
+
+def test_units_with_nothing_to_name_have_no_known_label():
+    found = oracles.labels("resources/shapeworld/target/units.json")
+    assert found["concepts", 0] == "red objects"
+    assert ("concepts", 92) not in found  # a random unit

@@ -1,0 +1,35 @@
+"""Random directions of a network: units without a meaning, for the fit of the verdict."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dnd.shapeworld import known_answers
+from training import directions
+
+ROOT = Path(__file__).parents[3]
+FITTED = ROOT / "config/calibration"
+
+
+@pytest.mark.parametrize(("name", "network"), [("random-1", "target"), ("random-2", "target-tuning")])
+def test_the_shipped_directions_are_those_of_their_seeds(name, network):
+    shipped = load_file(FITTED / f"{name}.safetensors")
+    seed = 110 + int(name[-1])
+    again = directions.encoder(ROOT / "resources/shapeworld" / network, 2, seed)
+    for part, values in again.items():
+        torch.testing.assert_close(values.float(), shipped[part][:2].float(), rtol=1e-2, atol=1e-3)
+
+
+def test_each_is_known_to_have_no_meaning():
+    answers = known_answers.load(FITTED / "random.json")["layer4"]
+    assert len(answers) == len(load_file(FITTED / "random-1.safetensors")["encoder.bias"])
+    assert {(one.kind, one.words) for one in answers.values()} == {("random", ())}
+
+
+def test_the_evaluation_s_networks_have_no_part_in_the_fit():
+    fitted = json.loads((ROOT / "config/verdict.json").read_text())["fitted_on"]
+    assert fitted["networks"] == ["tuning-1", "tuning-2"]
+    assert "target-test" not in (FITTED / "config.yaml").read_text()

@@ -1,0 +1,1 @@
+"""Training code of the embedded models; run it with ``python -m training``."""

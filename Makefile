@@ -87,6 +87,7 @@ lint: vision ## check style, types and the workflow
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
+	$(BIN)/python tests/house.py
 	$(BIN)/python envs/conda.py --check
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake -n --quiet

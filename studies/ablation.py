@@ -19,11 +19,12 @@ import yaml
 from pydantic import ValidationError
 
 from dnd.config import mistakes
-from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, ConfigError, config_file, load
+from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import LAYER_COLUMNS, SWEEP_COLUMNS, layers, rows
 from dnd.evaluation.baselines import BASELINES
 from dnd.io.files import replaced
+from dnd.run.contents import load
 
 BASE = "dnd"
 """The recipe that variants change."""

@@ -17,11 +17,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dnd.config.load import ConfigError, config_file, load
+from dnd.config.load import ConfigError, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement
 from dnd.evaluation.metrics.statistics import Comparison, compare
 from dnd.io import schemas, tables
+from dnd.run.contents import load
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 from studies import ablation
 from studies import costs as evaluation_costs

@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dnd.config.load import Config, config_file, load
+from dnd.config.load import Config, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement as evaluation
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics import registry
 from dnd.io import schemas, tables
+from dnd.run.contents import load
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 NAME = "evaluation"

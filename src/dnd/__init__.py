@@ -2,8 +2,9 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["Descriptions", "describe"]
+from dnd.io.version import VERSION as __version__
+
+__all__ = ["Descriptions", "__version__", "describe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dnd.config import load
 from dnd.config.load import ConfigError
+from dnd.run import contents
 
 FILE = "config/config.yaml"
 SWEEP = "name\tmodel\tlayers\tprobe\trecipe\tunits"
@@ -54,5 +54,5 @@ def changed(values, place, value):
 
 def problem(values, call=lambda loaded: None):
     with pytest.raises(ConfigError) as error:
-        call(load.load(values, FILE))
+        call(contents.load(values, FILE))
     return str(error.value)

@@ -14,7 +14,7 @@ from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError
 from dnd.backends.loading import UNLIKE, complete, device, loading, pictures_at_once, precision, prepared
-from dnd.candidates.answers import one_line
+from dnd.backends.thoughts import one_line
 from dnd.config.backends import CaptionSettings
 
 BATCH = 32

@@ -18,8 +18,8 @@ from dnd.backends import failures
 from dnd.backends.limits import LimitedClient
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
-from dnd.candidates.answers import valid
 from dnd.io.store import Store
+from dnd.io.text import valid
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from dnd.backends import views
 from dnd.backends.chat import ChatClient, Unanswered, external
 from dnd.backends.messages import Answer, Request, image_part, text_part
-from dnd.candidates.answers import one_line
+from dnd.backends.thoughts import one_line
 from dnd.config.backends import CaptionSettings
 from dnd.io.streams import ahead, chunks
 

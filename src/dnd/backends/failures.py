@@ -14,8 +14,8 @@ import openai
 
 from dnd.backends.limits import UnreadableReply
 from dnd.backends.server import Endpoint
-from dnd.candidates.answers import valid
 from dnd.config.redaction import secrets_of, without_secrets
+from dnd.io.text import valid
 
 OF_THE_REQUEST = {400, 403, 413, 422, 451}
 """Status of what a server will not answer whenever it is asked: malformed, flagged, too large, against the law."""

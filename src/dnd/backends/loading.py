@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dnd.backends.hub import ModelError
 from dnd.config.backends import Precision
-from dnd.target import faults
+from dnd.io import faults
 
 GPUS = Path("/dev")
 """Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""

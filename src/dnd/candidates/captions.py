@@ -18,10 +18,10 @@ from tqdm import tqdm
 from dnd.backends.batches import prepared
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
-from dnd.candidates.answers import valid
 from dnd.config.backends import CaptionSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.store import Store, key, revision
+from dnd.io.text import valid
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dnd.backends.messages import Answer, Message, Request, no_pictures
+from dnd.backends.thoughts import one_line
 from dnd.backends.views import Place
 from dnd.candidates import compat
-from dnd.candidates.answers import alternatives, fault, length_fault, one_line, tidy
+from dnd.candidates.answers import alternatives, fault, length_fault, tidy
 from dnd.candidates.clusters import caption_groups, word_cover
 from dnd.candidates.prompts import messages, read_prompt
 from dnd.candidates.questions import Question, UnitCaptions, UnitImages, questions, reworded, seed, shown, templates

@@ -12,11 +12,35 @@ import pyarrow as pa
 
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
-from dnd.evaluation.metrics import contrast
 from dnd.io import pictures, schemas, tables
 from dnd.io.pictures import Place
 
-Values = npt.NDArray[np.float32]
+Values = npt.NDArray[np.floating]
+
+
+def nearest(
+    exemplars: Values, images: Values, activations: Values, count: int, exclude: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.intp]:
+    """Return the positions of a unit's look-alikes: most similar to its exemplars, exciting it less than its mean.
+
+    Parameters
+    ----------
+    exemplars : unit vectors [k, d] of an image embedder.
+    images : unit vectors [n, d] of all images that may be look-alikes, in order of image id.
+    activations : [n], the unit's at these images.
+    count : how many; fewer where fewer images excite it less than the mean.
+    exclude : bool [n], images that may not be chosen, such as the exemplars.
+
+    Returns
+    -------
+    Positions [m], most similar first by the mean cosine with the exemplars; ties by position.
+    """
+    allowed = np.asarray(activations) < np.mean(activations, dtype=np.float64)
+    if exclude is not None:
+        allowed &= ~exclude
+    places = np.flatnonzero(allowed)
+    similar = np.asarray(images, np.float64)[places] @ np.mean(exemplars, 0, dtype=np.float64)
+    return places[np.argsort(-similar, kind="stable")[:count]]
 
 
 def run(
@@ -78,7 +102,7 @@ def chosen(
         return np.empty(0, np.intp)
     values[~finite] = values[finite].mean()
     shown = {name for name, _ in exemplars}
-    return contrast.look_alikes(
+    return nearest(
         np.stack([vectors[place] for place in exemplars]),
         np.stack([vectors[name, None] for name in controls]),
         values,

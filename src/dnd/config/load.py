@@ -16,6 +16,7 @@ from dnd.config import mistakes, shipped
 from dnd.config.backends import LlmSettings, Settings, ShardSettings
 from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings
 from dnd.config.recipes import Recipe
+from dnd.config.redaction import SHORTEST, secrets_of
 from dnd.config.rivals import (
     ClipDissectRecipe,
     CompositionalRecipe,
@@ -91,7 +92,7 @@ class _Sound(Config):
 
 
 def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
-    """Check the values of config.yaml, and that every path they name exists.
+    """Check the values of config.yaml, and that every path they name exists; what lies there is not read.
 
     Raises
     ------
@@ -99,10 +100,14 @@ def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> 
         With one line per mistake.
     """
     config, told = examined(values)
-    told += misread(config, told)
+    refuse(told, file)
+    return config
+
+
+def refuse(told: Sequence[tuple[str, str]], file: str | Path) -> None:
+    """Raise ConfigError with one line per mistake, each a key and a message, if there are any."""
     if told:
         raise ConfigError("\n".join(f"{file}: {key}: {message}" for key, message in told))
-    return config
 
 
 def examined(values: Mapping[str, Any]) -> tuple[Config, list[tuple[str, str]]]:
@@ -115,14 +120,6 @@ def examined(values: Mapping[str, Any]) -> tuple[Config, list[tuple[str, str]]]:
     for key, message in (*_paths_mistaken(config), *_references(config, values)):
         told.setdefault(key, message)
     return config, list(told.items())
-
-
-def misread(config: Config, told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the keys of files and names that do not hold what they should, but for those that were told already."""
-    from dnd.run import contents  # which asks this module back
-
-    keys = {key for key, _ in told}
-    return [(key, message) for key, message in contents.wrong(config) if key not in keys]
 
 
 def names(values: Mapping[str, Any], kind: str) -> list[str]:
@@ -327,6 +324,17 @@ def models(config: Config) -> Iterator[tuple[str, Any]]:
     for key, part in sections:
         if part is not None and getattr(part, "base_url", None) is None and not getattr(part, "oracle", False):
             yield key, part
+
+
+def known_secrets(config: Config) -> list[str]:
+    """Return the keys and tokens that a configuration's addresses and this process' environment hold."""
+    parts = [config.llm, *(part for recipe in config.recipes.values() for part in recipe.models().values())]
+    names = {"HF_TOKEN", *(part.api_key_env for part in parts if hasattr(part, "api_key_env"))}
+    held = [os.environ.get(name, "") for name in sorted(names)]
+    addresses = dict.fromkeys(part.base_url for part in parts if getattr(part, "base_url", None))
+    return [value for value in held if len(value) >= SHORTEST] + [
+        secret for address in addresses for secret in secrets_of(address)
+    ]
 
 
 def _references(config: Config, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

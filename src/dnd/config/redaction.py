@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from dnd.config.load import Config
 
 LEFT_OUT = "(left out)"
 """Stands where a secret stood."""
@@ -24,26 +20,15 @@ _QUERY = re.compile(
 )
 """Where an address has a user with a password, and keys in its query."""
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}")
-_SHORTEST = 8
+SHORTEST = 8
 """Characters of a known secret; a test server's key such as ``none`` is a word that may stand anywhere."""
-
-
-def known_secrets(config: Config) -> list[str]:
-    """Return the keys and tokens that a configuration's addresses and this process' environment hold."""
-    parts = [config.llm, *(part for recipe in config.recipes.values() for part in recipe.models().values())]
-    names = {"HF_TOKEN", *(part.api_key_env for part in parts if hasattr(part, "api_key_env"))}
-    held = [os.environ.get(name, "") for name in sorted(names)]
-    addresses = dict.fromkeys(part.base_url for part in parts if getattr(part, "base_url", None))
-    return [value for value in held if len(value) >= _SHORTEST] + [
-        secret for address in addresses for secret in secrets_of(address)
-    ]
 
 
 def secrets_of(address: str) -> list[str]:
     """Return what a server's address has of passwords and keys, longest first, as it stands and as it is meant."""
     users = _USER.findall(address)
     found = [*users, *(user.partition(":")[2] for user in users), *(value for _, value in _QUERY.findall(address))]
-    spelt = {value for one in found for value in (one, unquote(one)) if len(value) >= _SHORTEST}
+    spelt = {value for one in found for value in (one, unquote(one)) if len(value) >= SHORTEST}
     return sorted(spelt, key=lambda value: (-len(value), value))
 
 

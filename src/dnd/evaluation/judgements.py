@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize, prepared
+from dnd.candidates import look_alikes
 from dnd.config.evaluation import EvaluationSettings
 from dnd.evaluation.baselines import baseline_labels
 from dnd.evaluation.metrics import contrast, semantics, simulation, stability, text
@@ -178,7 +179,7 @@ def add_contrast(judge: Judge, seen: HeldOut, vectors: Values) -> None:
             best = seen.best(unit)
             chosen = np.isin(np.arange(len(seen.vectors)), best)
             own = seen.vectors[best]
-            others = contrast.look_alikes(own, seen.vectors, seen.activations[:, unit], LOOK_ALIKES, chosen)
+            others = look_alikes.nearest(own, seen.vectors, seen.activations[:, unit], LOOK_ALIKES, chosen)
             cases[unit] = own, seen.vectors[others]
         return cases[unit]
 

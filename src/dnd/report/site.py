@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-import dnd
 from dnd.evaluation.metrics.registry import METRICS
 from dnd.evaluation.summary import Figure, figures
 from dnd.io import schemas, tables
 from dnd.io.files import sync_tree
+from dnd.io.version import VERSION
 from dnd.report import data_files, terms
 
 APP = Path(__file__).parent / "app"
@@ -51,7 +51,7 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
         key = f"evaluation/{index['name']}/{index['slug']}"
         data_files.write(out, key, verdicts(index, measured))
     words = terms.load()
-    facts = {"run": run, "version": dnd.__version__, "citation": words.citation}
+    facts = {"run": run, "version": VERSION, "citation": words.citation}
     data_files.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
     sync_tree(out)
 

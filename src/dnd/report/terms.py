@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
-import dnd
 from dnd.config.backends import Settings
+from dnd.io.version import VERSION
 
 PATH = Path(__file__).with_name("terms.yaml")
 
@@ -35,7 +35,7 @@ class Terms(Settings):
     @property
     def citation(self) -> dict[str, str]:
         """The citation as ``text`` and as ``bibtex``."""
-        return {name: getattr(self, name).replace("{version}", dnd.__version__).strip() for name in ("text", "bibtex")}
+        return {name: getattr(self, name).replace("{version}", VERSION).strip() for name in ("text", "bibtex")}
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from dnd.config import sweep
 from dnd.config.load import Config
 from dnd.io import documents
 from dnd.probe import sources
-from dnd.run import requirements
+from dnd.run import contents, requirements
 
 
 class Checked(NamedTuple):
@@ -56,7 +56,7 @@ def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checke
     Parameters are those of :func:`quickly`.
     """
     config, told = configuration.examined(values)
-    told += configuration.misread(config, told)
+    told += contents.misread(config, told)
     told += _store_mistaken(config, told)
     tables = sweep.examined(config, values)
     probes: dict[str, str] = {}

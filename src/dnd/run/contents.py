@@ -12,13 +12,23 @@ import os  # its questions of a path that cannot be have an answer, those of pat
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dnd.backends import hub
 from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
-from dnd.config.load import WEIGHTS, Config, ConfigError, file_of, models, read_preprocess, read_token_order
+from dnd.config.load import (
+    WEIGHTS,
+    Config,
+    ConfigError,
+    examined,
+    file_of,
+    models,
+    read_preprocess,
+    read_token_order,
+    refuse,
+)
 from dnd.config.recipes import Recipe
 from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
 from dnd.config.targets import ProbeSettings, TargetSettings
@@ -29,6 +39,25 @@ Wrong = Iterator[tuple[str, str]]
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
 LONGEST_HUB_ID = 96
 """As the hub has it."""
+
+
+def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
+    """Check the values of config.yaml as :func:`dnd.config.load.load` does, and what the files that they name hold.
+
+    Raises
+    ------
+    ConfigError
+        With one line per mistake.
+    """
+    config, told = examined(values)
+    refuse([*told, *misread(config, told)], file)
+    return config
+
+
+def misread(config: Config, told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the keys of files and names that do not hold what they should, but for those that were told already."""
+    keys = {key for key, _ in told}
+    return [(key, message) for key, message in wrong(config) if key not in keys]
 
 
 def wrong(config: Config) -> Wrong:

@@ -18,8 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import dnd
 from dnd.config.redaction import without_secrets
+from dnd.io.version import VERSION
 from dnd.run import lock
 
 PACKAGES = {
@@ -124,7 +124,7 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Return package -> version of this library and of the packages in ``PACKAGES`` that this process has imported."""
-    found = {"dnd": dnd.__version__}
+    found = {"dnd": VERSION}
     for module, package in PACKAGES.items():
         if module in sys.modules:
             try:

@@ -24,12 +24,12 @@ from typing import Any
 
 import yaml
 
-import dnd
-from dnd.config.load import Config
-from dnd.config.redaction import LEFT_OUT, known_secrets, without_secrets
+from dnd.config.load import Config, known_secrets
+from dnd.config.redaction import LEFT_OUT, without_secrets
 from dnd.config.sweep import LAYER_COLUMNS, SWEEP_COLUMNS
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
+from dnd.io.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def record(
     return {
         "run": config.run,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "workflow": {"version": dnd.__version__, "snakemake": _snakemake(), **checkout(workflow)},
+        "workflow": {"version": VERSION, "snakemake": _snakemake(), **checkout(workflow)},
         "config": without_secrets(config.model_dump(mode="json"), known),
         "sweep": list(sweep),
         "layers": list(layers),

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from dnd.backends import llm
 from dnd.config.backends import SERVERS, LlmSettings
-from dnd.config.load import Config, ConfigError, config_file, load
+from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.rivals import LineRecipe
 from dnd.config.sweep import sweep_rows
+from dnd.run.contents import load
 
 
 def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:

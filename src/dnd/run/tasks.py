@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from dnd.config import sweep
 from dnd.config.evaluation import EvaluationSettings
-from dnd.config.load import Config, config_file, load
+from dnd.config.load import Config, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
 from dnd.probe import sources
+from dnd.run.contents import load
 from dnd.run.plan import Bundle, Pass, Plan, read_groups
 
 BY_LAYER = ("clip-dissect", "compositional", "foreign", "invert", "milan", "network-dissection")

@@ -20,8 +20,6 @@ import numpy.typing as npt
 from scipy.special import expit
 from scipy.stats import kurtosis, skew
 
-from dnd.evaluation.metrics.simulation import simulation
-
 LOW, HIGH = 0.10, 0.95
 """Quantiles of the gap: all but a tenth of what shows the concept, against all but a twentieth of what does not."""
 MOST = 6
@@ -89,9 +87,18 @@ def ramped(cosines: Values, random: Values, own: Values) -> npt.NDArray[np.float
     return np.clip((np.asarray(cosines, np.float64) - base) / (top - base), 0, 1)
 
 
+def pearson(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return Pearson's r [m] of each column of one array [n, m] with that of another, 0 where either does not vary."""
+    first, second = (np.asarray(values, np.float64) for values in (first, second))
+    first, second = (np.where(np.ptp(values, 0) > 0, values - values.mean(0), 0.0) for values in (first, second))
+    norms = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
+    shared = (first * second).sum(0)
+    return np.clip(np.divide(shared, norms, out=np.zeros_like(shared), where=norms > 0), -1, 1)
+
+
 def fit(shown: Values, sample: Sample) -> float:
     """Return Pearson's r of the probability [n] that an image shows the concept and the scaled activation."""
-    return float(simulation(sample.scaled[:, None], np.asarray(shown)[:, None])[0])
+    return float(pearson(sample.scaled[:, None], np.asarray(shown)[:, None])[0])
 
 
 def gap(shown: Values, sample: Sample) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dnd.candidates.answers import valid
 from dnd.config.backends import MOST
 from dnd.io import documents
+from dnd.io.text import valid
 from dnd.shapeworld.world import Extension, attribute_of, conjunction
 
 CONCEPT_KINDS = ("single", "conjunction", "abstraction")

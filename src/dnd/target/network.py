@@ -19,8 +19,9 @@ from torch import Tensor, nn
 import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd.backends.batches import BatchSize, in_batches, prepared
 from dnd.config.targets import BasisSettings
+from dnd.io import faults
 from dnd.target import basis as bases
-from dnd.target import faults, tokens
+from dnd.target import tokens
 from dnd.target.basis import Basis
 from dnd.target.outputs import Form, TargetError, arranged, layout_of, tensor_of, watched
 from dnd.target.preprocess import Preprocess

@@ -24,7 +24,8 @@ from dnd.backends import hub
 from dnd.backends.loading import device as available_device
 from dnd.config.load import WEIGHTS, file_of, read_preprocess, read_token_order
 from dnd.config.targets import PreprocessSettings, TargetSettings
-from dnd.target import faults, state_dicts, transformers_models, weight_files
+from dnd.io import faults
+from dnd.target import state_dicts, transformers_models, weight_files
 from dnd.target.imitation import Inimitable, Loaded, unpublished
 from dnd.target.network import COMPILED, Target
 from dnd.target.outputs import TargetError

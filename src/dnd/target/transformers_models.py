@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd.backends import hub
 from dnd.config.targets import PreprocessSettings, TargetSettings
-from dnd.target import faults, weight_files
+from dnd.io import faults
+from dnd.target import weight_files
 from dnd.target.imitation import Inimitable, Loaded, imitated, unpublished
 from dnd.target.outputs import TargetError
 

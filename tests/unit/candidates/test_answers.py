@@ -5,17 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnd.candidates.answers import (
-    LONGEST,
-    fault,
-    length_fault,
-    normalise,
-    one_line,
-    tidy,
-    valid,
-    without_stutter,
-    without_thoughts,
-)
+from dnd.candidates.answers import LONGEST, fault, length_fault, normalise, tidy, without_stutter
 
 
 @pytest.mark.parametrize(
@@ -197,25 +187,6 @@ def test_deeply_nested_answers_are_no_concept_and_no_error():
     assert normalise("[" * 5000 + '{"concept": "red stars"}') == "red stars"
 
 
-def test_thoughts_are_taken_off():
-    assert without_thoughts("<think>a</think>b<think>c") == "b"
-    assert without_thoughts("plain") == "plain"
-
-
-@pytest.mark.parametrize(
-    ("answer", "line"),
-    [
-        ("<thought>hm</thought>a red\n star</s>", "a red star"),
-        ("<|channel|>final<|message|>a <i>red</i> star<|return|>", "a red star"),
-        ("<|im_start|>assistant\na star<|im_end|>\n<|im_start|>user\na circle", "a star"),
-        ("</s>", ""),
-        ("a star: red", "a star: red"),
-    ],
-)
-def test_a_caption_is_one_line_without_control_text(answer, line):
-    assert one_line(answer) == line
-
-
 def test_what_keeps_an_answer_from_being_a_concept():
     assert fault("red stars", 5) is None
     assert fault("", 5) == "no words"
@@ -260,10 +231,3 @@ def test_a_long_answer_is_read_at_once(mark):
 
 def test_a_concept_after_long_thoughts_is_still_read():
     assert normalise("<think>" + "so many words " * 100_000 + "</think>red stars") == "red stars"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("a red star", "a red star"), ("\ud83d\ude00", "??"), ("é\udcff😀", "é?😀"), ("", "")]
-)
-def test_valid_text_can_be_written(text, expected):
-    assert valid(text) == expected

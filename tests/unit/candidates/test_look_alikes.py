@@ -112,3 +112,18 @@ def test_captions_of_look_alikes_stand_in_the_contrastive_prompt_only():
 def test_a_prompt_with_look_alikes_needs_some():
     with pytest.raises(ValueError, match=r"concept-contrast\.yaml: 'others' is undefined"):
         propose([], lambda _: [], ConceptSettings(prompts=["config/prompts/concept-contrast.yaml"]))
+
+
+def test_look_alikes_are_similar_and_excite_less_than_the_mean():
+    images = np.array([[1.0, 0], [1, 0.1], [1, 0.2], [0, 1], [1, 0.3]])
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    activations = np.array([9.0, 8, 0, 0, 1])
+    found = look_alikes.nearest(images[:2], images, activations, 2)
+    assert found.tolist() == [2, 4]  # 3 is unlike, 0 and 1 are the exemplars
+    excluded = np.array([False, False, True, False, False])
+    assert look_alikes.nearest(images[:2], images, activations, 5, excluded).tolist() == [4, 3]
+
+
+def test_equal_look_alikes_are_taken_in_order():
+    images = np.tile([1.0, 0.0], (5, 1))
+    assert look_alikes.nearest(images[:1], images, np.array([5.0, 0, 0, 0, 0]), 3).tolist() == [1, 2, 3]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from dnd.config import load
-from dnd.config.redaction import LEFT_OUT, known_secrets, secrets_of, without_secrets
+from dnd.config.load import known_secrets
+from dnd.config.redaction import LEFT_OUT, secrets_of, without_secrets
 
 VALUES = yaml.safe_load((Path(__file__).parents[3] / "config/config.yaml").read_text())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from spoilt import FILE, changed, problem, write_good
 
-from dnd.config import load
+from dnd.run import contents
 
 ROOT = Path(__file__).parents[3]
 ANSWER = {"unit": 0, "kind": "single", "words": [["red"]], "label": "red"}
@@ -91,9 +91,9 @@ def test_prompt_is_read_as_what_it_is_used_for(good):
     images = write("images.yaml", "- {role: user, content: '{% for one in images %}{{ one }}{% endfor %}'}")
     contrast = write("contrast.yaml", "- {role: user, content: '{{ captions }} {{ others }}'}")
     history = write("history.yaml", "- {role: user, content: '{{ history }}'}")
-    load.load(changed(good, "recipes.dnd.concepts", {"show_images": True, "prompt": images}), FILE)
-    load.load(changed(good, "recipes.dnd.concepts", {"look_alikes": 3, "prompt": contrast}), FILE)
-    load.load(changed(good, "recipes.dnd.refinement", {"prompt": history, "images": 2}), FILE)
+    contents.load(changed(good, "recipes.dnd.concepts", {"show_images": True, "prompt": images}), FILE)
+    contents.load(changed(good, "recipes.dnd.concepts", {"look_alikes": 3, "prompt": contrast}), FILE)
+    contents.load(changed(good, "recipes.dnd.refinement", {"prompt": history, "images": 2}), FILE)
     assert "'others' is undefined" in told(
         changed(good, "recipes.dnd.concepts", {"prompt": contrast}), "recipes.dnd.concepts.prompt"
     )
@@ -127,8 +127,8 @@ def test_language_models_that_are_none(good):
     write("mine.gguf", "x")
     assert told(changed(good, "llm.model", "empty"), "llm.model").startswith("empty has no config.json or params.json")
     assert told(changed(good, "llm.model", "config/sweep.tsv"), "llm.model").startswith("config/sweep.tsv is a file")
-    load.load(changed(good, "llm.model", "mine.gguf"), FILE)
-    load.load(changed(good, "llm", {"model": "any name at all", "base_url": "http://localhost:1/v1"}), FILE)
+    contents.load(changed(good, "llm.model", "mine.gguf"), FILE)
+    contents.load(changed(good, "llm", {"model": "any name at all", "base_url": "http://localhost:1/v1"}), FILE)
     assert told(changed(good, "llm.python", "no/python"), "llm.python") == "no/python is no interpreter"
 
 
@@ -136,9 +136,9 @@ def test_networks_that_are_none(good):
     assert "no model 'resnet81'" in told(changed(good, "models.net.factory", "resnet81"), "models.net.factory")
     assert "no weights 'V9'" in told(changed(good, "models.net.weights", "V9"), "models.net.weights")
     timm = changed(good, "models.net", {"source": "timm", "factory": "resnet18.a1_in1k", "weights": "pretrained"})
-    load.load(timm, FILE)
-    load.load(changed(timm, "models.net.factory", "timm/resnet18.a1_in1k"), FILE)
-    load.load(changed(timm, "models.net.factory", "hf-hub:owner/anything"), FILE)
+    contents.load(timm, FILE)
+    contents.load(changed(timm, "models.net.factory", "timm/resnet18.a1_in1k"), FILE)
+    contents.load(changed(timm, "models.net.factory", "hf-hub:owner/anything"), FILE)
     assert "expected `pretrained` or a file" in told(changed(timm, "models.net.weights", "best"), "models.net.weights")
     hub = changed(good, "models.net", {"source": "transformers", "factory": "images"})
     assert told(hub, "models.net.factory") == "images has no config.json: it is no folder of such a model"
@@ -172,7 +172,7 @@ def test_weights_that_are_none(good, key, content, message):
     values = changed(good, f"models.net.{key}", value)
     assert told(values, "models.net." + ("weights" if key == "weights" else "basis.path")).startswith(message)
     write("w.safetensors", WHOLE)
-    load.load(values, FILE)
+    contents.load(values, FILE)
 
 
 def test_schedulers_and_arguments_of_pipelines(good):
@@ -180,7 +180,7 @@ def test_schedulers_and_arguments_of_pipelines(good):
         changed(good, "recipes.dnd.generator.scheduler", "Eular"), "recipes.dnd.generator.scheduler"
     )
     own = changed(good, "recipes.dnd.generator.model", str(ROOT / "resources/shapeworld/generator"))
-    load.load(changed(own, "recipes.dnd.generator.arguments", {"negative_prompt": "grass"}), FILE)
+    contents.load(changed(own, "recipes.dnd.generator.arguments", {"negative_prompt": "grass"}), FILE)
     key = "recipes.dnd.generator.arguments.negative_promt"
     assert told(changed(own, "recipes.dnd.generator.arguments", {"negative_promt": "grass"}), key).startswith(
         "StableDiffusionPipeline takes no such argument; the closest names are negative_prompt, "

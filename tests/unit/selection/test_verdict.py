@@ -9,9 +9,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from dnd.config import load
+from dnd.config.load import ConfigError
 from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
+from dnd.run import contents
 from dnd.selection import verdict
 from dnd.selection.verdict import COMPONENTS, Verdict
 
@@ -94,13 +95,13 @@ def test_the_configuration_refuses_a_malformed_file_before_any_job(tmp_path, mon
     values = yaml.safe_load(Path("config/config.yaml").read_text())
     name, recipe = next(iter(values["recipes"].items()))
     recipe["scores"] = {"verdict": str(tmp_path / "verdict.json")}
-    with pytest.raises(load.ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .* does not exist"):
-        load.load(values)
+    with pytest.raises(ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .* does not exist"):
+        contents.load(values)
     (tmp_path / "verdict.json").write_text(json.dumps(VALUES | {"slope": -1.0}))
-    with pytest.raises(load.ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .*slope"):
-        load.load(values)
+    with pytest.raises(ConfigError, match=rf"recipes\.{name}\.scores\.verdict: .*slope"):
+        contents.load(values)
     (tmp_path / "verdict.json").write_text(json.dumps(VALUES))
-    assert load.load(values).recipes[name].scores.verdict == tmp_path / "verdict.json"
+    assert contents.load(values).recipes[name].scores.verdict == tmp_path / "verdict.json"
 
 
 @pytest.mark.parametrize(

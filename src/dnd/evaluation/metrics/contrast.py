@@ -14,38 +14,14 @@ from dnd.selection.cosy import auc
 Values = npt.NDArray[np.floating]
 
 
-def look_alikes(
-    exemplars: Values, images: Values, activations: Values, count: int, exclude: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.intp]:
-    """Return the positions of a unit's look-alikes: most similar to its exemplars, exciting it less than its mean.
-
-    Parameters
-    ----------
-    exemplars : unit vectors [k, d] of an image embedder.
-    images : unit vectors [n, d] of all images that may be look-alikes, in order of image id.
-    activations : [n], the unit's at these images.
-    count : how many; fewer where fewer images excite it less than the mean.
-    exclude : bool [n], images that may not be chosen, such as the exemplars.
-
-    Returns
-    -------
-    Positions [m], most similar first by the mean cosine with the exemplars; ties by position.
-    """
-    allowed = np.asarray(activations) < np.mean(activations, dtype=np.float64)
-    if exclude is not None:
-        allowed &= ~exclude
-    places = np.flatnonzero(allowed)
-    similar = np.asarray(images, np.float64)[places] @ np.mean(exemplars, 0, dtype=np.float64)
-    return places[np.argsort(-similar, kind="stable")[:count]]
-
-
 def explained(label: Values, exemplars: Values, others: Values) -> float:
     """Return P(the label's cosine with an exemplar is higher than with a look-alike), ties counting half.
 
     Parameters
     ----------
     label : unit vector [d] of the label's text, by an embedder of images and texts.
-    exemplars, others : unit vectors [k, d] and [m, d] of held-out exemplars and of :func:`look_alikes`.
+    exemplars, others : unit vectors [k, d] and [m, d] of held-out exemplars and look-alikes
+        (:func:`dnd.candidates.look_alikes.nearest`).
 
     Returns
     -------

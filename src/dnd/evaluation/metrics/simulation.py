@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from dnd.evaluation.metrics.measures import centred, correlation
+from dnd.evaluation.metrics.measures import correlation
+from dnd.selection.evidence import pearson
 
 Values = npt.NDArray[np.floating]
 RIDGE = 1e-4
@@ -92,7 +93,4 @@ def simulation(activations: Values, probabilities: Values) -> npt.NDArray[np.flo
 
     0 where either does not vary. Images must be held out: none the label was found or chosen with.
     """
-    first, second = centred(activations), centred(probabilities)
-    norms = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
-    shared = (first * second).sum(0)
-    return np.clip(np.divide(shared, norms, out=np.zeros_like(shared), where=norms > 0), -1, 1)
+    return pearson(activations, probabilities)

@@ -7,7 +7,7 @@ import transformers
 from networks import SMALL, built, load
 
 from dnd.config.targets import PreprocessSettings
-from dnd.target import faults
+from dnd.io import faults
 from dnd.target.network import Target
 from dnd.target.outputs import TargetError
 from dnd.target.preprocess import Preprocess

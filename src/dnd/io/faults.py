@@ -8,10 +8,9 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-import dnd
-
+_PACKAGE = Path(__file__).resolve().parents[1]
 _LIBRARIES = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")}
-_LIBRARIES |= {Path(dnd.__file__).resolve().parent}
+_LIBRARIES |= {_PACKAGE}
 
 _SHAPE = re.compile(r"(?<![a-z])(shapes?|sizes?|channels?(?!.last)|height|width|dimensions?|resolution|elements|\dd)\b")
 """What torch, torchvision, timm and transformers speak of where an input has other sides or channels than expected."""
@@ -63,7 +62,7 @@ def _spelt(kind: str, reason: str) -> str:
 def of_library(error: BaseException) -> bool:
     """Tell whether code of this library raised an error."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(dnd.__file__).resolve().parent in Path(frames[-1].filename).resolve().parents
+    return bool(frames) and _PACKAGE in Path(frames[-1].filename).resolve().parents
 
 
 def line(error: BaseException) -> str:

@@ -1,0 +1,3 @@
+"""The version of the library and its workflow."""
+
+VERSION = "0.1.0"

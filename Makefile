@@ -29,24 +29,24 @@ doctor: ## tell what this machine has, and what is missing: driver, GPU, disk, e
 
 demo: setup ## describe the units of the embedded network; prints time, memory, accuracy and where the page is
 	$(OFFLINE) $(PYTHON) envs/measure.py -- $(BIN)/snakemake
-	@$(OFFLINE) $(BIN)/python -m dnd.evaluation.agreement results/demo
+	@$(OFFLINE) $(BIN)/dnd figures results/demo
 
 evaluate: setup ## compare every method on three test networks; writes results/evaluation and docs/evaluation.md
-	time $(OFFLINE) $(BIN)/python -m dnd.run.serve $(EVALUATION) -- \
+	time $(OFFLINE) $(BIN)/dnd serve $(EVALUATION) -- \
 		$(BIN)/snakemake evaluate --configfile $(EVALUATION)
 	$(OFFLINE) $(BIN)/python -m studies.evaluation_docs $(EVALUATION) docs
 
 ablate: setup ## score variants of our method, or ONLY="some of them", on the tuning networks; writes docs/ablation.md
 	@$(BIN)/python -m studies.ablation config/ablation/config.yaml config/ablations.tsv results/ablation $(if $(ONLY),--only $(ONLY))
-	time $(OFFLINE) $(BIN)/python -m dnd.run.serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
+	time $(OFFLINE) $(BIN)/dnd serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
 	$(OFFLINE) $(BIN)/python -m studies.ablation_docs $(ABLATION) config/ablations.tsv docs
 
 calibrate: setup ## fit config/verdict.json on the tuning networks: how scores become confidence, and when to say nothing
-	time $(OFFLINE) $(BIN)/python -m dnd.run.serve $(CALIBRATION) -- $(BIN)/snakemake evaluate --configfile $(CALIBRATION)
-	$(OFFLINE) $(BIN)/python -m dnd.evaluation.fit_verdict $(CALIBRATION) config/verdict.json
+	time $(OFFLINE) $(BIN)/dnd serve $(CALIBRATION) -- $(BIN)/snakemake evaluate --configfile $(CALIBRATION)
+	$(OFFLINE) $(BIN)/dnd fit-verdict $(CALIBRATION) config/verdict.json
 
 status: ## tell how far a run is, CONFIG="its files", while it goes on; EVERY=30 looks again every 30 seconds
-	@$(BIN)/python -m dnd.run.status.page $(CONFIG) $(if $(EVERY),--every $(EVERY))
+	@$(BIN)/dnd status $(CONFIG) $(if $(EVERY),--every $(EVERY))
 
 bench: setup ## time every stage beside bare models, and the whole beside the released driver; writes docs/performance.md
 	$(OFFLINE) $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))

@@ -165,7 +165,7 @@ def test_line_asks_the_server_that_runs_beside_the_command(tmp_path):
     workspace.values["shards"] |= {"units": 2}
     workspace.sweep = [workspace.sweep[0], ["line", "conceptnet", "concepts", "shapes", "line", "0,6,14,82"]]
     workspace.write()
-    command = [sys.executable, "-m", "dnd.run.serve", "config.yaml", "--", *workspace.command()]
+    command = [sys.executable, "-m", "dnd", "serve", "config.yaml", "--", *workspace.command()]
     done = subprocess.run(command, cwd=tmp_path, env=workspace.environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     rows = {row["unit"]: row for row in described(workspace, "line")}

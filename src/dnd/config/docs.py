@@ -1,13 +1,14 @@
 """Generate the JSON schema and the key table of config/README.md from :mod:`dnd.config.load`.
 
-``python -m dnd.config.docs`` rewrites both; a test fails while they differ from the code.
+``dnd config-docs`` rewrites both; a test fails while they differ from the code.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,7 +20,7 @@ from dnd.config.recipes import Method
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")
-START, END = "<!-- keys: written by `python -m dnd.config.docs` -->\n", "<!-- end of keys -->\n"
+START, END = "<!-- keys: written by `dnd config-docs` -->\n", "<!-- end of keys -->\n"
 
 
 def schema() -> str:
@@ -110,11 +111,12 @@ def updated(readme: str) -> str:
     return before + START + "\n" + key_table() + "\n" + END + after
 
 
-def main() -> None:
-    """Rewrite both files."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rewrite the schema and the table of keys from the code, in a checkout."""
+    parser = argparse.ArgumentParser(
+        prog="dnd config-docs", description=main.__doc__, epilog="example: dnd config-docs"
+    )
+    parser.parse_args(arguments)
     SCHEMA.write_text(schema())
     README.write_text(updated(README.read_text()))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

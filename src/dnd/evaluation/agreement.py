@@ -1,6 +1,6 @@
 """How well descriptions agree with known answers, by extension: a label is the scenes it denotes.
 
-``python -m dnd.evaluation.agreement results/demo`` prints the figures of a finished run.
+``dnd figures results/demo`` prints the figures of a finished run.
 """
 
 from __future__ import annotations
@@ -279,7 +279,9 @@ def _text(estimate: Estimate | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures of a finished run and where its page is."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.evaluation.agreement", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="dnd figures", description=main.__doc__, epilog="example: dnd figures results/demo"
+    )
     parser.add_argument("results", type=Path, help="results folder of a run, such as results/demo")
     folder = parser.parse_args(arguments).results
     file = folder / "evaluation.parquet"
@@ -291,7 +293,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if page.exists():
         print(f"\nbrowse every unit: {page}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

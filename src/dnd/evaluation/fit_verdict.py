@@ -1,6 +1,6 @@
 """Fit how a candidate's components become a verdict, on networks with known answers.
 
-``python -m dnd.evaluation.fit_verdict config/calibration/config.yaml config/verdict.json`` reads the scores of a
+``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` reads the scores of a
 finished run and writes the file that ``scores.verdict`` names; `make calibrate` runs both. Networks that an evaluation
 reports on must not be among them.
 """
@@ -223,7 +223,11 @@ def read(config: Config, rows: str = "*") -> list[Case]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit the weights of a recipe on a finished run over networks with known answers."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.evaluation.fit_verdict", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="dnd fit-verdict",
+        description=main.__doc__,
+        epilog="example: dnd fit-verdict my/config.yaml my/verdict.json",
+    )
     parser.add_argument("config", type=Path, help="configuration of the run, such as config/calibration/config.yaml")
     parser.add_argument("verdict", type=Path, help="file to write, such as config/verdict.json")
     parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
@@ -247,7 +251,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
     print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """How a run's results came about, in one JSON file: enough to repeat the run.
 
-``python -m dnd.run.provenance results/demo/provenance.json`` sums it up; with ``--config``, ``--sweep`` or ``--layers``
+``dnd provenance results/demo/provenance.json`` sums it up; with ``--config``, ``--sweep`` or ``--layers``
 it prints the three files of a configuration that repeats the run, hub revisions fixed to the commits that were used.
 """
 
@@ -247,9 +247,13 @@ def _print_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> N
     writer.writerows(rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.run.provenance", description="Print how results came about.")
+    parser = argparse.ArgumentParser(
+        prog="dnd provenance",
+        description="Print how results came about.",
+        epilog="example: dnd provenance results/demo/provenance.json --config",
+    )
     parser.add_argument("file", type=Path, help="provenance.json of a run")
     wanted = parser.add_mutually_exclusive_group()
     wanted.add_argument("--config", action="store_true", help="a config.yaml that repeats the run")
@@ -272,7 +276,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(text, end="")
         if LEFT_OUT in text:
             print(f"secrets were not recorded: put yours where it says {LEFT_OUT}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

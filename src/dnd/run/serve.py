@@ -1,6 +1,6 @@
 """Run a command beside the language models of a configuration, so that its jobs need not start a server each.
 
-``python -m dnd.run.serve config/evaluation/config.yaml -- snakemake ...`` starts one server for each model, tells the
+``dnd serve config/evaluation/config.yaml -- snakemake ...`` starts one server for each model, tells the
 command's jobs where they are, and ends them when the command ends. For one machine: the servers listen on loopback.
 """
 
@@ -47,7 +47,11 @@ def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start the servers, run the command, end the servers; return the command's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.run.serve", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="dnd serve",
+        description=__doc__,
+        epilog="example: dnd serve my/config.yaml -- snakemake --configfile my/config.yaml",
+    )
     parser.add_argument("config", type=Path, help="configuration that the command works with")
     parser.add_argument("command", nargs="+", help="after `--`, such as snakemake with its options")
     chosen = parser.parse_args(arguments)
@@ -68,7 +72,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             places[one.model] = [server.base_url, server.key]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets it, too, and ends in order
         return subprocess.run(chosen.command, env=os.environ | {SERVERS: json.dumps(places)}, check=False).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """The fitted judgement of a candidate: which leads, how likely it is right, and when not to speak.
 
 A logistic regression of "the label is right" on the components of its score, fitted on networks with known answers
-(`python -m dnd.evaluation.fit_verdict`) and shipped as a JSON file. Its log odds rank the candidates. The confidence
+(`dnd fit-verdict`) and shipped as a JSON file. Its log odds rank the candidates. The confidence
 of the winner is its probability, calibrated by a second fit to the winners alone (Platt, 1999), which also knows how
 much the unit answers by yes and no (:func:`dnd.selection.evidence.bimodality`).
 """

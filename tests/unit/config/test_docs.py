@@ -1,4 +1,4 @@
-"""Fails while the schema or the key table lags behind dnd.config.load; `python -m dnd.config.docs` mends it."""
+"""Fails while the schema or the key table lags behind dnd.config.load; `dnd config-docs` mends it."""
 
 import json
 from pathlib import Path

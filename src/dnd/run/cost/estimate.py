@@ -1,6 +1,6 @@
 """What a run will cost, before it starts: jobs, GPU-hours, questions and tokens of the language model, disk space.
 
-``python -m dnd.run.cost.estimate config/config.yaml`` reckons with the rates of `config/rates.yaml`; several files are
+``dnd cost config/config.yaml`` reckons with the rates of `config/rates.yaml`; several files are
 joined as after ``--configfile``. With ``--measure`` it prints rates measured on a configuration's finished run, for
 such a file.
 """
@@ -149,7 +149,9 @@ def as_json(found: Estimate) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what a run will cost, or the rates of one that is finished."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.run.cost.estimate", description="Tell what a run will cost.")
+    parser = argparse.ArgumentParser(
+        prog="dnd cost", description="Tell what a run will cost.", epilog="example: dnd cost my/config.yaml"
+    )
     parser.add_argument("config", nargs="*", default=["config/config.yaml"], help="as after snakemake's --configfile")
     parser.add_argument("--rates", type=Path, default=cost_rates.RATES, help="measured rates")
     parser.add_argument("--json", action="store_true", help="print JSON; with --measure, what each job took")
@@ -166,7 +168,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(as_json(found) if chosen.json else text(found, str(chosen.rates)), end="")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """How far a run is, told from another terminal, and the run notices nothing.
 
-``python -m dnd.run.status.page config/config.yaml`` prints it and writes ``results/{run}/status.html``, a page of its
+``dnd status config/config.yaml`` prints it and writes ``results/{run}/status.html``, a page of its
 own. Several files are joined as after ``--configfile``; with ``--every 30`` it looks again every 30 seconds until the
 end.
 """
@@ -91,7 +91,9 @@ def page(status: Status, every: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how far a run is, write its page, and look again where that is asked for."""
-    parser = argparse.ArgumentParser(prog="python -m dnd.run.status.page", description="Tell how far a run is.")
+    parser = argparse.ArgumentParser(
+        prog="dnd status", description="Tell how far a run is.", epilog="example: dnd status my/config.yaml --every 30"
+    )
     parser.add_argument("config", nargs="*", default=["config/config.yaml"], help="as after snakemake's --configfile")
     parser.add_argument("--every", type=int, metavar="SECONDS", help="look again until the run has ended")
     chosen = parser.parse_args(arguments)
@@ -108,7 +110,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (chosen.every and status.running):
             return 0
         time.sleep(chosen.every)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

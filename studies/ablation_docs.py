@@ -23,6 +23,8 @@ from dnd.evaluation import agreement
 from dnd.evaluation.metrics.statistics import Comparison, compare
 from dnd.io import schemas, tables
 from dnd.run.contents import load
+from dnd.run.paths import Paths
+from dnd.run.tasks import plan_of
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 from studies import ablation
 from studies import costs as evaluation_costs
@@ -256,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(config_file(chosen.config), chosen.config)
         variants = ablation.read(chosen.table)
         run = {row.name: row for row in sweep_rows(config)}
-        found = tables.read(Path("results", config.run, "evaluation.parquet"), schemas.EVALUATION).to_pandas()
+        found = tables.read(Paths(plan_of(config)).file("evaluation"), schemas.EVALUATION).to_pandas()
     except (OSError, ConfigError) as error:
         print(f"ablation:\n{error}", file=sys.stderr)
         return 2

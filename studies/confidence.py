@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from dnd.config.load import Config
-from dnd.config.sweep import layers
 from dnd.evaluation import agreement
 from dnd.evaluation.metrics.reliability import Reliability, reliability
 from dnd.io import schemas, tables
+from dnd.run.paths import Paths
+from dnd.run.tasks import plan_of
 from studies.evaluation_docs import Results, cell, markdown
 
 DRAWN = ("dnd", "fast")
@@ -22,10 +22,11 @@ KEYS = ["model", "layer", "recipe", "unit"]
 def confidences(config: Config) -> pd.DataFrame:
     """Return ``confidence`` by KEYS, of the recipes whose confidence is meant as a probability, on whole probes."""
     found = []
-    for layer in layers(config):
+    plan = plan_of(config)
+    for layer in plan.layers:
         recipe = config.recipes[layer.recipe]
         if recipe.method == "dnd" and not recipe.oracles and config.probes[layer.probe].part is None:
-            path = Path("results", config.run, layer.name, layer.slug, "descriptions.parquet")
+            path = Paths(plan).of_layer("descriptions", layer)
             found.append(tables.read(path, schemas.DESCRIPTIONS, [*KEYS, "confidence"]).to_pandas())
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*KEYS, "confidence"])
 

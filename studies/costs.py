@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ from pathlib import Path
 
 from dnd.config.load import Config
 from dnd.config.rivals import LineRecipe
-from dnd.config.sweep import Layer, layers
+from dnd.config.sweep import Layer
 from dnd.io import schemas, tables
+from dnd.run.paths import JOBS, Paths
+from dnd.run.tasks import plan_of
 
 NOT_OF_A_ROW = {
     "activations",
@@ -48,44 +49,42 @@ class Cost:
 
 def costs(config: Config) -> Mapping[str, Cost]:
     """Return recipe -> cost, from the tables and benchmark files of a finished run."""
-    folder = Path("results", config.run)
+    plan = plan_of(config)
+    paths = Paths(plan)
     found: dict[str, Cost] = {}
-    methods = [layer for layer in layers(config) if not config.recipes[layer.recipe].oracles]
+    methods = [layer for layer in plan.layers if not config.recipes[layer.recipe].oracles]
     asked = [layer for layer in methods if config.probes[layer.probe].part is None]
     for layer in asked:
         one = found.setdefault(layer.recipe, Cost())
         one.units += len(layer.units)
-        stem = re.compile(rf"{re.escape(f'{layer.name}-{layer.slug}')}(-\d+-\d+)?")  # a layer's shards, or all of it
-        for path in sorted((folder / "benchmarks").glob("*/*.tsv")):
-            if stem.fullmatch(path.stem) and path.parent.name not in NOT_OF_A_ROW:
-                one.seconds[path.parent.name] += _seconds(path)
-        _rounds(config, folder, layer, one)
+        for rule, name in JOBS.items():
+            if name.startswith("{name}-{slug}") and rule not in NOT_OF_A_ROW:
+                for path in Paths.existing(paths.benchmark(rule), name=layer.name, slug=layer.slug):
+                    one.seconds[rule] += _seconds(path)
+        _rounds(config, paths, layer, one)
     for recipe in {layer.recipe for layer in asked if config.recipes[layer.recipe].method == "dnd"}:
         one = found[recipe]
         for model, probe in {(layer.model, layer.probe) for layer in asked if layer.recipe == recipe}:
-            for path in sorted((folder / "concepts" / model / probe / recipe).glob("*-answers.parquet")):
-                one.questions += tables.count(path)
-            for path in sorted((folder / "refinement" / model / probe / recipe).glob("*-rounds.parquet")):
-                one.questions += tables.count(path)
-            drawn = sorted((folder / "images" / model / probe / recipe).rglob("*.parquet"))
-            one.pictures += tables.count(drawn)
+            place = {"model": model, "probe": probe, "recipe": recipe}
+            for kind in ("answers", "rounds"):
+                one.questions += tables.count(Paths.existing(paths.pattern(kind), **place))
+            one.pictures += tables.count(Paths.existing(paths.pattern("images"), **place))
             one.pictures += _distinct(
                 path
                 for layer in asked
                 if (layer.model, layer.probe, layer.recipe) == (model, probe, recipe)
-                for path in (folder / layer.name / layer.slug / "stopping").glob("*[0-9].parquet")
+                for path in Paths.existing(paths.pattern("stopping"), name=layer.name, slug=layer.slug)
             )
             for stage in ("concepts", "refinement", "images"):
-                timed = (folder / "benchmarks" / stage / model / probe / recipe).rglob("*.tsv")
-                one.seconds[stage] += sum(map(_seconds, timed))
+                one.seconds[stage] += sum(map(_seconds, Paths.existing(paths.benchmark(stage), **place)))
     return found
 
 
-def _rounds(config: Config, folder: Path, layer: Layer, one: Cost) -> None:
+def _rounds(config: Config, paths: Paths, layer: Layer, one: Cost) -> None:
     recipe = config.recipes[layer.recipe]
     if not isinstance(recipe, LineRecipe):
         return
-    for path in sorted((folder / layer.name / layer.slug / "line").glob("*-rounds.parquet")):
+    for path in Paths.existing(paths.pattern("rounds_of_line"), name=layer.name, slug=layer.slug):
         rounds = tables.read(path, schemas.LINE_ROUNDS, ["concept"])
         one.questions += len(rounds)
         one.pictures += len(set(rounds["concept"].drop_null().to_pylist())) * recipe.generator.images

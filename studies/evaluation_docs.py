@@ -25,6 +25,8 @@ from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics import registry
 from dnd.io import schemas, tables
 from dnd.run.contents import load
+from dnd.run.paths import Paths
+from dnd.run.tasks import plan_of
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 NAME = "evaluation"
@@ -88,9 +90,9 @@ def read(config: Config) -> Results:
     FileNotFoundError
         It is not finished.
     """
-    folder = Path("results", config.run)
+    paths = Paths(plan_of(config))
     rows = {row.name: row for row in sweep_rows(config)}
-    found = tables.read(folder / "evaluation.parquet", schemas.EVALUATION).to_pandas()
+    found = tables.read(paths.file("evaluation"), schemas.EVALUATION).to_pandas()
     found = found[found["unit"].notna()]
     found = found.assign(
         model=found["name"].map(lambda name: rows[name].model),
@@ -98,7 +100,7 @@ def read(config: Config) -> Results:
         half=found["name"].map(lambda name: config.probes[rows[name].probe].part is not None),
     )
     known = found["recipe"].map(lambda name: bool(config.recipes[name].oracles))
-    comparisons = tables.read(folder / "comparisons.parquet", schemas.COMPARISONS).to_pandas()
+    comparisons = tables.read(paths.file("comparisons"), schemas.COMPARISONS).to_pandas()
     return Results(config, found[~known], comparisons, found[known & (found["method"] == found["recipe"])])
 
 
@@ -376,11 +378,10 @@ def units_table(results: Results, layer: str) -> str:
 
 def audits_table(config: Config, folder: Path) -> str:
     """Return what silenced units change over all images, and copy the charts into the document's folder."""
-    rows = []
+    rows, paths = [], Paths(plan_of(config))
     for name, audit in config.audits.items():
-        place = Path("results", config.run, "audits", name)
-        shutil.copyfile(place.with_suffix(".svg"), folder / f"audit-{name}.svg")
-        found = tables.read(place.with_suffix(".parquet"), schemas.AUDITS).to_pylist()
+        shutil.copyfile(paths.file("chart", audit=name), folder / f"audit-{name}.svg")
+        found = tables.read(paths.file("audit", audit=name), schemas.AUDITS).to_pylist()
         for row in (one for one in found if one["class"] is None):
             who = f"`{audit.query or audit.units}`" if row["control"] is None else f"random units {row['control'] + 1}"
             change = f"{row['accuracy_change']:+.3f} [{row['accuracy_low']:+.3f}, {row['accuracy_high']:+.3f}]"

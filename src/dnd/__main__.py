@@ -16,7 +16,7 @@ COMMANDS = {
     "serve": ("dnd.run.serve", "run a command beside its language models"),
     "figures": ("dnd.evaluation.agreement", "tell how good a run's labels are, where answers are known"),
     "provenance": ("dnd.run.provenance", "tell how results came about, and repeat them"),
-    "fit-verdict": ("dnd.evaluation.fit_verdict", "fit when something is said of a unit, on known answers"),
+    "fit-verdict": ("dnd.run.calibrate", "fit when something is said of a unit, on known answers"),
     "config-docs": ("dnd.config.docs", "write the schema and the table of keys anew, for developers"),
 }
 """Command -> the module whose ``main`` takes the arguments behind the command's name, and what it does."""

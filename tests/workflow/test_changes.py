@@ -231,7 +231,7 @@ def test_images_of_a_probe(workspace, change):
             passes("shapes", "concepts", "fc") | passes("pictures", "fc") | after("exemplars", *ROWS) | BUNDLES | RUN,
         ),
         ("config/load.py", set()),
-        ("../../training/loop.py", set()),
+        ("__main__.py", set()),
     ],
 )
 def test_code_of_a_module(clone, module, again):

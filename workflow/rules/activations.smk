@@ -1,17 +1,40 @@
+from dnd.run.plan import Pass
+
+
+def pass_of(wildcards):
+    """The pass that a job belongs to."""
+    place = (wildcards[key] for key in ("model", "probe", "pooling", "sign"))
+    return Pass(*place, int(wildcards.k), int(wildcards.controls))
+
+
+def layers_of_pass(wildcards):
+    """Slug -> name of every layer that goes through a job's pass."""
+    return plan.hooked(pass_of(wildcards), int(wildcards.group))
+
+
+def parts_of_pass(kind):
+    """An input function that returns the tables of every probe shard, of the group that the layer went with."""
+    return lambda wildcards: paths.of_pass(
+        kind,
+        pass_of(wildcards),
+        plan.group_of(pass_of(wildcards), wildcards.slug),
+    )
+
+
 rule activations:
     input:
-        shard=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
+        shard=paths.pattern("probe"),
         # for the control images; the shards themselves would be a million inputs of a thousand jobs
-        shuffled=f"{RESULTS}/probe/{{probe}}/shuffled.parquet",
+        shuffled=paths.pattern("shuffled"),
         target=target_files,
     output:
-        topk=f"{PASS}/parts/{{group}}/topk-{{shard}}.parquet",
-        statistics=f"{PASS}/parts/{{group}}/statistics-{{shard}}.parquet",
-        controls=f"{PASS}/parts/{{group}}/controls-{{shard}}.parquet",
+        topk=paths.pattern("topk_of_shard"),
+        statistics=paths.pattern("statistics"),
+        controls=paths.pattern("controls"),
     log:
-        f"{RESULTS}/logs/activations/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{group}}-{{shard}}.log",
+        paths.log("activations"),
     benchmark:
-        f"{RESULTS}/benchmarks/activations/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{group}}-{{shard}}.tsv"
+        paths.benchmark("activations")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -32,11 +55,13 @@ rule activations:
 
 rule topk:
     input:
-        parts_of_pass,
+        topk=parts_of_pass("topk_of_shard"),
+        statistics=parts_of_pass("statistics"),
+        controls=parts_of_pass("controls"),
     output:
-        f"{PASS}/{{slug}}.parquet",
+        paths.pattern("topk"),
     log:
-        f"{RESULTS}/logs/topk/{{model}}-{{probe}}-{{pooling}}-{{sign}}-{{k}}-{{controls}}-{{slug}}.log",
+        paths.log("topk"),
     conda:
         "../../envs/vision.yaml"
     params:

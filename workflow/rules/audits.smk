@@ -1,25 +1,40 @@
+def audit_of(wildcards):
+    """The settings of an audit."""
+    return settings.audits[wildcards.audit]
+
+
+def audited(wildcards):
+    """The layer that an audit is about."""
+    audit = audit_of(wildcards)
+    return next(
+        layer
+        for layer in plan.layers
+        if (layer.name, layer.layer) == (audit.row, audit.layer)
+    )
+
+
 rule audit:
     input:
-        descriptions=lambda wildcards: descriptions_of(audited(wildcards)),
-        probe=lambda wildcards: probe_shards(
-            {"probe": audit_of(wildcards).probe or audited(wildcards).probe}
+        descriptions=lambda wildcards: paths.of_layer(
+            "descriptions", audited(wildcards)
         ),
-        classes=lambda wildcards: here(
-            [str(audit_of(wildcards).classes)] if audit_of(wildcards).classes else []
+        probe=lambda wildcards: paths.of_probe(
+            "probe", audit_of(wildcards).probe or audited(wildcards).probe
         ),
+        classes=lambda wildcards: here([audit_of(wildcards).classes]),
         target=lambda wildcards: files_of_target(audited(wildcards).model),
     output:
-        table=f"{RESULTS}/audits/{{audit}}.parquet",
+        table=paths.pattern("audit"),
         chart=report(
-            f"{RESULTS}/audits/{{audit}}.svg",
+            paths.pattern("chart"),
             caption="../report/audit.rst",
             category="Audits",
             labels={"audit": "{audit}"},
         ),
     log:
-        f"{RESULTS}/logs/audit/{{audit}}.log",
+        paths.log("audit"),
     benchmark:
-        f"{RESULTS}/benchmarks/audit/{{audit}}.tsv"
+        paths.benchmark("audit")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -38,11 +53,11 @@ rule importance:
         probe=probe_shards,
         target=target_files,
     output:
-        f"{RESULTS}/importance/{{model}}/{{probe}}/{{slug}}.parquet",
+        paths.pattern("importance"),
     log:
-        f"{RESULTS}/logs/importance/{{model}}-{{probe}}-{{slug}}.log",
+        paths.log("importance"),
     benchmark:
-        f"{RESULTS}/benchmarks/importance/{{model}}-{{probe}}-{{slug}}.tsv"
+        paths.benchmark("importance")
     conda:
         "../../envs/vision.yaml"
     params:

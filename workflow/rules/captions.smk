@@ -1,14 +1,26 @@
+from dnd.probe import sources as probe_sources
+
+
+def streams_of(wildcards):
+    """The streams of renders that a job's captions tell the truth of; None where a model writes them."""
+    return (
+        probe_sources.streams(layer_of(wildcards).probe, settings.probes)
+        if recipe_of(wildcards).captions.oracle
+        else None
+    )
+
+
 rule captions:
     input:
         exemplars=shard_of("exemplars"),
         probe=probe_shards,
         model=weights_of("captions"),
     output:
-        f"{LAYER}/captions/{{units}}.parquet",
+        paths.pattern("captions"),
     log:
-        f"{RESULTS}/logs/captions/{{name}}-{{slug}}-{{units}}.log",
+        paths.log("captions"),
     benchmark:
-        f"{RESULTS}/benchmarks/captions/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("captions")
     conda:
         "../../envs/vision.yaml"
     params:

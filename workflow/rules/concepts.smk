@@ -1,13 +1,46 @@
+from dnd.config.backends import SERVERS
+
+# A job that asks a language model has a second thread for the server that it starts, unless one runs elsewhere.
+ASKING_THREADS = 1 if settings.llm.base_url or SERVERS in os.environ else 2
+
+
+def chat_template():
+    """The file of the language model's chat template, where the configuration chooses one."""
+    template = settings.llm.chat_template
+    return here([template]) if template and os.path.isfile(template) else []
+
+
+def answers_of(wildcards):
+    """The file of known answers of a job's network, where its recipe lets them stand in for the language model."""
+    known = recipe_of(wildcards).concepts.known_answers
+    return here([known and settings.models[target_name(wildcards)].known_answers])
+
+
+def look_alikes_of(wildcards):
+    """The look-alikes of every layer of a job's bundle, where its recipe shows them."""
+    return paths.look_alikes(bundle_of(wildcards))
+
+
+def reads_vectors(wildcards):
+    """Whether a job's recipe compares texts to find its candidates."""
+    return recipe_of(wildcards).concepts.reads_vectors
+
+
 rule concepts:
     input:
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
-        prompt=prompts_of,
+        prompt=lambda wildcards: here(recipe_of(wildcards).concepts.asked),
         model=weights(settings.llm.model),
         template=chat_template(),
         answers=answers_of,
-        embedder=text_embedder_of,
-        also=also_of,
+        embedder=lambda wildcards: (
+            weights_of("embedder")(wildcards) if reads_vectors(wildcards) else []
+        ),
+        also=lambda wildcards: [
+            paths.of_layer("descriptions", other)
+            for _, other in plan.joined(bundle_of(wildcards))
+        ],
         look_alikes=look_alikes_of,
         probe=lambda wildcards: (
             probe_shards(wildcards)
@@ -15,13 +48,13 @@ rule concepts:
             else []
         ),
     output:
-        concepts=f"{RESULTS}/concepts/{BUNDLE}.parquet",
-        answers=f"{RESULTS}/concepts/{BUNDLE}-answers.parquet",
+        concepts=paths.pattern("concepts"),
+        answers=paths.pattern("answers"),
     log:
-        f"{RESULTS}/logs/concepts/{BUNDLE}.log",
-        server=f"{RESULTS}/logs/concepts/{BUNDLE}-server.log",
+        paths.log("concepts"),
+        server=paths.log("concepts", "-server"),
     benchmark:
-        f"{RESULTS}/benchmarks/concepts/{BUNDLE}.tsv"
+        paths.benchmark("concepts")
     conda:
         "../../envs/vision.yaml"
     threads: ASKING_THREADS
@@ -29,20 +62,13 @@ rule concepts:
         concepts=recipe_part("concepts"),
         square=recipe_part("square"),
         embedder=lambda wildcards: (
-            plain(wildcards.recipe, "embedder")
-            if reads_vectors(wildcards.recipe)
-            else None
+            plain(wildcards.recipe, "embedder") if reads_vectors(wildcards) else None
         ),
         # as wildcards of the descriptions by another recipe, in their order
         also=lambda wildcards: [
-            [layer.name, layer.slug] for layer, _ in joining(bundle_of(wildcards))
+            [layer.name, layer.slug] for layer, _ in plan.joined(bundle_of(wildcards))
         ],
-        model=[
-            settings.llm.model,
-            settings.llm.revision,
-            settings.llm.max_model_len,
-            settings.llm.chat_template,
-        ],
+        model=settings.llm.identity,
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [
             [layer.name, layer.slug, units]

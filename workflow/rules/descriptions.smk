@@ -1,3 +1,20 @@
+from dnd.config.sweep import spell
+
+
+def own_shards(stage):
+    """An input function that returns the tables of a stage of our own method for a layer; none of another method's."""
+    return lambda wildcards: (
+        paths.shards(stage, layer_of(wildcards))
+        if plan.is_ours(layer_of(wildcards))
+        else []
+    )
+
+
+def scores_of(wildcards):
+    """The tables of scored candidates of a layer, whatever the method."""
+    return paths.scores(layer_of(wildcards))
+
+
 rule descriptions:
     input:
         topk=topk_of,
@@ -6,16 +23,16 @@ rule descriptions:
         scores=scores_of,
         verdict=verdict_of,
     output:
-        parquet=f"{LAYER}/descriptions.parquet",
-        facets=f"{LAYER}/facets.parquet",
+        parquet=paths.pattern("descriptions"),
+        facets=paths.pattern("facets"),
         csv=report(
-            f"{LAYER}/descriptions.csv",
+            paths.pattern("csv"),
             caption="../report/descriptions.rst",
             category="Descriptions",
             labels={"row": "{name}", "layer": "{slug}"},
         ),
     log:
-        f"{RESULTS}/logs/descriptions/{{name}}-{{slug}}.log",
+        paths.log("descriptions"),
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,19 +1,49 @@
+def judged_together(wildcards):
+    """The layers of the sweep that are one layer of one network, by whatever method they are described."""
+    return plan.judged[wildcards.model, wildcards.slug]
+
+
+def descriptions_judged(wildcards):
+    """The descriptions of a layer by every method."""
+    return [
+        paths.of_layer("descriptions", layer) for layer in judged_together(wildcards)
+    ]
+
+
+def half_of(layer):
+    """What a layer shares with the same one that sees another part of the same probe; None without parts."""
+    probe = settings.probes[layer.probe]
+    return probe.model_dump_json(exclude={"part"}) if probe.part else None
+
+
+def evaluation_settings(wildcards):
+    """The settings of the evaluation as plain values."""
+    return settings.evaluation.model_dump(mode="json")
+
+
+def class_files(wildcards):
+    """The file of class names of a layer whose units are classes."""
+    layer = judged_together(wildcards)[0]
+    return here([settings.models[layer.model].class_names.get(layer.layer)])
+
+
+def known_answers():
+    """Network -> file of its known answers, of those in the sweep that have one."""
+    models = sorted({layer.model for layer in plan.layers})
+    named = {model: settings.models[model].known_answers for model in models}
+    return {model: str(file) for model, file in named.items() if file}
+
+
 rule label_images:
     input:
-        descriptions=lambda wildcards: [
-            descriptions_of(layer) for layer in judged_together(wildcards)
-        ],
-        model=(
-            weights(settings.evaluation.generator.model)
-            if settings.evaluation.generator
-            else []
-        ),
+        descriptions=descriptions_judged,
+        model=weights_in(settings.evaluation.generator),
     output:
-        f"{RESULTS}/evaluation/{{model}}/{{slug}}-images.parquet",
+        paths.pattern("label_images"),
     log:
-        f"{RESULTS}/logs/label_images/{{model}}-{{slug}}.log",
+        paths.log("label_images"),
     benchmark:
-        f"{RESULTS}/benchmarks/label_images/{{model}}-{{slug}}.tsv"
+        paths.benchmark("label_images")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -28,40 +58,24 @@ rule label_images:
 
 rule judgements:
     input:
-        descriptions=lambda wildcards: [
-            descriptions_of(layer) for layer in judged_together(wildcards)
-        ],
+        descriptions=descriptions_judged,
         held_out=(
-            probe_shards({"probe": settings.evaluation.held_out})
+            paths.of_probe("probe", settings.evaluation.held_out)
             if settings.evaluation.held_out
             else []
         ),
-        images=(
-            f"{RESULTS}/evaluation/{{model}}/{{slug}}-images.parquet"
-            if settings.evaluation.generator
-            else []
-        ),
-        concepts=here(
-            [str(settings.evaluation.concepts)] if settings.evaluation.concepts else []
-        ),
+        images=(paths.pattern("label_images") if settings.evaluation.generator else []),
+        concepts=here([settings.evaluation.concepts]),
         classes=class_files,
         target=target_files,
-        embedder=(
-            weights(settings.evaluation.embedder.model)
-            if settings.evaluation.embedder
-            else []
-        ),
-        sentences=(
-            weights(settings.evaluation.sentences.model)
-            if settings.evaluation.sentences
-            else []
-        ),
+        embedder=weights_in(settings.evaluation.embedder),
+        sentences=weights_in(settings.evaluation.sentences),
     output:
-        f"{RESULTS}/evaluation/{{model}}/{{slug}}.parquet",
+        paths.pattern("judgements"),
     log:
-        f"{RESULTS}/logs/judgements/{{model}}-{{slug}}.log",
+        paths.log("judgements"),
     benchmark:
-        f"{RESULTS}/benchmarks/judgements/{{model}}-{{slug}}.tsv"
+        paths.benchmark("judgements")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -82,27 +96,25 @@ rule judgements:
 
 rule evaluation:
     input:
-        descriptions=[descriptions_of(layer) for layer in plan.layers],
+        descriptions=[paths.of_layer("descriptions", layer) for layer in plan.layers],
         answers=here(known_answers().values()),
-        judged=judged_files(),
-        concepts=here(
-            [str(settings.evaluation.concepts)] if settings.evaluation.concepts else []
-        ),
+        judged=paths.judgements(),
+        concepts=here([settings.evaluation.concepts]),
     output:
         evaluation=report(
-            f"{RESULTS}/evaluation.parquet",
+            paths.pattern("evaluation"),
             caption="../report/evaluation.rst",
             category="Evaluation",
             labels={"table": "metrics"},
         ),
         comparisons=report(
-            f"{RESULTS}/comparisons.parquet",
+            paths.pattern("comparisons"),
             caption="../report/comparisons.rst",
             category="Evaluation",
             labels={"table": "comparisons"},
         ),
     log:
-        f"{RESULTS}/logs/evaluation.log",
+        paths.log("evaluation"),
     conda:
         "../../envs/vision.yaml"
     params:
@@ -111,8 +123,9 @@ rule evaluation:
                 "name": layer.name,
                 "model": layer.model,
                 "probe": layer.probe,
-                "compared": layer in judged_layers() and half_of(layer) is None,
-                "probable": own_method(layer),
+                "compared": layer in plan.judged.get((layer.model, layer.slug), [])
+                and half_of(layer) is None,
+                "probable": plan.is_ours(layer),
             }
             for layer in plan.layers
         ],
@@ -128,5 +141,5 @@ rule evaluation:
 rule evaluate:
     input:
         rules.evaluation.output,
-        beyond_labels(),
+        paths.beyond_labels(),
     localrule: True

@@ -4,11 +4,11 @@ rule exemplars:
         probe=probe_shards,
         target=target_files,
     output:
-        f"{LAYER}/exemplars/{{units}}.parquet",
+        paths.pattern("exemplars"),
     log:
-        f"{RESULTS}/logs/exemplars/{{name}}-{{slug}}-{{units}}.log",
+        paths.log("exemplars"),
     benchmark:
-        f"{RESULTS}/benchmarks/exemplars/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("exemplars")
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,13 +1,13 @@
 rule images:
     input:
-        concepts=concepts_of,
+        concepts=candidates_of,
         model=weights_of("generator"),
     output:
-        f"{RESULTS}/images/{BUNDLE}/{{part}}.parquet",
+        paths.pattern("images"),
     log:
-        f"{RESULTS}/logs/images/{BUNDLE}/{{part}}.log",
+        paths.log("images"),
     benchmark:
-        f"{RESULTS}/benchmarks/images/{BUNDLE}/{{part}}.tsv"
+        paths.benchmark("images")
     conda:
         "../../envs/vision.yaml"
     params:

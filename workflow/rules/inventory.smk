@@ -1,10 +1,13 @@
+from dnd.config.sweep import layers_table
+
+
 rule modules:
     input:
         target=target_files,
     output:
-        f"{RESULTS}/modules/{{model}}.tsv",
+        paths.pattern("modules"),
     log:
-        f"{RESULTS}/logs/modules/{{model}}.log",
+        paths.log("modules"),
     conda:
         "../../envs/vision.yaml"
     params:
@@ -21,11 +24,11 @@ rule modules:
 rule inventory:
     input:
         [
-            f"{RESULTS}/modules/{model}.tsv"
+            paths.file("modules", model=model)
             for model in dict.fromkeys(row.model for row in sweep_tables.rows)
         ],
     log:
-        f"{RESULTS}/logs/inventory.log",
+        paths.log("inventory"),
     localrule: True
     conda:
         "../../envs/vision.yaml"

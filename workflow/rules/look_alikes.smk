@@ -6,11 +6,11 @@ rule look_alikes:
         model=weights_of("captions"),
         embedder=weights_of("embedder"),
     output:
-        f"{LAYER}/look-alikes/{{units}}.parquet",
+        paths.pattern("look_alikes"),
     log:
-        f"{RESULTS}/logs/look_alikes/{{name}}-{{slug}}-{{units}}.log",
+        paths.log("look_alikes"),
     benchmark:
-        f"{RESULTS}/benchmarks/look_alikes/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("look_alikes")
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,7 +1,7 @@
 # It makes no file of its own, so that it runs whenever it is asked for.
 rule prefetch:
     log:
-        f"{RESULTS}/logs/prefetch.log",
+        paths.log("prefetch"),
     localrule: True
     conda:
         "../../envs/vision.yaml"

@@ -1,8 +1,32 @@
+from dnd.probe import sources as probe_sources
+
+
+def probe_renders(wildcards):
+    """The folders of a probe's images that are rendered first; none where the user has them all."""
+    rendered = probe_sources.rendered(wildcards.probe, settings.probes)
+    return [paths.file("renders", probe=probe) for probe in rendered]
+
+
+def probe_settings(wildcards):
+    """The settings of a probe, and of the members of a union, as plain values; shards change no listing."""
+    names = {wildcards.probe, *probe_sources.members(wildcards.probe, settings.probes)}
+    return {
+        name: settings.probes[name].model_dump(mode="json", exclude={"shards"})
+        for name in sorted(names)
+    }
+
+
+@lru_cache
+def content_of_probe(name):
+    """Which files of the user a probe comes from, so that an image more or less packs it again."""
+    return digests.get(name) or probe_sources.content(name, settings.probes)
+
+
 rule shapeworld_images:
     output:
-        directory(f"{RESULTS}/probe/{{probe}}/source"),
+        directory(paths.pattern("renders")),
     log:
-        f"{RESULTS}/logs/shapeworld_images/{{probe}}.log",
+        paths.log("shapeworld_images"),
     conda:
         "../../envs/vision.yaml"
     params:
@@ -19,12 +43,12 @@ rule listing:
     input:
         renders=probe_renders,
     output:
-        listing=f"{RESULTS}/probe/{{probe}}/listing.parquet",
-        rejected=temp(f"{RESULTS}/probe/{{probe}}/unlisted.parquet"),
+        listing=paths.pattern("listing"),
+        rejected=temp(paths.pattern("unlisted")),
     log:
-        f"{RESULTS}/logs/listing/{{probe}}.log",
+        paths.log("listing"),
     benchmark:
-        f"{RESULTS}/benchmarks/listing/{{probe}}.tsv"
+        paths.benchmark("listing")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -40,15 +64,15 @@ rule listing:
 
 rule probe:
     input:
-        listing=f"{RESULTS}/probe/{{probe}}/listing.parquet",
+        listing=paths.pattern("listing"),
         renders=probe_renders,
     output:
-        images=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
-        rejected=temp(f"{RESULTS}/probe/{{probe}}/rejected-{{shard}}.parquet"),
+        images=paths.pattern("probe"),
+        rejected=temp(paths.pattern("rejected_of_shard")),
     log:
-        f"{RESULTS}/logs/probe/{{probe}}-{{shard}}.log",
+        paths.log("probe"),
     benchmark:
-        f"{RESULTS}/benchmarks/probe/{{probe}}-{{shard}}.tsv"
+        paths.benchmark("probe")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -66,13 +90,13 @@ rule probe:
 rule rejected:
     input:
         images=probe_shards,
-        rejected=probe_parts("rejected"),
-        unlisted=f"{RESULTS}/probe/{{probe}}/unlisted.parquet",
+        rejected=probe_parts("rejected_of_shard"),
+        unlisted=paths.pattern("unlisted"),
     output:
-        rejected=f"{RESULTS}/probe/{{probe}}/rejected.parquet",
-        shuffled=f"{RESULTS}/probe/{{probe}}/shuffled.parquet",
+        rejected=paths.pattern("rejected"),
+        shuffled=paths.pattern("shuffled"),
     log:
-        f"{RESULTS}/logs/rejected/{{probe}}.log",
+        paths.log("rejected"),
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,10 +1,23 @@
+def model_that_refines(wildcards):
+    """The language model that a job's recipe asks for better candidates."""
+    return recipe_of(wildcards).refinement.llm or settings.llm
+
+
+def refinement_of(wildcards):
+    """How a job's recipe looks for better candidates, and which language model it asks, as plain values."""
+    refinement = recipe_of(wildcards).refinement
+    return refinement.model_dump(mode="json", exclude={"llm"}) | {
+        "model": model_that_refines(wildcards).identity
+    }
+
+
 rule refinement:
     input:
-        concepts=proposed_of,
+        concepts=lambda wildcards: paths.of_bundle("concepts", bundle_of(wildcards)),
         exemplars=bundle_files("exemplars"),
         captions=bundle_files("captions"),
         topk=lambda wildcards: [
-            topk_of(layer) for layer in plan.bundles[bundle_of(wildcards)]
+            paths.topk(layer) for layer in plan.bundles[bundle_of(wildcards)]
         ],
         target=target_files,
         generator=weights_of("generator"),
@@ -13,19 +26,17 @@ rule refinement:
             if recipe_of(wildcards).refinement.failures
             else []
         ),
-        llm=lambda wildcards: weights(
-            (recipe_of(wildcards).refinement.llm or settings.llm).model
-        ),
+        llm=lambda wildcards: weights_in(model_that_refines(wildcards)),
         template=chat_template(),
-        prompt=lambda wildcards: here([str(recipe_of(wildcards).refinement.prompt)]),
+        prompt=lambda wildcards: here([recipe_of(wildcards).refinement.prompt]),
     output:
-        concepts=f"{RESULTS}/refinement/{BUNDLE}.parquet",
-        rounds=f"{RESULTS}/refinement/{BUNDLE}-rounds.parquet",
+        concepts=paths.pattern("refinement"),
+        rounds=paths.pattern("rounds"),
     log:
-        f"{RESULTS}/logs/refinement/{BUNDLE}.log",
-        server=f"{RESULTS}/logs/refinement/{BUNDLE}-server.log",
+        paths.log("refinement"),
+        server=paths.log("refinement", "-server"),
     benchmark:
-        f"{RESULTS}/benchmarks/refinement/{BUNDLE}.tsv"
+        paths.benchmark("refinement")
     conda:
         "../../envs/vision.yaml"
     threads: ASKING_THREADS

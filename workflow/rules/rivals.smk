@@ -1,11 +1,61 @@
+from dnd.config.sweep import spell
+
+
+def recipe_file(key):
+    """An input function that returns a file of the user's that a job's recipe names."""
+    return lambda wildcards: here([getattr(recipe_of(wildcards), key)])
+
+
+def whole_recipe(wildcards):
+    """A job's whole recipe as plain values, without what changes no result."""
+    recipe = recipe_of(wildcards)
+    models = {key: recipe.plain(key) for key in recipe.models()}
+    return recipe.model_dump(mode="json") | models
+
+
+def all_units_of(wildcards):
+    """All units that a job's layer is asked for."""
+    return spell(layer_of(wildcards).units)
+
+
+def annotation_files(wildcards):
+    """The files that say what a probe's images show."""
+    sections = [settings.probes[name].annotations for name in probe_settings(wildcards)]
+    named = [
+        file
+        for annotations in sections
+        if annotations
+        for file in (annotations.path, annotations.parents)
+        if file
+    ]
+    return here(
+        sorted(str(file / "index.csv" if file.is_dir() else file) for file in named)
+    )
+
+
+def dissected(wildcards):
+    """The layers of the sweep that a comparison of maps and masks serves."""
+    return plan.dissected(
+        wildcards.model, wildcards.probe, wildcards.slug, wildcards.sign
+    )
+
+
+def dissection_of(wildcards):
+    """What the comparison of maps and masks has left for a job's layer."""
+    layer = layer_of(wildcards)
+    place = {key: getattr(layer, key) for key in ("model", "probe", "slug")}
+    place["sign"] = recipe_of(wildcards).sign
+    return {kind: paths.file(kind, **place) for kind in ("patterns", "overlaps")}
+
+
 rule annotations:
     input:
-        shard=f"{RESULTS}/probe/{{probe}}/images-{{shard}}.parquet",
+        shard=paths.pattern("probe"),
         files=annotation_files,
     output:
-        f"{RESULTS}/probe/{{probe}}/annotations-{{shard}}.parquet",
+        paths.pattern("annotations"),
     log:
-        f"{RESULTS}/logs/annotations/{{probe}}-{{shard}}.log",
+        paths.log("annotations"),
     conda:
         "../../envs/vision.yaml"
     params:
@@ -23,12 +73,12 @@ rule dissection:
         annotations=probe_parts("annotations"),
         target=target_files,
     output:
-        patterns=f"{DISSECTION}-patterns.parquet",
-        overlaps=f"{DISSECTION}-overlaps.parquet",
+        patterns=paths.pattern("patterns"),
+        overlaps=paths.pattern("overlaps"),
     log:
-        f"{RESULTS}/logs/dissection/{{model}}-{{probe}}-{{sign}}-{{slug}}.log",
+        paths.log("dissection"),
     benchmark:
-        f"{RESULTS}/benchmarks/dissection/{{model}}-{{probe}}-{{sign}}-{{slug}}.tsv"
+        paths.benchmark("dissection")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -58,12 +108,12 @@ rule network_dissection:
         unpack(dissection_of),
         topk=topk_of,
     output:
-        scores=f"{LAYER}/network-dissection.parquet",
-        report=f"{LAYER}/network-dissection-categories.parquet",
+        scores=paths.pattern("network_dissection"),
+        report=paths.pattern("categories"),
     log:
-        f"{RESULTS}/logs/network_dissection/{{name}}-{{slug}}.log",
+        paths.log("network_dissection"),
     benchmark:
-        f"{RESULTS}/benchmarks/network_dissection/{{name}}-{{slug}}.tsv"
+        paths.benchmark("network_dissection")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -81,11 +131,11 @@ rule compositional:
         unpack(dissection_of),
         topk=topk_of,
     output:
-        f"{LAYER}/compositional.parquet",
+        paths.pattern("compositional"),
     log:
-        f"{RESULTS}/logs/compositional/{{name}}-{{slug}}.log",
+        paths.log("compositional"),
     benchmark:
-        f"{RESULTS}/benchmarks/compositional/{{name}}-{{slug}}.tsv"
+        paths.benchmark("compositional")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -104,11 +154,11 @@ rule invert:
         probe=probe_shards,
         annotations=probe_parts("annotations"),
     output:
-        f"{LAYER}/invert.parquet",
+        paths.pattern("invert"),
     log:
-        f"{RESULTS}/logs/invert/{{name}}-{{slug}}.log",
+        paths.log("invert"),
     benchmark:
-        f"{RESULTS}/benchmarks/invert/{{name}}-{{slug}}.tsv"
+        paths.benchmark("invert")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -128,11 +178,11 @@ rule clip_dissect:
         concepts=recipe_file("concepts"),
         embedder=weights_of("embedder"),
     output:
-        f"{LAYER}/clip-dissect.parquet",
+        paths.pattern("clip_dissect"),
     log:
-        f"{RESULTS}/logs/clip_dissect/{{name}}-{{slug}}.log",
+        paths.log("clip_dissect"),
     benchmark:
-        f"{RESULTS}/benchmarks/clip_dissect/{{name}}-{{slug}}.tsv"
+        paths.benchmark("clip_dissect")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -152,11 +202,11 @@ rule milan:
         target=target_files,
         describer=lambda wildcards: weights(str(recipe_of(wildcards).describer)),
     output:
-        f"{LAYER}/milan.parquet",
+        paths.pattern("milan"),
     log:
-        f"{RESULTS}/logs/milan/{{name}}-{{slug}}.log",
+        paths.log("milan"),
     benchmark:
-        f"{RESULTS}/benchmarks/milan/{{name}}-{{slug}}.tsv"
+        paths.benchmark("milan")
     conda:
         "../../envs/vision.yaml"
     params:
@@ -178,16 +228,16 @@ rule line:
         topk=topk_of,
         target=target_files,
         generator=weights_of("generator"),
-        llm=lambda wildcards: weights((recipe_of(wildcards).llm or settings.llm).model),
+        llm=lambda wildcards: weights_in(recipe_of(wildcards).llm or settings.llm),
         prompt=recipe_file("prompt"),
     output:
-        scores=f"{LAYER}/line/{{units}}.parquet",
-        rounds=f"{LAYER}/line/{{units}}-rounds.parquet",
+        scores=paths.pattern("line"),
+        rounds=paths.pattern("rounds_of_line"),
     log:
-        f"{RESULTS}/logs/line/{{name}}-{{slug}}-{{units}}.log",
-        server=f"{RESULTS}/logs/line/{{name}}-{{slug}}-{{units}}-server.log",
+        paths.log("line"),
+        server=paths.log("line", "-server"),
     benchmark:
-        f"{RESULTS}/benchmarks/line/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("line")
     conda:
         "../../envs/vision.yaml"
     threads: ASKING_THREADS
@@ -211,9 +261,9 @@ rule foreign:
         topk=topk_of,
         labels=recipe_file("labels"),
     output:
-        f"{LAYER}/foreign.parquet",
+        paths.pattern("foreign"),
     log:
-        f"{RESULTS}/logs/foreign/{{name}}-{{slug}}.log",
+        paths.log("foreign"),
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,7 +1,24 @@
+def drawn_of(wildcards):
+    """The images that a job's units are scored by, and where they were drawn unit by unit, how many each counts."""
+    layer = layer_of(wildcards)
+    if recipe_of(wildcards).stopping is None:
+        return {"images": paths.images(layer)}
+    return {
+        "images": [paths.shard("stopping", layer, wildcards.units)],
+        "drawn": paths.shard("drawn", layer, wildcards.units),
+    }
+
+
+def verdict_of(wildcards):
+    """The file of fitted weights of a job's recipe, where it has one."""
+    scores = getattr(recipe_of(wildcards), "scores", None)
+    return here([scores and scores.verdict])
+
+
 rule scores:
     input:
         unpack(drawn_of),
-        concepts=concepts_of,
+        concepts=candidates_of,
         exemplars=shard_of("exemplars"),
         topk=topk_of,
         probe=probe_shards,
@@ -9,11 +26,11 @@ rule scores:
         embedder=weights_of("embedder"),
         verdict=verdict_of,
     output:
-        f"{LAYER}/scores/{{units}}.parquet",
+        paths.pattern("scores"),
     log:
-        f"{RESULTS}/logs/scores/{{name}}-{{slug}}-{{units}}.log",
+        paths.log("scores"),
     benchmark:
-        f"{RESULTS}/benchmarks/scores/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("scores")
     conda:
         "../../envs/vision.yaml"
     params:

@@ -1,16 +1,16 @@
 rule stopping:
     input:
-        concepts=concepts_of,
+        concepts=candidates_of,
         topk=topk_of,
         target=target_files,
         model=weights_of("generator"),
     output:
-        images=f"{LAYER}/stopping/{{units}}.parquet",
-        drawn=f"{LAYER}/stopping/{{units}}-drawn.parquet",
+        images=paths.pattern("stopping"),
+        drawn=paths.pattern("drawn"),
     log:
-        f"{RESULTS}/logs/stopping/{{name}}-{{slug}}-{{units}}.log",
+        paths.log("stopping"),
     benchmark:
-        f"{RESULTS}/benchmarks/stopping/{{name}}-{{slug}}-{{units}}.tsv"
+        paths.benchmark("stopping")
     conda:
         "../../envs/vision.yaml"
     params:

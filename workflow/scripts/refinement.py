@@ -44,12 +44,13 @@ if settings.failures:
     describe = refinement.Describer(draw, write)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
 first = tables.read(given.concepts, schemas.CONCEPTS)
-shown = zip(given.exemplars, given.captions, strict=True)
+shown = iter(list(zip(given.exemplars, given.captions, strict=True)))
 further, rounds = [], []
 with session(llm, Store(f"{store}/answers"), Path(snakemake.log.server), job.note) as ask:
     for (name, slug, layer, shards), topk in zip(params.layers, given.topk, strict=True):
         place = (pc.field("name") == name) & (pc.field("slug") == slug)
-        for shard, (exemplars, texts) in zip(shards, shown, strict=False):  # those of the layer are next
+        for shard in shards:
+            exemplars, texts = next(shown)
             named = first.filter(place & pc.field("unit").isin(list(units(shard)))).to_pylist()
             own = pc.field("unit").isin(sorted({row["unit"] for row in named}))
             controls = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"], own).to_pylist()

@@ -5,8 +5,8 @@ from dnd.run import job as jobs
 from dnd.target import topk
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-third = len(snakemake.input) // 3
-parts = [snakemake.input[i * third : (i + 1) * third] for i in range(3)]
+given = snakemake.input
 with tables.writing(snakemake.output[0], schemas.TOPK, job.origin) as write:
+    parts = (given.topk, given.statistics, given.controls)
     for rows in topk.merge(*parts, slug=snakemake.wildcards.slug, k=int(snakemake.wildcards.k)):
         write(rows)

@@ -184,6 +184,11 @@ class LlmSettings(Settings):
     server_arguments: list[str] = Field(default_factory=list, description="further arguments of the vLLM server")
 
     @property
+    def identity(self) -> list[str | int | None]:
+        """What changes the model's answers: where and how it is served does not."""
+        return [self.model, self.revision, self.max_model_len, self.chat_template]
+
+    @property
     def chat_template(self) -> str | None:
         """What `server_arguments` say of a chat template: its file or text, None where the model's own is used."""
         found = None

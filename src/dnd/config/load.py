@@ -79,6 +79,11 @@ class Config(Settings):
         description="folder of finished captions, answers, images and vectors of images; `$DND_STORE` wins over it",
     )
 
+    @property
+    def results(self) -> Path:
+        """The folder of the run's results."""
+        return Path("results", self.run)
+
 
 class _Sound(Config):
     """What is sound in a configuration that has mistakes; all that is not has its default or is left out."""
@@ -339,7 +344,7 @@ def known_secrets(config: Config) -> list[str]:
 
 def _references(config: Config, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names that do not fit what they name."""
-    results = Path("results", config.run).resolve()
+    results = config.results.resolve()
     if "run" in values and config.store.resolve() == results:
         yield "run", f"{config.run!r} is the folder of the item store; choose another"
     elif "run" in values and results in config.store.resolve().parents:

@@ -29,6 +29,11 @@ class Method(Settings):
         """Return key -> section of every model that the recipe names."""
         return dict(_models(self, ""))
 
+    def plain(self, part: str) -> Any:
+        """Return a part as plain values, without what changes no result."""
+        value = getattr(self, part)
+        return value.model_dump(mode="json", exclude=set(COMPUTE)) if isinstance(value, Settings) else value
+
     @property
     def oracles(self) -> tuple[str, ...]:
         """Keys of the parts that the truth stands in for: such a recipe is a yardstick and no method."""

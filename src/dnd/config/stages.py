@@ -139,6 +139,11 @@ class ConceptSettings(Settings):
         return "images" if self.show_images else "contrast" if self.look_alikes else "captions"
 
     @property
+    def asked(self) -> list[Path]:
+        """Every file of what the language model is asked."""
+        return [path for path in (self.prompt, self.simplify, self.again, *self.prompts) if path is not None]
+
+    @property
     def further(self) -> dict[str, Path]:
         """Source of candidates -> further prompt: the stem of its file, after ``concept-``."""
         return {path.stem.removeprefix("concept-"): path for path in self.prompts}

@@ -332,9 +332,13 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     ]
 
 
+MODULES = "modules/{model}.tsv"
+"""Where the table of a network's modules lies, below the results."""
+
+
 def modules_table(config: Config, model: str) -> Path:
     """Return where the inventory leaves the table of a network's modules."""
-    return Path("results", config.run, "modules", f"{model}.tsv")
+    return config.results / MODULES.format(model=model)
 
 
 def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, str]], unknown: list[str]) -> list[str]:

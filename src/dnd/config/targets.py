@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -157,6 +158,18 @@ class TargetSettings(Settings):
         default_factory=dict,
         description="layer whose units are classes -> text file of their names, one per line, for evaluation",
     )
+
+    def plain(self) -> dict[str, Any]:
+        """Return what makes the network as plain values: without what its units are judged by."""
+        return self.model_dump(mode="json", exclude={"known_answers", "class_names"})
+
+    def files(self) -> list[Path]:
+        """Return the local files and folders that the network is made from; what is not there is not among them."""
+        hub = self.factory if self.source == "transformers" else None
+        named: list[Any] = [hub, self.weights, self.preprocess, self.token_order, *self.arguments.values()]
+        if self.basis is not None:
+            named += [self.basis.path, *self.basis.description_files()]
+        return [Path(value) for value in named if isinstance(value, str | Path) and os.path.exists(value)]
 
 
 SOURCE_KEYS = {

@@ -1,19 +1,13 @@
 """Fit how a candidate's components become a verdict, on networks with known answers.
 
-``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` reads the scores of a
-finished run and writes the file that ``scores.verdict`` names; `make calibrate` runs both. Networks that an evaluation
-reports on must not be among them.
+The result is the file that ``scores.verdict`` names. Networks that an evaluation reports on must not be among those of
+the fit. :mod:`dnd.run.calibrate` reads the cases of a finished run.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +15,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from dnd.config.load import Config, ConfigError, config_file
-from dnd.config.load import load as config_of
-from dnd.config.sweep import layers
 from dnd.evaluation.agreement import EXACT, agreement
-from dnd.io import schemas, tables
-from dnd.io.files import replaced
 from dnd.selection.verdict import COMPONENTS, Verdict
-from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer, KnownAnswersError, load
+from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer
 
 NOTHING = "random"
 """Kind of live units that have no meaning."""
@@ -192,62 +181,3 @@ def report(found: Sequence[Case], judge: Verdict) -> str:
         right = np.mean([one.right for one, _ in own])
         lines.append(f"{kind}: {len(own)} units, {right:.3f} right, {withheld:.3f} withheld")
     return "\n".join(lines)
-
-
-def networks(config: Config) -> dict[str, str]:
-    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
-    first: dict[tuple[str, ...], str] = {}
-    return {
-        name: first.setdefault((one.source, one.factory, repr(one.arguments), repr(one.weights)), name)
-        for name, one in config.models.items()
-    }
-
-
-def read(config: Config, rows: str = "*") -> list[Case]:
-    """Return the cases of a finished run, of the models that have known answers.
-
-    Parameters
-    ----------
-    rows : of the sweep, as a pattern of their names.
-    """
-    known = {name: load(one.known_answers) for name, one in config.models.items() if one.known_answers is not None}
-    same, found = networks(config), []
-    for layer in layers(config):
-        answers = known.get(layer.model, {}).get(layer.layer, {})
-        files = sorted(Path("results", config.run, layer.name, layer.slug, "scores").glob("*.parquet"))
-        if fnmatch(layer.name, rows) and answers and files:
-            scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
-            found += cases(same[layer.model], layer.name, layer.layer, scored, answers)
-    return found
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit the weights of a recipe on a finished run over networks with known answers."""
-    parser = argparse.ArgumentParser(
-        prog="dnd fit-verdict",
-        description=main.__doc__,
-        epilog="example: dnd fit-verdict my/config.yaml my/verdict.json",
-    )
-    parser.add_argument("config", type=Path, help="configuration of the run, such as config/calibration/config.yaml")
-    parser.add_argument("verdict", type=Path, help="file to write, such as config/verdict.json")
-    parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
-    chosen = parser.parse_args(arguments)
-    try:
-        config = config_of(config_file(chosen.config), chosen.config)
-        found = read(config, chosen.rows)
-    except (ConfigError, KnownAnswersError, OSError) as error:
-        parser.error(str(error))
-    where = Path("results", config.run)
-    if not found:
-        print(f"{where}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
-        return 2
-    whose = {"networks": sorted({one.network for one in found}), "units": len({one.unit for one in found})}
-    try:
-        judge = fit(found, whose | {"candidates": len(found)})
-    except ValueError as error:
-        print(f"{where}: {error}", file=sys.stderr)
-        return 2
-    with replaced(chosen.verdict) as partial:
-        partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
-    return 0

@@ -104,6 +104,6 @@ def _slips(files: Sequence[str | Path]) -> Iterator[str]:
 def _store_mistaken(config: Config, told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Whether the environment puts the item store into the results folder of the run."""
     chosen = os.environ.get("DND_STORE")
-    results = Path("results", config.run).resolve()
+    results = config.results.resolve()
     if chosen and not _is_told("run", told) and results in (Path(chosen).resolve(), *Path(chosen).resolve().parents):
         yield "run", f"$DND_STORE, {chosen}, is or lies in the results folder of the run; choose another"

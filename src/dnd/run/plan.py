@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from dnd.config.backends import COMPUTE
 from dnd.config.load import Config, ConfigError
-from dnd.config.sweep import Layer, rows, spell
+from dnd.config.recipes import Recipe
+from dnd.config.sweep import Layer, counterpart, rows, spell
 from dnd.io.files import replaced
 
 
@@ -60,6 +62,8 @@ class Bundle(NamedTuple):
     bundle: str
 
 
+DISSECTIONS = ("network-dissection", "compositional")
+"""Methods that compare activation maps with masks."""
 GROUP_COLUMNS = ["group", *Member._fields]
 
 
@@ -191,6 +195,46 @@ class Plan:
     def bundle_of(self, layer: Layer) -> Bundle:
         """Return the bundle that a layer belongs to."""
         return self._bundle_of[layer.name, layer.slug]
+
+    def is_ours(self, layer: Layer) -> bool:
+        """Return whether a layer is described by our own method, in its stages."""
+        return self.config.recipes[layer.recipe].method == "dnd"
+
+    def recipe_of(self, bundle: Bundle) -> Recipe:
+        """Return the recipe of a bundle, which is of our own method."""
+        recipe = self.config.recipes[bundle.recipe]
+        assert isinstance(recipe, Recipe)
+        return recipe
+
+    def joined(self, bundle: Bundle) -> list[tuple[Layer, Layer]]:
+        """Return the layers of a bundle, each with that of the recipe whose candidates join its own; often none."""
+        asked = self.recipe_of(bundle).concepts
+        if asked.also is None or asked.known_answers:
+            return []
+        others = ((layer, counterpart(self.layers, layer, asked.also)) for layer in self.bundles[bundle])
+        return [(layer, other) for layer, other in others if other is not None]
+
+    def dissected(self, model: str, probe: str, slug: str, sign: str) -> list[Layer]:
+        """Return the layers of the sweep that one comparison of activation maps with masks serves."""
+        place = (model, probe, slug, sign)
+        compared = ((layer, self.config.recipes[layer.recipe]) for layer in self.layers)
+        return [
+            layer
+            for layer, recipe in compared
+            if recipe.method in DISSECTIONS and (layer.model, layer.probe, layer.slug, recipe.sign) == place
+        ]
+
+    @cached_property
+    def judged(self) -> dict[tuple[str, str], list[Layer]]:
+        """(model, slug) -> the layers of the sweep that a method describes, and whose labels are judged together.
+
+        Those where what is true stands in for a part are left out: known answers suffice to judge them.
+        """
+        layers: dict[tuple[str, str], list[Layer]] = {}
+        for layer in self.layers:
+            if not self.config.recipes[layer.recipe].oracles:
+                layers.setdefault((layer.model, layer.slug), []).append(layer)
+        return layers
 
     def pass_of(self, layer: Layer) -> Pass:
         """Return the pass that a layer's activations come from."""

@@ -24,6 +24,7 @@ from dnd.config.recipes import Recipe
 from dnd.config.rivals import LineRecipe
 from dnd.config.sweep import sweep_rows
 from dnd.run.contents import load
+from dnd.run.paths import PATTERNS
 
 
 def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"configuration:\n{error}", file=sys.stderr)
         return 2
-    logs = Path("results", config.run, "logs", "servers")
+    logs = config.results / PATTERNS["servers"]
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         places = {}

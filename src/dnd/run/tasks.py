@@ -17,7 +17,8 @@ from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
 from dnd.probe import sources
 from dnd.run.contents import load
-from dnd.run.plan import Bundle, Pass, Plan, read_groups
+from dnd.run.paths import PATTERNS, Paths
+from dnd.run.plan import Bundle, Plan, read_groups
 
 BY_LAYER = ("clip-dissect", "compositional", "foreign", "invert", "milan", "network-dissection")
 """Rival methods with one job for each layer."""
@@ -60,9 +61,19 @@ def read(files: Sequence[str | Path]) -> Plan:
     values: dict[str, Any] = {}
     for file in files:
         values = _joined(values, config_file(file))
-    config = load(values, " + ".join(map(str, files)))
+    return plan_of(load(values, " + ".join(map(str, files))))
+
+
+def plan_of(config: Config) -> Plan:
+    """Return the plan of a run from its checked configuration and the groups of earlier runs.
+
+    Raises
+    ------
+    ConfigError
+        A table of it cannot be read, or something is wrong in it.
+    """
     slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(config).items()}
-    return Plan(config, sweep.layers(config), slugs, read_groups(results(config) / "groups.tsv"))
+    return Plan(config, sweep.layers(config), slugs, read_groups(config.results / PATTERNS["groups"]))
 
 
 def _joined(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,155 +85,131 @@ def _joined(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, A
     return found
 
 
-def results(config: Config) -> Path:
-    """Return the folder of a run's results."""
-    return Path("results", config.run)
-
-
 def tasks(plan: Plan) -> list[Task]:
     """Return every job that ``snakemake`` does for a run from nothing, in the order of the stages."""
-    folder = results(plan.config)
-    last = [Task(rule, folder / name) for rule, name in LAST.items()]
-    return [*_probes(plan), *_passes(plan), *_own(plan), *_rivals(plan), *_judging(plan), *last]
+    paths = Paths(plan)
+    last = [Task(rule, Path(paths.file(kind))) for rule, kind in LAST.items()]
+    stages = (_probes, _passes, _own, _rivals, _judging)
+    return [*(task for stage in stages for task in stage(plan, paths)), *last]
 
 
-LAST = {"evaluation": "evaluation.parquet", "provenance": "provenance.json", "report": "report/index.html"}
-"""Rule -> file, of jobs that a run has one of; the target ``all`` makes no file and does no work."""
+LAST = {"evaluation": "evaluation", "provenance": "provenance", "report": "page"}
+"""Rule -> its file, of jobs that a run has one of; the target ``all`` makes no file and does no work."""
 
 
-def _probes(plan: Plan) -> Iterator[Task]:
-    config, folder = plan.config, results(plan.config) / "probe"
+def _probes(plan: Plan, paths: Paths) -> Iterator[Task]:
+    config = plan.config
     described = dict.fromkeys(layer.probe for layer in plan.layers)
     audits = dict.fromkeys(audit.probe for audit in config.audits.values() if audit.probe)
     held_out = config.evaluation.held_out
-    needed = described | audits | ({held_out: None} if held_out and judged(plan) else {})
+    needed = described | audits | ({held_out: None} if held_out and paths.judgements() else {})
     for member in dict.fromkeys(one for name in needed for one in sources.rendered(name, config.probes)):
-        yield Task("shapeworld_images", folder / member / "source", probe=member)
+        yield Task("shapeworld_images", Path(paths.file("renders", probe=member)), probe=member)
     for name in needed:
-        yield Task("listing", folder / name / "listing.parquet", probe=name)
-        for shard, part in _shards(plan, name):
-            images = folder / name / f"images-{shard}.parquet"
+        yield Task("listing", Path(paths.file("listing", probe=name)), probe=name)
+        for images, part in _shares(paths.of_probe("probe", name)):
             yield Task("probe", images, probe=name, part=part, counted=images)
         if name in described:
-            yield Task("rejected", folder / name / "rejected.parquet")
+            yield Task("rejected", Path(paths.file("rejected", probe=name)))
     annotated = (layer.probe for layer in plan.layers if plan.config.recipes[layer.recipe].method in ANNOTATED)
     for name in dict.fromkeys(annotated):
-        for shard, part in _shards(plan, name):
-            yield Task("annotations", folder / name / f"annotations-{shard}.parquet", probe=name, part=part)
+        for output, part in _shares(paths.of_probe("annotations", name)):
+            yield Task("annotations", output, probe=name, part=part)
 
 
-def _shards(plan: Plan, probe: str) -> Iterator[tuple[str, float]]:
-    """Name of each shard of a probe, and the share of its images."""
-    count = plan.config.probes[probe].shards
-    return ((f"{i:05d}", 1 / count) for i in range(count))
+def _shares(files: Sequence[str]) -> Iterator[tuple[Path, float]]:
+    """Each file of a probe's shards, and the share of its images."""
+    return ((Path(file), 1 / len(files)) for file in files)
 
 
-def _passes(plan: Plan) -> Iterator[Task]:
-    folder = results(plan.config)
+def _passes(plan: Plan, paths: Paths) -> Iterator[Task]:
     sizes = {(model, slug): count for (model, _), (slug, count) in sweep.known_layers(plan.config).items()}
     passes = dict.fromkeys((plan.pass_of(one), plan.group_of(plan.pass_of(one), one.slug)) for one in plan.layers)
     for one, group in passes:
         units = sum(sizes[one.model, slug] for slug in plan.hooked(one, group))
-        for shard, part in _shards(plan, one.probe):
-            images = folder / "probe" / one.probe / f"images-{shard}.parquet"
-            output = _place(folder, one) / "parts" / str(group) / f"statistics-{shard}.parquet"
-            yield Task("activations", output, units, one.probe, part, kept=one.k + one.controls, counted=images)
-    for one, slug in dict.fromkeys((plan.pass_of(layer), layer.slug) for layer in plan.layers):
-        output = _place(folder, one) / f"{slug}.parquet"
-        yield Task("topk", output, sizes[one.model, slug], kept=one.k + one.controls, counted=output)
+        shards = zip(paths.of_probe("probe", one.probe), _shares(paths.of_pass("statistics", one, group)), strict=True)
+        for images, (output, part) in shards:
+            yield Task("activations", output, units, one.probe, part, kept=one.k + one.controls, counted=Path(images))
+    for file, layer in {paths.topk(layer): layer for layer in plan.layers}.items():
+        place, output = plan.pass_of(layer), Path(file)
+        yield Task("topk", output, sizes[place.model, layer.slug], kept=place.k + place.controls, counted=output)
 
 
-def _place(folder: Path, one: Pass) -> Path:
-    return folder / "activations" / one.model / one.probe / f"{one.pooling}-{one.sign}-{one.k}-{one.controls}"
-
-
-def _own(plan: Plan) -> Iterator[Task]:
+def _own(plan: Plan, paths: Paths) -> Iterator[Task]:
     """The stages of our own method."""
     for bundle, layers in plan.bundles.items():
         recipe = plan.config.recipes[bundle.recipe]
         assert isinstance(recipe, Recipe)
-        yield from _views(plan, layers, recipe)
-        yield from _drawn(plan, bundle, sum(len(layer.units) for layer in layers), recipe)
+        yield from _views(plan, paths, layers, recipe)
+        yield from _drawn(paths, bundle, sum(len(layer.units) for layer in layers), recipe)
         stages = ["scores"] if recipe.stopping is None else ["stopping", "scores"]
-        yield from (task for stage in stages for layer in layers for task in _unit_shards(plan, layer, stage))
+        yield from (task for stage in stages for layer in layers for task in _unit_shards(plan, paths, layer, stage))
 
 
-def _views(plan: Plan, layers: Sequence[Layer], recipe: Recipe) -> Iterator[Task]:
+def _views(plan: Plan, paths: Paths, layers: Sequence[Layer], recipe: Recipe) -> Iterator[Task]:
     stages = ["exemplars", "captions"]
     if recipe.concepts.look_alikes and not recipe.concepts.known_answers:
         stages.append("look_alikes")
-    return (task for stage in stages for layer in layers for task in _unit_shards(plan, layer, stage))
+    return (task for stage in stages for layer in layers for task in _unit_shards(plan, paths, layer, stage))
 
 
-def _drawn(plan: Plan, bundle: Bundle, units: int, recipe: Recipe) -> Iterator[Task]:
-    folder, place = results(plan.config), Path(bundle.model, bundle.probe, bundle.recipe, bundle.bundle)
+def _drawn(paths: Paths, bundle: Bundle, units: int, recipe: Recipe) -> Iterator[Task]:
     for stage in ["concepts"] if recipe.refinement is None else ["concepts", "refinement"]:
-        output = (folder / stage / place).with_name(f"{place.name}.parquet")
+        output = Path(paths.of_bundle(stage, bundle))
         yield Task(stage, output, units, recipe=bundle.recipe, counted=output)
-    if recipe.generator is not None and recipe.stopping is None:
-        parts = plan.config.shards.images
-        for part in range(parts):
-            output = folder / "images" / place / f"{part:03d}.parquet"
-            yield Task("images", output, units / parts, recipe=bundle.recipe, counted=output)
+    for output, part in _shares(paths.images_of_bundle(bundle)):
+        yield Task("images", output, units * part, recipe=bundle.recipe, counted=output)
 
 
-def _unit_shards(plan: Plan, layer: Layer, stage: str) -> Iterator[Task]:
+def _unit_shards(plan: Plan, paths: Paths, layer: Layer, stage: str) -> Iterator[Task]:
     if plan.serving(stage, layer) != layer:  # another layer's shards are the same
         return
-    folder = results(plan.config) / layer.name / layer.slug / stage.replace("_", "-")
     for name, spelt in plan.unit_shards(layer).items():
-        output = folder / f"{name}.parquet"
+        output = Path(paths.shard(stage, layer, name))
         yield Task(stage, output, len(sweep.units(spelt)), layer.probe, recipe=layer.recipe, counted=output)
 
 
-def _rivals(plan: Plan) -> Iterator[Task]:
+def _rivals(plan: Plan, paths: Paths) -> Iterator[Task]:
     """The other methods, and what is written of the labels of all."""
-    recipes, folder = plan.config.recipes, results(plan.config)
+    recipes = plan.config.recipes
     compared: dict[Path, tuple[Layer, set[int]]] = {}  # by masks; some layers share it
     for layer in plan.layers:
         recipe = recipes[layer.recipe]
         if recipe.method in ANNOTATED and recipe.method != "invert":
-            name = f"{layer.slug}-overlaps.parquet"
-            output = folder / "dissection" / layer.model / layer.probe / recipe.sign / name
+            place = {"model": layer.model, "probe": layer.probe, "sign": recipe.sign, "slug": layer.slug}
+            output = Path(paths.file("overlaps", **place))
             compared.setdefault(output, (layer, set()))[1].update(layer.units)
     for output, (layer, units) in compared.items():
         yield Task("dissection", output, len(units), layer.probe)
     for layer in plan.layers:
-        place, method = folder / layer.name / layer.slug, recipes[layer.recipe].method
+        method = recipes[layer.recipe].method
         if method in BY_LAYER:
             rule = method.replace("-", "_")
-            yield Task(rule, place / f"{method}.parquet", len(layer.units), layer.probe, recipe=layer.recipe)
+            output = Path(paths.of_layer(rule, layer))
+            yield Task(rule, output, len(layer.units), layer.probe, recipe=layer.recipe)
         elif method == "line":
-            yield from _unit_shards(plan, layer, "line")
+            yield from _unit_shards(plan, paths, layer, "line")
     for layer in plan.layers:
-        output = folder / layer.name / layer.slug / "descriptions.parquet"
+        output, pages = (Path(paths.of_layer(kind, layer)) for kind in ("descriptions", "pages"))
         yield Task("descriptions", output, len(layer.units), recipe=layer.recipe, counted=output)
-        yield Task("report_layer", output.with_name("pages"), len(layer.units), recipe=layer.recipe)
+        yield Task("report_layer", pages, len(layer.units), recipe=layer.recipe)
 
 
-def judged(plan: Plan) -> dict[tuple[str, str], list[Layer]]:
-    """Return (model, slug) -> the layers of the sweep whose labels are judged together, beyond known answers."""
-    found: dict[tuple[str, str], list[Layer]] = {}
-    if plan.config.evaluation != EvaluationSettings():
-        for layer in plan.layers:
-            if not plan.config.recipes[layer.recipe].oracles:
-                found.setdefault((layer.model, layer.slug), []).append(layer)
-    return found
-
-
-def _judging(plan: Plan) -> Iterator[Task]:
-    config, folder = plan.config, results(plan.config)
-    for (model, slug), layers in judged(plan).items():
-        place, units = folder / "evaluation" / model / f"{slug}.parquet", sum(len(one.units) for one in layers)
+def _judging(plan: Plan, paths: Paths) -> Iterator[Task]:
+    config = plan.config
+    judged = plan.judged if config.evaluation != EvaluationSettings() else {}
+    for (model, slug), layers in judged.items():
+        units = sum(len(layer.units) for layer in layers)
+        images, output = (Path(paths.file(kind, model=model, slug=slug)) for kind in ("label_images", "judgements"))
         if config.evaluation.generator is not None:
-            images = place.with_name(f"{slug}-images.parquet")
             yield Task("label_images", images, units, counted=images)
-        yield Task("judgements", place, units, config.evaluation.held_out or "")
+        yield Task("judgements", output, units, config.evaluation.held_out or "")
     for name, audit in config.audits.items():
-        yield Task("audit", folder / "audits" / f"{name}.parquet", probe=audit.probe or _row_probe(plan, audit.row))
+        probe = audit.probe or _row_probe(plan, audit.row)
+        yield Task("audit", Path(paths.file("audit", audit=name)), probe=probe)
     if config.importance is not None:
-        for model, probe, slug in dict.fromkeys((one.model, one.probe, one.slug) for one in plan.layers):
-            yield Task("importance", folder / "importance" / model / probe / f"{slug}.parquet", probe=probe)
+        for file, probe in {file: layer.probe for layer in plan.layers for file in paths.importance(layer)}.items():
+            yield Task("importance", Path(file), probe=probe)
 
 
 def _row_probe(plan: Plan, row: str) -> str:

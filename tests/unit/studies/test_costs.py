@@ -1,5 +1,6 @@
 """What a method needed, from tables and benchmark files written by hand."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -29,8 +30,8 @@ def run(tmp_path, monkeypatch):
     place = {"probe": "p", "recipe": "fast", "units": (0, 1)}
     layers = [Layer(name="a", model="m", layer="one", slug="one", **place)]
     layers.append(Layer(name="b", model="m", layer="two", slug="two", **place))
-    monkeypatch.setattr(costs, "layers", lambda config: layers)
-    return SimpleNamespace(run="r", probes={"p": probe}, recipes={"fast": recipe})
+    monkeypatch.setattr(costs, "plan_of", lambda config: SimpleNamespace(config=config, layers=layers))
+    return SimpleNamespace(results=Path("results/r"), probes={"p": probe}, recipes={"fast": recipe})
 
 
 def test_images_that_shards_and_layers_share_count_once(run, tmp_path):

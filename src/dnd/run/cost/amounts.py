@@ -10,8 +10,8 @@ from dnd.config.recipes import Recipe
 from dnd.config.rivals import LineRecipe
 from dnd.io import tables
 from dnd.probe import sources
-from dnd.run import tasks
 from dnd.run.cost.rates import Assumptions
+from dnd.run.paths import Paths
 from dnd.run.plan import Plan
 from dnd.run.tasks import Task
 
@@ -38,12 +38,12 @@ class Amounts:
     """
 
     def __init__(self, plan: Plan, assume: Assumptions) -> None:
-        self.config, self.assume = plan.config, assume
+        self.config, self.paths, self.assume = plan.config, Paths(plan), assume
         self.images = cache(self._images)
 
     def _images(self, name: str) -> float:
         """Images of a probe: as listed by an earlier run, as its settings or its files say, or as assumed."""
-        listing = tasks.results(self.config) / "probe" / name / "listing.parquet"
+        listing = Path(self.paths.file("listing", probe=name))
         if listing.exists():
             return tables.count(listing)
         settings = self.config.probes[name]

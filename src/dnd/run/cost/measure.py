@@ -105,7 +105,7 @@ def assumptions(plan: Plan) -> Assumptions:
         return sum(amount(task, recipes[task.recipe]) for task in own(rule))
 
     if not own("concepts"):
-        raise ValueError(f"{workload.results(plan.config)} has no finished job of `concepts` to measure")
+        raise ValueError(f"{plan.config.results} has no finished job of `concepts` to measure")
     exemplars = _rows(task.output for task in own("exemplars"))
     captions = _read(own("captions"), schemas.CAPTIONS, "caption", lambda path: path)
     answers = _read(own("concepts"), schemas.ANSWERS, "answer", _answers)

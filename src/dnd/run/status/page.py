@@ -13,6 +13,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from markupsafe import Markup
 from dnd.config.load import ConfigError
 from dnd.io.files import unsynced
 from dnd.run import tasks
+from dnd.run.paths import Paths
 from dnd.run.status.progress import Stage, Status, look
 
 
@@ -103,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             print(f"configuration:\n{error}", file=sys.stderr)
             return 2
-        status, place = look(plan), tasks.results(plan.config) / "status.html"
+        status, place = look(plan), Path(Paths(plan).file("status"))
         with unsynced(place) as partial:
             partial.write_text(page(status, chosen.every or 10), encoding="utf-8")
         print(f"{text(status)}the same as a page: {place}", flush=True)

@@ -1,0 +1,88 @@
+"""Read the scores of a finished run over networks with known answers, and fit the verdict on them.
+
+``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` writes the file that ``scores.verdict`` names;
+`make calibrate` makes the run, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from dnd.config.load import Config, ConfigError, config_file
+from dnd.evaluation.fit_verdict import Case, cases, fit, report
+from dnd.io import schemas, tables
+from dnd.io.files import replaced
+from dnd.run.contents import load
+from dnd.run.paths import Paths
+from dnd.run.tasks import plan_of
+from dnd.shapeworld import known_answers
+from dnd.shapeworld.known_answers import KnownAnswersError
+
+
+def networks(config: Config) -> dict[str, str]:
+    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
+    first: dict[tuple[str, ...], str] = {}
+    return {
+        name: first.setdefault((one.source, one.factory, repr(one.arguments), repr(one.weights)), name)
+        for name, one in config.models.items()
+    }
+
+
+def read(config: Config, rows: str = "*") -> list[Case]:
+    """Return the cases of a finished run, of the models that have known answers.
+
+    Parameters
+    ----------
+    rows : of the sweep, as a pattern of their names.
+    """
+    known = {
+        name: known_answers.load(one.known_answers)
+        for name, one in config.models.items()
+        if one.known_answers is not None
+    }
+    same, found = networks(config), []
+    plan = plan_of(config)
+    pattern = Paths(plan).pattern("scores")
+    for layer in plan.layers:
+        answers = known.get(layer.model, {}).get(layer.layer, {})
+        files = Paths.existing(pattern, name=layer.name, slug=layer.slug)
+        if fnmatch(layer.name, rows) and answers and files:
+            scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
+            found += cases(same[layer.model], layer.name, layer.layer, scored, answers)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit the weights of a recipe on a finished run over networks with known answers."""
+    parser = argparse.ArgumentParser(
+        prog="dnd fit-verdict",
+        description=main.__doc__,
+        epilog="example: dnd fit-verdict my/config.yaml my/verdict.json",
+    )
+    parser.add_argument("config", type=Path, help="configuration of the run, such as config/calibration/config.yaml")
+    parser.add_argument("verdict", type=Path, help="file to write, such as config/verdict.json")
+    parser.add_argument("--rows", default="*", help="rows of the sweep, as a pattern of their names")
+    chosen = parser.parse_args(arguments)
+    try:
+        config = load(config_file(chosen.config), chosen.config)
+        found = read(config, chosen.rows)
+    except (ConfigError, KnownAnswersError, OSError) as error:
+        parser.error(str(error))
+    if not found:
+        print(f"{config.results}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
+        return 2
+    whose = {"networks": sorted({one.network for one in found}), "units": len({one.unit for one in found})}
+    try:
+        judge = fit(found, whose | {"candidates": len(found)})
+    except ValueError as error:
+        print(f"{config.results}: {error}", file=sys.stderr)
+        return 2
+    with replaced(chosen.verdict) as partial:
+        partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
+    print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
+    return 0

@@ -1,0 +1,287 @@
+"""Where the files of a run lie: the only place that spells their paths. Rules, tasks, costs and studies ask it.
+
+No torch here: rules import it. Paths are relative to the folder that a run is started in, as Snakemake has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+
+from dnd.config.evaluation import EvaluationSettings
+from dnd.config.sweep import MODULES, Layer
+from dnd.run.plan import Bundle, Pass, Plan
+
+PASS = "{model}/{probe}/{pooling}-{sign}-{k}-{controls}"
+LAYER = "{name}/{slug}"
+BUNDLE = "{model}/{probe}/{recipe}/{bundle}"
+
+PATTERNS = {
+    "groups": "groups.tsv",
+    "status": "status.html",
+    "servers": "logs/servers",
+    "modules": MODULES,
+    # a probe and its shards
+    "renders": "probe/{probe}/source",
+    "listing": "probe/{probe}/listing.parquet",
+    "unlisted": "probe/{probe}/unlisted.parquet",
+    "rejected": "probe/{probe}/rejected.parquet",
+    "shuffled": "probe/{probe}/shuffled.parquet",
+    "probe": "probe/{probe}/images-{shard}.parquet",
+    "rejected_of_shard": "probe/{probe}/rejected-{shard}.parquet",
+    "annotations": "probe/{probe}/annotations-{shard}.parquet",
+    # a pass of a network over a probe
+    "topk_of_shard": f"activations/{PASS}/parts/{{group}}/topk-{{shard}}.parquet",
+    "statistics": f"activations/{PASS}/parts/{{group}}/statistics-{{shard}}.parquet",
+    "controls": f"activations/{PASS}/parts/{{group}}/controls-{{shard}}.parquet",
+    "topk": f"activations/{PASS}/{{slug}}.parquet",
+    # a layer's shards of units
+    "exemplars": f"{LAYER}/exemplars/{{units}}.parquet",
+    "captions": f"{LAYER}/captions/{{units}}.parquet",
+    "look_alikes": f"{LAYER}/look-alikes/{{units}}.parquet",
+    "stopping": f"{LAYER}/stopping/{{units}}.parquet",
+    "drawn": f"{LAYER}/stopping/{{units}}-drawn.parquet",
+    "scores": f"{LAYER}/scores/{{units}}.parquet",
+    "line": f"{LAYER}/line/{{units}}.parquet",
+    "rounds_of_line": f"{LAYER}/line/{{units}}-rounds.parquet",
+    # a bundle of layers
+    "concepts": f"concepts/{BUNDLE}.parquet",
+    "answers": f"concepts/{BUNDLE}-answers.parquet",
+    "refinement": f"refinement/{BUNDLE}.parquet",
+    "rounds": f"refinement/{BUNDLE}-rounds.parquet",
+    "images": f"images/{BUNDLE}/{{part}}.parquet",
+    # a layer
+    "clip_dissect": f"{LAYER}/clip-dissect.parquet",
+    "compositional": f"{LAYER}/compositional.parquet",
+    "foreign": f"{LAYER}/foreign.parquet",
+    "invert": f"{LAYER}/invert.parquet",
+    "milan": f"{LAYER}/milan.parquet",
+    "network_dissection": f"{LAYER}/network-dissection.parquet",
+    "categories": f"{LAYER}/network-dissection-categories.parquet",
+    "descriptions": f"{LAYER}/descriptions.parquet",
+    "csv": f"{LAYER}/descriptions.csv",
+    "facets": f"{LAYER}/facets.parquet",
+    "pages": f"{LAYER}/pages",
+    # a layer of a network, whatever describes it
+    "patterns": "dissection/{model}/{probe}/{sign}/{slug}-patterns.parquet",
+    "overlaps": "dissection/{model}/{probe}/{sign}/{slug}-overlaps.parquet",
+    "label_images": "evaluation/{model}/{slug}-images.parquet",
+    "judgements": "evaluation/{model}/{slug}.parquet",
+    "importance": "importance/{model}/{probe}/{slug}.parquet",
+    "audit": "audits/{audit}.parquet",
+    "chart": "audits/{audit}.svg",
+    # the run
+    "evaluation": "evaluation.parquet",
+    "comparisons": "comparisons.parquet",
+    "report": "report",
+    "page": "report/index.html",
+    "provenance": "provenance.json",
+}
+"""Kind of file -> its path below the results folder, with wildcards. A stage's table bears the rule's name."""
+
+WILDCARDS = dict.fromkeys(("name", "slug", "model", "probe", "recipe", "audit"), "[^/]+") | {
+    "pooling": "mean|max|cls",
+    "sign": "positive|negative",
+    "k": r"\d+",
+    "controls": r"\d+",
+    "shard": r"\d{5}",
+    "units": r"\d+-\d+",
+    "group": r"\d+",
+    "bundle": r"\d+-\d+",
+    "part": r"\d{3}",
+}
+"""Wildcard -> the form of its values."""
+_WILDCARD = re.compile(r"\{(\w+)\}")
+
+_SHARD_OF_PASS = PASS.replace("/", "-") + "-{group}-{shard}"
+_NAMES = {
+    ("evaluation", "inventory", "prefetch", "provenance", "report"): "",
+    ("modules",): "{model}",
+    ("listing", "rejected", "shapeworld_images"): "{probe}",
+    ("annotations", "probe"): "{probe}-{shard}",
+    ("activations",): _SHARD_OF_PASS,
+    ("topk",): PASS.replace("/", "-") + "-{slug}",
+    ("captions", "exemplars", "line", "look_alikes", "scores", "stopping"): "{name}-{slug}-{units}",
+    ("concepts", "refinement"): BUNDLE,
+    ("images",): f"{BUNDLE}/{{part}}",
+    ("clip_dissect", "compositional", "foreign", "invert", "milan", "network_dissection"): "{name}-{slug}",
+    ("descriptions", "report_layer"): "{name}-{slug}",
+    ("dissection",): "{model}-{probe}-{sign}-{slug}",
+    ("judgements", "label_images"): "{model}-{slug}",
+    ("importance",): "{model}-{probe}-{slug}",
+    ("audit",): "{audit}",
+}
+JOBS = {rule: name for rules, name in _NAMES.items() for rule in rules}
+"""Rule -> what tells its jobs apart; the only job of a rule needs nothing."""
+
+
+class Paths:
+    """The files of a run.
+
+    Parameters
+    ----------
+    plan : whose layers, bundles and shards of units they belong to.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.results = str(plan.config.results)
+
+    def pattern(self, kind: str) -> str:
+        """Return the path of a kind of file, with wildcards."""
+        return f"{self.results}/{PATTERNS[kind]}"
+
+    def file(self, kind: str, **wildcards: object) -> str:
+        """Return the path of a file by the values of its wildcards; values of others are left out."""
+        return self.pattern(kind).format(**wildcards)
+
+    def log(self, rule: str, suffix: str = "") -> str:
+        """Return the path of the logs of a rule's jobs, with wildcards."""
+        return f"{self.results}/logs/{'/'.join(filter(None, (rule, JOBS[rule])))}{suffix}.log"
+
+    def benchmark(self, rule: str) -> str:
+        """Return the path of the tables of time and memory of a rule's jobs, with wildcards."""
+        return f"{self.results}/benchmarks/{'/'.join(filter(None, (rule, JOBS[rule])))}.tsv"
+
+    @staticmethod
+    def existing(pattern: str, **wildcards: object) -> list[Path]:
+        """Return the files of a pattern that there are, sorted, by the values of some of its wildcards."""
+
+        def glob(wildcard: re.Match[str]) -> str:
+            return escape(str(wildcards.get(wildcard[1], ""))) or "*"
+
+        def form(name: str) -> str:
+            return re.escape(str(wildcards[name])) if name in wildcards else f"(?:{WILDCARDS[name]})"
+
+        texts = _WILDCARD.split(pattern)  # every second one is a wildcard's name
+        whole = re.compile("".join(form(text) if i % 2 else re.escape(text) for i, text in enumerate(texts)))
+        return sorted(file for file in Path().glob(_WILDCARD.sub(glob, pattern)) if whole.fullmatch(str(file)))
+
+    def of_probe(self, kind: str, probe: str) -> list[str]:
+        """Return the files of a kind of every shard of a probe."""
+        count = self._plan.config.probes[probe].shards
+        return [self.file(kind, probe=probe, shard=f"{shard:05d}") for shard in range(count)]
+
+    def of_pass(self, kind: str, one: Pass, group: int) -> list[str]:
+        """Return the files of a kind of every probe shard of a group's pass."""
+        count = self._plan.config.probes[one.probe].shards
+        return [self.file(kind, **one._asdict(), group=group, shard=f"{shard:05d}") for shard in range(count)]
+
+    def topk(self, layer: Layer) -> str:
+        """Return the merged activations of a layer."""
+        return self.file("topk", **self._plan.pass_of(layer)._asdict(), slug=layer.slug)
+
+    def of_layer(self, kind: str, layer: Layer) -> str:
+        """Return the file of a kind of a layer."""
+        return self.file(kind, name=layer.name, slug=layer.slug)
+
+    def shard(self, stage: str, layer: Layer, units: str) -> str:
+        """Return the table of a stage for a shard of a layer's units; it may lie with another layer that shares it."""
+        place = self._plan.serving(stage, layer)
+        return self.file(stage, name=place.name, slug=place.slug, units=units)
+
+    def shards(self, stage: str, layer: Layer) -> list[str]:
+        """Return the tables of a stage for all units of a layer."""
+        return [self.shard(stage, layer, units) for units in self._plan.unit_shards(layer)]
+
+    def of_bundle(self, kind: str, bundle: Bundle) -> str:
+        """Return the file of a kind of a bundle."""
+        return self.file(kind, **bundle._asdict())
+
+    def refined(self, bundle: Bundle) -> list[str]:
+        """Return the candidates of a bundle with better ones that were looked for; none where none are."""
+        return [self.of_bundle("refinement", bundle)] if self._plan.recipe_of(bundle).refinement else []
+
+    def candidates(self, bundle: Bundle) -> str:
+        """Return the candidate concepts of a bundle that are drawn and scored."""
+        return (self.refined(bundle) or [self.of_bundle("concepts", bundle)])[0]
+
+    def images_of_bundle(self, bundle: Bundle) -> list[str]:
+        """Return the pictures of a bundle; none where its recipe has no generator, or draws them unit by unit."""
+        recipe = self._plan.recipe_of(bundle)
+        if recipe.generator is None or recipe.stopping is not None:
+            return []
+        parts = range(self._plan.config.shards.images)
+        return [self.file("images", **bundle._asdict(), part=f"{part:03d}") for part in parts]
+
+    def images(self, layer: Layer) -> list[str]:
+        """Return the pictures of a layer's candidates, those of its bundle among them; none of another method's."""
+        if not self._plan.is_ours(layer):
+            return []
+        bundle = self._plan.bundle_of(layer)
+        stops = self._plan.recipe_of(bundle).stopping is not None
+        return self.shards("stopping", layer) if stops else self.images_of_bundle(bundle)
+
+    def scores(self, layer: Layer) -> list[str]:
+        """Return the tables of scored candidates of a layer, whatever the method."""
+        method = self._plan.config.recipes[layer.recipe].method
+        if method in ("dnd", "line"):
+            return self.shards("scores" if method == "dnd" else method, layer)
+        return [self.of_layer(method.replace("-", "_"), layer)]
+
+    def look_alikes(self, bundle: Bundle) -> list[str]:
+        """Return the look-alikes of every layer of a bundle, where its recipe shows them."""
+        asked = self._plan.recipe_of(bundle).concepts
+        if not asked.look_alikes or asked.known_answers:
+            return []
+        return [path for layer in self._plan.bundles[bundle] for path in self.shards("look_alikes", layer)]
+
+    def judgements(self) -> list[str]:
+        """Return the tables of metrics beyond known answers, one for each layer of a network; often none."""
+        if self._plan.config.evaluation == EvaluationSettings():
+            return []
+        return [self.file("judgements", model=model, slug=slug) for model, slug in self._plan.judged]
+
+    def importance(self, layer: Layer) -> list[str]:
+        """Return the table of what a layer's units add to the network's answers, where it is asked for."""
+        asked = self._plan.config.importance is not None
+        return [self.file("importance", model=layer.model, probe=layer.probe, slug=layer.slug)] if asked else []
+
+    def beyond_labels(self) -> list[str]:
+        """Return the results of causal checks that the configuration asks for."""
+        audits = [self.file(kind, audit=audit) for audit in self._plan.config.audits for kind in ("audit", "chart")]
+        return list(dict.fromkeys([*audits, *(path for layer in self._plan.layers for path in self.importance(layer))]))
+
+    def tables(self) -> dict[str, list[str]]:
+        """Return stage -> the tables that it leaves for the results of the run, one of each job."""
+        tables = {stage: list(dict.fromkeys(paths)) for stage, paths in self._tables()}
+        asked_for = ("look_alikes", "refinement", "stopping")
+        return {stage: paths for stage, paths in tables.items() if paths or stage not in asked_for}
+
+    def _tables(self) -> Iterator[tuple[str, list[str]]]:
+        plan = self._plan
+        ours = [layer for layer in plan.layers if plan.is_ours(layer)]
+        probes = dict.fromkeys(layer.probe for layer in plan.layers)
+        passes = dict.fromkeys(
+            (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
+        )
+        stopping = [layer for layer in ours if plan.recipe_of(plan.bundle_of(layer)).stopping is not None]
+        yield "probe", [path for probe in probes for path in self.of_probe("probe", probe)]
+        yield "activations", [path for one, group in passes for path in self.of_pass("statistics", one, group)]
+        yield "topk", [self.topk(layer) for layer in plan.layers]
+        for stage in ("exemplars", "captions"):
+            yield stage, [path for layer in ours for path in self.shards(stage, layer)]
+        yield "look_alikes", [path for bundle in plan.bundles for path in self.look_alikes(bundle)]
+        yield "concepts", [self.of_bundle("concepts", bundle) for bundle in plan.bundles]
+        yield "refinement", [path for bundle in plan.bundles for path in self.refined(bundle)]
+        yield "images", [path for bundle in plan.bundles for path in self.images_of_bundle(bundle)]
+        yield "stopping", [path for layer in stopping for path in self.shards("stopping", layer)]
+        yield "scores", [path for layer in ours for path in self.shards("scores", layer)]
+        yield "descriptions", [self.of_layer("descriptions", layer) for layer in plan.layers]
+        rivals: dict[str, list[str]] = {}
+        for layer in plan.layers:
+            if not plan.is_ours(layer):
+                method = plan.config.recipes[layer.recipe].method.replace("-", "_")
+                rivals.setdefault(method, []).extend(self.scores(layer))
+        yield from rivals.items()
+        yield "evaluation", [self.file("evaluation")]
+
+    def everything(self) -> list[str]:
+        """Return all that a configuration asks for."""
+        layers = self._plan.layers
+        described = [self.of_layer(kind, layer) for layer in layers for kind in ("descriptions", "csv")]
+        rejected = [self.file("rejected", probe=probe) for probe in sorted({layer.probe for layer in layers})]
+        whole = [self.file(kind) for kind in ("evaluation", "comparisons", "page", "provenance")]
+        return [*described, *rejected, *whole, *self.beyond_labels()]

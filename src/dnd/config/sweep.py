@@ -33,6 +33,7 @@ OWN_FOLDERS = {
     "provenance.json",
     "refinement",
     "report",
+    "status.html",
 }
 """What a run's results folder holds besides one folder per sweep name."""
 LONGEST_SLUG = 80

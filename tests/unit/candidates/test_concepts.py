@@ -6,7 +6,7 @@ import pytest
 
 from dnd.backends.messages import Answer, picture_names
 from dnd.candidates.concepts import propose, unit_captions, unit_images
-from dnd.candidates.questions import CONCEPT_FORMAT, UnitCaptions, UnitImages, seed, shuffles
+from dnd.candidates.questions import CONCEPT_FORMAT, UnitCaptions, UnitImages
 from dnd.candidates.votes import Candidate, Vote, merge
 from dnd.config.stages import ConceptSettings
 from dnd.io import schemas
@@ -22,31 +22,6 @@ def test_candidates_come_by_votes_then_first_seen_with_their_samples():
         Candidate("circles", 1, (4,)),
     ]
     assert merge([]) == []
-
-
-def test_orders_are_permutations_that_differ_between_samples_and_units():
-    captions = [f"caption {i}" for i in range(10)]
-    orders = shuffles(captions, 5, ["a", "b", 0])
-    assert all(sorted(order) == list(range(10)) for order in orders)
-    assert len({tuple(order) for order in orders}) == 5
-    assert not {tuple(order) for order in orders} & {tuple(order) for order in shuffles(captions, 5, ["a", "b", 1])}
-    assert orders[:2] == shuffles(captions, 2, ["a", "b", 0])
-
-
-def test_orders_put_every_caption_first_about_equally_often():
-    captions = list("abcde")
-    firsts = [order[0] for unit in range(400) for order in shuffles(captions, 5, unit)]
-    counts = [firsts.count(place) for place in range(5)]
-    assert sum(counts) == 2000
-    assert all(320 < count < 480 for count in counts)  # 400 expected, standard deviation 18
-
-
-def test_seeds_follow_from_unit_captions_and_sample():
-    base = seed(["x"], 0, ["n", "s", 1])
-    assert base == seed(["x"], 0, ["n", "s", 1])
-    others = [seed(["y"], 0, ["n", "s", 1]), seed(["x"], 1, ["n", "s", 1]), seed(["x"], 0, ["n", "s", 2])]
-    assert len({base, *others}) == 4
-    assert all(0 <= value < 2**31 for value in [base, *others])
 
 
 class First:

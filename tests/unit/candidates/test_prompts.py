@@ -6,7 +6,6 @@ import pytest
 from dnd.backends.messages import image_part, text_part
 from dnd.candidates.answers import normalise
 from dnd.candidates.prompts import PromptError, image_messages, messages, read_prompt
-from dnd.config.stages import ConceptSettings
 
 PROMPTS = Path(__file__).parents[3] / "config/prompts"
 
@@ -81,9 +80,3 @@ def test_a_wrong_prompt_of_images_is_named_with_its_mistake(tmp_path, content, c
     with pytest.raises(PromptError) as error:
         read_prompt(path, "images")
     assert str(error.value) == f"{path}: {complaint}"
-
-
-def test_images_have_a_prompt_of_their_own_unless_another_is_named():
-    assert ConceptSettings().prompt == Path("config/prompts/concept.yaml")
-    assert ConceptSettings(show_images=True).prompt == Path("config/prompts/concept-images.yaml")
-    assert ConceptSettings(show_images=True, prompt="mine.yaml").prompt == Path("mine.yaml")

@@ -10,14 +10,12 @@ import pytest
 from colour_loop import CONTROLS, GENERATOR, Improver, Painter, Script
 from handmade import TinyTarget
 from PIL import Image
-from pydantic import ValidationError
 
 from dnd.backends.messages import Answer
 from dnd.candidates import captions, refinement
 from dnd.candidates import search as trials
 from dnd.candidates.prompts import PromptError, read_prompt, refinement_messages
 from dnd.config.backends import CaptionSettings
-from dnd.config.recipes import Recipe
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables
 from dnd.io.store import Store
@@ -257,24 +255,3 @@ def test_a_prompt_that_does_not_show_the_history_is_refused(tmp_path):
     path.write_text('- role: user\n  content: "{{ others }}"\n')
     with pytest.raises(PromptError, match="the lists `history`, `captions` and `failures`"):
         read_prompt(path, "refinement")
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"generator": None}, "needs a `generator`"),
-        ({"refinement": {"images": 11}}, "must not exceed `generator.images`, 10"),
-        ({"captions": {"model": "shapeworld"}}, "it must be 0"),
-    ],
-)
-def test_a_recipe_that_cannot_refine_is_refused(changed, message):
-    parts = {key: {"model": "owner/model"} for key in ("captions", "generator", "embedder")}
-    with pytest.raises(ValidationError, match=message):
-        Recipe(**parts | {"refinement": {}} | changed)
-
-
-def test_its_language_model_is_among_the_models_of_a_recipe():
-    parts = {key: {"model": "owner/model"} for key in ("captions", "generator", "embedder")}
-    recipe = Recipe(**parts, refinement={"llm": {"model": "owner/other"}})
-    assert recipe.models()["refinement.llm"].model == "owner/other"
-    assert "refinement.prompt" in recipe.files()

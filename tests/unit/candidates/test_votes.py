@@ -12,7 +12,6 @@ from dnd.candidates.answers import alternatives
 from dnd.candidates.concepts import best_of, propose
 from dnd.candidates.questions import UnitCaptions
 from dnd.candidates.votes import Candidate, Vote, joined, merge, without_synonyms
-from dnd.config.recipes import Recipe
 from dnd.config.stages import ConceptSettings
 from dnd.io import schemas, tables
 
@@ -229,14 +228,6 @@ def test_another_recipe_s_candidates_are_read_best_first():
     row["candidates"] = [dict.fromkeys(field.name for field in schemas.CANDIDATE) | {"concept": one} for one in "zab"]
     found = best_of("n", "s", tables.table([row, row | {"unit": 5, "candidates": []}], schemas.DESCRIPTIONS))
     assert found == {("n", "s", 4): ["z", "a", "b"], ("n", "s", 5): []}
-
-
-@pytest.mark.parametrize("key", [{"clusters": 2}, {"merge": 0.9}, {"look_alikes": 3}])
-def test_what_compares_needs_an_embedder(key):
-    recipe = {"captions": {"model": "m"}, "concepts": key}
-    with pytest.raises(ValidationError, match=rf"`concepts\.{next(iter(key))}` needs an `embedder`"):
-        Recipe.model_validate(recipe)
-    Recipe.model_validate(recipe | {"embedder": {"model": "m"}})
 
 
 def test_prompts_that_would_be_one_source_are_refused():

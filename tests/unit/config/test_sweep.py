@@ -12,6 +12,7 @@ from dnd.config import load
 from dnd.config.backends import MOST
 from dnd.config.load import LONGEST_NAME
 from dnd.config.sweep import LAYER_SLUG, LONGEST_SLUG, OWN_FOLDERS, layers, spell, units
+from dnd.run.paths import PATTERNS
 from dnd.target.inventory import slug_of
 
 
@@ -132,10 +133,8 @@ def test_a_table_that_is_none(good, table, content, message):
 
 
 def test_a_row_may_not_be_named_as_anything_that_a_run_writes():
-    rules = Path(__file__).parents[3] / "workflow/rules"
-    written = {name for file in rules.glob("*.smk") for name in re.findall(r"{RESULTS}/([\w.-]+)", file.read_text())}
-    assert {"activations", "refinement"} < written <= OWN_FOLDERS
-    assert {"groups.tsv"} < OWN_FOLDERS
+    written = {pattern.partition("/")[0] for pattern in PATTERNS.values()} - {"{name}"}
+    assert written | {"benchmarks", "logs"} == OWN_FOLDERS
 
 
 def test_names_of_layers_make_names_of_logs_that_a_disk_can_hold():

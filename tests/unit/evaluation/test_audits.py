@@ -16,7 +16,7 @@ from dnd.config.targets import BasisSettings
 from dnd.evaluation import audit_chart, audits
 from dnd.evaluation.audits import Outcome
 from dnd.io import schemas, tables
-from dnd.target.interventions import silenced, with_tensor, without_directions
+from dnd.target.interventions import silenced, without_directions
 from dnd.target.network import Target
 from dnd.target.outputs import TargetError
 from dnd.target.tokens import Told
@@ -242,18 +242,6 @@ def test_what_cannot_be_silenced_is_named(probe, tmp_path):
     network = target(basis=BasisSettings(kind="sae", path=tmp_path / "sae.safetensors"))
     with pytest.raises(TargetError, match="latent of a sparse autoencoder"):
         run(probe, network=network)
-
-
-def test_outputs_of_several_tensors_keep_their_other_parts():
-    other = torch.ones(1)
-    assert with_tensor((torch.zeros(2), other), torch.ones(2))[1] is other
-    assert with_tensor({"a": torch.zeros(2), "b": other}, torch.ones(2))["a"].sum() == 2
-
-
-def test_settings_want_a_query_or_units():
-    for settings in ({}, {"query": "a", "units": "1"}, {"query": " | "}):
-        with pytest.raises(ValueError, match="query"):
-            AuditSettings(row="r", layer="l", **settings)
 
 
 def test_the_chart_shows_each_class_and_escapes_its_name(probe):

@@ -10,9 +10,8 @@ from PIL import Image
 from scipy.special import expit
 
 from dnd.config.evaluation import EvaluationSettings
-from dnd.config.targets import ProbeSettings
 from dnd.evaluation import judgements
-from dnd.evaluation.baselines import RANDOM, baseline_labels
+from dnd.evaluation.baselines import RANDOM
 from dnd.evaluation.judgements import Described, Encoders, HeldOut
 from dnd.evaluation.metrics.simulation import Calibration
 from dnd.io import schemas, tables
@@ -108,16 +107,6 @@ def test_class_names_are_compared_by_the_cosine_of_their_texts():
     assert values[RANDOM, 0] == 0 and values[RANDOM, 1] == 1
 
 
-def test_baselines_know_the_labels_but_not_the_units():
-    labels = {3: "a", 5: "a", 7: "b", 9: None}
-    found = baseline_labels(labels, ["x", "y"])
-    assert set(found["constant"].values()) == {"a"}
-    assert sorted(map(str, found["shuffled"].values())) == sorted(map(str, labels.values()))
-    assert set(found[RANDOM].values()) <= {"x", "y"}
-    assert found == baseline_labels(labels, ["x", "y"])
-    assert RANDOM not in baseline_labels(labels, [])
-
-
 def test_renders_show_what_the_label_denotes_and_nothing_for_other_labels():
     shown = dict(judgements.renders(["red circles", "happiness"], 6))
     assert shown["happiness"] == []
@@ -179,8 +168,3 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
         assert means[metric, "right"] > means[metric, "wrong"] + 0.2
         assert means[metric, "silent"] == nothing
     assert means["cosy_auc", "right"] > 0.85
-
-
-def test_parts_of_a_probe_are_named_by_number():
-    with pytest.raises(ValueError, match="`part` is 3/2"):
-        ProbeSettings(source="shapeworld", part="3/2")

@@ -241,23 +241,6 @@ def test_no_files_are_an_empty_table_of_the_columns_asked_for():
     assert tables.read([], schemas.CAPTIONS).schema.equals(schemas.CAPTIONS)
 
 
-def test_descriptions_hold_what_readers_outside_rely_on():
-    names = "model layer probe recipe unit label labels confidence abstained score candidates exemplars captions"
-    assert schemas.DESCRIPTIONS.names == names.split()
-    assert schemas.DESCRIPTIONS.field("unit").type == pa.int32()
-    assert schemas.DESCRIPTIONS.field("confidence").type == pa.float32()
-    assert [field.name for field in schemas.CANDIDATE] == [
-        "concept",
-        "score",
-        "auc",
-        "mad",
-        "rank_score",
-        "image_similarity",
-        "source",
-    ]
-    assert schemas.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)
-
-
 def test_the_origin_of_a_table_is_read_without_its_rows_and_stays_behind(tmp_path):
     for i, row in enumerate(ROWS):
         tables.write(tmp_path / f"{i}.parquet", captions([row]), schemas.CAPTIONS, origin={"device": f"H{i}00 é"})

@@ -1,11 +1,8 @@
 """Annotations: of renders, of a data set in Broden's layout written by hand, of labels; and what goes wrong."""
 
-import io
-
 import numpy as np
 import pytest
 from handmade import png, write_probe
-from PIL import Image
 from probing import listed, packed
 
 from dnd.config.targets import AnnotationSettings, ProbeSettings
@@ -220,14 +217,6 @@ def test_members_of_a_union_have_their_own(tmp_path):
         annotations.annotators("q", probes)
 
 
-def test_a_mask_takes_one_bit_a_pixel():
-    mask = np.random.default_rng(0).random((5, 7)) < 0.5
-    data = masks.png(mask)
-    assert Image.open(io.BytesIO(data)).mode == "1"
-    assert np.array_equal(masks.mask_of(data), mask)
-    assert masks.png(np.ones((5, 7), bool)) is None
-
-
 def test_annotations_of_other_images_are_an_error(tmp_path):
     shard = write_probe(tmp_path / "shard.parquet", {"000000.png": png(draw(9, 0)[1])})
     path = tmp_path / "annotations.parquet"
@@ -235,17 +224,3 @@ def test_annotations_of_other_images_are_an_error(tmp_path):
     tables.write(path, next(rows), schemas.ANNOTATIONS)
     with pytest.raises(ValueError, match=r"annotations.parquet: image '000000.png' is not in the probe"):
         list(masks.by_image([path], ["000001.png"]))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"source": "broden"}, "needs `path`"),
-        ({"source": "labels", "path": "x"}, "needs `path`"),
-        ({"source": "labels", "categories": ["object"]}, "takes no `categories`"),
-        ({"source": "shapeworld", "parents": "x"}, "takes no `parents`"),
-    ],
-)
-def test_keys_must_fit_the_source(settings, message):
-    with pytest.raises(ValueError, match=message):
-        AnnotationSettings(**settings)

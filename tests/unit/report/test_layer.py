@@ -12,8 +12,7 @@ from PIL import Image
 
 from dnd.io import schemas, tables
 from dnd.report import data_files, layer
-from dnd.report.thumbnails import drawings, drawn
-from dnd.report.units import Tables, histogram
+from dnd.report.units import Tables
 from dnd.shapeworld import render
 
 PLANTED = [
@@ -168,12 +167,6 @@ def test_facets_reasons_and_histograms(block, index):
     assert low <= 0 and high >= 4.8
 
 
-def test_a_histogram_has_room_for_all_that_is_marked_on_it():
-    assert histogram([0.0, 1.0], [-2.0, 3.0, float("nan")])["low"] == -2
-    assert histogram([], [1.0]) is None
-    assert histogram([2.0, 2.0], [])["counts"].count(0) == 23
-
-
 def test_alternatives_show_the_images_of_their_parts(folder, tmp_path):
     places = write_run(
         tmp_path, {("planted", "concepts"): [("single", ("red",), ["red objects", "stars", "x or y"])]}, probe=20
@@ -190,19 +183,6 @@ def test_alternatives_show_the_images_of_their_parts(folder, tmp_path):
     first, second, both = unit["candidates"]
     assert len(second["drawn"]) == 4
     assert sorted(both["drawn"]) == sorted(first["drawn"] + second["drawn"])
-
-
-def test_images_that_the_scores_leave_out_are_not_shown(tmp_path):
-    """Else the activations beside the others would be those of their neighbours."""
-    rows = [
-        {"concept": concept, "sample": i, "seed": i, "key": "", "problem": problem, "image": f"{concept} {i}".encode()}
-        for concept in ("red stars", "blue stars")
-        for i, problem in ((2, "flagged"), (1, None), (0, "black"))
-    ]
-    tables.write(tmp_path / "a.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES, row_group_size=3)
-    places = drawings([tmp_path / "a.parquet"])
-    assert places == {"red stars": [(tmp_path / "a.parquet", 0)], "blue stars": [(tmp_path / "a.parquet", 1)]}
-    assert drawn(places["red stars"], {"red stars"}) == {"red stars": {1: b"red stars 1"}}
 
 
 def test_layers_of_other_methods_have_less_to_show(folder, tmp_path):

@@ -1,24 +1,8 @@
 """How a layer's labels came about, as the site sums it up."""
 
-from dnd.config.recipes import Recipe
 from dnd.io import schemas, tables
 from dnd.report.origin import origin
 from dnd.report.units import Tables
-
-RECIPE = {
-    "captions": {"model": "org/captioner", "base_url": "http://127.0.0.1:1", "concurrency": 3},
-    "generator": {"model": "drawer", "steps": 12, "images": 10},
-    "embedder": {"model": "embedder"},
-}
-
-
-def test_settings_are_told_where_they_differ_from_the_defaults_and_may_change_results():
-    assert Recipe.model_validate(RECIPE).changed() == {
-        "captions.model": "org/captioner",
-        "generator.model": "drawer",
-        "generator.steps": 12,
-        "embedder.model": "embedder",
-    }
 
 
 def job(seconds, finished, **models):

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from dnd.report.sprites import Format, Sheet, cell, coloured, fitted
-from dnd.report.units import DRAWN, EXEMPLARS, HEAT, THUMBS, cut, squared
+from dnd.report.units import DRAWN, EXEMPLARS, HEAT, THUMBS, cut
 
 PLAIN = Format(side=8, columns=3, quality=90)
 
@@ -60,19 +60,6 @@ def test_heat_map_is_clear_at_its_minimum_and_covers_at_its_maximum():
     found = coloured(png(np.array([[0, 0, 255, 255]] * 4, np.uint8)), 4)
     assert found.getpixel((0, 2))[3] == 0
     assert found.getpixel((3, 2)) == (252, 240, 150, 230)
-
-
-@pytest.mark.parametrize(
-    ("box", "size", "expected"),
-    [
-        ((10, 10, 20, 30), (100, 50), (5, 10, 25, 30)),
-        ((0, 0, 4, 20), (100, 50), (0, 0, 20, 20)),
-        ((96, 30, 100, 50), (100, 50), (80, 30, 100, 50)),
-        ((0, 0, 100, 50), (100, 50), (25, 0, 75, 50)),
-    ],
-)
-def test_thumbnails_show_a_square_around_the_box(box, size, expected):
-    assert squared(box, size) == expected
 
 
 def test_a_thumbnail_is_cut_from_the_cell_of_the_whole_image():

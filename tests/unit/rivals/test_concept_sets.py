@@ -1,4 +1,4 @@
-"""Concept sets: text files as they are published, the shape world's own, and random labels from them."""
+"""Concept sets: text files as they are published."""
 
 from pathlib import Path
 
@@ -6,9 +6,6 @@ import pytest
 
 from dnd.rivals import concept_sets
 from dnd.rivals.concept_sets import ConceptSetError
-from dnd.shapeworld.grammar import parse
-from dnd.shapeworld.world import iou
-from training.planting import class_units, planted_units
 
 RESOURCES = Path(__file__).parents[3] / "resources" / "shapeworld"
 
@@ -44,27 +41,3 @@ def test_other_files_are_told_apart(written, content, message):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(ConceptSetError, match=r"none\.txt cannot be read"):
         concept_sets.read(tmp_path / "none.txt")
-
-
-@pytest.mark.parametrize(("file", "arguments"), [("concepts.txt", []), ("concepts-either.txt", ["--either"])])
-def test_the_files_of_the_world_are_what_the_command_writes(tmp_path, file, arguments):
-    assert concept_sets.main([str(tmp_path / file), *arguments]) == 0
-    kept = (tmp_path / file).read_text()
-    assert kept == (RESOURCES / file).read_text()
-    assert concept_sets.read(tmp_path / file) == kept.splitlines()
-
-
-def test_the_world_has_one_right_answer_for_every_unit_of_one_concept():
-    right = {}
-    for label in concept_sets.conjunctions():
-        right.setdefault(parse(label).tobytes(), []).append(label)
-    for unit in [*planted_units(), *class_units()]:
-        if len(unit.words) == 1:
-            assert right[unit.extension().tobytes()] == [unit.label]
-
-
-def test_disjunctions_hold_right_answers_for_units_of_two_values():
-    meanings = [parse(label) for label in concept_sets.disjunctions()]
-    for unit in planted_units():
-        if len(unit.words) == 2 and all(len(words) == 1 for words in unit.words):
-            assert max(iou(meaning, unit.extension()) for meaning in meanings) == 1

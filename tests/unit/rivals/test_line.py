@@ -143,18 +143,6 @@ def test_seeds_differ_between_units_and_rounds_but_not_between_jobs(tmp_path):
     assert all(0 <= one < 2**31 for one in seeds[0])
 
 
-def test_idle_units_are_left_out():
-    rows = [
-        {"unit": 4, "idle": None, "controls": [1.0, float("nan")]},
-        {"unit": 2, "idle": "dead", "controls": [0.0]},
-        {"unit": 3, "idle": None, "controls": [float("inf")]},
-        {"unit": 1, "idle": None, "controls": [2.0]},
-    ]
-    found = search.searches("n", "s", rows)
-    assert [one.unit for one in found] == [1, 4]
-    assert found[1].controls.tolist() == [1.0]
-
-
 def tried(*rounds):
     (one,) = units(0, controls=[0.0, 1.0])
     for concept, activation in rounds:

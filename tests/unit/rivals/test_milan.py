@@ -1,6 +1,5 @@
 import io
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -18,17 +17,6 @@ from dnd.rivals.milan_model import Vocabulary
 
 def recipe(**settings):
     return MilanRecipe(method="milan", describer="somewhere", **settings)
-
-
-def test_features_are_means_under_the_mask():
-    maps = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 0.0], [0.0, 0.0]]]])
-    half = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
-    assert milan_model.pooled(maps, half).tolist() == [[1.5, 5.0]]
-    assert milan_model.pooled(maps, torch.zeros(1, 1, 2, 2)).tolist() == [[0.0, 0.0]]
-    # a mask of 4 x 4 of which one corner shows: the centre of a pixel of 2 x 2 lies between four of its pixels
-    corner = torch.zeros(1, 1, 4, 4)
-    corner[0, 0, 0, 0] = 1
-    assert milan_model.pooled(maps, corner).tolist() == [[1.0, 10.0]]
 
 
 def test_shapes_of_encoder_and_decoder():
@@ -53,18 +41,6 @@ def test_text_of_tokens():
     assert WORDS.text([0, 1, 3, 4, 2, 0, WORDS.stop, 1]) == "red stars, blue-red"
     assert WORDS.text([WORDS.unknown, 1, WORDS.pad]) == "stars"
     assert WORDS.text([WORDS.stop]) == ""
-
-
-def test_log_probability_counts_up_to_the_first_stop():
-    probabilities = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]])
-    stop = 2
-
-    def of(*tokens):
-        return float(milan_model.log_probability(probabilities.log(), torch.tensor([tokens]), stop))
-
-    assert of(0, 1, 0) == pytest.approx(math.log(0.5 * 0.2 * 0.6), abs=1e-6)
-    assert of(1, 2, 0) == pytest.approx(math.log(0.25 * 0.7), abs=1e-6)
-    assert of(2, 2, 2) == pytest.approx(math.log(0.25), abs=1e-6)
 
 
 def searched(model, features, length, width):
@@ -117,29 +93,6 @@ def test_a_beam_keeps_the_best_beginnings():
     assert two.tokens.tolist() == [[1, stop], [0, stop]]
     np.testing.assert_allclose(two.scores.exp(), [0.4, 0.24], rtol=1e-6)
     assert milan_decoding.greedy(step, state, start, stop, 5).tolist() == [0, stop]
-
-
-def test_greedy_follows_the_most_probable_token():
-    model, features = tiny(seed=3), torch.randn(1, 4, FEATURES)
-    seen = model.look(features)
-
-    def step(tokens, state):
-        logs, state, _ = model.step(seen, tokens, state)
-        return logs, state
-
-    found = milan_decoding.greedy(step, model.initial(seen), WORDS.start, WORDS.stop, 6)
-    read = torch.cat([torch.tensor([WORDS.start]), found[:-1]])
-    assert model(features, read[None])[0].argmax(-1)[0].tolist() == found.tolist()
-    assert len(found) == 6 or found[-1] == WORDS.stop
-
-
-def test_ranking_by_mutual_information():
-    beam = milan_decoding.Beam(torch.tensor([[0], [1], [2]]), torch.tensor([-1.0, -1.5, -3.0]))
-    lm = torch.tensor([-1.0, -5.0, -9.0])
-    found = milan_decoding.reranked(beam, lm, 0.2)
-    assert found.tokens.tolist() == [[1], [0], [2]]  # -.5, -.8, -1.2
-    np.testing.assert_allclose(found.scores, [-0.5, -0.8, -1.2], atol=1e-6)
-    assert milan_decoding.reranked(beam, lm, 0.0).tokens.tolist() == [[0], [1], [2]]
 
 
 def test_descriptions_have_the_score_of_their_words():

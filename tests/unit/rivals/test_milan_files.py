@@ -4,12 +4,12 @@ import types
 import pytest
 import torch
 from harmful import plant, plant_stumbling
-from tiny_describer import CONFIG, FEATURES, WORDS, tiny
+from tiny_describer import CONFIG, WORDS, tiny
 from tiny_models import one_thread  # noqa: F401
 from torchvision import models
 
 from dnd.backends.hub import ModelError
-from dnd.rivals import milan_decoding, milan_files, milan_model
+from dnd.rivals import milan_decoding, milan_files
 
 SIZES = {"embedding_size": 6, "hidden_size": 10, "attention_hidden_size": 5, "dropout": 0.5}
 
@@ -232,15 +232,3 @@ def test_no_describer(tmp_path):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(ModelError, match=str(tmp_path / "text")):
         milan_files.load(tmp_path / "text")
-
-
-def test_features_of_the_published_encoders():
-    """The lengths that the released code states."""
-    for name, features in {"alexnet": 1152, "resnet18": 1024, "resnet50": 3904}.items():
-        encoder = milan_model.encoder(name, {}).eval()
-        with torch.no_grad():
-            found = encoder(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
-        assert found.shape == (1, features) == (1, encoder.features)
-    assert milan_model.encoder("shapeworld", CONFIG["encoder"]).features == FEATURES
-    with pytest.raises(ValueError, match="vgg"):
-        milan_model.encoder("vgg", {})

@@ -12,7 +12,6 @@ from scipy.stats import mannwhitneyu
 from dnd.backends.embedder import Embedder
 from dnd.backends.generator import Drawn
 from dnd.config.backends import GeneratorSettings
-from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings, StoppingSettings
 from dnd.io import schemas, tables
 from dnd.io.store import Store
@@ -253,21 +252,3 @@ def test_no_image_is_drawn_twice_and_none_that_nobody_asked_for(tmp_path):
     assert len(painter.drawn) == len(set(painter.drawn)) == drawn.num_rows
     for concept, count in most.items():
         assert [row["sample"] for row in drawn.to_pylist() if row["concept"] == concept] == list(range(count))
-
-
-MODELS = {"captions": {"model": "m"}, "generator": {"model": "g"}, "embedder": {"model": "e"}}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"generator": None}, "needs a `generator`"),
-        ({"stopping": {"first": 11}}, "must not exceed `generator.images`, 10"),
-        ({"scores": {"rank": 1}}, "whose ranks cannot be compared"),
-        ({"scores": {"combination": "topk-compare"}}, "whose ranks cannot be compared"),
-    ],
-)
-def test_recipes_that_cannot_stop_are_refused(wrong, message):
-    assert Recipe(**MODELS, stopping={}).stopping.first == 2
-    with pytest.raises(ValueError, match=message):
-        Recipe(**{**MODELS, "stopping": {}, **wrong})

@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from dnd.config.load import ConfigError
-from dnd.config.recipes import Recipe
-from dnd.config.stages import ScoreSettings
 from dnd.run import contents
 from dnd.selection import verdict
 from dnd.selection.verdict import COMPONENTS, Verdict
@@ -102,24 +99,6 @@ def test_the_configuration_refuses_a_malformed_file_before_any_job(tmp_path, mon
         contents.load(values)
     (tmp_path / "verdict.json").write_text(json.dumps(VALUES))
     assert contents.load(values).recipes[name].scores.verdict == tmp_path / "verdict.json"
-
-
-@pytest.mark.parametrize(
-    ("scores", "message"),
-    [
-        ({"join": 2}, "`join` needs a `verdict`"),
-        ({"verdict": "v.json", "combination": "mean"}, "`verdict` has its own combination"),
-        ({"scale": 1.0}, "`scale` and `bias` belong together"),
-    ],
-)
-def test_settings_that_do_not_go_together(scores, message):
-    with pytest.raises(ValidationError, match=message):
-        ScoreSettings(**scores)
-
-
-def test_where_nothing_is_drawn_nothing_can_be_weighed():
-    with pytest.raises(ValidationError, match=r"`scores\.verdict` needs a `generator`"):
-        Recipe(captions={"model": "m"}, scores={"verdict": "v.json"})
 
 
 def test_the_shipped_file_can_tell_a_good_candidate_from_a_bad_one():

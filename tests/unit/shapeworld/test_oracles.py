@@ -11,7 +11,6 @@ from dnd.backends import generator
 from dnd.candidates import concepts
 from dnd.candidates.questions import UnitCaptions
 from dnd.config.backends import GeneratorSettings
-from dnd.config.recipes import Recipe
 from dnd.config.stages import ConceptSettings
 from dnd.io import schemas, tables
 from dnd.io.store import Store
@@ -155,14 +154,6 @@ def test_a_known_answer_is_the_only_candidate_with_all_votes():
 def test_no_unit_is_a_table_without_rows():
     found, answers = oracles.candidates([], [], partial(concepts.propose, settings=ConceptSettings(known_answers=True)))
     assert (len(found), len(answers)) == (0, 0)
-
-
-def test_a_recipe_knows_which_of_its_parts_are_the_truth():
-    parts = {"captions": {"model": "shapeworld"}, "generator": {"model": "shapeworld"}, "embedder": {"model": "e"}}
-    assert Recipe(**parts).oracles == ("captions", "generator")
-    served = {"model": "shapeworld", "base_url": "http://host:1/v1"}
-    assert Recipe(captions=served, concepts={"known_answers": True}).oracles == ("concepts",)
-    assert Recipe(captions={"model": "resources/shapeworld/captioner"}).oracles == ()
 
 
 def test_units_with_nothing_to_name_have_no_known_label():

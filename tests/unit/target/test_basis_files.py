@@ -101,11 +101,3 @@ def test_tensors_that_do_not_fit_each_other(tmp_path, name, length, message):
     saelens_folder(tmp_path, state, architecture="jumprelu")
     with pytest.raises(TargetError, match=message):
         latents(tmp_path)
-
-
-def test_files_that_describe_an_autoencoder(tmp_path):
-    """What the results depend on besides the tensors."""
-    saelens_folder(tmp_path, references.saelens_state(23))
-    for path in (tmp_path, tmp_path / "sae_weights.safetensors"):
-        assert BasisSettings(kind="sae", path=path).description_files() == [tmp_path / "cfg.json"]
-    assert BasisSettings(kind="directions", path=tmp_path / "sae_weights.safetensors").description_files() == []

@@ -15,7 +15,6 @@ from dnd.backends.embedder import Embedder
 from dnd.candidates import captions
 from dnd.candidates import compat as compat_answers
 from dnd.config.backends import CaptionSettings
-from dnd.config.recipes import Recipe
 from dnd.config.stages import ExemplarSettings, ScoreSettings
 from dnd.io import pictures, schemas, tables
 from dnd.selection import components, scores
@@ -155,12 +154,6 @@ def test_squares_have_captions_and_names_of_their_own():
     assert views.name("d", None, 375) == "image sha256:d stretched to 375 x 375 within 512 pixels"
 
 
-def test_later_steps_may_pool_in_a_way_of_their_own():
-    blip = {"captions": {"model": "m"}}
-    assert Recipe(pooling="max", **blip).pooling_of_views == "max"
-    assert Recipe(pooling="max", later_pooling="mean", **blip).pooling_of_views == "mean"
-
-
 def test_the_best_image_may_have_rank_zero():
     """A has the ranks 0, 3, 5, B 1, 2, 4."""
     a, b = values(0.9, 0.5, 0.1), values(0.8, 0.7, 0.3)
@@ -169,14 +162,6 @@ def test_the_best_image_may_have_rank_zero():
     assert components.rank_scores([a, b], best=2) == [8.5, 6.5]
     means = [float(one.mean()) for one in components.ranks([a, b], first=0)]
     assert means == pytest.approx([8 / 3, 7 / 3])
-
-
-def test_a_lone_image_of_rank_zero_gets_the_whole_weight():
-    weights = ScoreSettings(auc=0, rank=1, image_similarity=0, votes=0, first_rank=0)
-    parts = {"auc": 0.0, "rank_score": 0.0, "image_similarity": 0.0, "votes": 0.0}
-    assert components.combine(parts, weights, 1) == 1
-    # ranks 0 to 5: the worst five are 1 to 5
-    assert components.combine(parts | {"rank_score": 5.5}, weights, 6) == pytest.approx(0.5)
 
 
 def test_places_by_rank_multiply_the_similarity():

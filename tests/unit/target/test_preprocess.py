@@ -7,7 +7,6 @@ from handmade import plain
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import ValidationError
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
@@ -119,16 +118,3 @@ def test_input_shows_the_frame(width, height, fit):
     left, right = max(0.0, -x0 / across), min(preprocess.size[1], (width - x0) / across)
     assert int(columns[0]) == pytest.approx(left, abs=1)
     assert int(columns[-1]) + 1 == pytest.approx(right, abs=1)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"size": 32, "resize": 16}, "no smaller than its shorter side"),
-        ({"size": 0}, "above zero"),
-        ({"size": 32, "mean": (0.5, 0.5)}, "three values"),
-    ],
-)
-def test_preprocessing_that_makes_no_sense(settings, message):
-    with pytest.raises(ValidationError, match=message):
-        PreprocessSettings(**settings)

@@ -12,11 +12,11 @@ from tiny_models import one_thread  # noqa: F401
 from dnd.config.rivals import MilanRecipe
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import agreement
-from dnd.rivals import milan, milan_files, milan_model, thresholds
+from dnd.rivals import milan, milan_files, thresholds
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.world import conjunction, everything
 from dnd.target import activations, sources
-from training import annotations, describer, exemplar_sets
+from training import annotations, describer
 from training.exemplar_sets import Maps, Unit
 
 MODELS = Path("resources/shapeworld")
@@ -65,13 +65,6 @@ def test_maps_put_together_from_planted_ones():
     assert of(Unit("a", None, "made", (("red", "star"),)))[0].tolist() == [[1, 0], [0, 0]]
     assert of(Unit("a", None, "made", (("red",), ("star",))))[0].tolist() == [[1, 1], [1, 0]]
     assert of(Unit("a", None, "made", (("red", "sand"),))).tolist() == [[[0, 0], [0, 0]], [[1, 1], [0, 0]]]
-
-
-def test_training_pools_as_the_stage_does():
-    maps, masks = torch.rand(5, 7, 7), (torch.rand(3, 1, 20, 20) > 0.7).float()
-    masks[2] = 0
-    expected = milan_model.pooled(maps.expand(3, -1, -1, -1), masks)
-    torch.testing.assert_close(exemplar_sets._pooled(maps, masks), expected)
 
 
 def test_scaled_features_change_nothing():

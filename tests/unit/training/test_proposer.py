@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoTokenizer
 
-from dnd.candidates import search
 from dnd.candidates.prompts import read_prompt
 from dnd.shapeworld.world import conjunction
 from training import posterior, proposals, proposer, proposer_prompts, proposer_search
@@ -109,12 +108,6 @@ def test_a_batch_asks_every_round_s_question_as_the_server_would(encoder):
                 total += float(F.cross_entropy(logits, torch.tensor(answer), reduction="sum"))
                 count += len(answer)
     assert float(packed) == pytest.approx(total / count, rel=1e-4)
-
-
-def test_lines_are_those_that_the_method_shows():
-    (one,) = search.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
-    one.trials.append(search.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
-    assert one.history() == [proposer_prompts.line("red stars", 73)]
 
 
 @pytest.mark.parametrize(

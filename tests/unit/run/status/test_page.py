@@ -250,17 +250,3 @@ def test_the_command_writes_the_page(plan, monkeypatch, capsys):
     assert "not started" in tasks.Path("results/test/status.html").read_text()
     monkeypatch.undo()
     assert status.main(["nothing.yaml"]) == 2
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("Command 'python a.py' died with <Signals.SIGKILL: 9>.", "as the system does when memory runs out"),
-        ("Command 'python a.py' returned non-zero exit status 137.", "as the system does when memory runs out"),
-        ("Command 'python a.py' died with <Signals.SIGBUS: 7>.", "a disk is full"),
-        ("Command 'python a.py' returned non-zero exit status 1.", None),
-    ],
-)
-def test_a_job_that_the_system_ended_has_a_reason(line, reason):
-    found = snakemake_log.endings(f"RuleException:\n{line}\nCommand 'b' {line}\n")
-    assert found == [] if reason is None else reason in found[0] and len(found) == 1

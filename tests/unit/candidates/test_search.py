@@ -1,0 +1,24 @@
+"""What is tried on units: a language model names a concept, and its pictures tell how much it excites the unit."""
+
+import numpy as np
+
+from dnd.candidates import search
+from training import proposer_prompts
+
+
+def test_idle_units_are_left_out():
+    rows = [
+        {"unit": 4, "idle": None, "controls": [1.0, float("nan")]},
+        {"unit": 2, "idle": "dead", "controls": [0.0]},
+        {"unit": 3, "idle": None, "controls": [float("inf")]},
+        {"unit": 1, "idle": None, "controls": [2.0]},
+    ]
+    found = search.searches("n", "s", rows)
+    assert [one.unit for one in found] == [1, 4]
+    assert found[1].controls.tolist() == [1.0]
+
+
+def test_lines_are_those_that_the_method_shows():
+    (one,) = search.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
+    one.trials.append(search.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
+    assert one.history() == [proposer_prompts.line("red stars", 73)]

@@ -1,0 +1,22 @@
+"""The Arrow schema of every table: what its columns are, and what is null when."""
+
+import pyarrow as pa
+
+from dnd.io import schemas
+
+
+def test_descriptions_hold_what_readers_outside_rely_on():
+    names = "model layer probe recipe unit label labels confidence abstained score candidates exemplars captions"
+    assert schemas.DESCRIPTIONS.names == names.split()
+    assert schemas.DESCRIPTIONS.field("unit").type == pa.int32()
+    assert schemas.DESCRIPTIONS.field("confidence").type == pa.float32()
+    assert [field.name for field in schemas.CANDIDATE] == [
+        "concept",
+        "score",
+        "auc",
+        "mad",
+        "rank_score",
+        "image_similarity",
+        "source",
+    ]
+    assert schemas.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)

@@ -15,14 +15,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dnd.backends import captioner, generator, views
 from dnd.backends import llm as language_model
-from dnd.backends import views
-from dnd.backends.captioner import Captioner, TransformersCaptioner
 from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder, embed_texts
-from dnd.backends.endpoint_captioner import EndpointCaptioner
-from dnd.backends.generator import DiffusersGenerator
 from dnd.candidates import captions, concepts
-from dnd.config.backends import CaptionSettings, GeneratorSettings, LlmSettings
+from dnd.config.backends import GeneratorSettings, LlmSettings
 from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
@@ -193,7 +190,7 @@ def describe(
     )
     tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
     store = Store(place / "store/captions")
-    texts = captions.run(_captioner(how.captions), found, shards, how.captions, store, how.square)
+    texts = captions.run(captioner.load(how.captions), found, shards, how.captions, store, how.square)
     candidates = _concepts(found, texts, shards, how, llm, place)
     scored = _scored(target, layer, candidates, found, shards, how, place)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
@@ -250,10 +247,6 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
     return place / "topk.parquet"
 
 
-def _captioner(settings: CaptionSettings) -> Captioner:
-    return EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings)
-
-
 def _concepts(
     found: pa.Table, texts: pa.Table, shards: Sequence[Path], how: Recipe, llm: LlmSettings, place: Path
 ) -> pa.Table:
@@ -308,16 +301,16 @@ def _drawn(
     target: Target, layer: str, candidates: pa.Table, settings: GeneratorSettings, how: Recipe, place: Path
 ) -> pa.Table | None:
     """Draw the candidates, all images of each or until the leader is clear, and return DRAWN in the second case."""
-    generator = DiffusersGenerator(settings) if len(candidates) else None
+    drawing = generator.load(settings) if len(candidates) else None
     store, path = Store(place / "store/images"), place / "images.parquet"
     if how.stopping is None:
-        drawn = drawings.run(generator, set(candidates["concept"].to_pylist()), settings, store)
+        drawn = drawings.run(drawing, set(candidates["concept"].to_pylist()), settings, store)
         tables.write(path, drawn, schemas.IMAGES, row_group_size=settings.images)
         return None
     drawn, counted = stopping.run(
         target,
         layer,
-        partial(drawings.draw, generator, settings=settings, store=store),
+        partial(drawings.draw, drawing, settings=settings, store=store),
         concepts=candidates.to_pylist(),
         topk=tables.read(place / "topk.parquet", schemas.TOPK, ["unit", "controls"]).to_pylist(),
         pooling=how.pooling_of_views,

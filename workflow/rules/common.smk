@@ -164,3 +164,10 @@ def bundle_files(stage):
 def candidates_of(wildcards):
     """The candidate concepts of a job's bundle."""
     return paths.candidates(bundle_of(wildcards))
+
+
+def everything(wildcards):
+    """All that the configuration asks for."""
+    if sweep_tables.unknown:
+        raise WorkflowError("\n".join(["configuration:", *sweep_tables.unknown]))
+    return paths.everything()

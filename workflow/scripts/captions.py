@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from dnd.backends.captioner import TransformersCaptioner
+from dnd.backends import captioner
 from dnd.candidates import captions
 from dnd.config.backends import CaptionSettings
 from dnd.io import schemas, tables
@@ -17,10 +17,8 @@ if settings.oracle:
     oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
     found = oracles.captions(exemplars, snakemake.params.streams)
 else:
-    if settings.base_url:
-        from dnd.backends.endpoint_captioner import EndpointCaptioner  # half a second for the client of a server
     found = captions.run(
-        EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings),
+        captioner.load(settings),
         exemplars,
         snakemake.input.probe,
         settings,

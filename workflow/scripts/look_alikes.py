@@ -4,9 +4,7 @@ from importlib import import_module
 
 import pyarrow.compute as pc
 
-from dnd.backends import embeddings
-from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.endpoint_captioner import EndpointCaptioner
+from dnd.backends import captioner, embeddings
 from dnd.candidates import captions, look_alikes
 from dnd.config import sweep
 from dnd.config.backends import CaptionSettings, EmbedderSettings
@@ -26,10 +24,8 @@ def write(images):
     if settings.oracle:
         oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
         return oracles.captions(images, params.streams)
-    captioner = EndpointCaptioner(settings) if settings.base_url else TransformersCaptioner(settings)
-    return captions.run(
-        captioner, images, given.probe, settings, Store(snakemake.config["store"] + "/captions"), params.square
-    )
+    store = Store(snakemake.config["store"] + "/captions")
+    return captions.run(captioner.load(settings), images, given.probe, settings, store, params.square)
 
 
 units = pc.field("unit").isin(list(sweep.units(params.units)))

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dnd.backends import generator
-from dnd.backends.captioner import TransformersCaptioner
-from dnd.backends.endpoint_captioner import EndpointCaptioner
+from dnd.backends import captioner, generator
 from dnd.backends.llm import session
 from dnd.candidates import captions, concepts, refinement, search
 from dnd.config.backends import LlmSettings
@@ -37,9 +35,8 @@ draw = partial(
 )
 describe = None
 if settings.failures:
-    captioner = EndpointCaptioner if recipe.captions.base_url else TransformersCaptioner
     write = partial(
-        captions.of_files, captioner(recipe.captions), settings=recipe.captions, store=Store(f"{store}/captions")
+        captions.of_files, captioner.load(recipe.captions), settings=recipe.captions, store=Store(f"{store}/captions")
     )
     describe = refinement.Describer(draw, write)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)

@@ -32,6 +32,15 @@ class Captioner(Protocol):
         """Yield one caption per RGB image of any size."""
 
 
+def load(settings: CaptionSettings) -> Captioner:
+    """Return the captioner that settings ask for: a model of the hub or a folder, or one behind an endpoint."""
+    if settings.base_url is None:
+        return TransformersCaptioner(settings)
+    from dnd.backends.endpoint_captioner import EndpointCaptioner  # half a second for the client of a server
+
+    return EndpointCaptioner(settings)
+
+
 class TransformersCaptioner:
     """An image-to-text model of transformers, greedy, in batches of one fixed shape.
 

@@ -1,0 +1,17 @@
+"""What the rules of descriptions.smk ask about their jobs."""
+
+from dnd.config.sweep import spell
+
+
+def own_shards(stage):
+    """An input function that returns the tables of a stage of our own method for a layer; none of another method's."""
+    return lambda wildcards: (
+        paths.shards(stage, layer_of(wildcards))
+        if plan.is_ours(layer_of(wildcards))
+        else []
+    )
+
+
+def scores_of(wildcards):
+    """The tables of scored candidates of a layer, whatever the method."""
+    return paths.scores(layer_of(wildcards))

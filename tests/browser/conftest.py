@@ -15,10 +15,9 @@ import chromium
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from screens import DESKTOP
 
 ROOT = Path(__file__).parents[2]
-SCREENSHOTS = Path(__file__).with_name("screenshots")
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 Open = Callable[..., Page]
 PATIENCE = 15_000
 """Milliseconds until something that should appear is missing; a busy machine needs seconds."""

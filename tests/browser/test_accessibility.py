@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import DESKTOP, PHONE, SCREENSHOTS
 from playwright.sync_api import expect
+from screens import DESKTOP, PHONE, SCREENSHOTS
 
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 VIEWS = {

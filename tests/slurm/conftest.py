@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing
-from workspace import Workspace
+from small_run import small
 
 
 def free_ports():
@@ -36,14 +36,6 @@ def start(request):
         return cluster
 
     return started
-
-
-def small(folder):
-    """One layer of the reduced demonstration; every stage has one job at least, and those of the probe two."""
-    workspace = Workspace(folder)
-    workspace.sweep = [row for row in workspace.sweep if row[0] != "planted"]
-    workspace.write()
-    return workspace
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import yaml
 from cluster import GPUS
-from conftest import small
+from small_run import small
 from workspace import ROOT
 
 from dnd.io import schemas, tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from dnd.backends import captioner, generator, views
 from dnd.backends import llm as language_model
-from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder, embed_texts
-from dnd.candidates import captions, concepts
-from dnd.config.backends import GeneratorSettings, LlmSettings
+from dnd.candidates import captions, concepts, look_alikes, refinement
+from dnd.candidates.concepts import ShardViews
+from dnd.config.backends import LlmSettings
 from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
@@ -28,8 +26,7 @@ from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
-from dnd.selection import descriptions, scores, stopping, verdict
-from dnd.selection import images as drawings
+from dnd.selection import descriptions, images, scores, stopping, verdict
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -164,11 +161,8 @@ def describe(
     how, llm = recipe if isinstance(recipe, tuple) else read_recipe(recipe)
     if how.oracles:
         raise ConfigError(f"{', '.join(how.oracles)}: only a run of the workflow knows the truth that stands in here")
-    for key in ("also", "look_alikes"):
-        if getattr(how.concepts, key):
-            raise ConfigError(f"concepts.{key}: only a run of the workflow has them; leave it empty")
-    if how.refinement is not None:
-        raise ConfigError("refinement: only a run of the workflow looks for better candidates; leave it empty")
+    if how.concepts.also:
+        raise ConfigError("concepts.also: only a run of the workflow has other recipes; leave it empty")
     target = _target(model, preprocess, how.sign)
     shards = [_packed(images, place)]
     topk = _activations(target, layer, shards, how, place)
@@ -176,23 +170,18 @@ def describe(
     wanted = range(len(facts)) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(facts):
         raise ValueError(f"units: layer {layer!r} has the units 0 to {len(facts) - 1}, not all of {list(wanted)}")
-    found = exemplars.run(
-        target,
-        layer,
-        {
-            unit: exemplars.spread(facts[unit]["image_ids"], facts[unit]["activations"], how.exemplars)
-            for unit in wanted
-            if facts[unit]["image_ids"] and (facts[unit]["idle"] is None or how.exemplars.idle_units)
-        },
-        shards,
-        pooling=how.pooling_of_views,
-        settings=how.exemplars,
+    found = exemplars.of_units(
+        target, layer, topk, wanted, shards, pooling=how.pooling_of_views, settings=how.exemplars
     )
     tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
-    store = Store(place / "store/captions")
-    texts = captions.run(captioner.load(how.captions), found, shards, how.captions, store, how.square)
-    candidates = _concepts(found, texts, shards, how, llm, place)
-    scored = _scored(target, layer, candidates, found, shards, how, place)
+    store = place / "store"
+    texts = captions.of_exemplars(found, shards, how, store)
+    alike = look_alikes.of_units(found, topk, wanted, shards, how, store) if how.concepts.look_alikes else None
+    shard = concepts.ShardViews(NAME, NAME, found, texts, alike)
+    candidates = _concepts(target, layer, shard, topk, shards, how, llm, place)
+    drawn = _drawn(target, layer, candidates, topk, how, place)
+    files, rows = [place / "images.parquet"], candidates.to_pylist()
+    scored = scores.of_units(target, layer, how, rows, files, found, topk, shards, store, drawn)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
@@ -248,75 +237,40 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
 
 
 def _concepts(
-    found: pa.Table, texts: pa.Table, shards: Sequence[Path], how: Recipe, llm: LlmSettings, place: Path
-) -> pa.Table:
-    """Ask the language model, and return CONCEPTS."""
-    with language_model.session(llm, Store(place / "store/answers"), place / "server.log") as ask:
-        if how.concepts.show_images:
-            shown = place / "views"
-            shown.mkdir(exist_ok=True)
-            names = views.write({pictures.place(row) for row in found.to_pylist()}, shards, shown, how.square)
-            pictured = concepts.unit_images(NAME, NAME, found, names)
-            candidates, answers = concepts.propose(pictured, ask, how.concepts, partial(views.url, shown))
-        else:
-            asked = concepts.unit_captions(NAME, NAME, found, texts)
-            embed = partial(embed_texts, how.embedder) if how.embedder and how.concepts.reads_vectors else None
-            candidates, answers = concepts.propose(asked, ask, how.concepts, embed=embed)
-    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
-    return candidates
-
-
-def _scored(
     target: Target,
     layer: str,
-    candidates: pa.Table,
-    found: pa.Table,
-    shards: Sequence[Path],
+    shard: ShardViews,
+    topk: Path,
+    probe: Sequence[Path],
     how: Recipe,
+    llm: LlmSettings,
     place: Path,
 ) -> pa.Table:
-    """Draw the candidates, where the recipe has a generator, and return SCORES."""
-    if how.generator is None or how.embedder is None:
-        tables.write(place / "images.parquet", schemas.IMAGES.empty_table(), schemas.IMAGES)
-        return scores.by_votes(candidates.to_pylist())
-    counted = _drawn(target, layer, candidates, how.generator, how, place)
-    return scores.run(
-        target,
-        layer,
-        TransformersEmbedder(how.embedder),
-        concepts=candidates.to_pylist(),
-        images=[place / "images.parquet"],
-        exemplars=found,
-        topk=place / "topk.parquet",
-        probe_shards=shards,
-        pooling=how.pooling_of_views,
-        weights=how.scores,
-        square=how.square,
-        counted=counted,
-        texts=TransformersTextEmbedder(how.embedder) if how.scores.reads_probe else None,
-    )
+    """Ask the language model, look for better candidates where the recipe says so, and return CONCEPTS."""
+    answered = Store(place / "store/answers")
+    with language_model.session(llm, answered, place / "server.log") as ask:
+        candidates, answers = concepts.of_shards([shard], how, ask, probe=probe, folder=place)
+    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
+    if how.refinement is None or how.generator is None:
+        return candidates
+    drawing = how.generator.model_copy(update={"images": how.refinement.images})
+    refiner = refinement.Refiner(target, how, images.drawer(drawing, place / "store"), place / "store")
+    with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
+        further, _ = refiner.of_shard(shard, layer, candidates.to_pylist(), topk, ask)
+    return refinement.joined(candidates, further)
 
 
-def _drawn(
-    target: Target, layer: str, candidates: pa.Table, settings: GeneratorSettings, how: Recipe, place: Path
-) -> pa.Table | None:
+def _drawn(target: Target, layer: str, candidates: pa.Table, topk: Path, how: Recipe, place: Path) -> pa.Table | None:
     """Draw the candidates, all images of each or until the leader is clear, and return DRAWN in the second case."""
-    drawing = generator.load(settings) if len(candidates) else None
-    store, path = Store(place / "store/images"), place / "images.parquet"
-    if how.stopping is None:
-        drawn = drawings.run(drawing, set(candidates["concept"].to_pylist()), settings, store)
-        tables.write(path, drawn, schemas.IMAGES, row_group_size=settings.images)
+    path, store = place / "images.parquet", place / "store"
+    if how.generator is None or not len(candidates):
+        tables.write(path, schemas.IMAGES.empty_table(), schemas.IMAGES)
         return None
-    drawn, counted = stopping.run(
-        target,
-        layer,
-        partial(drawings.draw, drawing, settings=settings, store=store),
-        concepts=candidates.to_pylist(),
-        topk=tables.read(place / "topk.parquet", schemas.TOPK, ["unit", "controls"]).to_pylist(),
-        pooling=how.pooling_of_views,
-        settings=how.stopping,
-        most=settings.images,
-    )
+    if how.stopping is None:
+        drawn = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist()))
+        tables.write(path, drawn, schemas.IMAGES, row_group_size=how.generator.images)
+        return None
+    drawn, counted = stopping.of_units(target, layer, how, candidates.to_pylist(), topk, store)
     tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
     tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
     return counted

@@ -38,15 +38,14 @@ rule refinement:
         captions=recipe_part("captions"),
         pooling=recipe_part("pooling_of_views"),
         sign=recipe_part("sign"),
-        # a layer's unit shards as wildcards of the input files, in their order
-        layers=lambda wildcards: [
-            [
-                layer.name,
-                layer.slug,
-                layer.layer,
-                list(plan.unit_shards(layer).values()),
-            ]
+        # of the input files, in their order
+        shards=lambda wildcards: [
+            [layer.name, layer.slug, layer.layer, units]
             for layer in plan.bundles[bundle_of(wildcards)]
+            for units in plan.unit_shards(layer).values()
+        ],
+        topk=lambda wildcards: [
+            layer.slug for layer in plan.bundles[bundle_of(wildcards)]
         ],
         code=code("refinement"),
     message:

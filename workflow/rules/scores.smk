@@ -24,6 +24,7 @@ rule scores:
         factory=code_of_target,
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=units_of,
+        recipe=recipe_name,
         pooling=recipe_part("pooling_of_views"),
         sign=recipe_part("sign"),
         embedder=recipe_part("embedder"),

@@ -1,7 +1,5 @@
 """In: TOPK of a layer and the probe. Out: EXEMPLARS of a unit shard; idle units get none, unless asked for."""
 
-import pyarrow.compute as pc
-
 from dnd.config.stages import ExemplarSettings
 from dnd.config.sweep import units
 from dnd.config.targets import TargetSettings
@@ -10,18 +8,8 @@ from dnd.run import job as jobs
 from dnd.target import exemplars, sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-params = snakemake.params
-settings = ExemplarSettings(**params.exemplars)
-wanted = pc.field("unit").isin(list(units(params.units)))
-if not settings.idle_units:
-    wanted &= pc.field("idle").is_null()
-rows = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
-found = exemplars.run(
-    sources.load(TargetSettings(**params.target), sign=params.sign),
-    params.layer,
-    {row["unit"]: exemplars.spread(row["image_ids"], row["activations"], settings) for row in rows if row["image_ids"]},
-    snakemake.input.probe,
-    pooling=params.pooling,
-    settings=settings,
-)
+params, given = snakemake.params, snakemake.input
+target = sources.load(TargetSettings(**params.target), sign=params.sign)
+how = {"pooling": params.pooling, "settings": ExemplarSettings(**params.exemplars)}
+found = exemplars.of_units(target, params.layer, given.topk, units(params.units), given.probe, **how)
 tables.write(snakemake.output[0], found, schemas.EXEMPLARS, origin=job.origin())

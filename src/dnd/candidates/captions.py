@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,10 +16,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from dnd.backends import captioner
 from dnd.backends.batches import prepared
 from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
 from dnd.config.backends import CaptionSettings
+from dnd.config.recipes import Recipe
 from dnd.io import pictures, schemas, tables
 from dnd.io.store import Store, key, revision
 from dnd.io.text import valid
@@ -37,6 +40,29 @@ def caption_key(settings: CaptionSettings, digest: str, box: pictures.Box | None
     dtype = None if settings.base_url else precision(settings.dtype)
     shape = [] if square is None else [square]
     return key("caption", revision(settings.model, settings.revision), written, dtype, digest, box, *shape)
+
+
+def of_exemplars(
+    exemplars: pa.Table,
+    shards: Sequence[Path],
+    recipe: Recipe,
+    store: str | Path,
+    streams: Mapping[str, int] | None = None,
+) -> pa.Table:
+    """Return the CAPTIONS table of the distinct (image, box) pairs of EXEMPLARS, by the captioner of a recipe.
+
+    Parameters
+    ----------
+    shards : of the probe.
+    store : folder of the item stores.
+    streams : beginning of the names of renders -> their stream, where the truth stands in for a captioner.
+    """
+    if recipe.captions.oracle:
+        oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
+        table: pa.Table = oracles.captions(exemplars, streams)
+        return table
+    kept = Store(Path(store, "captions"))
+    return run(captioner.load(recipe.captions), exemplars, shards, recipe.captions, kept, recipe.square)
 
 
 def run(

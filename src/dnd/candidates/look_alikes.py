@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
+from dnd.candidates import captions
+from dnd.config.recipes import Recipe
 from dnd.io import pictures, schemas, tables
 from dnd.io.pictures import Place
+from dnd.io.store import Store
+from dnd.probe import pack
 
 Values = npt.NDArray[np.floating]
 
@@ -41,6 +47,38 @@ def nearest(
     places = np.flatnonzero(allowed)
     similar = np.asarray(images, np.float64)[places] @ np.mean(exemplars, 0, dtype=np.float64)
     return places[np.argsort(-similar, kind="stable")[:count]]
+
+
+def of_units(
+    exemplars: pa.Table,
+    topk: str | Path,
+    units: Iterable[int],
+    shards: Sequence[Path],
+    recipe: Recipe,
+    store: str | Path,
+    streams: Mapping[str, int] | None = None,
+) -> pa.Table:
+    """Return the LOOK_ALIKES table of some units of a layer, by the captioner and the embedder of a recipe.
+
+    Parameters
+    ----------
+    topk : file of TOPK of the layer.
+    shards : of the probe.
+    store : folder of the item stores.
+    streams : as :func:`dnd.candidates.captions.of_exemplars` takes them.
+    """
+    assert recipe.embedder is not None
+    own = pc.field("unit").isin(list(units))
+    return run(
+        embeddings.StoredEmbedder(recipe.embedder, Store(Path(store, "vectors"))),
+        partial(captions.of_exemplars, shards=shards, recipe=recipe, store=store, streams=streams),
+        exemplars=exemplars,
+        topk=tables.read(topk, schemas.TOPK, ["unit", "controls"], own).to_pylist(),
+        controls=pack.controls(shards, recipe.controls),
+        shards=shards,
+        count=recipe.concepts.look_alikes,
+        square=recipe.square,
+    )
 
 
 def run(

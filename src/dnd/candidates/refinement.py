@@ -15,18 +15,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dnd.backends import captioner
 from dnd.backends.messages import Request
+from dnd.candidates import captions
+from dnd.candidates.concepts import ShardViews, unit_captions
 from dnd.candidates.prompts import Prompt, read_prompt, refinement_messages
-from dnd.candidates.search import Ask, Excite, Search, Trial, Values, judged
+from dnd.candidates.search import Ask, Excite, Search, Trial, Values, judged, searches
+from dnd.config.recipes import Recipe
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables
-from dnd.io.store import key
-from dnd.target.generated import CONCEPTS
+from dnd.io.store import Store, key
+from dnd.target.generated import CONCEPTS, Reader
+from dnd.target.network import Target
 
 log = logging.getLogger(__name__)
 SOURCE = "refined"
@@ -165,11 +173,61 @@ def _requests(
     ]
 
 
+@dataclass(frozen=True)
+class Refiner:
+    """Looks for better candidates of units, by a recipe.
+
+    Attributes
+    ----------
+    draw : concepts -> their IMAGES table, as many of each as ``refinement.images`` says.
+    store : folder of the item stores.
+    """
+
+    target: Target
+    recipe: Recipe
+    draw: Callable[[Collection[str]], pa.Table]
+    store: str | Path
+
+    @cached_property
+    def describe(self) -> Describe:
+        """Captions what was drawn and does not excite a unit, where the recipe shows such failures."""
+        settings = self.recipe.captions
+        if not self.recipe.refinement or not self.recipe.refinement.failures:
+            return lambda wanted: {}
+        store = Store(Path(self.store, "captions"))
+        return Describer(
+            self.draw, partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
+        )
+
+    def of_shard(
+        self, shard: ShardViews, layer: str, concepts: Sequence[Mapping[str, Any]], topk: str | Path, ask: Ask
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Look for better candidates of a shard of a layer's units.
+
+        Parameters
+        ----------
+        concepts : rows of CONCEPTS of the units.
+        topk : file of TOPK of the layer.
+
+        Returns
+        -------
+        Rows of CONCEPTS of the new candidates, and rows of REFINEMENT_ROUNDS, both sorted by unit.
+        """
+        assert self.recipe.refinement is not None
+        asked = pc.field("unit").isin(sorted({row["unit"] for row in concepts}))
+        controls = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"], asked).to_pylist()
+        units = searches(shard.name, shard.slug, controls)
+        numbers = [search.unit for search in units]
+        reader = Reader(self.target, layer, numbers, self.recipe.pooling_of_views, self.draw, "refinement")
+        lines = {unit.unit: list(unit.shown().values()) for unit in unit_captions(*shard)}
+        return run(units, concepts, shard.exemplars, lines, ask, reader, self.describe, self.recipe.refinement)
+
+
 def run(
     units: Sequence[Search],
     concepts: Sequence[Mapping[str, Any]],
     exemplars: pa.Table,
-    captions: Mapping[int, Sequence[str]],
+    lines: Mapping[int, Sequence[str]],
     ask: Ask,
     excite: Excite,
     describe: Describe,
@@ -182,7 +240,7 @@ def run(
     units : of a layer, each with a candidate or more, in the order of the activations that ``excite`` returns.
     concepts : rows of CONCEPTS of the layer.
     exemplars : EXEMPLARS; columns ``unit`` and ``activation`` are enough.
-    captions : unit -> captions of its exemplars, best first.
+    lines : unit -> captions of its exemplars, best first.
 
     Returns
     -------
@@ -193,7 +251,7 @@ def run(
         best.setdefault(row["unit"], []).append(row["activation"])
     begin(units, concepts, excite)
     refined = [
-        Refined(one, level(one.controls, np.array(best[one.unit], np.float32)), captions[one.unit]) for one in units
+        Refined(one, level(one.controls, np.array(best[one.unit], np.float32)), lines[one.unit]) for one in units
     ]
     refine(refined, ask, excite, describe, settings)
     ordered = sorted(refined, key=lambda one: one.search.unit)

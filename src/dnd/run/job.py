@@ -18,6 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from dnd.config.load import AnyRecipe
 from dnd.config.redaction import without_secrets
 from dnd.io.version import VERSION
 from dnd.run import lock
@@ -75,6 +78,19 @@ class Job:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def recipe(script: Any) -> Any:
+        """Return the recipe of a job, by its wildcard or its parameter ``recipe``.
+
+        It comes from the configuration: parameters leave out what changes no result, such as where a server is.
+
+        Parameters
+        ----------
+        script : what Snakemake gives a script, under the name ``snakemake``.
+        """
+        name = script.wildcards.get("recipe") or script.params.recipe
+        return TypeAdapter(AnyRecipe).validate_python(script.config["recipes"][name])
 
     def note(self, key: str, value: Any) -> None:
         """Add to the origin what only this stage knows, such as the version of a server; JSON must hold it."""

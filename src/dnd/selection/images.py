@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +16,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from dnd.backends.generator import BATCH, Drawn, Generator, ImagesError
+from dnd.backends.generator import BATCH, Drawn, Generator, ImagesError, load
 from dnd.backends.loading import precision
 from dnd.config.backends import GeneratorSettings
 from dnd.io import schemas, tables
@@ -44,6 +46,20 @@ def image_key(concept: str, sample: int, settings: GeneratorSettings) -> str:
 def seed_of(name: str) -> int:
     """Return the seed of the image with a key: its first 15 hex digits, which fit a signed 64-bit integer."""
     return int(name[:15], 16)
+
+
+def drawer(
+    settings: GeneratorSettings, store: str | Path, order: str = "", section: str = "generator"
+) -> Callable[[Collection[str]], pa.Table]:
+    """Return what draws concepts with one generator, which is loaded at once: concepts -> their IMAGES table.
+
+    Parameters
+    ----------
+    store : folder of the item stores.
+    order, section : as :func:`draw` takes them.
+    """
+    kept = Store(Path(store, "images"))
+    return partial(run, load(settings, section), settings=settings, store=kept, order=order, section=section)
 
 
 def run(

@@ -20,9 +20,11 @@ from tqdm import tqdm
 
 from dnd.backends import embeddings
 from dnd.backends.batches import BatchSize, prepared
-from dnd.backends.embedder import Embedder, TextEmbedder
+from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
+from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.store import Store
 from dnd.io.streams import ahead, chunks
 from dnd.selection import probe_scores
 from dnd.selection import verdict as verdicts
@@ -80,6 +82,48 @@ def by_votes(concepts: Sequence[Mapping[str, Any]]) -> pa.Table:
         for row in sorted(concepts, key=lambda row: (row["unit"], row["candidate"]))
     ]
     return tables.table(rows, schemas.SCORES)
+
+
+def of_units(
+    target: Target,
+    layer: str,
+    recipe: Recipe,
+    concepts: Sequence[Mapping[str, Any]],
+    images: Sequence[Path],
+    exemplars: pa.Table,
+    topk: Path,
+    shards: Sequence[Path],
+    store: str | Path,
+    drawn: pa.Table | None = None,
+) -> pa.Table:
+    """Return the SCORES table of candidates of some units of a layer, by votes where a recipe draws nothing.
+
+    Parameters
+    ----------
+    concepts : rows of CONCEPTS of the units.
+    images : files of IMAGES.
+    topk : file of TOPK of the layer.
+    shards : of the probe.
+    store : folder of the item stores.
+    drawn : DRAWN, where candidates were drawn unit by unit.
+    """
+    if recipe.generator is None or recipe.embedder is None:
+        return by_votes(concepts)
+    return run(
+        target,
+        layer,
+        embeddings.StoredEmbedder(recipe.embedder, Store(Path(store, "vectors"))),
+        concepts=concepts,
+        images=images,
+        exemplars=exemplars,
+        topk=topk,
+        probe_shards=shards,
+        pooling=recipe.pooling_of_views,
+        weights=recipe.scores,
+        square=recipe.square,
+        counted=drawn,
+        texts=TransformersTextEmbedder(recipe.embedder) if recipe.scores.reads_probe else None,
+    )
 
 
 def run(

@@ -17,17 +17,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from dnd.backends.batches import BatchSize
+from dnd.backends.generator import load
+from dnd.config.recipes import Recipe
 from dnd.config.stages import StoppingSettings
 from dnd.io import schemas, tables
+from dnd.io.store import Store
+from dnd.selection import images
 from dnd.target import generated
 from dnd.target.network import Target
 
@@ -229,6 +236,40 @@ class Drawings:
         }
 
 
+def of_units(
+    target: Target,
+    layer: str,
+    recipe: Recipe,
+    concepts: Sequence[Mapping[str, Any]],
+    topk: str | Path,
+    store: str | Path,
+    order: str = "",
+    section: str = "generator",
+) -> tuple[pa.Table, pa.Table]:
+    """Draw the candidates of some units by a recipe, and return their IMAGES and DRAWN tables, each in order.
+
+    Parameters
+    ----------
+    concepts : rows of CONCEPTS of the units.
+    topk : file of TOPK of the layer.
+    store : folder of the item stores.
+    order, section : as :func:`dnd.selection.images.draw` takes them.
+    """
+    assert recipe.generator is not None and recipe.stopping is not None
+    kept, model = Store(Path(store, "images")), load(recipe.generator, section)
+    asked = pc.field("unit").isin(sorted({row["unit"] for row in concepts}))
+    return run(
+        target,
+        layer,
+        partial(images.draw, model, settings=recipe.generator, store=kept, order=order, section=section),
+        concepts=concepts,
+        topk=tables.read(topk, schemas.TOPK, ["unit", "controls"], asked).to_pylist(),
+        pooling=recipe.pooling_of_views,
+        settings=recipe.stopping,
+        most=recipe.generator.images,
+    )
+
+
 def run(
     target: Target,
     layer: str,
@@ -257,10 +298,10 @@ def run(
     asked = contests(concepts, topk)
     drawings = Drawings(target, layer, [one.unit for one in asked], pooling, draw)
     play(asked, drawings, settings, most)
-    images = sorted(drawings.rows, key=lambda row: (row["concept"], row["sample"]))
+    rows = sorted(drawings.rows, key=lambda row: (row["concept"], row["sample"]))
     drawn = [
         {"unit": one.unit, "concept": concept, "images": count, "beaten_by": one.beaten.get(concept)}
         for one in asked
         for concept, count in sorted(one.drawn.items())
     ]
-    return tables.table(images, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)
+    return tables.table(rows, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)

@@ -6,7 +6,7 @@ import io
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from PIL import Image
 from scipy.ndimage import find_objects, label
@@ -139,6 +140,31 @@ class View:
     def order(self) -> tuple[str, Box]:
         """Sorting key that breaks ties: by image id, the whole image before its parts."""
         return self.image_id, self.box or (-1, -1, -1, -1)
+
+
+def of_units(
+    target: Target,
+    layer: str,
+    topk: str | Path,
+    units: Iterable[int],
+    shards: Sequence[Path],
+    *,
+    pooling: str,
+    settings: ExemplarSettings,
+) -> pa.Table:
+    """Return the EXEMPLARS table of some units of a layer; idle units have none, unless they are asked for.
+
+    Parameters
+    ----------
+    topk : file of TOPK of the layer.
+    shards : of the probe.
+    """
+    wanted = pc.field("unit").isin(list(units))
+    if not settings.idle_units:
+        wanted &= pc.field("idle").is_null()
+    rows = tables.read(topk, schemas.TOPK, ["unit", "image_ids", "activations"], wanted).to_pylist()
+    images = {row["unit"]: spread(row["image_ids"], row["activations"], settings) for row in rows if row["image_ids"]}
+    return run(target, layer, images, shards, pooling=pooling, settings=settings)
 
 
 def run(

@@ -11,6 +11,7 @@ from handmade import UNPROBED
 from dnd.io import schemas, tables
 
 FACTS = {"model": "m", "layer": "l", "probe": "p", "recipe": "r"}
+CONFIG = {"recipes": {"r": {"captions": {"model": "m"}, "generator": None, "embedder": None}}}
 ROOT = Path(__file__).parents[3]
 RUN = """
 import json, runpy, sys
@@ -19,7 +20,7 @@ from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcar
 kinds = {"input": InputFiles, "output": OutputFiles, "log": Log, "params": Params, "wildcards": Wildcards}
 for script, told in json.loads(sys.argv[1]):
     told = {key: kinds[key](fromdict=value) for key, value in told.items()}
-    runpy.run_path(script, init_globals={"snakemake": Space(**told, threads=1, config={})})
+    runpy.run_path(script, init_globals={"snakemake": Space(**told, threads=1, config=json.loads(sys.argv[2]))})
 """
 
 
@@ -51,7 +52,11 @@ def jobs(tmp_path):
             for script, given, params in steps
         ]
         done = subprocess.run(
-            [sys.executable, "-c", RUN, json.dumps(told)], cwd=ROOT, capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", RUN, json.dumps(told), json.dumps(CONFIG)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr + "".join(path.read_text() for path in tmp_path.glob("*.log"))
         return tables.read(tmp_path / f"{steps[-1][0]}.parquet", schemas.DESCRIPTIONS).to_pylist()
@@ -69,7 +74,7 @@ def test_answers_alone_become_descriptions(jobs, tmp_path):
     shown = {"unit": 0, "rank": 0, "image_id": "a.png", "box": None, "activation": 2.0, "heatmap": None}
     rows = jobs(
         [
-            ("scores", {"concepts": "concepts", "images": None}, {"embedder": None}),
+            ("scores", {"concepts": "concepts", "images": None}, {"recipe": "r"}),
             (
                 "descriptions",
                 {"topk": "topk", "exemplars": "exemplars", "captions": "captions", "scores": "scores.parquet"},

@@ -23,7 +23,7 @@ class Files(list):
 told = json.loads(sys.argv[1])
 for part in ("input", "output", "log"):
     told[part] = Files(**told[part])
-told["params"] = Space(**told["params"])
+told["params"], told["wildcards"] = Space(**told["params"]), {}
 runpy.run_path(sys.argv[2], init_globals={"snakemake": Space(**told)})
 """
 
@@ -53,18 +53,14 @@ def job(tmp_path, monkeypatch):
         with external(tmp_path, f"log={tmp_path / 'asked'}") as server:
             monkeypatch.setenv(KEY, server.key)
             llm = {"model": "m", "base_url": server.base_url, "api_key_env": KEY}
+            recipe = {"captions": {"model": "m"}, "generator": None, "embedder": None}
+            recipe["concepts"] = {"samples": 2, "max_words": 9, **concepts}
             told = {
-                "input": {**files, "also": [], "look_alikes": []},
+                "input": {**files, "also": [], "look_alikes": [], "answers": []},
                 "output": {name: str(tmp_path / f"out-{name}.parquet") for name in ("concepts", "answers")},
                 "log": {"job": str(tmp_path / "log"), "server": str(tmp_path / "server-log")},
-                "params": {
-                    "square": None,
-                    "embedder": None,
-                    "also": [],
-                    "layers": [["n", "s", "0-9"]],
-                    "concepts": {"samples": 2, "max_words": 9, **concepts},
-                },
-                "config": {"llm": llm, "store": str(tmp_path / "store")},
+                "params": {"also": [], "layers": [["n", "s", "0-9"]], "recipe": "r"},
+                "config": {"llm": llm, "store": str(tmp_path / "store"), "recipes": {"r": recipe}},
                 "threads": 1,
             }
             line = [sys.executable, "-c", RUN, json.dumps(told), str(ROOT / "workflow/scripts/concepts.py")]

@@ -166,10 +166,10 @@ def describe(
     target = _target(model, preprocess, how.sign)
     shards = [_packed(images, place)]
     topk = _activations(target, layer, shards, how, place)
-    facts = tables.read(topk, schemas.TOPK, ["unit", "image_ids", "activations", "idle"]).to_pylist()
-    wanted = range(len(facts)) if units is None else sorted(set(units))
-    if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < len(facts):
-        raise ValueError(f"units: layer {layer!r} has the units 0 to {len(facts) - 1}, not all of {list(wanted)}")
+    count = tables.count(topk)
+    wanted = range(count) if units is None else sorted(set(units))
+    if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
+        raise ValueError(f"units: layer {layer!r} has the units 0 to {count - 1}, not all of {list(wanted)}")
     found = exemplars.of_units(
         target, layer, topk, wanted, shards, pooling=how.pooling_of_views, settings=how.exemplars
     )

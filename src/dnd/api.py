@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from dnd.backends import llm as language_model
-from dnd.candidates import captions, concepts, look_alikes, refinement
-from dnd.candidates.concepts import ShardViews
+from dnd.candidates import captions, look_alikes, refinement, shards
+from dnd.candidates.shards import ShardViews
 from dnd.config.backends import LlmSettings
 from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
@@ -164,24 +164,24 @@ def describe(
     if how.concepts.also:
         raise ConfigError("concepts.also: only a run of the workflow has other recipes; leave it empty")
     target = _target(model, preprocess, how.sign)
-    shards = [_packed(images, place)]
-    topk = _activations(target, layer, shards, how, place)
+    probe = [_packed(images, place)]
+    topk = _activations(target, layer, probe, how, place)
     count = tables.count(topk)
     wanted = range(count) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
         raise ValueError(f"units: layer {layer!r} has the units 0 to {count - 1}, not all of {list(wanted)}")
     found = exemplars.of_units(
-        target, layer, topk, wanted, shards, pooling=how.pooling_of_views, settings=how.exemplars
+        target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars
     )
     tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
     store = place / "store"
-    texts = captions.of_exemplars(found, shards, how, store)
-    alike = look_alikes.of_units(found, topk, wanted, shards, how, store) if how.concepts.look_alikes else None
-    shard = concepts.ShardViews(NAME, NAME, found, texts, alike)
-    candidates = _concepts(target, layer, shard, topk, shards, how, llm, place)
+    texts = captions.of_exemplars(found, probe, how, store)
+    alike = look_alikes.of_units(found, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
+    shard = ShardViews(NAME, NAME, found, texts, alike)
+    candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
     drawn = _drawn(target, layer, candidates, topk, how, place)
     files, rows = [place / "images.parquet"], candidates.to_pylist()
-    scored = scores.of_units(target, layer, how, rows, files, found, topk, shards, store, drawn)
+    scored = scores.of_units(target, layer, how, rows, files, found, topk, probe, store, drawn)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
@@ -249,7 +249,7 @@ def _concepts(
     """Ask the language model, look for better candidates where the recipe says so, and return CONCEPTS."""
     answered = Store(place / "store/answers")
     with language_model.session(llm, answered, place / "server.log") as ask:
-        candidates, answers = concepts.of_shards([shard], how, ask, probe=probe, folder=place)
+        candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
     tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
     if how.refinement is None or how.generator is None:
         return candidates

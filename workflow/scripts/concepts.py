@@ -7,7 +7,7 @@ ANSWERS.
 from pathlib import Path
 
 from dnd.backends import llm
-from dnd.candidates import concepts
+from dnd.candidates import concepts, shards
 from dnd.config.backends import LlmSettings
 from dnd.io import schemas, tables
 from dnd.io.store import Store
@@ -16,16 +16,16 @@ from dnd.run import job as jobs
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 given, params, config, recipe = snakemake.input, snakemake.params, snakemake.config, job.recipe(snakemake)
 look_alikes = given.look_alikes or [None] * len(given.exemplars)
-shards = zip(params.layers, given.exemplars, given.captions, look_alikes, strict=True)
-shards = [concepts.read_shard(name, slug, *files) for (name, slug, _), *files in shards]
+files = zip(params.layers, given.exemplars, given.captions, look_alikes, strict=True)
+seen = [shards.read(name, slug, *paths) for (name, slug, _), *paths in files]
 named = {}
 for (name, slug), file in zip(params.also, given.also, strict=True):
     named |= concepts.best_of(name, slug, tables.read(file, schemas.DESCRIPTIONS, ["unit", "candidates"]))
-known = concepts.known_answers(given.answers[0], params.names) if given.answers else None
+known = shards.known_answers(given.answers[0], params.names) if given.answers else None
 place = {"probe": given.probe, "folder": Path(snakemake.output.concepts).parent}
 store = Store(f"{config['store']}/answers")
 with llm.session(LlmSettings(**config["llm"]), store, Path(snakemake.log.server), job.note) as ask:
-    found, answers = concepts.of_shards(shards, recipe, ask, **place, named=named, known=known)
+    found, answers = shards.concepts(seen, recipe, ask, **place, named=named, known=known)
 origin = job.origin()
 tables.write(snakemake.output.answers, answers, schemas.ANSWERS, origin=origin)
 tables.write(snakemake.output.concepts, found, schemas.CONCEPTS, row_group_size=4096, origin=origin)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dnd.backends.llm import session
-from dnd.candidates import concepts, refinement
+from dnd.candidates import refinement, shards
 from dnd.config.backends import LlmSettings
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
@@ -24,8 +24,8 @@ topk = dict(zip(params.topk, given.topk, strict=True))
 llm = recipe.refinement.llm or LlmSettings(**config["llm"])
 with session(llm, Store(f"{config['store']}/answers"), Path(snakemake.log.server), job.note) as ask:
     for (name, slug, layer, units), *files in zip(params.shards, given.exemplars, given.captions, strict=True):
-        named = concepts.of_units(given.concepts, name, slug, units)
-        found = refiner.of_shard(concepts.read_shard(name, slug, *files), layer, named, topk[slug], ask)
+        named = shards.concepts_of(given.concepts, name, slug, units)
+        found = refiner.of_shard(shards.read(name, slug, *files), layer, named, topk[slug], ask)
         further += found[0]
         rounds += found[1]
 origin, rounds = job.origin(), tables.table(rounds, schemas.REFINEMENT_ROUNDS)

@@ -1,6 +1,6 @@
 """In: candidates, and where they are drawn images, exemplars, control activations. Out: SCORES of a unit shard."""
 
-from dnd.candidates import concepts
+from dnd.candidates import shards
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.run import job as jobs
@@ -9,7 +9,7 @@ from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
-named = concepts.of_units(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
+named = shards.concepts_of(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
 found = scores.by_votes(named)
 if recipe.generator is not None:
     target = sources.load(TargetSettings(**params.target), sign=params.sign)

@@ -1,6 +1,6 @@
 """In: candidates, control activations, target, generator. Out: IMAGES and DRAWN of a unit shard."""
 
-from dnd.candidates import concepts
+from dnd.candidates import shards
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.run import job as jobs
@@ -10,7 +10,7 @@ from dnd.target import sources
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
-named = concepts.of_units(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
+named = shards.concepts_of(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
 store, section = snakemake.config["store"], f"recipes.{params.recipe}.generator"
 place = (params.layer, recipe, named, given.topk, store, snakemake.output.images, section)
 drawn, asked = stopping.of_units(target, *place)

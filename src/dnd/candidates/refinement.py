@@ -26,9 +26,10 @@ import pyarrow.compute as pc
 from dnd.backends import captioner
 from dnd.backends.messages import Request
 from dnd.candidates import captions
-from dnd.candidates.concepts import ShardViews, unit_captions
+from dnd.candidates.concepts import unit_captions
 from dnd.candidates.prompts import Prompt, read_prompt, refinement_messages
 from dnd.candidates.search import Ask, Excite, Search, Trial, Values, judged, searches
+from dnd.candidates.shards import ShardViews
 from dnd.config.recipes import Recipe
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables

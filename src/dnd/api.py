@@ -170,9 +170,7 @@ def describe(
     wanted = range(count) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
         raise ValueError(f"units: layer {layer!r} has the units 0 to {count - 1}, not all of {list(wanted)}")
-    found = exemplars.of_units(
-        target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars
-    )
+    found = exemplars.of_units(target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars)
     tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
     store = place / "store"
     texts = captions.of_exemplars(found, probe, how, store)

@@ -24,7 +24,7 @@ topk = dict(zip(params.topk, given.topk, strict=True))
 llm = recipe.refinement.llm or LlmSettings(**config["llm"])
 with session(llm, Store(f"{config['store']}/answers"), Path(snakemake.log.server), job.note) as ask:
     for (name, slug, layer, units), *files in zip(params.shards, given.exemplars, given.captions, strict=True):
-        named = shards.concepts_of(given.concepts, name, slug, units)
+        named = shards.read_concepts(given.concepts, name, slug, units)
         found = refiner.of_shard(shards.read(name, slug, *files), layer, named, topk[slug], ask)
         further += found[0]
         rounds += found[1]

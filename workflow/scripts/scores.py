@@ -9,7 +9,7 @@ from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
-named = shards.concepts_of(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
+named = shards.read_concepts(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
 found = scores.by_votes(named)
 if recipe.generator is not None:
     target = sources.load(TargetSettings(**params.target), sign=params.sign)

@@ -10,7 +10,7 @@ from dnd.target import sources
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
-named = shards.concepts_of(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
+named = shards.read_concepts(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
 store, section = snakemake.config["store"], f"recipes.{params.recipe}.generator"
 place = (params.layer, recipe, named, given.topk, store, snakemake.output.images, section)
 drawn, asked = stopping.of_units(target, *place)

@@ -96,7 +96,7 @@ def run(
 
     Parameters
     ----------
-    write : images and boxes -> their CAPTIONS: ``functools.partial`` of ``dnd.candidates.captions.run``, say.
+    write : images and boxes -> their CAPTIONS: :func:`dnd.candidates.captions.of_exemplars` of a recipe.
     exemplars : EXEMPLARS of the units.
     topk : rows of TOPK of the units, with ``unit`` and ``controls``.
     controls : ids of the control images, in their order there.

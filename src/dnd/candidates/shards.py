@@ -21,7 +21,7 @@ from dnd.io import pictures, schemas, tables
 from dnd.io.files import scratch
 
 
-def concepts_of(file: str | Path, name: str, slug: str, units: str) -> list[dict[str, Any]]:
+def read_concepts(file: str | Path, name: str, slug: str, units: str) -> list[dict[str, Any]]:
     """Return the rows of CONCEPTS of some units of a layer, spelt as in the sweep, from the file of a bundle."""
     place = (pc.field("name") == name) & (pc.field("slug") == slug)
     rows = tables.read(file, schemas.CONCEPTS, where=place & pc.field("unit").isin(list(sweep.units(units))))

@@ -18,9 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from dnd.config.load import AnyRecipe
 from dnd.config.redaction import without_secrets
 from dnd.io.version import VERSION
 from dnd.run import lock
@@ -89,6 +86,10 @@ class Job:
         ----------
         script : what Snakemake gives a script, under the name ``snakemake``.
         """
+        from pydantic import TypeAdapter  # which jobs without a recipe start without
+
+        from dnd.config.load import AnyRecipe
+
         name = script.wildcards.get("recipe") or script.params.recipe
         return TypeAdapter(AnyRecipe).validate_python(script.config["recipes"][name])
 

@@ -1,7 +1,6 @@
 """Every job of a run by its rule, before the run and without Snakemake: what is to be made, and of how many items.
 
-It repeats what the rules say of their files, so that progress can be told from outside and costs can be told before;
-a test compares it with Snakemake's own count. No torch here.
+Progress can so be told from outside, and costs before; a test compares it with Snakemake's own count. No torch here.
 """
 
 from __future__ import annotations
@@ -13,17 +12,15 @@ from typing import Any, NamedTuple
 from dnd.config import sweep
 from dnd.config.evaluation import EvaluationSettings
 from dnd.config.load import Config, config_file
-from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
 from dnd.probe import sources
 from dnd.run.contents import load
 from dnd.run.paths import PATTERNS, Paths
-from dnd.run.plan import Bundle, Plan, read_groups
+from dnd.run.plan import DISSECTIONS, Bundle, Plan, read_groups
+from dnd.run.requirements import ANNOTATED
 
 BY_LAYER = ("clip-dissect", "compositional", "foreign", "invert", "milan", "network-dissection")
 """Rival methods with one job for each layer."""
-ANNOTATED = ("compositional", "invert", "network-dissection")
-"""Methods that look at annotations of the probe's images, the first and the last of them at masks."""
 
 
 class Task(NamedTuple):
@@ -138,23 +135,21 @@ def _passes(plan: Plan, paths: Paths) -> Iterator[Task]:
 def _own(plan: Plan, paths: Paths) -> Iterator[Task]:
     """The stages of our own method."""
     for bundle, layers in plan.bundles.items():
-        recipe = plan.config.recipes[bundle.recipe]
-        assert isinstance(recipe, Recipe)
-        yield from _views(plan, paths, layers, recipe)
-        yield from _drawn(paths, bundle, sum(len(layer.units) for layer in layers), recipe)
-        stages = ["scores"] if recipe.stopping is None else ["stopping", "scores"]
+        yield from _views(plan, paths, bundle)
+        yield from _drawn(paths, bundle, sum(len(layer.units) for layer in layers))
+        stages = ["scores"] if plan.recipe_of(bundle).stopping is None else ["stopping", "scores"]
         yield from (task for stage in stages for layer in layers for task in _unit_shards(plan, paths, layer, stage))
 
 
-def _views(plan: Plan, paths: Paths, layers: Sequence[Layer], recipe: Recipe) -> Iterator[Task]:
-    stages = ["exemplars", "captions"]
-    if recipe.concepts.look_alikes and not recipe.concepts.known_answers:
-        stages.append("look_alikes")
-    return (task for stage in stages for layer in layers for task in _unit_shards(plan, paths, layer, stage))
+def _views(plan: Plan, paths: Paths, bundle: Bundle) -> Iterator[Task]:
+    stages = ["exemplars", "captions", *(["look_alikes"] if paths.look_alikes(bundle) else [])]
+    return (
+        task for stage in stages for layer in plan.bundles[bundle] for task in _unit_shards(plan, paths, layer, stage)
+    )
 
 
-def _drawn(paths: Paths, bundle: Bundle, units: int, recipe: Recipe) -> Iterator[Task]:
-    for stage in ["concepts"] if recipe.refinement is None else ["concepts", "refinement"]:
+def _drawn(paths: Paths, bundle: Bundle, units: int) -> Iterator[Task]:
+    for stage in ("concepts", "refinement") if paths.refined(bundle) else ("concepts",):
         output = Path(paths.of_bundle(stage, bundle))
         yield Task(stage, output, units, recipe=bundle.recipe, counted=output)
     for output, part in _shares(paths.images_of_bundle(bundle)):
@@ -175,7 +170,7 @@ def _rivals(plan: Plan, paths: Paths) -> Iterator[Task]:
     compared: dict[Path, tuple[Layer, set[int]]] = {}  # by masks; some layers share it
     for layer in plan.layers:
         recipe = recipes[layer.recipe]
-        if recipe.method in ANNOTATED and recipe.method != "invert":
+        if recipe.method in DISSECTIONS:
             place = {"model": layer.model, "probe": layer.probe, "sign": recipe.sign, "slug": layer.slug}
             output = Path(paths.file("overlaps", **place))
             compared.setdefault(output, (layer, set()))[1].update(layer.units)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import diffusers
 import pytest
-import tiny_models
+import tiny_pipelines
 import torch
 from harmful import plant
 from safetensors.torch import load_file, save_file
@@ -58,7 +58,7 @@ def copied(tmp_path):
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    return tiny_models.stable_diffusion(tmp_path_factory.mktemp("pipeline"))
+    return tiny_pipelines.stable_diffusion(tmp_path_factory.mktemp("pipeline"))
 
 
 def message(call, *arguments, **named):

@@ -5,9 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tiny_models
+import tiny_captioners
 import torch
 import transformers
 from PIL import Image
@@ -28,26 +27,6 @@ class OwnConfig(BlipConfig):
 class OwnModel(BlipForConditionalGeneration):
     config_class = OwnConfig
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return a function that builds a family's model, once."""
-    made = {}
-
-    def build(family):
-        if family not in made:
-            made[family] = getattr(tiny_models, family)(tmp_path_factory.mktemp(family))
-        return made[family]
-
-    return build
-
-
-@pytest.fixture(scope="module")
-def photos():
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(20, 90, (7, 2))
-    return [Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8)) for h, w in sizes]
 
 
 def captioner(model, items=4, **settings):
@@ -86,7 +65,7 @@ def test_a_model_whose_input_grows_with_the_image_takes_one_image_at_a_time(fold
 
 def with_processor(folder, processor):
     """A captioner's folder in which another image processor stands."""
-    model = tiny_models.vit_gpt2(folder)
+    model = tiny_captioners.vit_gpt2(folder)
     processor.save_pretrained(model)
     return model
 

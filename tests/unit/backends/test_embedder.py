@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import timm
+import tiny_embedders
 import tiny_models
 import torch
 import transformers
@@ -21,26 +22,6 @@ from dnd.config.backends import EmbedderSettings
 from dnd.shapeworld import grammar, render
 
 MODELS = Path(__file__).parents[3] / "resources" / "shapeworld"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Return a function that builds a family's model, once."""
-    made = {}
-
-    def build(family):
-        if family not in made:
-            made[family] = getattr(tiny_models, family)(tmp_path_factory.mktemp(family))
-        return made[family]
-
-    return build
-
-
-@pytest.fixture(scope="module")
-def photos():
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(20, 90, (7, 2))
-    return [Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8)) for h, w in sizes]
 
 
 def embedder(model, items=4, **settings):
@@ -164,9 +145,9 @@ def test_networks_of_timms_hub_embed_images(photos, tmp_path, name):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (tiny_models.vit_mae, "is random: it gives the same image other vectors"),
-        (tiny_models.i_jepa, r"gives no single vector of an image, but \[1, 16, 16\]: choose one such as CLIP"),
-        (tiny_models.flava, r"gives no single vector of an image, but \[1, 17, 16\]: choose one such as CLIP"),
+        (tiny_embedders.vit_mae, "is random: it gives the same image other vectors"),
+        (tiny_embedders.i_jepa, r"gives no single vector of an image, but \[1, 16, 16\]: choose one such as CLIP"),
+        (tiny_embedders.flava, r"gives no single vector of an image, but \[1, 17, 16\]: choose one such as CLIP"),
         (tiny_models.resnet_with(transformers.LightGlueImageProcessor()), ".*A pair of PIL images"),
         (
             tiny_models.resnet_with(transformers.FuyuImageProcessor()),

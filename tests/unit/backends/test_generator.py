@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
+import tiny_pipelines
 import torch
 from tiny_models import one_thread  # noqa: F401
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
     def build(family):
         if family not in made:
-            made[family] = getattr(tiny_models, family)(tmp_path_factory.mktemp(family))
+            made[family] = getattr(tiny_pipelines, family)(tmp_path_factory.mktemp(family))
         return made[family]
 
     return build
@@ -81,7 +81,7 @@ def test_the_safety_checker_is_left_behind(folder):
 
 def test_images_that_a_pipeline_flags_all_the_same_have_a_problem(folder):
     one = generator(folder("stable_diffusion"))
-    checker = tiny_models.safety_checker()
+    checker = tiny_pipelines.safety_checker()
     checker.concept_embeds_weights.fill_(-2.0)  # every image is nearer to every concept than that
     one.pipeline.safety_checker = checker
     assert [drawn.problem for drawn in one.draw(PROMPTS, range(5))] == ["flagged"] * 5

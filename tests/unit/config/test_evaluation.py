@@ -1,7 +1,6 @@
 """What the configuration says about judging descriptions and units: metrics, audits, importance."""
 
 import pytest
-from tiny_models import one_thread  # noqa: F401
 
 from dnd.config.evaluation import AuditSettings
 

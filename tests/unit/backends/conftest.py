@@ -1,0 +1,30 @@
+"""Tiny models of every family, each built once, and pictures of several sizes."""
+
+import numpy as np
+import pytest
+import tiny_captioners
+import tiny_embedders
+import tiny_pipelines
+from PIL import Image
+
+FAMILIES = vars(tiny_captioners) | vars(tiny_embedders) | vars(tiny_pipelines)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a function that builds a family's model, once."""
+    made = {}
+
+    def build(family):
+        if family not in made:
+            made[family] = FAMILIES[family](tmp_path_factory.mktemp(family))
+        return made[family]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def photos():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(20, 90, (7, 2))
+    return [Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8)) for h, w in sizes]

@@ -141,12 +141,20 @@ def test_other_methods_and_near_units_are_named(open_site, described):
 def test_arrows_go_on_in_the_list_that_was_filtered(open_site):
     page = open_site("#/layer/ours/concepts?why=unclear")
     page.locator(".card").first.click()
-    expect(page.locator(".others")).to_be_visible()  # keys that are pressed while the unit is being read move nothing
+    expect(page.locator(".others")).to_be_visible()  # keys that are pressed before the first unit is there move nothing
     for unit in (25, 43):
         page.keyboard.press("ArrowRight")
         expect(page).to_have_url(re.compile(f"/{unit}$"))
     page.keyboard.press("ArrowLeft")
     expect(page).to_have_url(re.compile("/25$"))
+
+
+def test_arrows_that_are_pressed_faster_than_units_are_drawn_all_count(open_site):
+    page = open_site("#/layer/ours/concepts?why=unclear")
+    page.locator(".card").first.click()
+    expect(page.locator(".others")).to_be_visible()
+    page.evaluate("for (const _ of [1, 2]) dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' }))")
+    expect(page).to_have_url(re.compile("/43$"))
 
 
 def test_provenance_and_permalink_are_offered(open_site):

@@ -193,7 +193,8 @@
     dnd.useKeys((event) => {
       if (event.key === "Escape") return dnd.go(listOf(layer), { restore: true });
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      const other = step && row >= 0 ? neighbour(layer, row, step) : undefined;
+      const shown = layer.row(dnd.parse(location.hash).unit); // a key may come before the last one's unit is drawn
+      const other = step && shown >= 0 ? neighbour(layer, shown, step) : undefined;
       if (other === undefined) return undefined;
       event.preventDefault();
       return dnd.go(dnd.href.unit(layer.key, layer.unit[other]), { replace: true });

@@ -7,29 +7,32 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dnd.io.files import replaced, set_aside
+from dnd.io.rows import Row
+
+T = TypeVar("T", bound=tuple[object, ...])
 
 
-def table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def table(rows: Iterable[Row] | Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Build a table from rows; a missing or unknown column is an error.
 
     Raises
     ------
     ValueError
-        A row's keys differ from the schema's names.
+        A row's fields differ from the schema's names.
     """
-    rows = list(rows)
+    records = [row if isinstance(row, Mapping) else row._asdict() for row in rows]
     names = set(schema.names)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(records):
         if set(row) != names:
             raise ValueError(f"row {i}: columns {sorted(set(row) ^ names)} are missing or unknown")
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(records, schema=schema)
 
 
 ORIGIN = b"dnd.origin"
@@ -131,6 +134,30 @@ def read(
             parts.append(pq.read_table(file, columns=None if columns is None else list(columns), filters=where))
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     return pa.concat_tables(parts).replace_schema_metadata() if parts else wanted.empty_table()
+
+
+def rows(
+    paths: str | Path | Sequence[str | Path], schema: pa.Schema, kind: type[T], where: pc.Expression | None = None
+) -> list[T]:
+    """Read the fields of a named tuple as rows of files of one schema; errors are those of :func:`read`."""
+    return rows_of(read(paths, schema, fields_of(kind), where), kind)
+
+
+def rows_of(table: pa.Table, kind: type[T]) -> list[T]:
+    """Return the rows of a table as named tuples, whose fields are among its columns.
+
+    Raises
+    ------
+    KeyError
+        The table lacks a field.
+    """
+    columns = [table[name].to_pylist() for name in fields_of(kind)]
+    return [kind(*values) for values in zip(*columns, strict=True)]
+
+
+def fields_of(kind: type) -> tuple[str, ...]:
+    """Return the names of a named tuple's fields."""
+    return tuple(kind.__annotations__)
 
 
 def origin(path: str | Path) -> dict[str, Any] | None:

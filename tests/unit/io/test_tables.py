@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from dnd.io import schemas, tables
+from dnd.io import rows, schemas, tables
 
 ROWS = [
     {"image_id": "a.png", "box": [0, 1, 2, 3], "caption": "a star"},
@@ -254,3 +254,11 @@ def test_an_origin_that_is_known_last_is_found_like_any_other(tmp_path):
     with tables.writing(tmp_path / "x.parquet", schemas.CAPTIONS, lambda: {"seconds": 3}) as add:
         add(captions())
     assert tables.origin(tmp_path / "x.parquet") == {"seconds": 3}
+
+
+def test_rows_are_named_tuples_whose_fields_are_columns(tmp_path):
+    path = tmp_path / "captions.parquet"
+    written = [rows.Caption("a.png", [0, 1, 2, 3], "a star"), rows.Caption("b.png", None, "a ring")]
+    tables.write(path, captions(written), schemas.CAPTIONS)
+    assert tables.rows(path, schemas.CAPTIONS, rows.Caption) == written
+    assert tables.rows(path, schemas.CAPTIONS, rows.Caption, pc.field("image_id") == "b.png") == written[1:]

@@ -22,6 +22,7 @@ from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Concept
 from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
@@ -178,8 +179,9 @@ def describe(
     shard = ShardViews(NAME, NAME, found, texts, alike)
     candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
     drawn = _drawn(target, layer, candidates, topk, how, place)
-    files, rows = [place / "images.parquet"], candidates.to_pylist()
-    scored = scores.of_units(target, layer, how, rows, files, found, topk, probe, store, drawn)
+    named = tables.rows_of(candidates, Concept)
+    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], found, topk, probe, drawn)
+    scored = scores.of_units(target, layer, how, drawn_shard, store)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
@@ -254,7 +256,7 @@ def _concepts(
     drawing = how.generator.model_copy(update={"images": how.refinement.images})
     refiner = refinement.Refiner(target, how, images.drawer(drawing, place / "store"), place / "store")
     with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
-        further, _ = refiner.of_shard(shard, layer, candidates.to_pylist(), topk, ask)
+        further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
     return refinement.joined(candidates, further)
 
 
@@ -268,7 +270,7 @@ def _drawn(target: Target, layer: str, candidates: pa.Table, topk: Path, how: Re
         drawn = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist()))
         tables.write(path, drawn, schemas.IMAGES, row_group_size=how.generator.images)
         return None
-    drawn, counted = stopping.of_units(target, layer, how, candidates.to_pylist(), topk, store)
+    drawn, counted = stopping.of_units(target, layer, how, tables.rows_of(candidates, Concept), topk, store)
     tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
     tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
     return counted

@@ -6,13 +6,11 @@ A module that needs some columns only defines a named tuple of these; `dnd.io.ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Row(Protocol):
     """What every named tuple has; its fields are columns."""
-
-    _fields: tuple[str, ...]
 
     def _asdict(self) -> dict[str, object]: ...
 
@@ -31,6 +29,14 @@ class Topk(NamedTuple):
     low: float | None
     high: float | None
     quantiles: list[float]
+    controls: list[float]
+
+
+class Controls(NamedTuple):
+    """What the control images excite in a unit: columns of TOPK."""
+
+    unit: int
+    idle: str | None
     controls: list[float]
 
 
@@ -63,8 +69,8 @@ class LookAlike(NamedTuple):
     caption: str
 
 
-class Answer(NamedTuple):
-    """A question to the language model, and what came of it."""
+class Asked(NamedTuple):
+    """A question to the language model, and what came of it: a row of ANSWERS."""
 
     name: str
     slug: str
@@ -74,9 +80,9 @@ class Answer(NamedTuple):
     cluster: int | None
     prompt: str
     captions: list[int]
-    answer: str | None
-    concept: str | None
-    problem: str | None
+    answer: str | None = None
+    concept: str | None = None
+    problem: str | None = None
 
 
 class Concept(NamedTuple):
@@ -117,7 +123,7 @@ class Picture(NamedTuple):
     seed: int
     key: str
     image: bytes
-    problem: str | None
+    problem: str | None = None
 
 
 class Drawn(NamedTuple):
@@ -136,7 +142,7 @@ class Score(NamedTuple):
     candidate: int
     concept: str
     source: str
-    votes: int
+    votes: int | None
     score: float
     auc: float | None = None
     mad: float | None = None
@@ -175,18 +181,6 @@ class LineRound(NamedTuple):
     problem: str | None
 
 
-class Candidate(NamedTuple):
-    """A candidate as a description lists it."""
-
-    concept: str
-    score: float | None
-    auc: float | None
-    mad: float | None
-    rank_score: float | None
-    image_similarity: float | None
-    source: str
-
-
 class Description(NamedTuple):
     """What a recipe says of a unit; candidates and exemplars are structs of the schema."""
 
@@ -200,8 +194,8 @@ class Description(NamedTuple):
     confidence: float | None
     abstained: str | None
     score: float | None
-    candidates: list[dict[str, object]]
-    exemplars: list[dict[str, object]]
+    candidates: list[dict[str, Any]]
+    exemplars: list[dict[str, Any]]
     captions: list[str | None]
 
 

@@ -144,15 +144,16 @@ def rows(
 
 
 def rows_of(table: pa.Table, kind: type[T]) -> list[T]:
-    """Return the rows of a table as named tuples, whose fields are among its columns.
+    """Return the rows of a table as named tuples; a field that it lacks has its default.
 
     Raises
     ------
-    KeyError
-        The table lacks a field.
+    TypeError
+        The table lacks a field that has none.
     """
-    columns = [table[name].to_pylist() for name in fields_of(kind)]
-    return [kind(*values) for values in zip(*columns, strict=True)]
+    names = [name for name in fields_of(kind) if name in table.schema.names]
+    columns = (table[name].to_pylist() for name in names)
+    return [kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def fields_of(kind: type) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ KINDS = {
     rows.Exemplar: schemas.EXEMPLARS,
     rows.Caption: schemas.CAPTIONS,
     rows.LookAlike: schemas.LOOK_ALIKES,
-    rows.Answer: schemas.ANSWERS,
+    rows.Asked: schemas.ANSWERS,
     rows.Concept: schemas.CONCEPTS,
     rows.RefinementRound: schemas.REFINEMENT_ROUNDS,
     rows.Picture: schemas.IMAGES,
@@ -28,7 +28,3 @@ KINDS = {
 @pytest.mark.parametrize(("kind", "schema"), KINDS.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_fields_are_the_columns_of_the_table(kind, schema):
     assert sorted(tables.fields_of(kind)) == sorted(schema.names)
-
-
-def test_what_a_candidate_has_is_what_a_description_lists():
-    assert tables.fields_of(rows.Candidate) == tuple(field.name for field in schemas.CANDIDATE)

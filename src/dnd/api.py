@@ -22,7 +22,7 @@ from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Concept
+from dnd.io.rows import Concept, Exemplar, Picture
 from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
@@ -57,7 +57,7 @@ class Descriptions:
 
     table: pa.Table
     folder: Path
-    _kept: Any = field(default=None, repr=False)
+    _kept: object = field(default=None, repr=False)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the table as a data frame with the unit as index."""
@@ -92,28 +92,26 @@ class Descriptions:
         kept = tables.read(self.folder / "descriptions.parquet", schemas.DESCRIPTIONS)
         if repr(kept.to_pylist()) != repr(self.table.to_pylist()):  # unlike `equals`, also where a value is no number
             raise ValueError(f"{self.folder} holds the evidence of a later call; give each call a folder of its own")
-        found = tables.read(
-            self.folder / "exemplars.parquet", schemas.EXEMPLARS, where=pa.compute.field("unit") == unit
-        )
-        best = sorted(found.to_pylist(), key=lambda one: one["rank"])[:SHOWN]
-        wanted = {one["image_id"] for one in best}
-        whole = {one["image_id"]: pictures.decode(one["image"]) for one in pictures.rows([self._probe], wanted)}
-        keys = ("box", "heatmap", "heatmap_box")
+        where = pa.compute.field("unit") == unit
+        shown = tables.rows(self.folder / "exemplars.parquet", schemas.EXEMPLARS, Exemplar, where)
+        best = sorted(shown, key=lambda exemplar: exemplar.rank)[:SHOWN]
+        wanted = {exemplar.image_id for exemplar in best}
+        files = pictures.rows([self.folder / "probe.parquet"], wanted)
+        whole = {file["image_id"]: pictures.decode(file["image"]) for file in files}
         title = f"unit {unit}: {row['label'] or row['abstained']}\nconfidence {row['confidence']:.2f}"
-        rows = [(title, [notebook_sheet.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
-        names = [one["concept"] for one in row["candidates"]]
-        drawn: dict[str, list[Image.Image]] = {name: [] for name in names}
-        for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", set(names))):
-            for one in group.to_pylist():
-                drawn[one["concept"]].append(pictures.decode(one["image"]))
-        rows += [
-            (f"{one['concept']}\nscore {one['score']:.2f}", drawn[one["concept"]][:SHOWN]) for one in row["candidates"]
+        crops = [
+            notebook_sheet.exemplar(whole[exemplar.image_id], exemplar.box, exemplar.heatmap, exemplar.heatmap_box)
+            for exemplar in best
         ]
-        return notebook_sheet.sheet(rows)
-
-    @property
-    def _probe(self) -> Path:
-        return self.folder / "probe.parquet"
+        drawn: dict[str, list[Image.Image]] = {candidate["concept"]: [] for candidate in row["candidates"]}
+        for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", drawn)):
+            for picture in tables.rows_of(group, Picture):
+                drawn[picture.concept].append(pictures.decode(picture.image))
+        candidates = [
+            (f"{candidate['concept']}\nscore {candidate['score']:.2f}", drawn[candidate["concept"]][:SHOWN])
+            for candidate in row["candidates"]
+        ]
+        return notebook_sheet.sheet([(title, crops), *candidates])
 
 
 def describe(
@@ -204,7 +202,7 @@ def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: s
     if preprocess is None:
         raise ValueError("preprocess: say how images become inputs, such as {'size': 224, 'resize': 256, 'mean': ...}")
     settings = preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings(**preprocess)
-    device = next((one.device for one in model.parameters()), torch.device("cpu"))
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     network = getattr(model, COMPILED, model)
     return Target(network.eval(), Preprocess(settings), device, sign=sign)
 

@@ -23,8 +23,7 @@ params, wildcards, config, recipe = snakemake.params, snakemake.wildcards, snake
 own = pc.field("unit").isin(list(units(params.units)))
 topk = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "idle", "controls"], own)
 searches = search.searches(wildcards.name, wildcards.slug, tables.rows_of(topk, Controls))
-section = f"recipes.{params.recipe}.generator"
-draw = images.drawer(recipe.generator, config["store"], snakemake.output.scores, section)
+draw = images.drawer(recipe.generator, config["store"], snakemake.output.scores, params.recipe)
 target = sources.load(TargetSettings(**params.target), sign=recipe.sign)
 read = Reader(target, params.layer, [search.unit for search in searches], recipe.pooling, draw, "line")
 answered, llm = Store(f"{config['store']}/answers"), recipe.llm or LlmSettings(**config["llm"])

@@ -29,7 +29,7 @@ from dnd.candidates import captions
 from dnd.candidates.concepts import Unit, unit_captions
 from dnd.candidates.prompts import Prompt, read_prompt, refinement_messages
 from dnd.candidates.search import Ask, Excite, Search, Trial, Values, judged, searches
-from dnd.candidates.shards import ShardViews
+from dnd.candidates.shards import ShardViews, read_concepts
 from dnd.config.recipes import Recipe
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables
@@ -199,6 +199,27 @@ class Refiner:
         store = Store(Path(self.store, "captions"))
         return Describer(
             self.draw, partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
+        )
+
+    def of_bundle(
+        self, concepts: str | Path, shards: Sequence[tuple[ShardViews, str, str, str | Path]], ask: Ask
+    ) -> tuple[pa.Table, pa.Table]:
+        """Return the CONCEPTS table of a bundle with what was found beside, and its REFINEMENT_ROUNDS table.
+
+        Parameters
+        ----------
+        concepts : file of CONCEPTS of the bundle.
+        shards : what each shard looks like, its layer, its units as the sweep spells them, and the layer's TOPK.
+        """
+        further, rounds = [], []
+        for views, layer, units, topk in shards:
+            candidates = read_concepts(concepts, views.name, views.slug, units)
+            better, asked = self.of_shard(views, layer, candidates, topk, ask)
+            further += better
+            rounds += asked
+        return (
+            joined(tables.read(concepts, schemas.CONCEPTS), further),
+            tables.table(rounds, schemas.REFINEMENT_ROUNDS),
         )
 
     def of_shard(

@@ -143,7 +143,7 @@ class Score(NamedTuple):
     concept: str
     source: str
     votes: int | None
-    score: float
+    score: float | None
     auc: float | None = None
     mad: float | None = None
     rank_score: float | None = None

@@ -14,7 +14,7 @@ from dnd.io import pictures, schemas, tables
 from dnd.io.files import replaced
 from dnd.io.rows import Description, Score
 from dnd.selection.facets import mass
-from dnd.selection.verdict import Verdict
+from dnd.selection.verdict import Verdict, load
 
 LABELS = 3
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -47,7 +47,7 @@ class Evidence(NamedTuple):
 
 def ranked(candidates: Sequence[Score]) -> list[Score]:
     """Return our own candidates best first: by score, then votes, then the concept's spelling."""
-    return sorted(candidates, key=lambda score: (-score.score, -(score.votes or 0), score.concept))
+    return sorted(candidates, key=lambda score: (-(score.score or 0.0), -(score.votes or 0), score.concept))
 
 
 def confidence(best: Score, answers: int) -> float:
@@ -119,7 +119,7 @@ def run(
         best_first = ranked(candidates.get(row.unit, []))
         sure, withheld = 0.0, None
         if best_first and verdict is not None:
-            odds, bimodality = best_first[0].score, best_first[0].bimodality or 0.0
+            odds, bimodality = best_first[0].score or 0.0, best_first[0].bimodality or 0.0
             sure, withheld = verdict.confidence(odds, bimodality), verdict.abstention(odds, bimodality)
         elif best_first:
             sure = confidence(best_first[0], sum(score.votes or 0 for score in best_first))
@@ -128,18 +128,47 @@ def run(
     return tables.table(rows, schemas.DESCRIPTIONS)
 
 
-def of_rival(facts: Mapping[str, str], units: Sequence[int], topk: pa.Table, scores: pa.Table, shown: int) -> pa.Table:
+def of_files(
+    facts: Mapping[str, str],
+    units: Sequence[int],
+    topk: str | Path,
+    scores: pa.Table,
+    exemplars: Sequence[str | Path],
+    captions: Sequence[str | Path],
+    fitted: Sequence[str | Path] = (),
+) -> pa.Table:
+    """Return the DESCRIPTIONS table of our own method from the files of its tables: see :func:`run`.
+
+    Parameters
+    ----------
+    fitted : the file of fitted weights; none where a recipe has no verdict.
+    """
+    return run(
+        facts,
+        units,
+        tables.read(topk, schemas.TOPK, ["unit", "idle"]),
+        tables.read(exemplars, schemas.EXEMPLARS),
+        tables.read(captions, schemas.CAPTIONS),
+        scores,
+        load(fitted[0]) if fitted else None,
+    )
+
+
+def of_rival(
+    facts: Mapping[str, str], units: Sequence[int], topk: str | Path, scores: pa.Table, shown: int
+) -> pa.Table:
     """Return the DESCRIPTIONS table of another method, sorted by unit: without captions, exemplars are whole images.
 
     Parameters
     ----------
-    topk : TOPK of the layer; columns ``unit``, ``idle``, ``image_ids`` and ``activations`` are enough.
+    topk : file of TOPK of the layer.
     scores : SCORES of the method, in whose order of candidates the labels come.
     shown : how many of a unit's most activating images are its exemplars.
     """
     candidates = _by_unit(scores)
+    best = tables.read(topk, schemas.TOPK, tables.fields_of(UnitTopk))
     rows = []
-    for row in _of_units(topk, units):
+    for row in _of_units(best, units):
         best_first = sorted(candidates.get(row.unit, []), key=lambda score: score.candidate)
         sure = rival_confidence(best_first[0]) if best_first else 0.0
         most = zip(row.image_ids[:shown], row.activations[:shown], strict=True)

@@ -49,17 +49,23 @@ def seed_of(name: str) -> int:
     return int(name[:15], 16)
 
 
+def section_of(recipe: str) -> str:
+    """Return where a recipe has its generator in the configuration; one that stands alone has no name."""
+    return f"recipes.{recipe}.generator" if recipe else "generator"
+
+
 def drawer(
-    settings: GeneratorSettings, store: str | Path, order: str = "", section: str = "generator"
+    settings: GeneratorSettings, store: str | Path, order: str = "", recipe: str = ""
 ) -> Callable[[Collection[str]], pa.Table]:
     """Return what draws concepts with one generator, which is loaded at once: concepts -> their IMAGES table.
 
     Parameters
     ----------
     store : folder of the item stores.
-    order, section : as :func:`draw` takes them.
+    order : as :func:`draw` takes it.
+    recipe : whose generator it is, for messages.
     """
-    kept = Store(Path(store, "images"))
+    kept, section = Store(Path(store, "images")), section_of(recipe)
     return partial(run, load(settings, section), settings=settings, store=kept, order=order, section=section)
 
 

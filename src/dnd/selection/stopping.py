@@ -234,7 +234,7 @@ def of_units(
     topk: str | Path,
     store: str | Path,
     order: str = "",
-    section: str = "generator",
+    name: str = "",
 ) -> tuple[pa.Table, pa.Table]:
     """Draw the candidates of some units by a recipe, and return their IMAGES and DRAWN tables, each in order.
 
@@ -243,8 +243,10 @@ def of_units(
     concepts : of these units only.
     topk : file of TOPK of the layer.
     store : folder of the item stores.
-    order, section : as :func:`dnd.selection.images.draw` takes them.
+    order : as :func:`dnd.selection.images.draw` takes it.
+    name : of the recipe, for messages.
     """
+    section = images.section_of(name)
     assert recipe.generator is not None and recipe.stopping is not None
     kept, model = Store(Path(store, "images")), load(recipe.generator, section)
     units = pc.field("unit").isin(sorted({row.unit for row in concepts}))

@@ -117,10 +117,10 @@ class Descriptions:
 def describe(
     model: nn.Module | Target | TargetSettings,
     layer: str,
-    images: str | Path | ProbeSettings | Iterable[Any],
+    images: str | Path | ProbeSettings | Iterable[object],
     *,
     recipe: str | Path | tuple[Recipe, LlmSettings],
-    preprocess: PreprocessSettings | Mapping[str, Any] | None = None,
+    preprocess: PreprocessSettings | Mapping[str, object] | None = None,
     units: Sequence[int] | None = None,
     folder: str | Path | None = None,
 ) -> Descriptions:
@@ -169,23 +169,23 @@ def describe(
     wanted = range(count) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
         raise ValueError(f"units: layer {layer!r} has the units 0 to {count - 1}, not all of {list(wanted)}")
-    found = exemplars.of_units(target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars)
-    tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
+    shown = exemplars.of_units(target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars)
+    tables.write(place / "exemplars.parquet", shown, schemas.EXEMPLARS)
     store = place / "store"
-    texts = captions.of_exemplars(found, probe, how, store)
-    alike = look_alikes.of_units(found, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
-    shard = ShardViews(NAME, NAME, found, texts, alike)
+    texts = captions.of_exemplars(shown, probe, how, store)
+    alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
+    shard = ShardViews(NAME, NAME, shown, texts, alike)
     candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
     drawn = _drawn(target, layer, candidates, topk, how, place)
     named = tables.rows_of(candidates, Concept)
-    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], found, topk, probe, drawn)
+    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe, drawn)
     scored = scores.of_units(target, layer, how, drawn_shard, store)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
         wanted,
         tables.read(topk, schemas.TOPK, ["unit", "idle"]),
-        found,
+        shown,
         texts,
         scored,
         verdict.load(how.scores.verdict) if how.scores.verdict else None,
@@ -194,20 +194,24 @@ def describe(
     return Descriptions(described, place, temporary)
 
 
-def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: str) -> Target:
+def _target(
+    model: nn.Module | Target | TargetSettings, preprocess: PreprocessSettings | Mapping[str, object] | None, sign: str
+) -> Target:
     if isinstance(model, TargetSettings):
         return target_sources.load(model, sign=sign)
     if isinstance(model, Target):
         return replace(model, sign=sign)
     if preprocess is None:
         raise ValueError("preprocess: say how images become inputs, such as {'size': 224, 'resize': 256, 'mean': ...}")
-    settings = preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings(**preprocess)
+    settings = (
+        preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings.model_validate(preprocess)
+    )
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     network = getattr(model, COMPILED, model)
     return Target(network.eval(), Preprocess(settings), device, sign=sign)
 
 
-def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> Path:
+def _packed(images: str | Path | ProbeSettings | Iterable[object], place: Path) -> Path:
     """Pack images to one PROBE shard, and return it."""
     if not isinstance(images, str | Path | ProbeSettings):
         images = images_in_memory.write(images, place / "images")
@@ -224,9 +228,9 @@ def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> 
 def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe, place: Path) -> Path:
     """Pass the probe through the network, and return the file of TOPK."""
     controls = pack.controls(shards, how.controls)
-    found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
+    parts = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
     best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
-    for path, table, schema in zip((best, statistics, held), found, schemas.PARTS, strict=True):
+    for path, table, schema in zip((best, statistics, held), parts, schemas.PARTS, strict=True):
         tables.write(path, table, schema)
     with tables.writing(place / "topk.parquet", schemas.TOPK) as write:
         for rows in merging.merge([best], [statistics], [held], slug=NAME, k=how.kept):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -43,12 +43,12 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     """
     path = shipped.path(path)
     try:
-        found = documents.read_yaml(path)
+        prompt = documents.read_yaml(path)
     except documents.DocumentError as error:
         raise PromptError(str(error)) from None
-    if not isinstance(found, list) or not found:
+    if not isinstance(prompt, list) or not prompt:
         raise PromptError(f"{path}: expected a list of messages with `role` and `content`")
-    for number, message in enumerate(found):
+    for number, message in enumerate(prompt):
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
             raise PromptError(f"{path}: message {number}: expected `role` and `content`, nothing else")
         if message["role"] not in {"system", "user", "assistant"}:
@@ -57,7 +57,7 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
             raise PromptError(f"{path}: message {number}: content is {message['content']!r}, not text")
     marks = ["first mark", "second mark"]
     try:
-        filled = FILL[shows](found, marks)
+        filled = FILL[shows](prompt, marks)
     except Exception as error:  # a template is a small program
         raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given {GIVEN[shows]}") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
@@ -65,7 +65,7 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     for number, message in enumerate(filled):
         if message["role"] != "user" and picture_names(message):
             raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
-    return found
+    return prompt
 
 
 def messages(template: Prompt, captions: Sequence[str]) -> list[Message]:
@@ -143,7 +143,7 @@ GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history"
 }
 
 
-def _parts(filled: str, names: Sequence[str]) -> str | list[dict[str, Any]]:
+def _parts(filled: str, names: Sequence[str]) -> str | list[Message]:
     pieces = _PICTURE.split(filled)  # text and places of pictures in turn
     if len(pieces) == 1:
         return filled

@@ -70,35 +70,23 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
 
 def messages(template: Prompt, captions: Sequence[str]) -> list[Message]:
     """Fill a template of ``captions``; every caption is made one line, so that it cannot pass for several."""
-    lines = [" ".join(caption.split()) for caption in captions]
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(captions=lines)}
-        for message in template
-    ]
+    return _filled(template, captions=_lines(captions))
 
 
 def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     """Fill a template of ``images``: where it writes one of them, the picture of that name stands."""
-    marks = [f"\ue000{place}\ue001" for place in range(len(names))]
-    return [
-        {"role": message["role"], "content": _parts(_compiled(message["content"]).render(images=marks), names)}
-        for message in template
-    ]
+    filled = _filled(template, images=[f"\ue000{place}\ue001" for place in range(len(names))])
+    return [{**message, "content": _parts(message["content"], names)} for message in filled]
 
 
 def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
     """Fill a template of ``captions``, as :func:`messages` does, and of ``others``, the captions of look-alikes."""
-    lists = {"captions": captions, "others": others}
-    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
-    return [{"role": message["role"], "content": _compiled(message["content"]).render(given)} for message in template]
+    return _filled(template, captions=_lines(captions), others=_lines(others))
 
 
 def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     """Fill a template of ``history``, whose items are lines of what was tried and what became of it."""
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried))}
-        for message in template
-    ]
+    return _filled(template, history=list(tried))
 
 
 def refinement_messages(
@@ -113,12 +101,15 @@ def refinement_messages(
     captions : of the unit's exemplars.
     failures : what was tried, and the captions of pictures of it that do not excite the unit.
     """
-    lists = {"captions": captions, "failures": failures}
-    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried), **given)}
-        for message in template
-    ]
+    return _filled(template, history=list(tried), captions=_lines(captions), failures=_lines(failures))
+
+
+def _filled(template: Prompt, **lists: list[str]) -> list[Message]:
+    return [{"role": message["role"], "content": _compiled(message["content"]).render(lists)} for message in template]
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    return [" ".join(text.split()) for text in texts]
 
 
 FILL: dict[Shown, Callable[..., list[Message]]] = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 
@@ -116,6 +117,20 @@ _NAMES = {
 JOBS = {rule: name for rules, name in _NAMES.items() for rule in rules}
 """Rule -> what tells its jobs apart; the only job of a rule needs nothing."""
 
+OUTPUTS = {
+    **{"shapeworld_images": "renders", "activations": "statistics", "dissection": "overlaps"},
+    **{"report_layer": "pages", "report": "page"},
+}
+"""Rule -> the kind of its output, where that is not called after the rule."""
+
+
+@lru_cache
+def _form(pattern: str) -> re.Pattern[str]:
+    """The form of the paths of a pattern, with a group for each wildcard."""
+    texts = _WILDCARD.split(pattern)  # every second one is a wildcard's name
+    parts = (f"(?P<{text}>{WILDCARDS[text]})" if i % 2 else re.escape(text) for i, text in enumerate(texts))
+    return re.compile("".join(parts))
+
 
 class Paths:
     """The files of a run.
@@ -145,6 +160,13 @@ class Paths:
         """Return the path of the tables of time and memory of a rule's jobs, with wildcards."""
         return f"{self.results}/benchmarks/{'/'.join(filter(None, (rule, JOBS[rule])))}.tsv"
 
+    def log_of(self, rule: str, output: str | Path) -> Path:
+        """Return the log of the job of a rule that makes a file, as :func:`dnd.run.tasks.tasks` names it."""
+        wildcards = _form(self.pattern(OUTPUTS.get(rule, rule))).fullmatch(str(output))
+        if wildcards is None:
+            raise ValueError(f"{output} is no file of rule {rule}")
+        return Path(self.log(rule).format(**wildcards.groupdict()))
+
     @staticmethod
     def existing(pattern: str, **wildcards: object) -> list[Path]:
         """Return the files of a pattern that there are, sorted, by the values of some of its wildcards."""
@@ -152,12 +174,11 @@ class Paths:
         def glob(wildcard: re.Match[str]) -> str:
             return escape(str(wildcards.get(wildcard[1], ""))) or "*"
 
-        def form(name: str) -> str:
-            return re.escape(str(wildcards[name])) if name in wildcards else f"(?:{WILDCARDS[name]})"
+        def fits(file: Path) -> bool:
+            values = _form(pattern).fullmatch(str(file))
+            return values is not None and all(values[name] == str(value) for name, value in wildcards.items())
 
-        texts = _WILDCARD.split(pattern)  # every second one is a wildcard's name
-        whole = re.compile("".join(form(text) if i % 2 else re.escape(text) for i, text in enumerate(texts)))
-        return sorted(file for file in Path().glob(_WILDCARD.sub(glob, pattern)) if whole.fullmatch(str(file)))
+        return sorted(file for file in Path().glob(_WILDCARD.sub(glob, pattern)) if fits(file))
 
     def of_probe(self, kind: str, probe: str) -> list[str]:
         """Return the files of a kind of every shard of a probe."""

@@ -209,12 +209,3 @@ def _judging(plan: Plan, paths: Paths) -> Iterator[Task]:
 
 def _row_probe(plan: Plan, row: str) -> str:
     return next((layer.probe for layer in plan.layers if layer.name == row), "")
-
-
-GPUS = ("NVIDIA", "Tesla", "GeForce", "Quadro", "TITAN", "AMD Instinct", "AMD Radeon")
-"""How torch's names of GPUs begin; an integrated one's stands at the end of its processor's."""
-
-
-def used_gpu(origin: Mapping[str, Any]) -> bool:
-    """Tell from a table's origin whether its job used a GPU: itself, or by the language model's server it started."""
-    return origin["device"].startswith(GPUS) or bool(origin["notes"].get("server", {}).get("gpus"))

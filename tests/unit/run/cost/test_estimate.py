@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[4]
 DEMO = json.loads((ROOT / "tests/unit/fixtures/demo-cost.json").read_text())
 """Rule -> seconds that its jobs took in a first run of the demo, with an empty store."""
 
+
 def stages_of(plan, assume, **rates):
     cost = estimate.estimate(plan, Rates(stages=rates, assumptions=assume))
     return {stage.rule: stage for stage in cost.stages}, cost
@@ -20,7 +21,9 @@ def stages_of(plan, assume, **rates):
 
 def test_time_is_that_of_jobs_and_items_and_hours_are_of_gpus_or_cores(plan, assume):
     on_gpu = Rate(device="H100", gpu=True, job=100, item=2, size=10)
-    found, whole = stages_of(plan, assume, captions=on_gpu, topk=Rate(device="EPYC", threads=4, job=900, item=0, size=1))
+    found, whole = stages_of(
+        plan, assume, captions=on_gpu, topk=Rate(device="EPYC", threads=4, job=900, item=0, size=1)
+    )
     assert found["captions"].seconds == 2 * 100 + 40 * 2
     assert found["captions"].bytes == 400
     assert found["topk"].bytes == 20 * (200 + 50)  # activations that it keeps

@@ -7,7 +7,8 @@ from dnd.run.cost import rates as cost_rates
 
 TEXT = """\
 stages: {topk: {device: EPYC, job: 1.5, item: 0.25}}
-assumptions: {exemplars: 0.5, views: 0.8, questions: 0.5, candidates: 2, concepts: 0.25, caption_tokens: 10, answer_tokens: 3}
+assumptions: {exemplars: 0.5, views: 0.8, questions: 0.5, candidates: 2, concepts: 0.25,
+  caption_tokens: 10, answer_tokens: 3}
 """
 
 

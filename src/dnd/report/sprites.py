@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +83,7 @@ class Sheet:
         return max(self.form.columns, -(-len(self._cells) // rows))
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, int]:
         """What the page must know to find a cell."""
         return {"side": self.form.side, "columns": self.columns, "count": len(self._cells)}
 

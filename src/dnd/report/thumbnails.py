@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,15 @@ from dnd.report.sprites import cell
 Pixels = npt.NDArray[np.uint8]
 Place = tuple[Path, int]
 """A row group: its file and its number there."""
+
+
+class Drawing(NamedTuple):
+    """A generated image; one with a problem is not shown."""
+
+    concept: str
+    sample: int
+    image: bytes
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Thumbnails:
     folder: Path
     side: int
 
-    def _open(self, kind: str, mode: Literal["r", "r+"] = "r") -> npt.NDArray[Any]:
+    def _open(self, kind: str, mode: Literal["r", "r+"] = "r") -> npt.NDArray[np.generic]:
         return np.load(self.folder / f"{kind}.npy", mmap_mode=mode)
 
     def _make(self, names: Sequence[str]) -> None:
@@ -97,11 +106,11 @@ def drawings(files: Sequence[Path]) -> dict[str, list[Place]]:
 
 def drawn(places: Collection[Place], wanted: Collection[str]) -> dict[str, dict[int, bytes]]:
     """Return concept -> sample -> image of its usable images, which the scores' activations belong to."""
-    found: dict[str, dict[int, bytes]] = {}
+    images: dict[str, dict[int, bytes]] = {}
     for path, group in sorted(places):
         with tables.opened(path) as file:
-            rows = file.read_row_group(group, columns=["concept", "sample", "image", "problem"]).to_pylist()
+            rows = tables.rows_of(file.read_row_group(group, columns=list(Drawing._fields)), Drawing)
         for row in rows:
-            if row["problem"] is None and row["concept"] in wanted:  # unit shards may share some
-                found.setdefault(row["concept"], {})[row["sample"]] = row["image"]
-    return {concept: dict(sorted(samples.items())) for concept, samples in found.items()}
+            if row.problem is None and row.concept in wanted:  # unit shards may share some
+                images.setdefault(row.concept, {})[row.sample] = row.image
+    return {concept: dict(sorted(samples.items())) for concept, samples in images.items()}

@@ -14,6 +14,7 @@ from dnd.evaluation.metrics.registry import METRICS
 from dnd.io import schemas, tables
 from dnd.report import contact_sheet, data_files, terms
 from dnd.report import site as builder
+from dnd.report.data_files import Index
 from dnd.run.code_digest import PACKAGE
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
@@ -64,7 +65,7 @@ def test_the_most_frequent_concepts_come_first():
         "polysemantic": [0] * 6,
         "importance": [1] * 6,
     }
-    found = builder.summary(index, [])
+    found = builder.summary(Index.model_construct(**index), [])
     assert found["concepts"] == [("owls", 3), ("cats", 1), ("dogs", 1)]
     assert found["confidence"] == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
     assert (found["abstained"], found["important"]) == ({"unclear": 1}, True)
@@ -105,7 +106,7 @@ def test_a_run_without_known_answers_claims_nothing(site, tmp_path):
     empty = tmp_path / "evaluation.parquet"
     tables.write(empty, schemas.EVALUATION.empty_table(), schemas.EVALUATION)
     for folder in pages:
-        index = data_files.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
+        index = Index.model_validate(data_files.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9})
         assert set(builder.verdicts(index, schemas.EVALUATION.empty_table())["correct"]) == {-1}
     builder.build(tmp_path / "report", "demo", pages, empty)
     assert [one["figures"] for one in data_files.read(tmp_path / "report/run.js")["layers"]] == [[], []]

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
 from PIL import Image
 
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Candidate
+from dnd.io.rows import Candidate, Exemplar, Facet, Score
 from dnd.report import data_files
 from dnd.report.sprites import Format, Sheet, cell, coloured, fitted, save
 from dnd.report.thumbnails import Pixels, Place, Thumbnails, drawn
@@ -49,55 +49,8 @@ class Described(NamedTuple):
     captions: list[str | None]
 
 
-class Scored(NamedTuple):
-    """What the page reads of a candidate's scores."""
-
-    unit: int
-    candidate: int
-    concept: str
-    fit: float | None
-    gap: float | None
-    hard: float | None
-    agreement: float | None
-    votes: int
-    parts: list[int] | None
-    activations: list[float] | None
-
-
-class Map(NamedTuple):
-    """Where in an exemplar its unit is active."""
-
-    unit: int
-    image_id: str
-    heatmap: bytes | None
-    heatmap_box: Sequence[int] | None
-
-
-class FacetShown(NamedTuple):
-    """What the page reads of a facet."""
-
-    unit: int
-    label: str
-    share: float
-    exemplars: list[int]
-
-
-class Controls(NamedTuple):
-    """Activations of control images."""
-
-    unit: int
-    controls: list[float]
-
-
-class OfUnit(Protocol):
-    """A row that tells its unit."""
-
-    @property
-    def unit(self) -> int: ...
-
-
+R = TypeVar("R", Exemplar, Facet, Score)
 T = TypeVar("T")
-R = TypeVar("R", bound=OfUnit)
 
 
 @dataclass(frozen=True)
@@ -127,9 +80,9 @@ class Tables:
 class Evidence(NamedTuple):
     """The rows of a unit in a layer's tables beside its description."""
 
-    scores: Sequence[Scored]
-    maps: Sequence[Map]
-    facets: Sequence[FacetShown]
+    scores: Sequence[Score]
+    maps: Sequence[Exemplar]
+    facets: Sequence[Facet]
     controls: Sequence[float]
 
 
@@ -186,10 +139,11 @@ def structs(values: Iterable[object], kind: Callable[..., T]) -> list[T]:
 
 def _evidence(given: Tables, where: pc.Expression, units: Sequence[int]) -> dict[int, Evidence]:
     """Unit -> what the other tables hold of it."""
-    scores = _by_unit(tables.rows(given.scores, schemas.SCORES, Scored, where))
-    maps = _by_unit(tables.rows(given.exemplars, schemas.EXEMPLARS, Map, where))
-    facets = _by_unit(tables.rows(given.facets, schemas.FACETS, FacetShown, where))
-    controls = {row.unit: row.controls for row in tables.rows(given.topk, schemas.TOPK, Controls, where)}
+    scores = _by_unit(tables.rows(given.scores, schemas.SCORES, Score, where))
+    maps = _by_unit(tables.rows(given.exemplars, schemas.EXEMPLARS, Exemplar, where))
+    facets = _by_unit(tables.rows(given.facets, schemas.FACETS, Facet, where))
+    pool = tables.read(given.topk, schemas.TOPK, ["unit", "controls"], where)
+    controls = dict(zip(pool["unit"].to_pylist(), pool["controls"].to_pylist(), strict=True))
     return {
         unit: Evidence(scores.get(unit, []), maps.get(unit, []), facets.get(unit, []), controls.get(unit, []))
         for unit in units
@@ -269,7 +223,7 @@ class _Block:
         values = [exemplar.activation for exemplar in row.exemplars]
         values += [value for candidate in row.candidates for _, value in pictures_of[candidate.concept]]
         bars = histogram(known.controls, values)
-        values += (bars.low, bars.high) if bars else ()
+        values += bars[:2] if bars else ()
         if values := [value for value in values if np.isfinite(value)]:
             self.spans.append((min(values), max(values)))
         reason = row.abstained
@@ -288,12 +242,12 @@ class _Block:
                 for candidate in row.candidates
             ],
             "facets": [{key: getattr(one, key) for key in ("label", "share", "exemplars")} for one in known.facets],
-            "histogram": bars and bars._asdict(),
+            "histogram": bars and dict(zip(("low", "high", "counts"), bars, strict=True)),
             "reason": reason and reasons.get(reason, f"No label is given: {reason}."),
             "labels": row.labels,
         }
 
-    def _exemplars(self, row: Described, maps: Sequence[Map]) -> list[Mapping[str, object]]:
+    def _exemplars(self, row: Described, maps: Sequence[Exemplar]) -> list[Mapping[str, object]]:
         heat = {one.image_id: (one.heatmap, one.heatmap_box) for one in maps if one.heatmap is not None}
         shown: list[Mapping[str, object]] = []
         for exemplar, caption in zip(row.exemplars, row.captions, strict=True):
@@ -313,7 +267,7 @@ class _Block:
             )
         return shown
 
-    def _best_first(self, score: Scored | None, numbered: Mapping[int, Scored]) -> list[tuple[int, float]]:
+    def _best_first(self, score: Score | None, numbered: Mapping[int, Score]) -> list[tuple[int, float]]:
         """Cells of a candidate's generated images with their activations; alternatives show those of their parts."""
         if score is None:
             return []
@@ -328,20 +282,15 @@ class _Block:
         return self._sheets["drawn"].place((concept, sample), lambda: cell(pictures.decode(image), DRAWN.side))
 
 
-class Histogram(NamedTuple):
-    """How often values lie in each of ``BINS`` bins of the same width from ``low`` to ``high``."""
+def histogram(controls: Sequence[float], others: Sequence[float]) -> tuple[float, float, list[int]] | None:
+    """Return the lowest and highest edge and the counts of a histogram of control images' activations.
 
-    low: float
-    high: float
-    counts: list[int]
-
-
-def histogram(controls: Sequence[float], others: Sequence[float]) -> Histogram | None:
-    """Return the histogram of control images' activations, on an axis that others' fit on; None without any."""
+    It has ``BINS`` bins of the same width, on an axis that others' activations fit on; None without any.
+    """
     values, marks = (np.asarray(numbers, np.float64) for numbers in (controls, others))
     values, marks = values[np.isfinite(values)], marks[np.isfinite(marks)]
     if not len(values):
         return None
     ends = np.concatenate([values, marks])
     counts, edges = np.histogram(values, BINS, (ends.min(), ends.max()))
-    return Histogram(float(edges[0]), float(edges[-1]), counts.tolist())
+    return float(edges[0]), float(edges[-1]), counts.tolist()

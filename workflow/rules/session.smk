@@ -18,7 +18,9 @@ if not workflow.is_main_process:
 def begin():
     """Take the folder for this run, mend Snakemake, and remember the plan."""
     try:
-        LOCKS.append(lock.take(Path.cwd(), settings.run))  # a killed run needs no --unlock
+        LOCKS.append(
+            lock.take(Path.cwd(), settings.run)
+        )  # a killed run needs no --unlock
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
     mend_scheduler(workflow.scheduler)

@@ -6,7 +6,6 @@ No torch here: rules import it. Paths are relative to the folder that a run is s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from glob import escape
 from pathlib import Path
@@ -185,10 +184,10 @@ class Paths:
         count = self._plan.config.probes[probe].shards
         return [self.file(kind, probe=probe, shard=f"{shard:05d}") for shard in range(count)]
 
-    def of_pass(self, kind: str, one: Pass, group: int) -> list[str]:
+    def of_pass(self, kind: str, place: Pass, group: int) -> list[str]:
         """Return the files of a kind of every probe shard of a group's pass."""
-        count = self._plan.config.probes[one.probe].shards
-        return [self.file(kind, **one._asdict(), group=group, shard=f"{shard:05d}") for shard in range(count)]
+        count = self._plan.config.probes[place.probe].shards
+        return [self.file(kind, **place._asdict(), group=group, shard=f"{shard:05d}") for shard in range(count)]
 
     def topk(self, layer: Layer) -> str:
         """Return the merged activations of a layer."""
@@ -264,40 +263,6 @@ class Paths:
         """Return the results of causal checks that the configuration asks for."""
         audits = [self.file(kind, audit=audit) for audit in self._plan.config.audits for kind in ("audit", "chart")]
         return list(dict.fromkeys([*audits, *(path for layer in self._plan.layers for path in self.importance(layer))]))
-
-    def tables(self) -> dict[str, list[str]]:
-        """Return stage -> the tables that it leaves for the results of the run, one of each job."""
-        tables = {stage: list(dict.fromkeys(paths)) for stage, paths in self._tables()}
-        asked_for = ("look_alikes", "refinement", "stopping")
-        return {stage: paths for stage, paths in tables.items() if paths or stage not in asked_for}
-
-    def _tables(self) -> Iterator[tuple[str, list[str]]]:
-        plan = self._plan
-        ours = [layer for layer in plan.layers if plan.is_ours(layer)]
-        probes = dict.fromkeys(layer.probe for layer in plan.layers)
-        passes = dict.fromkeys(
-            (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
-        )
-        stopping = [layer for layer in ours if plan.recipe_of(plan.bundle_of(layer)).stopping is not None]
-        yield "probe", [path for probe in probes for path in self.of_probe("probe", probe)]
-        yield "activations", [path for one, group in passes for path in self.of_pass("statistics", one, group)]
-        yield "topk", [self.topk(layer) for layer in plan.layers]
-        for stage in ("exemplars", "captions"):
-            yield stage, [path for layer in ours for path in self.shards(stage, layer)]
-        yield "look_alikes", [path for bundle in plan.bundles for path in self.look_alikes(bundle)]
-        yield "concepts", [self.of_bundle("concepts", bundle) for bundle in plan.bundles]
-        yield "refinement", [path for bundle in plan.bundles for path in self.refined(bundle)]
-        yield "images", [path for bundle in plan.bundles for path in self.images_of_bundle(bundle)]
-        yield "stopping", [path for layer in stopping for path in self.shards("stopping", layer)]
-        yield "scores", [path for layer in ours for path in self.shards("scores", layer)]
-        yield "descriptions", [self.of_layer("descriptions", layer) for layer in plan.layers]
-        rivals: dict[str, list[str]] = {}
-        for layer in plan.layers:
-            if not plan.is_ours(layer):
-                method = plan.config.recipes[layer.recipe].method.replace("-", "_")
-                rivals.setdefault(method, []).extend(self.scores(layer))
-        yield from rivals.items()
-        yield "evaluation", [self.file("evaluation")]
 
     def everything(self) -> list[str]:
         """Return all that a configuration asks for."""

@@ -46,15 +46,20 @@ def test_logs_and_benchmarks_bear_what_tells_jobs_apart(plan):
     assert paths.benchmark("report") == "results/mine/benchmarks/report.tsv"
 
 
-def test_the_tables_of_a_run_are_what_its_jobs_make(plan):
-    paths = Paths(plan)
-    outputs = {str(task.output) for task in tasks(plan)}
-    for stage, tables in paths.tables().items():
-        assert tables and set(tables) <= outputs, stage
-    assert set(paths.everything()) - outputs == {
+def test_all_that_a_run_asks_for_is_what_its_jobs_make(plan):
+    assert set(Paths(plan).everything()) - {task.output for task in tasks(plan)} == {
         "results/mine/comparisons.parquet",
         *(f"results/mine/{place}/descriptions.csv" for place in ("planted/concepts", "hidden/layer4", "classes/fc")),
     }
+
+
+def test_every_job_has_a_log(plan):
+    paths = Paths(plan)
+    for task in tasks(plan):
+        log = paths.log_of(task.rule, task.output)
+        assert log.parts[:3] == ("results", "mine", "logs") and task.rule in str(log) and "{" not in str(log)
+    with pytest.raises(ValueError, match=r"x\.parquet is no file of rule scores"):
+        paths.log_of("scores", "x.parquet")
 
 
 def test_existing_files_are_those_of_a_pattern_and_no_neighbours(plan, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ class Amounts:
         recipe = self.config.recipes[task.recipe] if task.recipe else None
         match task.rule:
             case "audit":
-                audit = self.config.audits[task.output.stem]
+                audit = self.config.audits[Path(task.output).stem]
                 return self.images(task.probe) * (2 + audit.controls)
             case "importance":
                 assert self.config.importance is not None

@@ -99,7 +99,7 @@ class Failure(NamedTuple):
     """A job that has written a log and not its files: its rule, one of the files, and the log."""
 
     rule: str
-    output: Path
+    output: str
     log: Path
 
 
@@ -152,10 +152,10 @@ def look(plan: Plan, now: float | None = None) -> Status:
     for task in workload.tasks(plan):
         stage = stages.setdefault(task.rule, Stage(task.rule))
         stage.planned += 1
-        if str(task.output) in begun:
+        if task.output in begun:
             if running:
                 stage.running += 1
-                stage.ages.append(clock - begun[str(task.output)])
+                stage.ages.append(clock - begun[task.output])
             cut_short += not running
         elif (made := _time_of(task.output)) is not None:
             stage.done += 1
@@ -191,28 +191,29 @@ def begun_outputs(folder: Path) -> dict[str, float]:
     return begun
 
 
-def _time_of(path: Path) -> float | None:
+def _time_of(path: str | Path) -> float | None:
     """When a file was written, in seconds since 1970; None where it is not there."""
     try:
-        return path.stat().st_mtime
+        return os.stat(path).st_mtime
     except OSError:
         return None
 
 
 def _add_table(stage: Stage, task: Task) -> None:
     """Add what the ends of a job's files tell; a file that is gone by now, or no table, is passed over."""
+    counted = task.images or (task.output if stage.noun else "")
     try:
-        rows = pq.read_metadata(task.counted).num_rows if task.counted else 0
-        origin = tables.origin_in(pq.read_metadata(task.output)) if task.output.suffix == ".parquet" else None
+        rows = pq.read_metadata(counted).num_rows if counted else 0
+        recorded = tables.origin_in(pq.read_metadata(task.output)) if task.output.endswith(".parquet") else None
     except (OSError, pa.ArrowInvalid):
         return
     stage.items += rows
-    if origin:
-        job = Origin.model_validate(origin)
+    if recorded:
+        origin = Origin.model_validate(recorded)
         stage.timed += 1
         stage.timed_items += rows
-        stage.seconds += job.seconds
-        stage.gpu_seconds += job.seconds * job.used_gpu
+        stage.seconds += origin.seconds
+        stage.gpu_seconds += origin.seconds * origin.used_gpu
 
 
 def _state(status: Status, at_work: bool, cut_short: int) -> str:

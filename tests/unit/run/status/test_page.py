@@ -14,7 +14,7 @@ from dnd.run.status import progress
 def failed(plan):
     """A run that has not begun, but for a job that failed, whose log has a name that no page may believe."""
     found = progress.look(plan)
-    found.failures.append(progress.Failure("captions", Path("captions.parquet"), Path("logs/<b>.log")))
+    found.failures.append(progress.Failure("captions", "captions.parquet", Path("logs/<b>.log")))
     return found
 
 

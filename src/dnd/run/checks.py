@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dnd.config import load as configuration
 from dnd.config import sweep
@@ -37,7 +37,7 @@ class Checked(NamedTuple):
     doubts: list[str]
 
 
-def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
+def quickly(values: Mapping[str, object], files: Sequence[str | Path]) -> Checked:
     """Look at values, paths and tables, which every job asks for anew.
 
     Parameters
@@ -50,7 +50,7 @@ def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
     return Checked(config, tables, [*_lines(files, told), *tables.mistakes], {}, [])
 
 
-def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
+def thoroughly(values: Mapping[str, object], files: Sequence[str | Path]) -> Checked:
     """Look at all that can be known without torch: also at what files hold, and at what methods need.
 
     Parameters are those of :func:`quickly`.

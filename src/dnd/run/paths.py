@@ -95,32 +95,20 @@ WILDCARDS = dict.fromkeys(("name", "slug", "model", "probe", "recipe", "audit"),
 """Wildcard -> the form of its values."""
 _WILDCARD = re.compile(r"\{(\w+)\}")
 
-_SHARD_OF_PASS = PASS.replace("/", "-") + "-{group}-{shard}"
-_NAMES = {
-    ("evaluation", "inventory", "prefetch", "provenance", "report"): "",
-    ("modules",): "{model}",
-    ("listing", "rejected", "shapeworld_images"): "{probe}",
-    ("annotations", "probe"): "{probe}-{shard}",
-    ("activations",): _SHARD_OF_PASS,
-    ("topk",): PASS.replace("/", "-") + "-{slug}",
-    ("captions", "exemplars", "line", "look_alikes", "scores", "stopping"): "{name}-{slug}-{units}",
-    ("concepts", "refinement"): BUNDLE,
-    ("images",): f"{BUNDLE}/{{part}}",
-    ("clip_dissect", "compositional", "foreign", "invert", "milan", "network_dissection"): "{name}-{slug}",
-    ("descriptions", "report_layer"): "{name}-{slug}",
-    ("dissection",): "{model}-{probe}-{sign}-{slug}",
-    ("judgements", "label_images"): "{model}-{slug}",
-    ("importance",): "{model}-{probe}-{slug}",
-    ("audit",): "{audit}",
-}
-JOBS = {rule: name for rules, name in _NAMES.items() for rule in rules}
-"""Rule -> what tells its jobs apart; the only job of a rule needs nothing."""
-
 OUTPUTS = {
     **{"shapeworld_images": "renders", "activations": "statistics", "dissection": "overlaps"},
     **{"report_layer": "pages", "report": "page"},
 }
 """Rule -> the kind of its output, where that is not called after the rule."""
+
+
+def job(rule: str) -> str:
+    """Return what tells the jobs of a rule apart, by their wildcards; the only job of a rule needs nothing.
+
+    It is part of the name of a log. Folders part the names of a bundle's, which may be as long as a file's name can be.
+    """
+    wildcards = _WILDCARD.findall(PATTERNS.get(OUTPUTS.get(rule, rule), ""))
+    return ("/" if "bundle" in wildcards else "-").join(f"{{{name}}}" for name in wildcards)
 
 
 @lru_cache
@@ -153,11 +141,11 @@ class Paths:
 
     def log(self, rule: str, suffix: str = "") -> str:
         """Return the path of the logs of a rule's jobs, with wildcards."""
-        return f"{self.results}/logs/{'/'.join(filter(None, (rule, JOBS[rule])))}{suffix}.log"
+        return f"{self.results}/logs/{rule}{job(rule) and '/'}{job(rule)}{suffix}.log"
 
     def benchmark(self, rule: str) -> str:
         """Return the path of the tables of time and memory of a rule's jobs, with wildcards."""
-        return f"{self.results}/benchmarks/{'/'.join(filter(None, (rule, JOBS[rule])))}.tsv"
+        return f"{self.results}/benchmarks/{rule}{job(rule) and '/'}{job(rule)}.tsv"
 
     def log_of(self, rule: str, output: str | Path) -> Path:
         """Return the log of the job of a rule that makes a file, as :func:`dnd.run.tasks.tasks` names it."""

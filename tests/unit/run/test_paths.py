@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dnd.config.load import load
-from dnd.run.paths import JOBS, PATTERNS, WILDCARDS, Paths
+from dnd.run.paths import PATTERNS, WILDCARDS, Paths, job
 from dnd.run.tasks import plan_of, tasks
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ def plan(monkeypatch):
 
 
 def test_every_wildcard_has_a_form_and_no_two_kinds_share_a_path():
-    for pattern in (*PATTERNS.values(), *JOBS.values()):
+    for pattern in PATTERNS.values():
         assert set(re.findall(r"{(\w+)}", pattern)) <= WILDCARDS.keys()
     assert len(set(PATTERNS.values())) == len(PATTERNS)
 
@@ -43,6 +43,8 @@ def test_logs_and_benchmarks_bear_what_tells_jobs_apart(plan):
     paths = Paths(plan)
     assert paths.log("scores") == "results/mine/logs/scores/{name}-{slug}-{units}.log"
     assert paths.log("concepts", "-server").endswith("logs/concepts/{model}/{probe}/{recipe}/{bundle}-server.log")
+    assert paths.log("dissection") == "results/mine/logs/dissection/{model}-{probe}-{sign}-{slug}.log"
+    assert (job("prefetch"), job("topk")) == ("", "{model}-{probe}-{pooling}-{sign}-{k}-{controls}-{slug}")
     assert paths.benchmark("report") == "results/mine/benchmarks/report.tsv"
 
 

@@ -99,10 +99,10 @@ def _pool(threads: int) -> Executor:
 
 def _shown(descriptions: Path) -> set[str]:
     """Ids of every exemplar's image."""
-    found: set[str] = set()
+    names: set[str] = set()
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, ["exemplars"]):
-        found.update(pc.unique(pc.struct_field(pc.list_flatten(group["exemplars"]), "image_id")).to_pylist())
-    return found
+        names.update(pc.unique(pc.struct_field(pc.list_flatten(group["exemplars"]), "image_id")).to_pylist())
+    return names
 
 
 def _parts(given: Tables, units: Sequence[int]) -> list[Part]:

@@ -47,9 +47,9 @@ def fitted(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
 def cell(image: Image.Image, side: int, ground: str | tuple[int, ...] = "black") -> Image.Image:
     """Return an image inside a square cell, small ones enlarged."""
     x, y, width, height = fitted(image.size, side)
-    found = Image.new(image.mode, (side, side), ground)
-    found.paste(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3), (x, y))
-    return found
+    square = Image.new(image.mode, (side, side), ground)
+    square.paste(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3), (x, y))
+    return square
 
 
 def coloured(heatmap: bytes, side: int) -> Image.Image:

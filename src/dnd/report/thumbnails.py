@@ -75,33 +75,33 @@ class Thumbnails:
             return {}
         cells, sizes = self._open("cells"), self._open("sizes")
         wanted = sorted(names)
-        found = {}
+        images = {}
         for name, place in zip(wanted, np.searchsorted(self._open("names"), wanted), strict=True):
             width, height = sizes[place].tolist()
             if not width:
                 raise ValueError(f"the probe has no image {name!r}, which is an exemplar")
-            found[name] = cells[place], (width, height)
-        return found
+            images[name] = cells[place], (width, height)
+        return images
 
 
 def thumbnails(folder: Path, names: Collection[str], shards: Sequence[Path], side: int, pool: Executor) -> Thumbnails:
     """Make the thumbnails of images, reading each shard of their probe once."""
-    found = Thumbnails(folder, side)
+    made = Thumbnails(folder, side)
     if names:
-        found._make(sorted(names))
-        list(pool.map(found.fill, shards))
-    return found
+        made._make(sorted(names))
+        list(pool.map(made.fill, shards))
+    return made
 
 
 def drawings(files: Sequence[Path]) -> dict[str, list[Place]]:
     """Return concept -> the row groups that hold its generated images; no picture is read."""
-    found: dict[str, list[Place]] = {}
+    places: dict[str, list[Place]] = {}
     for path in files:
         with tables.opened(path) as file:
             for group in range(file.num_row_groups):
                 for concept in pc.unique(file.read_row_group(group, columns=["concept"])["concept"]).to_pylist():
-                    found.setdefault(concept, []).append((path, group))
-    return found
+                    places.setdefault(concept, []).append((path, group))
+    return places
 
 
 def drawn(places: Collection[Place], wanted: Collection[str]) -> dict[str, dict[int, bytes]]:

@@ -153,16 +153,16 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Return package -> version of this library and of the packages in ``PACKAGES`` that this process has imported."""
-    found = {"dnd": VERSION}
+    packages = {"dnd": VERSION}
     for module, package in PACKAGES.items():
         if module in sys.modules:
             try:
-                found[package] = version(package)
+                packages[package] = version(package)
             except PackageNotFoundError:  # a copy that nobody installed
-                found[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
-    if "torch" in found and (cuda := sys.modules["torch"].version.cuda):
-        found["cuda"] = str(cuda)
-    return found
+                packages[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    if "torch" in packages and (cuda := sys.modules["torch"].version.cuda):
+        packages["cuda"] = str(cuda)
+    return packages
 
 
 def begin(log: str, threads: int) -> Job:

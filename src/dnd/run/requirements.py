@@ -46,8 +46,8 @@ def _truths(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
             for member in config.probes[layer.probe].members or [layer.probe]:
                 if config.probes[member].source != "shapeworld":
                     yield (
-                        f"recipes.{layer.recipe}.{part}.model: shapeworld tells what renders of the shape world show, and "
-                        f"probe {member!r} is of source {config.probes[member].source}"
+                        f"recipes.{layer.recipe}.{part}.model: shapeworld tells what renders of the shape world show, "
+                        f"and probe {member!r} is of source {config.probes[member].source}"
                     )
 
 

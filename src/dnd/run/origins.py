@@ -44,6 +44,7 @@ class Summary(BaseModel):
 
     Attributes
     ----------
+    code : digest of the stage's code, where that is known.
     recorded : jobs whose tables have an origin, of which the rest speaks.
     started, finished : of the first job and of the last.
     seconds : of all jobs together.
@@ -52,6 +53,7 @@ class Summary(BaseModel):
     notes : key -> every value.
     """
 
+    code: str = ""
     jobs: int
     recorded: int
     started: str | None
@@ -70,10 +72,11 @@ def read(path: Path) -> Origin | None:
     return None if origin is None else Origin.model_validate(origin)
 
 
-def summary(origins: Sequence[Origin | None]) -> Summary:
+def summary(origins: Sequence[Origin | None], code: str = "") -> Summary:
     """Sum up the origins of a stage's tables."""
     recorded = [origin for origin in origins if origin is not None]
     return Summary(
+        code=code,
         jobs=len(origins),
         recorded=len(recorded),
         started=min((origin.started for origin in recorded), default=None),

@@ -52,18 +52,12 @@ SEEDS = {
 
 
 class Workflow(BaseModel):
-    """The code of a run; ``commit`` and ``dirty`` are those of :func:`checkout`."""
+    """The code of a run, as :func:`checkout` tells it."""
 
     version: str
     snakemake: str | None
     commit: str | None
     dirty: bool | None
-
-
-class Stage(Summary):
-    """The jobs of a stage, and the digest of its ``code``."""
-
-    code: str
 
 
 class ProbeDigest(BaseModel):
@@ -98,7 +92,7 @@ class Provenance(BaseModel):
     config: dict[str, JsonValue]
     sweep: list[dict[str, str]]
     layers: list[dict[str, str]]
-    stages: dict[str, Stage]
+    stages: dict[str, Summary]
     models: dict[str, str]
     inputs: Inputs
     seeds: dict[str, str | dict[str, int]]
@@ -131,7 +125,7 @@ def record(
     """
     known = known_secrets(config)
     by_stage = {stage: [origins.read(path) for path in paths] for stage, paths in made.items()}
-    stages = {stage: {"code": code[stage], **origins.summary(jobs).model_dump()} for stage, jobs in by_stage.items()}
+    stages = {stage: origins.summary(jobs, code[stage]).model_dump() for stage, jobs in by_stage.items()}
     probes: dict[str, list[Path]] = {}
     for path in made.get("probe", ()):
         probes.setdefault(path.parent.name, []).append(path)

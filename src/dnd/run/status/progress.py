@@ -22,31 +22,16 @@ from dnd.run.plan import Plan
 from dnd.run.tasks import Task
 
 ITEMS = {
-    "probe": "images",
-    "activations": "images",
-    "topk": "units",
+    **dict.fromkeys(("probe", "activations", "images", "stopping", "label_images"), "images"),
+    **dict.fromkeys(("topk", "descriptions"), "units"),
+    **dict.fromkeys(("captions", "look_alikes"), "captions"),
+    **dict.fromkeys(("concepts", "refinement", "scores", "line"), "candidates"),
     "exemplars": "exemplars",
-    "captions": "captions",
-    "look_alikes": "captions",
-    "concepts": "candidates",
-    "refinement": "candidates",
-    "images": "images",
-    "stopping": "images",
-    "scores": "candidates",
-    "line": "candidates",
-    "label_images": "images",
-    "descriptions": "units",
 }
 """Rule -> what the rows are that its jobs count."""
 QUICK = {
-    "shapeworld_images",
-    "listing",
-    "rejected",
-    "descriptions",
-    "evaluation",
-    "provenance",
-    "report_layer",
-    "report",
+    *("shapeworld_images", "listing", "rejected", "descriptions"),
+    *("evaluation", "provenance", "report_layer", "report"),
 }
 """Rules whose jobs do not say how long they took, which is little."""
 

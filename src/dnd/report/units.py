@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Candidate, Exemplar, Facet, Score
+from dnd.io.rows import Exemplar, Facet, Score
 from dnd.report import data_files
 from dnd.report.sprites import Format, Sheet, cell, coloured, fitted, save
 from dnd.report.thumbnails import Pixels, Place, Thumbnails, drawn
@@ -27,6 +27,18 @@ HEAT = Format(side=24, columns=16, quality=50, mode="RGBA")
 COMPONENTS = ("score", "auc", "mad", "rank_score", "image_similarity")
 PROBED = ("fit", "gap", "hard", "agreement", "votes")
 Span = tuple[float, float]
+
+
+class Candidate(NamedTuple):
+    """A candidate as a description lists it."""
+
+    concept: str
+    score: float | None
+    auc: float | None
+    mad: float | None
+    rank_score: float | None
+    image_similarity: float | None
+    source: str
 
 
 class Shown(NamedTuple):

@@ -24,15 +24,6 @@ from dnd.shapeworld import known_answers
 from dnd.shapeworld.known_answers import KnownAnswersError
 
 
-def networks(config: Config) -> dict[str, str]:
-    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
-    first: dict[tuple[str, ...], str] = {}
-    return {
-        name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
-        for name, model in config.models.items()
-    }
-
-
 def read(config: Config, rows: str = "*") -> list[Case]:
     """Return the cases of a finished run, of the models that have known answers.
 
@@ -45,7 +36,12 @@ def read(config: Config, rows: str = "*") -> list[Case]:
         for name, model in config.models.items()
         if model.known_answers is not None
     }
-    same, plan = networks(config), plan_of(config)
+    first: dict[tuple[str, ...], str] = {}  # two models may be one network, with other units
+    network = {
+        name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
+        for name, model in config.models.items()
+    }
+    plan = plan_of(config)
     pattern = Paths(plan).pattern("scores")
     scored_cases: list[Case] = []
     for layer in plan.layers:
@@ -53,7 +49,7 @@ def read(config: Config, rows: str = "*") -> list[Case]:
         files = Paths.existing(pattern, name=layer.name, slug=layer.slug)
         if fnmatch(layer.name, rows) and answers and files:
             scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
-            scored_cases += cases(same[layer.model], layer.name, layer.layer, scored, answers)
+            scored_cases += cases(network[layer.model], layer.name, layer.layer, scored, answers)
     return scored_cases
 
 

@@ -197,9 +197,8 @@ class Refiner:
         if not self.recipe.refinement or not self.recipe.refinement.failures:
             return lambda wanted: {}
         store = Store(Path(self.store, "captions"))
-        return Describer(
-            self.draw, partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
-        )
+        write = partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
+        return partial(describe, draw=self.draw, write=write)
 
     def of_bundle(
         self, concepts: str | Path, shards: Sequence[tuple[ShardViews, str, str, str | Path]], ask: Ask
@@ -322,35 +321,27 @@ def joined(concepts: pa.Table, further: Iterable[Concept]) -> pa.Table:
     return tables.table(rows, schemas.CONCEPTS)
 
 
-class Describer:
-    """Captions pictures of concepts.
+def describe(
+    wanted: Collection[PictureOf],
+    draw: Callable[[Collection[str]], pa.Table],
+    write: Callable[[Sequence[bytes]], Sequence[str]],
+) -> dict[PictureOf, str]:
+    """Return the caption of each picture.
 
     Parameters
     ----------
     draw : concepts -> their IMAGES table, as for :class:`dnd.target.generated.Reader`: drawn ones cost nothing.
     write : image files -> their captions: ``functools.partial`` of ``dnd.candidates.captions.of_files``, say.
     """
-
-    def __init__(
-        self,
-        draw: Callable[[Collection[str]], pa.Table],
-        write: Callable[[Sequence[bytes]], Sequence[str]],
-    ) -> None:
-        self.draw = draw
-        self.write = write
-
-    def __call__(self, wanted: Collection[PictureOf]) -> dict[PictureOf, str]:
-        """Return the caption of each picture."""
-        concepts = sorted({concept for concept, _ in wanted})
-        captions: dict[PictureOf, str] = {}
-        for start in range(0, len(concepts), CONCEPTS):
-            part = concepts[start : start + CONCEPTS]
-            usable: dict[str, list[bytes]] = {concept: [] for concept in part}
-            drawn = tables.rows_of(self.draw(part), Picture)
-            for picture in sorted(drawn, key=lambda picture: (picture.concept, picture.sample)):
-                if picture.problem is None:
-                    usable[picture.concept].append(picture.image)
-            chosen = sorted(picture for picture in wanted if picture[0] in usable)
-            texts = self.write([usable[concept][place] for concept, place in chosen])
-            captions |= dict(zip(chosen, texts, strict=True))
-        return captions
+    concepts = sorted({concept for concept, _ in wanted})
+    captions: dict[PictureOf, str] = {}
+    for start in range(0, len(concepts), CONCEPTS):
+        usable: dict[str, list[bytes]] = {concept: [] for concept in concepts[start : start + CONCEPTS]}
+        drawn = tables.rows_of(draw(list(usable)), Picture)
+        for picture in sorted(drawn, key=lambda picture: (picture.concept, picture.sample)):
+            if picture.problem is None:
+                usable[picture.concept].append(picture.image)
+        chosen = sorted(picture for picture in wanted if picture[0] in usable)
+        texts = write([usable[concept][place] for concept, place in chosen])
+        captions |= dict(zip(chosen, texts, strict=True))
+    return captions

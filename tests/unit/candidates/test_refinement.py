@@ -57,7 +57,7 @@ def run(folder, ask, chosen, units=CANDIDATES, painter=None, controls=CONTROLS, 
         .from_pylist([{"unit": unit, "activation": exemplars[unit]} for unit in units for _ in range(3)])
     )
     texts = {unit: [f"caption {unit} a", f"caption {unit} b"] for unit in units}
-    describe = refinement.Describer(draw, write)
+    describe = partial(refinement.describe, draw=draw, write=write)
     further, rounds = refinement.run(searches, rows, best, texts, ask, read, describe, chosen)
     joined = refinement.joined(tables.table(rows, schemas.CONCEPTS), further)
     return joined.to_pylist(), tables.table(rounds, schemas.REFINEMENT_ROUNDS).to_pylist()

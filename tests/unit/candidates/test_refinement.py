@@ -128,7 +128,7 @@ def test_failures_are_those_of_the_best_candidates_the_weakest_first():
 
 
 def test_without_failures_nothing_is_captioned(tmp_path, monkeypatch):
-    monkeypatch.setattr(refinement.Describer, "__call__", None)
+    monkeypatch.setattr(refinement, "describe", pytest.fail)
     script = Script(["red"])
     run(tmp_path, script, settings(), {0: ["blue"]})
     assert "do not excite it" not in script.asked[0][0].messages[-1]["content"]

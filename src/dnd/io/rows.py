@@ -230,6 +230,15 @@ class Comparison(NamedTuple):
     p_adjusted: float | None
 
 
+class Pattern(NamedTuple):
+    """Pixels at which the same concepts hold; each is a struct of category and concept."""
+
+    pattern: int
+    concepts: list[dict[str, str]]
+    categories: list[str]
+    pixels: int
+
+
 class Dissection(NamedTuple):
     """The concept of a category that overlaps best with where a unit is active."""
 

@@ -20,6 +20,7 @@ KINDS = {
     rows.Description: schemas.DESCRIPTIONS,
     rows.Figure: schemas.EVALUATION,
     rows.Comparison: schemas.COMPARISONS,
+    rows.Pattern: schemas.PATTERNS,
     rows.Dissection: schemas.DISSECTION,
     rows.Importance: schemas.IMPORTANCE,
 }

@@ -94,9 +94,10 @@ def test_the_embedded_describer_describes_planted_units(tmp_path):
     target = sources.load(settings)
     parts = activations.run(target, {"layer": "concepts"}, probe[0], [], pooling="max", k=15)
     best = {row["unit"]: row["image_ids"] for row in parts[0].to_pylist() if row["unit"] in wanted}
-    levels = dict(zip(wanted, thresholds.thresholds(target, "concepts", probe, 0.01, wanted).tolist(), strict=True))
+    maps = thresholds.Maps(target, "concepts", probe, wanted)
     recipe = MilanRecipe(method="milan", describer=MODELS / "describer", beam=10)
-    found = milan.run(target, "concepts", best, probe, levels, milan_files.load(recipe.describer), recipe)
+    levels = thresholds.thresholds(maps, 0.01)
+    found = milan.run(maps, best, levels, milan_files.load(recipe.describer), recipe)
     labels = {row["unit"]: row["concept"] for row in found.to_pylist() if row["candidate"] == 0}
     exact = [agreement.agreement(labels[unit], conjunction(words[unit][0]))[agreement.EXACT] for unit in wanted]
     assert exact == [1.0, 1.0, 1.0], labels

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 from tqdm import tqdm
 
@@ -161,10 +162,10 @@ class Tally:
         if not self._waiting:
             return np.empty((3, 0), np.int64)
         row, pattern, pixels = np.concatenate(self._waiting, 1)
-        order = np.lexsort((pattern, row))
-        row, pattern, pixels = row[order], pattern[order], pixels[order]
-        new = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(pattern, prepend=-1))
-        return np.stack([row[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
+        counts = csr_array((pixels, (row, pattern)))
+        counts.sum_duplicates()
+        places = counts.tocoo()
+        return np.stack([places.row.astype(np.int64), places.col, places.data])
 
 
 def run(

@@ -68,27 +68,20 @@ class Not(Formula):
 class _Joined(Formula):
     parts: tuple[Formula, ...]  # two or more, each once, by their text
 
+    def evaluate(self, value: Callable[[str], V]) -> V:
+        join = and_ if isinstance(self, And) else or_
+        return reduce(join, (part.evaluate(value) for part in self.parts))
 
-@dataclass(frozen=True)
+    def __str__(self) -> str:
+        return (" AND " if isinstance(self, And) else " OR ").join(map(_nested, self.parts))
+
+
 class And(_Joined):
     """Where all parts hold. Made by ``&``, which brings the parts into order."""
 
-    def evaluate(self, value: Callable[[str], V]) -> V:
-        return reduce(and_, (part.evaluate(value) for part in self.parts))
 
-    def __str__(self) -> str:
-        return " AND ".join(map(_nested, self.parts))
-
-
-@dataclass(frozen=True)
 class Or(_Joined):
     """Where any part holds. Made by ``|``, which brings the parts into order."""
-
-    def evaluate(self, value: Callable[[str], V]) -> V:
-        return reduce(or_, (part.evaluate(value) for part in self.parts))
-
-    def __str__(self) -> str:
-        return " OR ".join(map(_nested, self.parts))
 
 
 def _joined(kind: type[And] | type[Or], *parts: Formula) -> Formula:

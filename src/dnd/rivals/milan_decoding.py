@@ -33,7 +33,7 @@ def beam_search(step: Step, state: State, start: int, stop: int, length: int, wi
     state : before the first word, [1, hidden].
     length : tokens at most, the stop included.
     """
-    # always `width` rows, so that results do not depend on how many beginnings are alive
+    # always `width` rows, of which some are impossible, so that results do not depend on how many beginnings are alive
     state = State(*(part.expand(width, -1) for part in state))
     tokens = torch.empty(width, 0, dtype=torch.int64)
     scores = torch.full((width,), -torch.inf)
@@ -48,26 +48,18 @@ def beam_search(step: Step, state: State, start: int, stop: int, length: int, wi
             logs[ended, stop] = 0
         total = (scores[:, None] + logs).flatten()
         chosen = _best(total, width)
-        rows = chosen // logs.shape[1]
-        last = chosen % logs.shape[1]
+        rows, last = chosen // logs.shape[1], chosen % logs.shape[1]
         scores, tokens = total[chosen], torch.cat([tokens[rows], last[:, None]], 1)
-        alive = len(chosen)
-        if alive < width:  # fewer continuations than rows: the rest stays impossible
-            rows = torch.cat([rows, rows.new_zeros(width - alive)])
-            last = torch.cat([last, last.new_full((width - alive,), stop)])
-            scores = torch.cat([scores, scores.new_full((width - alive,), -torch.inf)])
-            tokens = torch.cat([tokens, tokens.new_full((width - alive, place + 1), stop)])
         state = State(*(part[rows.to(part.device)] for part in state))
-        if (last == stop).all():
+        if ((last == stop) | scores.isneginf()).all():
             break
     possible = scores.isfinite()
     return Beam(tokens[possible], scores[possible])
 
 
 def _best(values: Tensor, count: int) -> Tensor:
-    """Places of the largest values, best first, of equal ones the earlier; impossible ones are left out."""
-    least = values.topk(min(count, len(values))).values[-1]
-    places = ((values >= least) & (values > -torch.inf)).nonzero()[:, 0]
+    """Places of the largest values, best first, of equal ones the earlier: a sort of all would take long."""
+    places = (values >= values.topk(count).values[-1]).nonzero()[:, 0]
     return places[values[places].argsort(descending=True, stable=True)][:count]
 
 

@@ -1,4 +1,4 @@
-"""Any logical combination of the world's words as a disjunction of clauses, and its name in the world's English.
+"""A logical combination of the world's words as a disjunction of clauses, and its name in the world's English.
 
 A *clause* says for each attribute which values are allowed: red or blue, any texture, star, any background. AND, OR and
 NOT of such disjunctions are disjunctions again.

@@ -13,6 +13,7 @@ from dnd.config.rivals import MilanRecipe
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import agreement
 from dnd.rivals import milan, milan_files, thresholds
+from dnd.shapeworld import known_answers
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.world import conjunction, everything
 from dnd.target import activations, sources
@@ -79,10 +80,10 @@ def test_scaled_features_change_nothing():
 @pytest.mark.skipif(not (MODELS / "describer").is_dir(), reason="the describer is not trained yet")
 def test_the_embedded_describer_describes_planted_units(tmp_path):
     from dnd.shapeworld.render import draw
-    from dnd.shapeworld.target import planted
 
-    words = {unit["unit"]: unit["words"] for unit in planted(MODELS / "target")["concepts"]}
-    wanted = [unit for unit in words if words[unit] in ([["blue"]], [["ring"]], [["snow"]])]
+    answers = known_answers.load(MODELS / "target" / "units.json")["concepts"]
+    words = {unit: answer.words for unit, answer in answers.items()}
+    wanted = [unit for unit in words if words[unit] in ((("blue",),), (("ring",),), (("snow",),))]
     images = {f"{i:03}.png": png(draw(2, i)[1]) for i in range(300)}
     probe = [write_probe(tmp_path / "probe.parquet", images)]
     settings = TargetSettings(

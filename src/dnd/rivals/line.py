@@ -75,8 +75,8 @@ def candidates(search: Search, tolerance: float = 0.0) -> list[str]:
     last = {trial.concept: number for number, trial in enumerate(search.trials)}
     best = max(means.values(), default=0.0)
     equal = {concept for concept, mean in means.items() if tolerance > 0 and mean >= (1 - tolerance) * best}
-    others = sorted(set(means) - equal, key=lambda concept: (-means[concept], concept))
-    return sorted(equal, key=lambda concept: -last[concept]) + others
+    worse = sorted(set(means) - equal, key=lambda concept: (-means[concept], concept))
+    return sorted(equal, key=lambda concept: -last[concept]) + worse
 
 
 def of_shard(

@@ -94,29 +94,7 @@ def pooled(maps: Tensor, masks: Tensor) -> Tensor:
 
 def joined(maps: Sequence[Tensor], masks: Tensor) -> Tensor:
     """Return the pyramid's features float [n, features]: the maps of all layers under masks float [n, 1, h, w]."""
-    return torch.cat([pooled(one, masks) for one in maps], dim=1)
-
-
-class Instrumented(nn.Module):
-    """A network whose layers' outputs are kept; ``model`` is its name inside of the released checkpoints."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """Return the outputs of layers for normalised images [n, 3, h, w].
-
-        They are not copied, so that a ReLU in place shows, as in the released code: AlexNet's features are above zero.
-        """
-        outputs: dict[str, Tensor] = {}
-
-        def after(layer: str, module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[layer] = output
-
-        with watched([(layer, self.model.get_submodule(layer)) for layer in layers], after):
-            self.model(x)
-        return [outputs[layer] for layer in layers]
+    return torch.cat([pooled(layer, masks) for layer in maps], dim=1)
 
 
 class PyramidEncoder(nn.Module):
@@ -142,14 +120,24 @@ class PyramidEncoder(nn.Module):
         std: Sequence[float] = IMAGENET[1],
     ) -> None:
         super().__init__()
-        self.encoder = Instrumented(network)
+        self.encoder = nn.ModuleDict({"model": network})  # so the released checkpoints name it
         self.layers, self.features, self.size = tuple(layers), features, size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the layers' outputs for images float [n, 3, size, size] in [0, 1]."""
-        return self.encoder((images - self.mean) / self.std, self.layers)
+        """Return the layers' outputs for images float [n, 3, size, size] in [0, 1].
+
+        They are not copied, so that a ReLU in place shows, as in the released code: AlexNet's features are above zero.
+        """
+        network, outputs = self.encoder["model"], dict[str, Tensor]()
+
+        def after(layer: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+            outputs[layer] = output
+
+        with watched([(layer, network.get_submodule(layer)) for layer in self.layers], after):
+            network((images - self.mean) / self.std)
+        return [outputs[layer] for layer in self.layers]
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Return features [n, features] of images [n, 3, size, size] in [0, 1] under masks [n, 1, size, size]."""

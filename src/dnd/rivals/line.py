@@ -123,7 +123,9 @@ def run(units: Sequence[Search], ask: Ask, excite: Excite, settings: LineRecipe)
     ordered = sorted(units, key=lambda search: search.unit)
     scores = [row for search in ordered for row in _scores(search, settings.tolerance)]
     rounds = [
-        LineRound(round=number, **search.told(trial)._asdict()) for search in ordered for number, trial in enumerate(search.trials)
+        LineRound(round=number, **search.told(trial)._asdict())
+        for search in ordered
+        for number, trial in enumerate(search.trials)
     ]
     return tables.table(scores, schemas.SCORES), tables.table(rounds, schemas.LINE_ROUNDS)
 

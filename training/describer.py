@@ -148,7 +148,7 @@ def group_of(unit: Unit) -> str:
 
 def train(
     data: Pool, models: Path, work: Path, out: set[Unit] | None = None, seen: Sequence[Seen] | None = None
-) -> tuple[Describer, milan_files.Configuration]:
+) -> tuple[Describer, milan_files.DescriberSettings]:
     """Train decoder and language model on three annotations of every unit.
 
     Parameters
@@ -170,7 +170,7 @@ def train(
     units = [
         Annotated(one, [vocabulary.tokens(line) for line in lines]) for one, lines in zip(seen, texts, strict=True)
     ]
-    config: milan_files.Configuration = {"encoder": settings, "decoder": DECODER, "lm": LANGUAGE_MODEL}
+    config: milan_files.DescriberSettings = {"encoder": settings, "decoder": DECODER, "lm": LANGUAGE_MODEL}
     model = milan_files.build(config, vocabulary)
     model.encoder = encoder
     suffix = "" if out is None else "-held-out"
@@ -179,7 +179,7 @@ def train(
     return model.eval(), config
 
 
-def save(model: Describer, config: milan_files.Configuration, folder: Path) -> None:
+def save(model: Describer, config: milan_files.DescriberSettings, folder: Path) -> None:
     """Write the describer, for :func:`dnd.rivals.milan_files.load`."""
     milan_files.save(model, config, folder)
 

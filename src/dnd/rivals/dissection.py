@@ -41,7 +41,7 @@ Tag = tuple[str, str]
 """Category and concept."""
 
 
-class Pattern(NamedTuple):
+class Tags(NamedTuple):
     """What is known of a pixel: the concepts that hold, and the categories of which its image has an annotation."""
 
     concepts: frozenset[Tag]
@@ -92,7 +92,7 @@ def enlarged(maps: Tensor, frame: Frame, pixels: Pixels) -> Tensor:
     return maps
 
 
-def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Integers, list[Pattern]]:
+def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Integers, list[Tags]]:
     """Return for each pixel the number of its pattern, int64 [rows x columns], and the patterns of the image."""
     everywhere = {(known.category, known.concept) for known in annotations if known.mask is None}
     categories = frozenset(known.category for known in annotations)
@@ -110,7 +110,7 @@ def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Inte
             numbers = np.unique(numbers, return_inverse=True)[1]
     _, places, numbers = np.unique(numbers, return_index=True, return_inverse=True)
     patterns = [
-        Pattern(frozenset(everywhere.union(*(tags[key] for key, mask in masks.items() if mask[place]))), categories)
+        Tags(frozenset(everywhere.union(*(tags[key] for key, mask in masks.items() if mask[place]))), categories)
         for place in places
     ]
     return numbers, patterns
@@ -141,11 +141,11 @@ def active_counts(maps: Tensor, least: Tensor, frame: Frame, pixels: Pixels, num
 class Tally:
     """Pixels of each pattern, all and active ones, while images stream by; patterns are numbered as they are met."""
 
-    numbers: dict[Pattern, int] = field(default_factory=dict)
+    numbers: dict[Tags, int] = field(default_factory=dict)
     pixels: list[int] = field(default_factory=list)
     _waiting: list[Integers] = field(default_factory=list)
 
-    def add(self, patterns: Sequence[Pattern], pixels: Integers, active: Integers) -> None:
+    def add(self, patterns: Sequence[Tags], pixels: Integers, active: Integers) -> None:
         """Take in an image: its patterns, pixels of each [patterns], and active ones [rows, patterns]."""
         numbers = np.array([self.numbers.setdefault(pattern, len(self.numbers)) for pattern in patterns])
         self.pixels += [0] * (len(self.numbers) - len(self.pixels))

@@ -15,7 +15,7 @@ from dnd.io import schemas, tables
 from dnd.io.rows import Score
 from dnd.probe import pack
 
-Floats = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float32]
 CANDIDATES = 10
 """Best candidates of a unit that are kept."""
 LIVE = pc.field("idle").is_null()
@@ -34,14 +34,14 @@ class Activations(NamedTuple):
 
     image_ids: list[str]
     units: list[int]
-    values: Floats
+    values: Values
 
 
 class BestImages(NamedTuple):
     """A unit's most activating images, best first, ties by image id, and their activations float32 [images]."""
 
     image_ids: list[str]
-    activations: Floats
+    activations: Values
 
 
 class _Kept(NamedTuple):

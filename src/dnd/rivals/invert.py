@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import mannwhitneyu, rankdata
 from tqdm import tqdm
@@ -22,13 +21,13 @@ from dnd.io.rows import Score
 from dnd.rivals import beam, inputs
 from dnd.rivals.beam import Extent, Flags, Floats, Match, Options
 from dnd.rivals.formulas import Concept, phrasing
+from dnd.rivals.inputs import Values
 
 log = logging.getLogger(__name__)
 SOURCE = "invert"
-Activations = npt.NDArray[np.floating]
 
 
-def auroc(activations: Activations, labels: Flags) -> Floats:
+def auroc(activations: Values, labels: Flags) -> Floats:
     """Return P(an image with the label excites the unit more than one without), ties counting half.
 
     Parameters
@@ -52,7 +51,7 @@ def _auroc(rank_sums: Floats, positives: Floats, images: int) -> Floats:
         return (rank_sums - positives * (positives + 1) / 2) / (positives * (images - positives))
 
 
-def p_value(activations: Activations, truth: Flags) -> float:
+def p_value(activations: Values, truth: Flags) -> float:
     """Return the two-sided p-value of the Mann-Whitney U test that images with and without a label excite alike.
 
     Parameters
@@ -91,7 +90,7 @@ class Labels:
         return ~extent if negated else extent
 
 
-def search(activations: Activations, labels: Labels, recipe: InvertRecipe) -> list[Match]:
+def search(activations: Values, labels: Labels, recipe: InvertRecipe) -> list[Match]:
     """Return the best formulas of one unit, best first, with their AUROC, by beam search: see :mod:`dnd.rivals.beam`.
 
     Every formula of the beam is joined by AND and by OR with every concept and its negation.

@@ -39,7 +39,7 @@ SPACY: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 """What is read in place of the class of spaCy's configuration, which a published tokenizer brings along."""
 
 
-class Configuration(TypedDict):
+class DescriberSettings(TypedDict):
     """What ``config.json`` holds; ``lm`` is null where there is no language model."""
 
     encoder: EncoderSettings
@@ -69,7 +69,7 @@ def load(path: str | Path) -> Describer:
     return describer.float().eval().requires_grad_(False)
 
 
-def save(describer: Describer, config: Configuration, folder: Path) -> None:
+def save(describer: Describer, config: DescriberSettings, folder: Path) -> None:
     """Write a folder, weights in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -90,7 +90,7 @@ def _folder(path: Path) -> Describer:
     return model
 
 
-def build(config: Configuration, vocabulary: Vocabulary) -> Describer:
+def build(config: DescriberSettings, vocabulary: Vocabulary) -> Describer:
     """Return a describer with random weights, by a configuration as :func:`save` writes it."""
     sizes = config["lm"]
     lm = None if sizes is None else LanguageModel(len(vocabulary), vocabulary.pad, **sizes)
@@ -116,7 +116,7 @@ def _published(path: Path) -> Describer:
     network = decoder.part("encoder").properties.get("config", "resnet50")
     if network not in NETWORKS or network == "shapeworld":
         raise ModelError(f"describer {path}: properties.encoder.properties.config: unknown network {network!r}")
-    sizes: Configuration = {
+    sizes: DescriberSettings = {
         "encoder": {"network": network},
         "decoder": {
             "embedding": decoder.properties.get("embedding_size", 128),

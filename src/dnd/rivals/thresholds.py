@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,36 +113,27 @@ def maps_of(reading: Reading, units: Tensor) -> Tensor:
     return torch.stack([image for image in maps if image is not None])
 
 
-@dataclass
-class Largest:
-    """The largest values of each unit, while more of them stream by; memory is about three times units x k.
+def largest(parts: Iterable[Tensor], k: int) -> Tensor:
+    """Return the largest values of each unit, in no order, float32 [units, <= k].
 
-    Attributes
+    It takes the memory of about three times units x k values.
+
+    Parameters
     ----------
+    parts : values float32 [units, n]; those that are not finite count as the smallest of all.
     k : values that are kept of each unit.
     """
+    kept: list[Tensor] = []
 
-    k: int
-    _parts: list[Tensor] = field(default_factory=list)
-    _held: int = 0
+    def shrunk() -> Tensor:
+        joined = torch.cat(kept, 1)
+        return joined.topk(k, dim=1, sorted=False).values if joined.shape[1] > k else joined
 
-    def add(self, values: Tensor) -> None:
-        """Take in values float32 [units, n]; those that are not finite count as the smallest of all."""
-        self._parts.append(torch.where(values.isfinite(), values, -torch.inf))
-        self._held += values.shape[1]
-        if self._held >= max(2 * self.k, MOST_VALUES // 16 // len(values)):
-            self._shrink()
-
-    def values(self) -> Tensor:
-        """Return the values of each unit, in no order, float32 [units, <= k]."""
-        self._shrink()
-        return self._parts[0]
-
-    def _shrink(self) -> None:
-        joined = torch.cat(self._parts, 1)
-        if joined.shape[1] > self.k:
-            joined = joined.topk(self.k, dim=1, sorted=False).values
-        self._parts, self._held = [joined], joined.shape[1]
+    for values in parts:
+        kept.append(torch.where(values.isfinite(), values, -torch.inf))
+        if sum(part.shape[1] for part in kept) >= max(2 * k, MOST_VALUES // 16 // len(values)):
+            kept = [shrunk()]
+    return shrunk()
 
 
 def otsu(values: Tensor) -> float:
@@ -192,10 +183,13 @@ def thresholds(maps: Maps, share: Share) -> Tensor:
         log.info("thresholds of %s from %d of %d images", maps.layer, enough, count)
         ids = tables.read(list(maps.shards), schemas.PROBE, ["image_id"])["image_id"].to_pylist()
         count, wanted = enough, set(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:enough])
-    largest = Largest(math.floor(part * count * maps.positions) + 1)
+    most = math.floor(part * count * maps.positions) + 1
     with tqdm(total=count, desc="thresholds", unit="image", mininterval=5) as bar:
-        for images, activations in maps.batches(wanted):
-            largest.add(activations.transpose(0, 1).flatten(1))
-            bar.update(len(images))
-    values = largest.values()
+
+        def parts() -> Iterator[Tensor]:
+            for images, activations in maps.batches(wanted):
+                yield activations.transpose(0, 1).flatten(1)
+                bar.update(len(images))
+
+        values = largest(parts(), most)
     return torch.tensor([otsu(unit) for unit in values]) if share == "otsu" else values.amin(1).cpu()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnd.rivals import thresholds
-from dnd.rivals.thresholds import Largest, Maps, otsu
+from dnd.rivals.thresholds import Maps, otsu
 
 
 @pytest.fixture
@@ -65,11 +65,9 @@ def test_maps_are_the_same_the_second_time(probe):
 def test_largest_keeps_the_largest_of_a_stream():
     values = torch.tensor(np.random.default_rng(0).permutation(1000).reshape(2, 500)).float()
     values[0, 3], values[1, 7] = torch.nan, torch.inf
-    largest = Largest(20)
-    for part in values.split(7, 1):
-        largest.add(part)
+    found = thresholds.largest(values.split(7, 1), 20)
     finite = values.nan_to_num(-1, posinf=-1)
-    assert torch.equal(largest.values().sort(1, descending=True).values, finite.topk(20, 1).values)
+    assert torch.equal(found.sort(1, descending=True).values, finite.topk(20, 1).values)
 
 
 def exhaustive(values):

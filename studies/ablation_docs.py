@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dnd.config.load import ConfigError, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement
-from dnd.evaluation.metrics.statistics import Comparison, compare
+from dnd.evaluation.metrics.statistics import PairedTest, compare
 from dnd.io import schemas, tables
 from dnd.run.contents import load
 from dnd.run.paths import Paths
@@ -63,9 +63,9 @@ class Effect:
     name: str
     question: str
     changes: Sequence[tuple[str, str, str]]
-    concept: Comparison
-    polysemantic: Comparison
-    nothing: Comparison
+    concept: PairedTest
+    polysemantic: PairedTest
+    nothing: PairedTest
 
     @property
     def verdict(self) -> str:
@@ -80,7 +80,7 @@ class Effect:
         return "; ".join([self.verdict, *told])
 
 
-def verdict(found: Comparison) -> str:
+def verdict(found: PairedTest) -> str:
     """Say which way a difference goes, if its interval excludes zero."""
     return "helps" if found.low > 0 else "hurts" if found.high < 0 else NO_DIFFERENCE
 
@@ -138,14 +138,14 @@ def effects(
     return sorted(found, key=lambda one: (-one.concept.difference, -one.polysemantic.difference, one.name))
 
 
-def _against_base(wide: pd.DataFrame, name: str) -> Comparison:
+def _against_base(wide: pd.DataFrame, name: str) -> PairedTest:
     both = wide.reindex(columns=[name, BASE]).dropna()
     if not len(both):  # the networks have no units of these kinds
-        return Comparison(0, 0.0, 0.0, 0.0, 1.0, "none")
+        return PairedTest(0, 0.0, 0.0, 0.0, "none", 1.0)
     return compare(both[name].tolist(), both[BASE].tolist())
 
 
-def _difference(found: Comparison) -> str:
+def _difference(found: PairedTest) -> str:
     return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 

@@ -14,7 +14,7 @@ COMMANDS = {
     "cost": ("dnd.run.cost.estimate", "tell what a run will cost, before it starts"),
     "status": ("dnd.run.status.page", "tell how far a run is, while it goes on"),
     "serve": ("dnd.run.serve", "run a command beside its language models"),
-    "figures": ("dnd.evaluation.agreement", "tell how good a run's labels are, where answers are known"),
+    "figures": ("dnd.evaluation.summary", "tell how good a run's labels are, where answers are known"),
     "provenance": ("dnd.run.provenance", "tell how results came about, and repeat them"),
     "fit-verdict": ("dnd.run.calibrate", "fit when something is said of a unit, on known answers"),
     "config-docs": ("dnd.config.docs", "write the schema and the table of keys anew, for developers"),

@@ -15,7 +15,6 @@ rule label_images:
         "../../envs/vision.yaml"
     params:
         evaluation=evaluation_settings,
-        names=lambda wildcards: [layer.name for layer in judged_together(wildcards)],
         code=code("label_images"),
     message:
         "draw the labels of {wildcards.model}, layer {wildcards.slug}"
@@ -31,7 +30,7 @@ rule judgements:
             if settings.evaluation.held_out
             else []
         ),
-        images=(paths.pattern("label_images") if settings.evaluation.generator else []),
+        images=[paths.pattern("label_images")] if settings.evaluation.generator else [],
         concepts=here([settings.evaluation.concepts]),
         classes=class_files,
         target=target_files,

@@ -7,13 +7,10 @@ from dnd.run import job
 
 job.begin(snakemake.log[0], snakemake.threads)
 given, rows = snakemake.input, snakemake.params.rows
-found = agreement.run(
-    list(zip([row["name"] for row in rows], given.descriptions, strict=True)),
-    snakemake.params.answers,
-    given.judged,
-    concept_sets.read(given.concepts[0]) if given.concepts else [],
-    {row["name"] for row in rows if row["probable"]},
-)
+concepts = concept_sets.read(given.concepts[0]) if given.concepts else []
+described = list(zip([row["name"] for row in rows], given.descriptions, strict=True))
+probable = {row["name"] for row in rows if row["probable"]}
+found = agreement.run(described, snakemake.params.answers, given.judged, concepts, probable)
 # rows that saw a part of a probe are there for their stability, and what stands in for a model is no method
 models, probes = ({row["name"]: row[key] for row in rows if row["compared"]} for key in ("model", "probe"))
 tables.write(snakemake.output.evaluation, found, schemas.EVALUATION)

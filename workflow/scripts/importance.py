@@ -1,7 +1,5 @@
 """In: the probe. Out: IMPORTANCE of every unit of a layer."""
 
-from pathlib import Path
-
 from dnd.config.evaluation import ImportanceSettings
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import importance
@@ -11,10 +9,6 @@ from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params
-found = importance.run(
-    sources.load(TargetSettings(**params.target)),
-    params.layer,
-    [Path(shard) for shard in snakemake.input.probe],
-    ImportanceSettings(**params.importance),
-)
+target, settings = sources.load(TargetSettings(**params.target)), ImportanceSettings(**params.importance)
+found = importance.run(target, params.layer, snakemake.input.probe, settings)
 tables.write(snakemake.output[0], found, schemas.IMPORTANCE, origin=job.origin())

@@ -12,10 +12,7 @@ from dnd.selection import images
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 # not from the parameters, which leave out what changes no image
 settings = EvaluationSettings(**snakemake.config["evaluation"])
-described = [
-    judgements.Described(name, "", judgements.labels_of(path))
-    for name, path in zip(snakemake.params.names, snakemake.input.descriptions, strict=True)
-]
+described = [judgements.read(path, "", "") for path in snakemake.input.descriptions]
 concepts = concept_sets.read(settings.concepts) if settings.concepts else []
 section = "evaluation.generator"
 drawn = images.run(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from dnd.evaluation import audits
+from dnd.evaluation.audits import Audit
 
 MOST = 40
 """Classes that are drawn: those that change most."""
@@ -17,21 +20,45 @@ LONGEST = 28
 """Characters of a class's name."""
 
 
-def draw(audit: str, rows: pa.Table) -> str:
+class Span(NamedTuple):
+    """A bar in pixels, and what it says when pointed at."""
+
+    x: float
+    length: float
+    text: str
+
+
+class Bar(NamedTuple):
+    """A class: what silencing the units does, with its interval, and what other units do."""
+
+    name: str
+    all: bool
+    y: int
+    audited: Span
+    low: float
+    high: float
+    control: Span | None
+
+
+def draw(audit: str, table: pa.Table) -> str:
     """Return the chart of an AUDITS table as SVG text, the same for the same table.
 
     Parameters
     ----------
     audit : its name, which is the chart's title.
     """
-    own = [row for row in rows.to_pylist() if row["control"] is None]
-    others: dict[str | None, list[float]] = {}
-    for row in rows.to_pylist():
-        if row["control"] is not None:
-            others.setdefault(row["class"], []).append(row["accuracy_change"])
-    shown = sorted(own, key=lambda row: (row["class"] is not None, -abs(row["accuracy_change"]), row["class"] or ""))
+    audited: list[Audit] = []
+    controls: dict[str | None, list[float]] = {}
+    for row in audits.rows_of(table):
+        if row.control is None:
+            audited.append(row)
+        else:
+            controls.setdefault(row.class_, []).append(row.accuracy_change)
+    means = {name: float(np.mean(changes)) for name, changes in controls.items()}
+    shown = sorted(audited, key=lambda row: (row.class_ is not None, -abs(row.accuracy_change), row.class_ or ""))
     shown = shown[: MOST + 1]
-    reach = _reach(shown, others)
+    reach = _reach(shown, means)
+    ticks = [(_x(at, reach), _percent(at), at == 0) for at in np.linspace(-reach, reach, 5).tolist()]
     template = Environment(
         loader=PackageLoader("dnd.evaluation", ""),
         autoescape=True,
@@ -41,31 +68,29 @@ def draw(audit: str, rows: pa.Table) -> str:
     ).get_template("audit.svg.jinja")
     return template.render(
         title=f"{audit}: change of accuracy",
-        subtitle=_subtitle(own, len(shown)),
+        subtitle=_subtitle(audited, len(shown)),
         width=WIDTH,
         left=LEFT,
         height=TOP + STEP * len(shown) + 36,
-        sets=max(map(len, others.values()), default=0),
-        bars=[_bar(row, others.get(row["class"], []), TOP + STEP * i, reach) for i, row in enumerate(shown)],
-        ticks=[
-            {"x": _x(at, reach), "text": _percent(at), "zero": at == 0} for at in np.linspace(-reach, reach, 5).tolist()
-        ],
+        sets=max(map(len, controls.values()), default=0),
+        bars=[_bar(row, means.get(row.class_), TOP + STEP * i, reach) for i, row in enumerate(shown)],
+        ticks=ticks,
     )
 
 
-def _subtitle(own: list[dict[str, Any]], shown: int) -> str:
-    if not own:
+def _subtitle(audited: Sequence[Audit], shown: int) -> str:
+    if not audited:
         return "no unit matches the query: nothing is silenced"
-    units, images = len(own[0]["units"]), next(row["images"] for row in own if row["class"] is None)
+    units, images = len(audited[0].units), next(row.images for row in audited if row.class_ is None)
     noun = "unit" if units == 1 else "units"
-    hidden = f"; the {shown - 1} of {len(own) - 1} classes that change most" if shown < len(own) else ""
-    return f"{own[0]['name']}, layer {own[0]['layer']}: {units} {noun} silenced, {images} images{hidden}"
+    hidden = f"; the {shown - 1} of {len(audited) - 1} classes that change most" if shown < len(audited) else ""
+    return f"{audited[0].name}, layer {audited[0].layer}: {units} {noun} silenced, {images} images{hidden}"
 
 
-def _reach(shown: list[dict[str, Any]], others: Mapping[str | None, list[float]]) -> float:
+def _reach(shown: Sequence[Audit], means: Mapping[str | None, float]) -> float:
     """The largest change on the axis, a multiple of 10 %."""
-    values = [row[key] for row in shown for key in ("accuracy_change", "accuracy_low", "accuracy_high")]
-    values += [float(np.mean(others[row["class"]])) for row in shown if row["class"] in others]
+    values = [value for row in shown for value in (row.accuracy_change, row.accuracy_low, row.accuracy_high)]
+    values += [means[row.class_] for row in shown if row.class_ in means]
     return max(0.1, np.ceil(max(map(abs, values), default=0.1) * 10 - 1e-9) / 10)
 
 
@@ -73,28 +98,24 @@ def _x(value: float, reach: float) -> float:
     return round(LEFT + (value + reach) / (2 * reach) * (WIDTH - LEFT - RIGHT), 1)
 
 
-def _span(value: float, reach: float) -> dict[str, Any]:
-    ends = sorted((_x(0, reach), _x(value, reach)))
-    return {"x": ends[0], "length": round(ends[1] - ends[0], 1)}
+def _span(value: float, reach: float, text: str) -> Span:
+    start, end = sorted((_x(0, reach), _x(value, reach)))
+    return Span(start, round(end - start, 1), text)
 
 
-def _bar(row: Mapping[str, Any], others: list[float], y: int, reach: float) -> dict[str, Any]:
-    name = "all images" if row["class"] is None else row["class"]
-    value, low, high = (row[f"accuracy_{key}"] for key in ("change", "low", "high"))
-    control = None
-    if others:
-        mean = float(np.mean(others))
-        control = _span(mean, reach) | {"text": f"{name}: {_percent(mean)} with other units"}
-    return _span(value, reach) | {
-        "name": name if len(name) <= LONGEST else name[: LONGEST - 1] + "…",
-        "all": row["class"] is None,
-        "y": y,
-        "low": _x(low, reach),
-        "high": _x(high, reach),
-        "control": control,
-        "text": f"{name}: {_percent(value)} ({_percent(low)} to {_percent(high)}), {row['correct_before']} to "
-        f"{row['correct_after']} of {row['images']} images right",
-    }
+def _bar(row: Audit, control: float | None, y: int, reach: float) -> Bar:
+    name = "all images" if row.class_ is None else row.class_
+    change, low, high = map(_percent, (row.accuracy_change, row.accuracy_low, row.accuracy_high))
+    right = f"{row.correct_before} to {row.correct_after} of {row.images} images right"
+    return Bar(
+        name=name if len(name) <= LONGEST else name[: LONGEST - 1] + "…",
+        all=row.class_ is None,
+        y=y,
+        audited=_span(row.accuracy_change, reach, f"{name}: {change} ({low} to {high}), {right}"),
+        low=_x(row.accuracy_low, reach),
+        high=_x(row.accuracy_high, reach),
+        control=None if control is None else _span(control, reach, f"{name}: {_percent(control)} with other units"),
+    )
 
 
 def _percent(share: float) -> str:

@@ -10,9 +10,8 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize
+from dnd.config import sweep
 from dnd.config.evaluation import AuditSettings
+from dnd.evaluation.metrics.statistics import intervals
 from dnd.io import pictures, schemas, tables
 from dnd.target.interventions import logits_of, silenced
 from dnd.target.network import Target, fixed_batches
@@ -31,13 +32,61 @@ from dnd.target.outputs import TargetError
 
 log = logging.getLogger(__name__)
 BATCH = 32
-RESAMPLES = 2000
-MOST_DRAWS = 2**20
-"""Draws of a bootstrap that are in memory at once."""
 IDLE = frozenset({"dead", "constant", "nonfinite"})
 """Reasons to abstain from a unit that never changes: silencing it is no comparison."""
 
 Floats = npt.NDArray[np.float64]
+
+
+class Audit(NamedTuple):
+    """A row of AUDITS: what silencing some units does to the images of one class, or with None to all images."""
+
+    audit: str
+    name: str
+    layer: str
+    control: int | None
+    units: list[int]
+    class_: str | None  # the column is called ``class``, as no field of Python's can be
+    images: int
+    correct_before: int
+    correct_after: int
+    loss_before: float
+    loss_after: float
+    accuracy_change: float
+    accuracy_low: float
+    accuracy_high: float
+    loss_change: float
+    loss_low: float
+    loss_high: float
+    logit_change: float
+    logit_low: float
+    logit_high: float
+
+
+def rows_of(table: pa.Table) -> list[Audit]:
+    """Return the rows of an AUDITS table."""
+    columns = (column.to_pylist() for column in table.select(schemas.AUDITS.names).columns)
+    return [Audit(*values) for values in zip(*columns, strict=True)]
+
+
+def table_of(rows: Sequence[Audit]) -> pa.Table:
+    """Return rows as an AUDITS table."""
+    return tables.table([dict(zip(schemas.AUDITS.names, row, strict=True)) for row in rows], schemas.AUDITS)
+
+
+class DescribedUnit(NamedTuple):
+    """What an audit needs of a row of DESCRIPTIONS."""
+
+    unit: int
+    label: str | None
+    abstained: str | None
+
+
+class LabelledImage(NamedTuple):
+    """What an audit needs of a row of PROBE."""
+
+    label: str | None
+    image: bytes
 
 
 def words(text: str) -> set[str]:
@@ -64,24 +113,11 @@ def controls(count: int, units: int, taken: Iterable[int], draw: int) -> list[in
     taken : units that are not to be chosen.
     draw : another number, another choice.
     """
-    free = sorted(set(range(units)) - set(taken), key=lambda unit: _hash(f"{draw}/{unit}"))
-    return sorted(free[:count])
 
+    def place(unit: int) -> bytes:
+        return hashlib.sha256(f"{draw}/{unit}".encode()).digest()
 
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def intervals(values: Floats, seed: int = 0) -> Floats:
-    """Return the 95 % percentile bootstrap intervals [k, 2] of the means of values [n, k], drawing rows together.
-
-    Source: Efron 1979; the 2.5th and 97.5th percentiles over RESAMPLES resamples, with a fixed seed.
-    """
-    rng = np.random.default_rng(seed)
-    at_once = max(1, MOST_DRAWS // len(values))
-    counts = [min(at_once, RESAMPLES - first) for first in range(0, RESAMPLES, at_once)]
-    means = np.concatenate([values[rng.integers(len(values), size=(count, len(values)))].mean(1) for count in counts])
-    return np.quantile(means, (0.025, 0.975), axis=0).T
+    return sorted(sorted(set(range(units)) - set(taken), key=place)[:count])
 
 
 def class_numbers(labels: Collection[str], outputs: int, names: Sequence[str] | None) -> dict[str, int]:
@@ -95,98 +131,90 @@ def class_numbers(labels: Collection[str], outputs: int, names: Sequence[str] | 
     ValueError
         Labels do not fit the outputs; the message says what to set.
     """
-    found = sorted(set(labels))
+    distinct = sorted(set(labels))
     if names is not None and len(names) != outputs:
         raise ValueError(f"{len(names)} names of classes for {outputs} outputs of the network: see `classes`")
-    if names is not None and set(found) <= set(names):
-        return {label: list(names).index(label) for label in found}
-    if found and all(re.fullmatch(r"[0-9]+", label) for label in found):
-        numbers = {label: int(label) for label in found}
+    if names is not None and set(distinct) <= set(names):
+        return {label: list(names).index(label) for label in distinct}
+    if distinct and all(re.fullmatch(r"[0-9]+", label) for label in distinct):
+        numbers = {label: int(label) for label in distinct}
         if max(numbers.values()) < outputs:
             return numbers
         raise ValueError(f"label {max(numbers.values())} of the probe is none of the network's {outputs} outputs")
     if names is not None:
-        raise ValueError(f"label {min(set(found) - set(names))!r} of the probe is none of the classes: see `classes`")
-    if len(found) == outputs:
-        return {label: i for i, label in enumerate(found)}
-    raise ValueError(f"the probe has {len(found)} labels and the network {outputs} outputs: set `classes`")
+        raise ValueError(
+            f"label {min(set(distinct) - set(names))!r} of the probe is none of the classes: see `classes`"
+        )
+    if len(distinct) == outputs:
+        return {label: i for i, label in enumerate(distinct)}
+    raise ValueError(f"the probe has {len(distinct)} labels and the network {outputs} outputs: set `classes`")
 
 
 def known_classes(target: Target, file: Path | None) -> list[str] | None:
     """Return the names of a network's outputs, from a file or as a transformers model has them; None where unknown."""
     if file is not None:
         return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    own = getattr(getattr(target.model, "config", None), "id2label", None)
-    if not own or all(str(name).startswith("LABEL_") for name in own.values()):  # what transformers makes up
+    names = getattr(getattr(target.model, "config", None), "id2label", None)
+    if not names or all(str(name).startswith("LABEL_") for name in names.values()):  # what transformers makes up
         return None
-    return [str(own[i]) for i in sorted(own)]
+    return [str(names[i]) for i in sorted(names)]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the network makes of n images whose classes are known.
+def outcomes(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]) -> Floats:
+    """Return what the network makes of images whose classes are known: float64 [n, 3].
 
-    Attributes
-    ----------
-    correct : float64 [n], 0 or 1.
-    loss : float64 [n], cross entropy.
-    logit : float64 [n], of the true class.
-    """
-
-    correct: Floats
-    loss: Floats
-    logit: Floats
-
-    @classmethod
-    def of(cls, logits: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]) -> Outcome:
-        """Judge logits [n, classes] by the true classes [n]; of equal logits the first class wins."""
-        exact, true = torch.from_numpy(logits).double(), torch.from_numpy(truth)
-        loss = functional.cross_entropy(exact, true, reduction="none")
-        own = exact.gather(1, true[:, None])[:, 0]
-        return cls((logits.argmax(1) == truth).astype(float), loss.numpy(), own.numpy())
-
-    def changes(self, before: Outcome) -> Floats:
-        """Return [n, 3], what has changed in ``correct``, ``loss`` and ``logit``."""
-        pairs = ((self.correct, before.correct), (self.loss, before.loss), (self.logit, before.logit))
-        return np.stack([after - earlier for after, earlier in pairs], 1)
-
-
-def rows(before: Outcome, after: Outcome, classes: npt.NDArray[np.int64], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the columns of AUDITS that are measured: one row for each class that has images, and one for all images.
+    Columns are whether the true class is chosen, 0 or 1 (of equal logits the first class wins), the cross entropy and
+    the logit of the true class.
 
     Parameters
     ----------
+    logits : [n, classes].
+    truth : [n].
+    """
+    exact, true = torch.from_numpy(logits).double(), torch.from_numpy(truth)
+    losses = functional.cross_entropy(exact, true, reduction="none")
+    chosen = exact.gather(1, true[:, None])[:, 0]
+    return np.stack([logits.argmax(1) == truth, losses.numpy(), chosen.numpy()], 1)
+
+
+class Silenced(NamedTuple):
+    """Units that are silenced together: the first fields of their rows in AUDITS."""
+
+    audit: str
+    name: str
+    layer: str
+    control: int | None
+    units: list[int]
+
+
+def effects(
+    silent: Silenced, before: Floats, after: Floats, classes: npt.NDArray[np.int64], names: Sequence[str]
+) -> list[Audit]:
+    """Return the rows of AUDITS of some units: one for all images, and one for each class that has images.
+
+    Parameters
+    ----------
+    before, after : :func:`outcomes` of the network untouched, and with the units silenced.
     classes : int64 [n], of the images.
     names : of the classes.
     """
-    groups = [(None, np.arange(len(classes)))]
-    groups += [(names[one], np.flatnonzero(classes == one)) for one in np.unique(classes).tolist()]
-    found = []
+    groups: list[tuple[str | None, npt.NDArray[np.intp]]] = [(None, np.arange(len(classes)))]
+    groups += [(names[number], np.flatnonzero(classes == number)) for number in np.unique(classes).tolist()]
+    rows = []
     for name, chosen in groups:
-        changes = after.changes(before)[chosen]
-        means, bounds = changes.mean(0), intervals(changes)
-        found.append(
-            {
-                "class": name,
-                "images": len(chosen),
-                "correct_before": int(before.correct[chosen].sum()),
-                "correct_after": int(after.correct[chosen].sum()),
-                "loss_before": float(before.loss[chosen].mean()),
-                "loss_after": float(after.loss[chosen].mean()),
-            }
-        )
-        for metric, mean, (low, high) in zip(("accuracy", "loss", "logit"), means, bounds, strict=True):
-            values = {"change": mean, "low": low, "high": high}
-            found[-1] |= {f"{metric}_{key}": float(value) for key, value in values.items()}
-    return found
+        changes = after[chosen] - before[chosen]
+        figures = np.column_stack([changes.mean(0), intervals(changes)])  # of correct, loss, logit: change, low, high
+        correct = (int(outcome[chosen, 0].sum()) for outcome in (before, after))
+        losses = (float(outcome[chosen, 1].mean()) for outcome in (before, after))
+        rows.append(Audit(*silent, name, len(chosen), *correct, *losses, *figures.ravel().tolist()))
+    return rows
 
 
 def run(
     audit: str,
     settings: AuditSettings,
-    units: Sequence[int] | None,
     target: Target,
-    descriptions: pa.Table,
+    described: Sequence[DescribedUnit],
     shards: Sequence[Path],
     batch: int = BATCH,
 ) -> pa.Table:
@@ -195,8 +223,7 @@ def run(
     Parameters
     ----------
     audit : its name.
-    units : the numbers that ``settings.units`` spells; None with a query.
-    descriptions : DESCRIPTIONS of the layer.
+    described : the layer's units.
     shards : of the labelled probe.
 
     Raises
@@ -207,42 +234,47 @@ def run(
         The network does not end in classes, or units cannot be silenced.
     """
     with _naming(audit):
-        described = descriptions.select(["unit", "label", "abstained"]).to_pylist()
-        query = settings.query
-        if units is None:
-            assert query is not None
-            units = [row["unit"] for row in described if matches(row["label"], query)]
-        if not len(units):
-            log.warning("audits.%s: no label matches %r, nothing is silenced", audit, query)
-            return schemas.AUDITS.empty_table()
-        idle = {row["unit"] for row in described if row["abstained"] in IDLE}
-        known = known_classes(target, settings.classes)
-        labels = _labels(shards)
-        if settings.truth == "label" and not labels:
-            raise ValueError("no image of the probe has a label: set the probe's `label`, or `truth: predicted`")
-        there = _units(target, settings.layer, shards)
-        taken = {*units, *idle}
-        silent = [sorted(units), *(controls(len(units), there, taken, draw) for draw in range(settings.controls))]
-        names, logits = _logits(target, settings, silent, shards, batch)
-        outputs = logits.shape[2]
-        if settings.truth == "label":
-            number = class_numbers(set(labels.values()), outputs, known)
-            truth = np.array([number[labels[name]] for name in names], np.int64)
-            spelt = {place: label for label, place in number.items()}
+        if settings.units is not None:
+            units = list(sweep.units(settings.units))
         else:
-            truth, spelt = logits[0].argmax(1).astype(np.int64), {}
-            if known is not None and len(known) != outputs:
-                raise ValueError(f"{len(known)} names of classes for {outputs} outputs of the network: see `classes`")
-        classes = [known[i] if known else spelt.get(i, str(i)) for i in range(outputs)]
-        before = Outcome.of(logits[0], truth)
-        found = []
-        for draw, own in enumerate(silent):
-            place = {"audit": audit, "name": settings.row, "layer": settings.layer, "units": own} | {
-                "control": draw - 1 if draw else None
-            }
-            found += [place | row for row in rows(before, Outcome.of(logits[draw + 1], truth), truth, classes)]
-        log.info("audits.%s: %d units silenced: %s", audit, len(units), silent[0])
-        return tables.table(found, schemas.AUDITS)
+            units = sorted(row.unit for row in described if matches(row.label, settings.query or ""))
+        if not units:
+            log.warning("audits.%s: no label matches %r, nothing is silenced", audit, settings.query)
+            return schemas.AUDITS.empty_table()
+        known = known_classes(target, settings.classes)
+        if settings.truth == "label":
+            _require_labels(shards)
+        taken = {*units, *(row.unit for row in described if row.abstained in IDLE)}
+        count = _units(target, settings.layer, shards)
+        sets = [units, *(controls(len(units), count, taken, draw) for draw in range(settings.controls))]
+        labels, logits = _logits(target, settings, sets, shards, batch)
+        truth, classes = _truth(settings, logits[0], labels, known)
+        before, rows = outcomes(logits[0], truth), list[Audit]()
+        for draw, chosen in enumerate(sets):
+            silent = Silenced(audit, settings.row, settings.layer, draw - 1 if draw else None, chosen)
+            rows += effects(silent, before, outcomes(logits[draw + 1], truth), truth, classes)
+        log.info("audits.%s: %d units silenced: %s", audit, len(units), sets[0])
+        return table_of(rows)
+
+
+def _truth(
+    settings: AuditSettings,
+    logits: npt.NDArray[np.float32],
+    labels: Sequence[str | None],
+    known: Sequence[str] | None,
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """The true class int64 [n] of each image, and the names of all classes."""
+    outputs = logits.shape[1]
+    if settings.truth == "label":
+        given = [label for label in labels if label is not None]
+        numbers = class_numbers(given, outputs, known)
+        truth = np.array([numbers[label] for label in given], np.int64)
+        names = {number: label for label, number in numbers.items()}
+    else:
+        if known is not None and len(known) != outputs:
+            raise ValueError(f"{len(known)} names of classes for {outputs} outputs of the network: see `classes`")
+        truth, names = logits.argmax(1).astype(np.int64), {}
+    return truth, [known[i] if known else names.get(i, str(i)) for i in range(outputs)]
 
 
 @contextmanager
@@ -256,13 +288,13 @@ def _naming(audit: str) -> Iterator[None]:
         raise ValueError(f"audits.{audit}: {error}") from None
 
 
-def _labels(shards: Sequence[Path]) -> dict[str, str]:
-    """Image id -> label, of the images that have one."""
-    pairs = tables.read(shards, schemas.PROBE, ["image_id", "label"]).to_pylist()
-    found = {row["image_id"]: row["label"] for row in pairs if row["label"] is not None}
-    if found and len(found) < len(pairs):
-        log.warning("%d of %d images have no label and are left out", len(pairs) - len(found), len(pairs))
-    return found
+def _require_labels(shards: Sequence[Path]) -> None:
+    """Say how many images have no label; none has one, that is an error."""
+    labels = tables.read(shards, schemas.PROBE, ["label"])["label"]
+    if labels.null_count == len(labels):
+        raise ValueError("no image of the probe has a label: set the probe's `label`, or `truth: predicted`")
+    if labels.null_count:
+        log.warning("%d of %d images have no label and are left out", labels.null_count, len(labels))
 
 
 def _units(target: Target, layer: str, shards: Sequence[Path]) -> int:
@@ -273,30 +305,28 @@ def _units(target: Target, layer: str, shards: Sequence[Path]) -> int:
 
 
 def _logits(
-    target: Target, settings: AuditSettings, silent: Sequence[Sequence[int]], shards: Sequence[Path], batch: int
-) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """The ids of the images that count; logits [1 + sets, images, classes], untouched, then with each set silent."""
-    labelled = settings.truth == "label"
+    target: Target, settings: AuditSettings, sets: Sequence[Sequence[int]], shards: Sequence[Path], batch: int
+) -> tuple[list[str | None], npt.NDArray[np.float32]]:
+    """The labels of the images that count; logits [1 + sets, images, classes], untouched, then with each set silent."""
 
-    def load(row: dict[str, Any]) -> Tensor:
-        return target.preprocess.image(pictures.decode(row["image"]))
+    def load(row: LabelledImage) -> Tensor:
+        return target.preprocess.image(pictures.decode(row.image))
 
     @torch.inference_mode()
-    def run_batch(part: Sequence[dict[str, Any]], inputs: Tensor) -> Tensor:
-        found = []
-        for units in ((), *silent):
+    def run_batch(part: Sequence[LabelledImage], inputs: Tensor) -> Tensor:
+        logits = []
+        for units in ((), *sets):
             with silenced(target, settings.layer, units, len(inputs)):
-                found.append(logits_of(target, inputs)[: len(part)].float().cpu())
-        return torch.stack(found)
+                logits.append(logits_of(target, inputs)[: len(part)].float().cpu())
+        return torch.stack(logits)
 
-    names: list[str] = []
+    labels: list[str | None] = []
     parts = []
-    size = BatchSize(batch, "audit")
-    stored = pictures.rows(shards, columns=["image_id", "label", "image"])
-    wanted = (row for row in stored if not labelled or row["label"] is not None)
+    stored = (LabelledImage(**row) for row in pictures.rows(shards, columns=LabelledImage._fields))
+    wanted = (row for row in stored if settings.truth != "label" or row.label is not None)
     with tqdm(desc="audit", unit="image", mininterval=5) as bar:
-        for part, found in fixed_batches(wanted, load, size, run_batch):
-            names += [row["image_id"] for row in part]
-            parts.append(found.numpy())
+        for part, logits in fixed_batches(wanted, load, BatchSize(batch, "audit"), run_batch):
+            labels += [row.label for row in part]
+            parts.append(logits.numpy())
             bar.update(len(part))
-    return names, np.concatenate(parts, 1)
+    return labels, np.concatenate(parts, 1)

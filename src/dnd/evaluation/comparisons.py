@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from dnd.evaluation.baselines import BASELINES
-from dnd.evaluation.metrics.statistics import Comparison, compare, holm
+from dnd.evaluation.metrics.statistics import PairedTest, compare, holm
 from dnd.io import schemas, tables
+from dnd.io.rows import Comparison
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 
@@ -31,32 +31,23 @@ def run(evaluation: pa.Table, models: Mapping[str, str], probes: Mapping[str, st
     units = units[units["unit"].notna() & ~units["method"].isin(BASELINES)]
     units = units[units["name"].isin(models)]
     units = units.assign(model=units["name"].map(models), probe=units["name"].map(probes))
-    rows: list[dict[str, Any]] = []
+    rows = []
     for (layer, metric), part in units.groupby(["layer", "metric"], sort=True):
-        for kind, own in _kinds(part):
-            rows += _pairs(own, {"layer": layer, "kind": kind, "metric": metric})
+        rows += _pairs(part, layer, None, metric)
+        rows += _pairs(part[part["kind"].isin(CONCEPT_KINDS)], layer, "concept", metric)
     return tables.table(rows, schemas.COMPARISONS)
 
 
-def _kinds(part: pd.DataFrame) -> Sequence[tuple[str | None, pd.DataFrame]]:
-    """All units, and those with one concept to name."""
-    named = part[part["kind"].isin(CONCEPT_KINDS)]
-    return [(None, part), *([("concept", named)] if len(named) else [])]
-
-
-def _pairs(part: pd.DataFrame, place: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _pairs(part: pd.DataFrame, layer: str, kind: str | None, metric: str) -> list[Comparison]:
+    """Compare every two methods of some units; none where there are no units."""
     wide = part.pivot_table(index=["model", "probe", "unit"], columns="method", values="value", aggfunc="first")
-    rows = []
-    for one, other in combinations(wide.columns, 2):
-        both = wide[[one, other]].dropna()
-        if not len(both):
-            continue
-        found = compare(both[one].tolist(), both[other].tolist())
-        rows.append({**place, "method": one, "other": other, "p": found.pvalue, **_figures(found)})
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_adjusted"] = float(adjusted)
-    return rows
-
-
-def _figures(found: Comparison) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("units", "difference", "low", "high", "test")}
+    tests: dict[tuple[str, str], PairedTest] = {}
+    for first, second in combinations(wide.columns, 2):
+        both = wide[[first, second]].dropna()
+        if len(both):
+            tests[first, second] = compare(both[first].tolist(), both[second].tolist())
+    adjusted = holm([test.pvalue for test in tests.values()])
+    return [
+        Comparison(layer, kind, metric, first, second, *test, corrected)
+        for ((first, second), test), corrected in zip(tests.items(), adjusted, strict=True)
+    ]

@@ -6,9 +6,9 @@ the fit. :mod:`dnd.run.calibrate` reads the cases of a finished run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,25 @@ NOTHING_SHARE = 0.2
 RIDGE = 1.0
 """Strength of the penalty on weights of standardised values."""
 Floats = npt.NDArray[np.float64]
-Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Case:
+class Scored(NamedTuple):
+    """What a fit needs of a row of SCORES; ``fit`` is None where the probe was not asked about the candidate."""
+
+    unit: int
+    concept: str
+    votes: int
+    auc: float
+    image_similarity: float
+    fit: float | None
+    gap: float
+    hard: float
+    agreement: float
+    bimodality: float
+    parts: list[int] | None
+
+
+class Case(NamedTuple):
     """A candidate of a unit whose answer is known."""
 
     network: str
@@ -41,22 +55,23 @@ class Case:
     right: bool
 
 
-def cases(network: str, name: str, layer: str, scores: Sequence[Row], answers: Mapping[int, Answer]) -> list[Case]:
-    """Return the candidates of a layer's units with known answers, from rows of SCORES."""
-    votes: dict[int, int] = {}
-    asked = [row for row in scores if row["unit"] in answers and row["fit"] is not None]
+def cases(network: str, name: str, layer: str, scores: Sequence[Scored], answers: Mapping[int, Answer]) -> list[Case]:
+    """Return the candidates of a layer's units with known answers."""
+    asked = [row for row in scores if row.unit in answers and row.fit is not None]
+    votes: Counter[int] = Counter()
     for row in asked:
-        if not row["parts"]:
-            votes[row["unit"]] = votes.get(row["unit"], 0) + row["votes"]
-    found = []
+        if not row.parts:
+            votes[row.unit] += row.votes
+    candidates = []
     for row in asked:
-        answer = answers[row["unit"]]
+        answer = answers[row.unit]
         truth = answer.extension
-        right = truth is not None and agreement(row["concept"], truth)[EXACT] == 1.0
-        known = {**row, "votes": row["votes"] / max(votes[row["unit"]], 1), "joined": len(row["parts"] or [0]) - 1}
-        values = np.array([known[component] for component in COMPONENTS], np.float64)
-        found.append(Case(network, (name, layer, row["unit"]), answer.kind, values, row["bimodality"], right))
-    return found
+        right = truth is not None and agreement(row.concept, truth)[EXACT] == 1.0
+        derived = {"votes": row.votes / max(votes[row.unit], 1), "joined": len(row.parts or [0]) - 1}
+        values = {**row._asdict(), **derived}
+        components = np.array([values[component] for component in COMPONENTS], np.float64)
+        candidates.append(Case(network, (name, layer, row.unit), answer.kind, components, row.bimodality, right))
+    return candidates
 
 
 def regression(
@@ -88,38 +103,37 @@ def regression(
     return weights, float(best.x[-1] - values.mean(0) @ weights)
 
 
-def logistic(found: Sequence[Case]) -> tuple[Floats, float]:
+def logistic(candidates: Sequence[Case]) -> tuple[Floats, float]:
     """Return weights [components] and intercept of "right" on the components.
 
     More evidence never speaks against a candidate, and more alternatives never for one, so that what the other
     components already tell gets no weight instead of a contrary one.
     """
-    values, right = np.stack([one.components for one in found]), np.array([one.right for one in found])
-    return regression(values, right, {COMPONENTS.index("joined")}, np.ones(len(found)))
+    values, right = np.stack([case.components for case in candidates]), np.array([case.right for case in candidates])
+    return regression(values, right, {COMPONENTS.index("joined")}, np.ones(len(candidates)))
 
 
-def winners(found: Sequence[Case], odds: Callable[[Case], float]) -> list[tuple[Case, float]]:
-    """Return the best candidate of each unit with its log odds."""
+def winners(candidates: Sequence[Case], weights: Floats, intercept: float) -> list[tuple[Case, float]]:
+    """Return the best candidate of each unit with its log odds by a fit; of equal ones the first."""
     best: dict[tuple[str, str, int], tuple[Case, float]] = {}
-    for one in found:
-        value = odds(one)
-        if one.unit not in best or value > best[one.unit][1]:
-            best[one.unit] = one, value
+    for case in candidates:
+        odds = float(case.components @ weights + intercept)
+        if case.unit not in best or odds > best[case.unit][1]:
+            best[case.unit] = case, odds
     return list(best.values())
 
 
-def held_out(found: Sequence[Case]) -> list[tuple[Case, float]]:
+def held_out(candidates: Sequence[Case]) -> list[tuple[Case, float]]:
     """Return the winners of each network, judged by a fit on the others; on all, where the others do not allow one."""
     won = []
-    for network in sorted({one.network for one in found}):
-        others = [one for one in found if one.network != network]
-        weights, intercept = logistic(others if len({one.right for one in others}) == 2 else found)
-        own = [one for one in found if one.network == network]
-        won += winners(own, lambda one, w=weights, b=intercept: float(one.components @ w + b))  # type: ignore[misc]
+    for network in sorted({case.network for case in candidates}):
+        others = [case for case in candidates if case.network != network]
+        fitted = logistic(others if len({case.right for case in others}) == 2 else candidates)
+        won += winners([case for case in candidates if case.network == network], *fitted)
     return won
 
 
-def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
+def fit(candidates: Sequence[Case], fitted_on: Mapping[str, object]) -> Verdict:
     """Return the verdict that candidates of known answers lead to.
 
     Winners are calibrated by Platt's method (1999) on log odds from fits that their own network had no part in, and on
@@ -131,16 +145,16 @@ def fit(found: Sequence[Case], fitted_on: Mapping[str, Any]) -> Verdict:
     ValueError
         No candidate is right, or all are; or the best candidates of all units are alike in that.
     """
-    if len({one.right for one in found}) < 2:
+    if len({case.right for case in candidates}) < 2:
         raise ValueError("a fit needs candidates that are right and candidates that are wrong")
-    weights, intercept = logistic(found)
-    won = held_out(found)
-    if len({one.right for one, _ in won}) < 2:
+    weights, intercept = logistic(candidates)
+    won = held_out(candidates)
+    if len({case.right for case, _ in won}) < 2:
         raise ValueError("a calibration needs units whose best candidate is right and units whose best one is wrong")
-    known = np.array([[value, one.bimodality] for one, value in won])
-    right = np.array([one.right for one, _ in won])
-    empty = np.array([one.kind == NOTHING for one, _ in won])
-    clear = np.array([one.kind in CONCEPT_KINDS for one, _ in won])
+    known = np.array([[odds, case.bimodality] for case, odds in won])
+    right = np.array([case.right for case, _ in won])
+    empty = np.array([case.kind == NOTHING for case, _ in won])
+    clear = np.array([case.kind in CONCEPT_KINDS for case, _ in won])
     counted = np.ones(len(won))
     if empty.any():
         counted[empty] = NOTHING_SHARE / (1 - NOTHING_SHARE) * np.sum(~empty) / np.sum(empty)
@@ -171,13 +185,13 @@ def _half_way(values: Floats, low: npt.NDArray[np.bool_], high: npt.NDArray[np.b
     return float((np.quantile(values[low], 0.95) + np.quantile(values[high], 0.05)) / 2)
 
 
-def report(found: Sequence[Case], judge: Verdict) -> str:
+def report(candidates: Sequence[Case], judge: Verdict) -> str:
     """Return what units' winners come to, in lines, each network judged by a fit on the others."""
-    won = held_out(found)
+    won = held_out(candidates)
     lines = []
-    for kind in sorted({one.kind for one, _ in won}):
-        own = [(one, value) for one, value in won if one.kind == kind]
-        withheld = np.mean([judge.abstention(value, one.bimodality) is not None for one, value in own])
-        right = np.mean([one.right for one, _ in own])
-        lines.append(f"{kind}: {len(own)} units, {right:.3f} right, {withheld:.3f} withheld")
+    for kind in sorted({case.kind for case, _ in won}):
+        of_kind = [(case, odds) for case, odds in won if case.kind == kind]
+        withheld = np.mean([judge.abstention(odds, case.bimodality) is not None for case, odds in of_kind])
+        right = np.mean([case.right for case, _ in of_kind])
+        lines.append(f"{kind}: {len(of_kind)} units, {right:.3f} right, {withheld:.3f} withheld")
     return "\n".join(lines)

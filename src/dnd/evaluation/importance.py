@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from dnd.backends.batches import BatchSize
 from dnd.config.evaluation import ImportanceSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Importance
 from dnd.probe import pack
 from dnd.target import basis as bases
 from dnd.target.basis import Heads
@@ -29,7 +30,12 @@ BATCH = 16
 DANGLING = "the network's output does not depend on this layer"
 NO_BASIS = "not defined for latents and directions"
 
-Floats = npt.NDArray[np.float64]
+
+class ProbeImage(NamedTuple):
+    """What is read of a row of PROBE."""
+
+    image_id: str
+    image: bytes
 
 
 def attributions(
@@ -74,7 +80,7 @@ def attributions(
     values = seen[0].movedim(first, 0)  # captum wants the images first
 
     def rest(values: Tensor, images: Tensor) -> Tensor:
-        def put(own: Tensor) -> Tensor:
+        def put(_: Tensor) -> Tensor:
             return values.movedim(0, first).clone()  # a later module may change it in its place
 
         with changed(target, layer, calls, put):
@@ -82,7 +88,7 @@ def attributions(
 
     if not _reaches(rest, values, inputs):
         return None
-    found = IntegratedGradients(rest).attribute(
+    gradients = IntegratedGradients(rest).attribute(
         values,
         baselines=torch.zeros_like(values),
         target=chosen,
@@ -94,13 +100,13 @@ def attributions(
     with torch.no_grad():
         after = rest(torch.zeros_like(values), inputs)
     fall = (before - after).double().gather(1, chosen[:, None])[:, 0]
-    by_unit = found.detach().double().movedim(0, first)
+    by_unit = gradients.detach().double().movedim(0, first)
     others = [i for i, axis in enumerate(layout) if axis not in "NC"]
     by_unit = by_unit.sum(others) if others else by_unit
     return _of_heads(target, layer, by_unit).cpu(), fall.cpu()
 
 
-def _reaches(rest: Any, values: Tensor, inputs: Tensor) -> bool:
+def _reaches(rest: Callable[[Tensor, Tensor], Tensor], values: Tensor, inputs: Tensor) -> bool:
     """Tell whether logits depend on a layer's values."""
     with torch.enable_grad():
         probed = values.clone().requires_grad_()
@@ -112,18 +118,15 @@ def _of_heads(target: Target, layer: str, by_channel: Tensor) -> Tensor:
     """Join the channels that an attention head hands to the output projection."""
     if target.basis is None:
         return by_channel
-    one = bases.load(target.basis, target.model, layer, target.device)
-    assert isinstance(one, Heads)
-    return by_channel.unflatten(1, (one.units, -1)).sum(2)
+    basis = bases.load(target.basis, target.model, layer, target.device)
+    assert isinstance(basis, Heads)
+    return by_channel.unflatten(1, (basis.units, -1)).sum(2)
 
 
-def summary(found: Floats) -> list[dict[str, Any]]:
+def summary(by_image: npt.NDArray[np.float64]) -> list[Importance]:
     """Return the rows of IMPORTANCE for attributions [n, units] of n images."""
-    columns = zip(found.mean(0), np.abs(found).mean(0), found.std(0), strict=True)
-    return [
-        {"unit": unit, "attribution": mean, "absolute": absolute, "std": std, "images": len(found), "note": None}
-        for unit, (mean, absolute, std) in enumerate(columns)
-    ]
+    columns = zip(by_image.mean(0), np.abs(by_image).mean(0), by_image.std(0), strict=True)
+    return [Importance(unit, *figures, images=len(by_image), note=None) for unit, figures in enumerate(columns)]
 
 
 def run(
@@ -141,35 +144,33 @@ def run(
         The network does not end in classes.
     """
     chosen = set(pack.controls(shards, settings.images))
-    rows = list(pictures.rows(shards, chosen, ["image_id", "image"]))
-    rows = sorted((row for row in rows if row["image_id"] in chosen), key=lambda row: row["image_id"])
+    stored = (ProbeImage(**row) for row in pictures.rows(shards, chosen, ProbeImage._fields))
+    images = sorted((image for image in stored if image.image_id in chosen), key=lambda image: image.image_id)
 
-    def load(row: Mapping[str, Any]) -> Tensor:
-        return target.preprocess.image(pictures.decode(row["image"]))
+    def load(image: ProbeImage) -> Tensor:
+        return target.preprocess.image(pictures.decode(image.image))
 
-    first = load(rows[0])[None]
+    def constant(value: float | None, note: str) -> pa.Table:
+        rows = [Importance(unit, value, value, value, len(images), note) for unit in range(units)]
+        return tables.table(rows, schemas.IMPORTANCE)
+
+    def run_batch(part: Sequence[ProbeImage], inputs: Tensor) -> tuple[Tensor, Tensor]:
+        result = attributions(target, layer, inputs, steps=settings.steps)
+        assert result is not None
+        return result[0][: len(part)], result[1][: len(part)]
+
+    first = load(images[0])[None]
     units = target.read(first, [layer], lambda _, reading: reading.units)[layer]
     if target.basis is not None and not bases.reads_input(target.basis):
-        return _constant(units, None, len(rows), NO_BASIS)
+        return constant(None, NO_BASIS)
     if attributions(target, layer, first, steps=2) is None:
         log.warning("layer %s: %s", layer, DANGLING)
-        return _constant(units, 0.0, len(rows), DANGLING)
+        return constant(0.0, DANGLING)
     parts, gaps = [], []
-
-    def run_batch(part: Sequence[Any], inputs: Tensor) -> tuple[Tensor, Tensor]:
-        found = attributions(target, layer, inputs, steps=settings.steps)
-        assert found is not None
-        return found[0][: len(part)], found[1][: len(part)]
-
-    with tqdm(total=len(rows), desc="importance", unit="image", mininterval=5) as bar:
-        for part, (found, fall) in fixed_batches(rows, load, BatchSize(batch, "importance"), run_batch):
-            parts.append(found.numpy())
-            gaps.append((found.sum(1) - fall).abs() / fall.abs().clamp_min(1e-6))
+    with tqdm(total=len(images), desc="importance", unit="image", mininterval=5) as bar:
+        for part, (by_unit, fall) in fixed_batches(images, load, BatchSize(batch, "importance"), run_batch):
+            parts.append(by_unit.numpy())
+            gaps.append((by_unit.sum(1) - fall).abs() / fall.abs().clamp_min(1e-6))
             bar.update(len(part))
     log.info("layer %s: attributions miss the logit's fall by %.2g (median)", layer, float(torch.cat(gaps).median()))
     return tables.table(summary(np.concatenate(parts)), schemas.IMPORTANCE)
-
-
-def _constant(units: int, value: float | None, images: int, note: str) -> pa.Table:
-    row = {"attribution": value, "absolute": value, "std": value, "images": images, "note": note}
-    return tables.table(({"unit": unit} | row for unit in range(units)), schemas.IMPORTANCE)

@@ -205,10 +205,10 @@ class Figure(NamedTuple):
     name: str
     layer: str
     unit: int | None
-    kind: str
+    kind: str | None
     method: str
     metric: str
-    value: float | None
+    value: float
     low: float | None = None
     high: float | None = None
 

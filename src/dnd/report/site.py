@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnd.evaluation.metrics.registry import METRICS
-from dnd.evaluation.summary import Figure, figures
+from dnd.evaluation.summary import KindFigures, figures
 from dnd.io import schemas, tables
 from dnd.io.files import sync_tree
 from dnd.io.version import VERSION
@@ -49,7 +49,7 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
     shutil.copytree(APP, out / "app", ignore=shutil.ignore_patterns("index.html"), dirs_exist_ok=True)
     shutil.copyfile(APP / "index.html", out / "index.html")
     measured = tables.read(evaluation, schemas.EVALUATION)
-    by_layer: dict[tuple[str, str], list[Figure]] = {}
+    by_layer: dict[tuple[str, str], list[KindFigures]] = {}
     for figure in figures(measured):
         by_layer.setdefault((figure.name, figure.layer), []).append(figure)
     layers = []
@@ -77,7 +77,7 @@ def _link(folder: Path, to: Path) -> None:
     shutil.copytree(folder, to, copy_function=link, ignore=hidden)
 
 
-def summary(index: Index, measured: Sequence[Figure]) -> dict[str, object]:
+def summary(index: Index, measured: Sequence[KindFigures]) -> dict[str, object]:
     """Return what the overview shows of a layer."""
     confidences = [index.confidence[row] or 0.0 for row, label in enumerate(index.label) if label >= 0]
     bins = Counter(min(int(BINS * value), BINS - 1) for value in confidences)
@@ -96,7 +96,7 @@ def summary(index: Index, measured: Sequence[Figure]) -> dict[str, object]:
     }
 
 
-def _rows(figure: Figure) -> list[dict[str, object]]:
+def _rows(figure: KindFigures) -> list[dict[str, object]]:
     """A figure's estimates of our own method in the registry's order, each with its baselines."""
     order = list(METRICS)
     names = sorted(figure.own, key=lambda name: order.index(name) if name in METRICS else len(order))

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dnd.config.load import Config, ConfigError, config_file
-from dnd.evaluation.fit_verdict import Case, cases, fit, report
+from dnd.evaluation.fit_verdict import Case, Scored, cases, fit, report
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
 from dnd.run.contents import load
@@ -48,7 +48,7 @@ def read(config: Config, rows: str = "*") -> list[Case]:
         answers = known.get(layer.model, {}).get(layer.layer, {})
         files = Paths.existing(pattern, name=layer.name, slug=layer.slug)
         if fnmatch(layer.name, rows) and answers and files:
-            scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
+            scored = tables.rows(files, schemas.SCORES, Scored)
             scored_cases += cases(network[layer.model], layer.name, layer.layer, scored, answers)
     return scored_cases
 

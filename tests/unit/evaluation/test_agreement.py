@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from dnd.evaluation import agreement as evaluation
-from dnd.evaluation.agreement import ABSTAINED, BOTH, CONSTANT, ECE, EXACT, F1, IOU, SHUFFLED, agreement
-from dnd.evaluation.summary import figures
+from dnd.evaluation.agreement import ABSTAINED, BOTH, ECE, EXACT, F1, IOU, DescribedUnit, agreement
+from dnd.evaluation.baselines import CONSTANT, SHUFFLED, shuffled
 from dnd.io import schemas, tables
+from dnd.io.rows import Figure
 from dnd.shapeworld import render
 from dnd.shapeworld.known_answers import Answer
 from dnd.shapeworld.world import ATTRIBUTES, conjunction
@@ -17,30 +16,18 @@ from dnd.shapeworld.world import ATTRIBUTES, conjunction
 RED, ROUND = conjunction(["red"]), conjunction(["round"])
 
 
-def described(unit, label, abstained=None, layer="concepts", model="net", labels=(), confidence=0.5):
-    """A row of DESCRIPTIONS with only what the evaluation reads filled in."""
-    empty = {"candidates": [], "exemplars": [], "captions": []}
-    return {
-        "model": model,
-        "layer": layer,
-        "probe": "shapes",
-        "recipe": "dnd",
-        "unit": unit,
-        "label": label,
-        "labels": list(labels) or ([] if label is None else [label]),
-        "confidence": confidence,
-        "abstained": abstained,
-        "score": 1.0,
-        **empty,
-    }
+def described(unit, label, abstained=None, labels=(), confidence=0.5):
+    """What the evaluation reads of a row of DESCRIPTIONS."""
+    labels = list(labels) or ([] if label is None else [label])
+    return DescribedUnit("net", "concepts", "dnd", unit, label, labels, confidence, abstained)
 
 
 def value(rows, metric, *, unit=None, kind=None, method="dnd"):
     """The one value with these keys, or None."""
     keys = {"unit": unit, "kind": kind, "method": method, "metric": metric}
-    found = [row for row in rows if all(row[name] == key for name, key in keys.items())]
+    found = [row for row in rows if all(getattr(row, name) == key for name, key in keys.items())]
     assert len(found) < 2
-    return found[0]["value"] if found else None
+    return found[0].value if found else None
 
 
 ANSWERS = {
@@ -101,51 +88,6 @@ def test_agreement_counts_scenes():
     assert found[IOU] == (red & striped).sum() / red.sum()
 
 
-def test_wilson_interval_of_eight_in_ten():
-    # Newcombe 1998: centre (8 + z^2/2) / (10 + z^2), z = 1.959964
-    assert evaluation.wilson(8, 10) == pytest.approx((0.490163, 0.943318), abs=1e-5)
-
-
-def test_wilson_interval_of_none_starts_at_zero():
-    low, high = evaluation.wilson(0, 10)
-    assert low == pytest.approx(0, abs=1e-9)
-    assert high == pytest.approx(0.277533, abs=1e-5)  # z^2 / (10 + z^2)
-
-
-def test_bootstrap_interval_is_that_of_the_mean():
-    values = np.random.default_rng(1).normal(0.4, 0.1, 400)
-    low, high = evaluation.bootstrap(values)
-    error = values.std() / 20  # of the mean, for 400 values
-    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
-    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)
-    assert evaluation.bootstrap(values) == (low, high)
-
-
-def test_bootstrap_of_one_value_is_the_value():
-    assert evaluation.bootstrap([0.25]) == (0.25, 0.25)
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        (["a", "b", "b", None, None, None], "b"),
-        (["b", "a"], "a"),
-        ([None, None], None),
-        ([], None),
-    ],
-)
-def test_constant_label(labels, expected):
-    assert evaluation.constant_label(labels) == expected
-
-
-def test_shuffling_keeps_the_labels_and_moves_them():
-    labels = [str(i) for i in range(50)]
-    found = evaluation.shuffled(labels)
-    assert sorted(found) == sorted(labels)
-    assert found != labels
-    assert found == evaluation.shuffled(labels)
-
-
 def test_units_are_judged_by_what_their_labels_denote():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
     exact = [value(rows, EXACT, unit=unit, kind=ANSWERS[unit].kind) for unit in range(6)]
@@ -182,11 +124,11 @@ def test_an_exact_label_names_both_without_an_or():
 
 def test_only_units_of_two_concepts_are_asked_for_both():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
-    units = [row for row in rows if row["metric"] == BOTH and row["unit"] is not None]
-    assert [(row["unit"], row["kind"], row["method"], row["value"]) for row in units] == [(3, "polysemantic", "dnd", 1)]
-    whole = [row for row in rows if row["metric"] == BOTH and row["unit"] is None]
-    assert [(row["kind"], row["value"]) for row in whole] == [("polysemantic", 1.0)]
-    assert whole[0]["low"] == pytest.approx(0.206549, abs=1e-5)  # Wilson's interval of 1 in 1: 1 / (1 + z^2)
+    units = [row for row in rows if row.metric == BOTH and row.unit is not None]
+    assert [(row.unit, row.kind, row.method, row.value) for row in units] == [(3, "polysemantic", "dnd", 1)]
+    whole = [row for row in rows if row.metric == BOTH and row.unit is None]
+    assert [(row.kind, row.value) for row in whole] == [("polysemantic", 1.0)]
+    assert whole[0].low == pytest.approx(0.206549, abs=1e-5)  # Wilson's interval of 1 in 1: 1 / (1 + z^2)
 
 
 def test_two_labels_may_both_be_right_where_the_label_is_not():
@@ -210,9 +152,9 @@ def test_calibration_error_is_over_every_unit_with_a_known_answer():
     rows = evaluation.layer_rows("planted", SURE, ANSWERS)
     found = evaluation.calibration_rows("planted", SURE, ANSWERS, rows)
     # bins (.8, .9], (.2, .3], [0, .1], (.3, .4] of 2, 1, 1 and 1 of 5 units
-    assert [row["value"] for row in found] == [pytest.approx((2 * abs(0.5 - 0.875) + 0.3 + 0 + 0.4) / 5, abs=1e-6)]
-    assert (found[0]["unit"], found[0]["kind"], found[0]["method"], found[0]["metric"]) == (None, None, "dnd", ECE)
-    assert 0 <= found[0]["low"] <= found[0]["value"] <= found[0]["high"] <= 1
+    assert [row.value for row in found] == [pytest.approx((2 * abs(0.5 - 0.875) + 0.3 + 0 + 0.4) / 5, abs=1e-6)]
+    assert (found[0].unit, found[0].kind, found[0].method, found[0].metric) == (None, None, "dnd", ECE)
+    assert 0 <= found[0].low <= found[0].value <= found[0].high <= 1
 
 
 def test_an_abstained_unit_with_a_concept_is_wrong():
@@ -224,8 +166,8 @@ def test_an_abstained_unit_with_a_concept_is_wrong():
 def test_units_without_a_concept_carry_only_abstained():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
     for unit, expected in ((4, 1.0), (5, 0.0)):
-        own = [row for row in rows if row["unit"] == unit]
-        assert [(row["metric"], row["value"]) for row in own] == [(ABSTAINED, expected)]
+        own = [row for row in rows if row.unit == unit]
+        assert [(row.metric, row.value) for row in own] == [(ABSTAINED, expected)]
 
 
 def test_aggregates_join_the_nameable_kinds():
@@ -239,21 +181,17 @@ def test_aggregates_join_the_nameable_kinds():
 
 def test_aggregates_carry_intervals_and_units_do_not():
     for row in evaluation.layer_rows("planted", DESCRIBED, ANSWERS):
-        if row["unit"] is None:
-            assert row["low"] <= row["value"] + 1e-12
-            assert row["value"] <= row["high"] + 1e-12
+        if row.unit is None:
+            assert row.low <= row.value + 1e-12
+            assert row.value <= row.high + 1e-12
         else:
-            assert row["low"] is row["high"] is None
+            assert row.low is row.high is None
 
 
 def test_interval_of_a_share_is_wilsons():
     rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
-    row = next(
-        row
-        for row in rows
-        if (row["unit"], row["kind"], row["metric"], row["method"]) == (None, None, ABSTAINED, "dnd")
-    )
-    assert (row["low"], row["high"]) == pytest.approx((0.096771, 0.700007), abs=1e-5)
+    row = next(row for row in rows if (row.unit, row.kind, row.metric, row.method) == (None, None, ABSTAINED, "dnd"))
+    assert (row.low, row.high) == pytest.approx((0.096771, 0.700007), abs=1e-5)
 
 
 def test_constant_baseline_gives_every_unit_the_most_frequent_label():
@@ -268,7 +206,7 @@ def test_shuffled_baseline_judges_the_same_labels_at_other_units():
     words = ["red", "blue", "star", "circle", "snow", "ring"]
     answers = {i: Answer(i, "single", ((word,),), word) for i, word in enumerate(words)}
     rows = evaluation.layer_rows("planted", [described(i, label) for i, label in enumerate(labels)], answers)
-    dealt = evaluation.shuffled(labels)
+    dealt = shuffled(labels)
     for unit, label in enumerate(dealt):
         expected = float(label == labels[unit])
         assert value(rows, EXACT, unit=unit, kind="single", method=SHUFFLED) == expected
@@ -278,7 +216,7 @@ def test_shuffled_baseline_judges_the_same_labels_at_other_units():
 
 def test_a_layer_without_known_answers_gets_its_abstentions():
     rows = evaluation.layer_rows("hidden", DESCRIBED, {})
-    assert {row["metric"] for row in rows} == {ABSTAINED}
+    assert {row.metric for row in rows} == {ABSTAINED}
     assert value(rows, ABSTAINED) == pytest.approx(2 / 6)
 
 
@@ -286,7 +224,8 @@ def test_a_layer_without_known_answers_gets_its_abstentions():
 def files(tmp_path):
     """Two layers' descriptions and the known answers of one of them."""
     for layer, rows in (("concepts", DESCRIBED), ("layer4", DESCRIBED[:2])):
-        table = tables.table([row | {"layer": layer} for row in rows], schemas.DESCRIPTIONS)
+        more = {"layer": layer, "probe": "shapes", "score": 1.0, "candidates": [], "exemplars": [], "captions": []}
+        table = tables.table([row._asdict() | more for row in rows], schemas.DESCRIPTIONS)
         tables.write(tmp_path / layer / "descriptions.parquet", table, schemas.DESCRIPTIONS)
     units = [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": one.label} for one in ANSWERS.values()]
     (tmp_path / "units.json").write_text(json.dumps({"concepts": units}))
@@ -300,8 +239,8 @@ def test_run_gives_a_sorted_table_whatever_the_order_of_the_layers(files):
     assert table.schema.equals(schemas.EVALUATION)
     assert table.equals(evaluation.run(paths[::-1], answers))
     assert table["name"].to_pylist() == sorted(table["name"].to_pylist())
-    hidden = [row for row in table.to_pylist() if row["layer"] == "layer4"]
-    assert {row["metric"] for row in hidden} == {ABSTAINED}
+    hidden = [row for row in tables.rows_of(table, Figure) if row.layer == "layer4"]
+    assert {row.metric for row in hidden} == {ABSTAINED}
 
 
 def test_run_leaves_out_answers_of_another_model(files):
@@ -314,45 +253,7 @@ def test_run_holds_confidence_against_exactness_where_it_is_a_probability(files)
     paths = [(name, files / name / "descriptions.parquet") for name in ("layer4", "concepts")]
     answers = {"net": files / "units.json"}
     assert ECE not in evaluation.run(paths, answers)["metric"].to_pylist()
-    rows = evaluation.run(paths, answers, probable=["concepts", "layer4"]).to_pylist()
-    found = [row for row in rows if row["metric"] == ECE]
-    assert [row["name"] for row in found] == ["concepts"]  # nothing is known of the other layer
-    assert found[0]["value"] == pytest.approx(abs(2 / 6 - 0.5))  # all are .5 sure, two of six are exact
-
-
-def test_figures_count_units_and_hold_ours_beside_the_baselines():
-    rows = evaluation.layer_rows("planted", DESCRIBED, ANSWERS)
-    found = {one.kind: one for one in figures(pa.Table.from_pylist(rows, schemas.EVALUATION))}
-    assert list(found) == [
-        "concept",
-        "single",
-        "conjunction",
-        "abstraction",
-        "polysemantic",
-        "dead",
-        "random",
-        None,
-    ]
-    assert found["concept"].units == 3
-    assert found[None].units == 6
-    assert found["concept"].method == "dnd"
-    assert found["concept"].own[EXACT].value == pytest.approx(1 / 3)
-    assert set(found["concept"].baselines) == {CONSTANT, SHUFFLED}
-    assert set(found["dead"].own) == {ABSTAINED}
-
-
-def test_command_prints_the_figures_and_the_page(files, capsys):
-    table = evaluation.run([("planted", files / "concepts" / "descriptions.parquet")], {"net": files / "units.json"})
-    tables.write(files / "evaluation.parquet", table, schemas.EVALUATION)
-    (files / "report").mkdir()
-    (files / "report" / "index.html").write_text("")
-    assert evaluation.main([str(files)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    concept = next(line for line in lines if line.split()[:2] == ["planted/concepts", "concept"])
-    assert concept.split()[2:5] == ["3", "0.333", "0.06-0.79"]  # Wilson's interval of 1 in 3
-    assert lines[-1].endswith(str(files / "report" / "index.html"))
-
-
-def test_command_says_what_is_missing(tmp_path, capsys):
-    assert evaluation.main([str(tmp_path)]) == 2
-    assert f"{tmp_path / 'evaluation.parquet'} does not exist" in capsys.readouterr().err
+    rows = tables.rows_of(evaluation.run(paths, answers, probable=["concepts", "layer4"]), Figure)
+    found = [row for row in rows if row.metric == ECE]
+    assert [row.name for row in found] == ["concepts"]  # nothing is known of the other layer
+    assert found[0].value == pytest.approx(abs(2 / 6 - 0.5))  # all are .5 sure, two of six are exact

@@ -1,7 +1,5 @@
 """Audits on a network that classifies by the mean of its channels, so that every figure can be worked out by hand."""
 
-import xml.dom.minidom
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,8 +11,8 @@ from torch import nn
 
 from dnd.config.evaluation import AuditSettings
 from dnd.config.targets import BasisSettings
-from dnd.evaluation import audit_chart, audits
-from dnd.evaluation.audits import Outcome
+from dnd.evaluation import audits
+from dnd.evaluation.audits import DescribedUnit
 from dnd.io import schemas, tables
 from dnd.target.interventions import silenced, without_directions
 from dnd.target.network import Target
@@ -58,24 +56,24 @@ def probe(tmp_path):
 
 
 def described(*labels):
-    blank = {name: None for name in schemas.DESCRIPTIONS.names} | {"model": "m", "layer": "colour"}
-    rows = [
-        blank | {"unit": i, "label": label, "abstained": None if label else "dead"} for i, label in enumerate(labels)
-    ]
-    return tables.table(rows, schemas.DESCRIPTIONS)
+    return [DescribedUnit(i, label, None if label else "dead") for i, label in enumerate(labels)]
 
 
 LABELS = described("Red things", "green leaves", "the blue sky", None, None)
 
 
-def run(probe, network=None, units=None, labels=LABELS, **settings):
-    chosen = AuditSettings(row="r", layer="colour", **({"query": "red"} | settings))
-    found = audits.run("a", chosen, units, network or target(), labels, [probe], batch=4)
-    return found.to_pylist()
+def run(probe, network=None, batch=4, **settings):
+    """Rows of an audit, of the units for red unless it says which."""
+    settings = settings if "units" in settings else {"query": "red"} | settings
+    found = audits.run(
+        "a", AuditSettings(row="r", layer="colour", **settings), network or target(), LABELS, [probe], batch
+    )
+    assert found.schema.equals(schemas.AUDITS)
+    return audits.rows_of(found)
 
 
 def by_class(rows, control=None):
-    return {row["class"]: row for row in rows if row["control"] == control}
+    return {row.class_: row for row in rows if row.control == control}
 
 
 def test_a_query_finds_whole_words_in_any_case():
@@ -90,8 +88,8 @@ def test_a_query_finds_whole_words_in_any_case():
 
 def test_silencing_the_red_unit_costs_the_red_images_and_no_others(probe):
     found = by_class(run(probe))
-    assert [found[name]["units"] for name in COLOURS] == [[0]] * 3
-    assert {name: (row["correct_before"], row["correct_after"]) for name, row in found.items()} == {
+    assert [found[name].units for name in COLOURS] == [[0]] * 3
+    assert {name: (row.correct_before, row.correct_after) for name, row in found.items()} == {
         None: (6, 4),
         "red": (2, 0),
         "green": (2, 2),
@@ -101,21 +99,21 @@ def test_silencing_the_red_unit_costs_the_red_images_and_no_others(probe):
     # logits 0, 0, 2 and 0, 0, 127/255 x 2 become 0, 0, 0
     bright, dim = 2.0, 2 * 127 / 255
     before = np.mean([np.log(2 + np.exp(logit)) - logit for logit in (bright, dim)])
-    assert red["loss_before"] == pytest.approx(before, abs=1e-6)
-    assert red["loss_after"] == pytest.approx(np.log(3), abs=1e-6)
-    assert red["logit_change"] == pytest.approx(-(bright + dim) / 2, abs=1e-6)
-    assert (red["accuracy_change"], red["accuracy_low"], red["accuracy_high"]) == (-1, -1, -1)
-    assert red["logit_low"] == pytest.approx(-bright, abs=1e-6) and red["logit_high"] == pytest.approx(-dim, abs=1e-6)
-    assert found["green"]["logit_change"] == 0 and found["green"]["loss_change"] == 0
+    assert red.loss_before == pytest.approx(before, abs=1e-6)
+    assert red.loss_after == pytest.approx(np.log(3), abs=1e-6)
+    assert red.logit_change == pytest.approx(-(bright + dim) / 2, abs=1e-6)
+    assert (red.accuracy_change, red.accuracy_low, red.accuracy_high) == (-1, -1, -1)
+    assert red.logit_low == pytest.approx(-bright, abs=1e-6) and red.logit_high == pytest.approx(-dim, abs=1e-6)
+    assert found["green"].logit_change == 0 and found["green"].loss_change == 0
 
 
 def test_controls_are_other_units_that_do_something_the_same_in_every_run(probe):
     rows = run(probe, controls=3)
-    chosen = {row["control"]: row["units"] for row in rows}
+    chosen = {row.control: row.units for row in rows}
     assert chosen.keys() == {None, 0, 1, 2} and chosen[None] == [0]
     assert all(set(units) <= {1, 2} and len(units) == 1 for draw, units in chosen.items() if draw is not None)
     assert rows == run(probe, controls=3)
-    assert all(by_class(rows, draw)["red"]["correct_after"] == 2 for draw in range(3))
+    assert all(by_class(rows, draw)["red"].correct_after == 2 for draw in range(3))
 
 
 def test_controls_are_fewer_where_there_are_no_more():
@@ -124,14 +122,9 @@ def test_controls_are_fewer_where_there_are_no_more():
 
 
 def test_units_by_number_are_silenced_together(probe):
-    found = by_class(_numbered(probe, (1, 0)))
-    assert found[None]["units"] == [0, 1] and found[None]["correct_after"] == 2  # of equal logits the first wins
-    assert {name: found[name]["correct_after"] for name in COLOURS} == {"blue": 2, "green": 0, "red": 0}
-
-
-def _numbered(probe, units):
-    settings = AuditSettings(row="r", layer="colour", units="0-1", controls=0)
-    return audits.run("a", settings, units, target(), LABELS, [probe], batch=4).to_pylist()
+    found = by_class(run(probe, units="1,0", controls=0))
+    assert found[None].units == [0, 1] and found[None].correct_after == 2  # of equal logits the first wins
+    assert {name: found[name].correct_after for name in COLOURS} == {"blue": 2, "green": 0, "red": 0}
 
 
 def test_a_query_without_matches_silences_nothing_and_says_so(probe, caplog):
@@ -140,9 +133,8 @@ def test_a_query_without_matches_silences_nothing_and_says_so(probe, caplog):
 
 
 def test_results_do_not_depend_on_the_batch(probe):
-    settings = AuditSettings(row="r", layer="colour", query="red")
-    one, four = (audits.run("a", settings, None, target(), LABELS, [probe], batch=size) for size in (1, 4))
-    assert one.equals(four)
+    one, four = (run(probe, batch=size) for size in (1, 4))
+    assert one == four
 
 
 def test_without_labels_the_networks_own_answers_are_the_truth(tmp_path):
@@ -150,7 +142,7 @@ def test_without_labels_the_networks_own_answers_are_the_truth(tmp_path):
     with pytest.raises(ValueError, match=r"audits\.a: no image of the probe has a label: set the probe's `label`"):
         run(path)
     found = by_class(run(path, truth="predicted"))
-    assert found["2"]["correct_before"] == 1 and found["2"]["correct_after"] == 0
+    assert found["2"].correct_before == 1 and found["2"].correct_after == 0
 
 
 def test_labels_become_outputs_by_name_by_number_or_by_order():
@@ -170,22 +162,18 @@ def test_labels_become_outputs_by_name_by_number_or_by_order():
 def test_names_of_classes_are_read_from_a_file(probe, tmp_path):
     (tmp_path / "classes.txt").write_text("\ufeffred\ngreen\nblue\n", encoding="utf-8")  # not the network's order
     found = by_class(run(probe, classes=tmp_path / "classes.txt"))
-    assert found["red"]["correct_before"] == 0 and found["green"]["correct_before"] == 2
+    assert found["red"].correct_before == 0 and found["green"].correct_before == 2
 
 
-def test_intervals_resemble_scipys_bootstrap():
-    values = np.random.default_rng(0).normal(size=(200, 1))
-    theirs = scipy.stats.bootstrap((values[:, 0],), np.mean, n_resamples=5000, method="percentile", rng=1)
-    low, high = audits.intervals(values)[0]
-    assert low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
-    assert high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
+def test_fields_are_the_columns_of_the_table():
+    assert [field.rstrip("_") for field in audits.Audit._fields] == schemas.AUDITS.names
 
 
 def test_losses_are_cross_entropies():
     logits = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     truth = np.array([0, 3, 1, 1, 2])
     logarithms = scipy.special.log_softmax(logits.astype(float), axis=1)
-    np.testing.assert_allclose(Outcome.of(logits, truth).loss, -logarithms[np.arange(5), truth], atol=1e-9)
+    np.testing.assert_allclose(audits.outcomes(logits, truth)[:, 1], -logarithms[np.arange(5), truth], atol=1e-9)
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NTC", "TNC"])
@@ -234,7 +222,7 @@ def test_heads_hand_nothing_on(tmp_path):
 
 def test_what_cannot_be_silenced_is_named(probe, tmp_path):
     with pytest.raises(TargetError, match="layer 'colour' has no unit 5: its units are 0 to 4"):
-        _numbered(probe, (5,))
+        run(probe, units="5", controls=0)
     sae = {"W_enc": np.eye(5, dtype=np.float32), "b_enc": np.zeros(5, np.float32)}
     from safetensors.numpy import save_file
 
@@ -242,14 +230,3 @@ def test_what_cannot_be_silenced_is_named(probe, tmp_path):
     network = target(basis=BasisSettings(kind="sae", path=tmp_path / "sae.safetensors"))
     with pytest.raises(TargetError, match="latent of a sparse autoencoder"):
         run(probe, network=network)
-
-
-def test_the_chart_shows_each_class_and_escapes_its_name(probe):
-    rows = run(probe)
-    for row in rows:
-        row["class"] = "<script>&" if row["class"] == "blue" else row["class"]
-    drawn = audit_chart.draw("a <b>", tables.table(rows, schemas.AUDITS))
-    assert xml.dom.minidom.parseString(drawn).documentElement.tagName == "svg"
-    assert "<script>" not in drawn and "&lt;script&gt;&amp;" in drawn
-    assert "1 unit silenced" in drawn and "red: -100 % (-100 % to -100 %), 2 to 0 of 2 images right" in drawn
-    assert "no unit" in audit_chart.draw("a", schemas.AUDITS.empty_table())

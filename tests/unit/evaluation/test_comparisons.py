@@ -6,17 +6,14 @@ from scipy.stats import binomtest
 
 from dnd.evaluation import comparisons
 from dnd.io import schemas, tables
+from dnd.io.rows import Figure
 
 MODELS = {"one-a": "one", "one-b": "one", "two-a": "two", "two-b": "two", "half-a": "one"}
 PROBES = {"one-a": "p", "one-b": "p", "two-a": "p", "two-b": "p", "half-a": "half"}
 
 
 def rows(name, method, values, metric="known_answer_exact", kind="single"):
-    return [
-        {"name": name, "layer": "x", "unit": unit, "kind": kind, "method": method, "metric": metric}
-        | {"value": float(value), "low": None, "high": None}
-        for unit, value in enumerate(values)
-    ]
+    return [Figure(name, "x", unit, kind, method, metric, float(value)) for unit, value in enumerate(values)]
 
 
 def found(*parts):

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade import UNPROBED
 
 from dnd.evaluation import fit_verdict
-from dnd.evaluation.fit_verdict import Case, cases, fit, held_out, logistic, report
-from dnd.io import schemas
+from dnd.evaluation.fit_verdict import Case, Scored, cases, fit, held_out, logistic, report
 from dnd.selection.verdict import COMPONENTS
 from dnd.shapeworld.known_answers import Answer
 
@@ -19,11 +17,9 @@ NOTHING = Answer(2, "random", (), "")
 
 
 def score(unit, concept, votes, parts=None, **components):
-    """A row of SCORES without the images' activations."""
-    row = {name: None for name in schemas.SCORES.names if name != "activations"} | UNPROBED
-    row |= {"unit": unit, "candidate": 0, "concept": concept, "source": "captions", "votes": votes, "score": 0.0}
+    """What a fit needs of a row of SCORES."""
     given = dict.fromkeys(("auc", "image_similarity", "fit", "gap", "hard", "agreement", "bimodality"), 0.5)
-    return row | given | components | {"parts": parts, "shares": None}
+    return Scored(unit, concept, votes, parts=parts, **(given | components))
 
 
 def named(case):
@@ -58,7 +54,7 @@ def test_candidates_are_right_where_they_denote_what_was_planted():
 
 
 def test_labels_of_methods_that_the_probe_was_not_asked_about_do_not_count():
-    rival = score(0, "red objects", None) | UNPROBED
+    rival = score(0, "red objects", None, **dict.fromkeys(("fit", "gap", "hard", "agreement", "bimodality")))
     assert cases("net", "row", "layer", [rival], {0: RED}) == []
 
 

@@ -1,3 +1,5 @@
+"""How much each unit of a layer adds to the network's answers, against sums by hand and captum's own."""
+
 import numpy as np
 import pytest
 import torch
@@ -149,7 +151,7 @@ def test_a_layers_table_has_each_units_mean_size_and_spread(shard):
     assert found[3]["absolute"] == 0 and found[1]["absolute"] > 0  # the last one has no weight
     assert all(row["absolute"] >= abs(row["attribution"]) for row in found)
     summed = importance.summary(np.array([[1.0, -2.0], [3.0, 2.0]]))
-    assert [(one["attribution"], one["absolute"], one["std"]) for one in summed] == [(2, 2, 1), (0, 2, 2)]
+    assert [(one.attribution, one.absolute, one.std) for one in summed] == [(2, 2, 1), (0, 2, 2)]
 
 
 def test_a_layers_table_does_not_depend_on_the_batch(shard):

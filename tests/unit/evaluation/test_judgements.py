@@ -12,8 +12,8 @@ from scipy.special import expit
 from dnd.config.evaluation import EvaluationSettings
 from dnd.evaluation import judgements
 from dnd.evaluation.baselines import RANDOM
-from dnd.evaluation.judgements import Described, Encoders, HeldOut
-from dnd.evaluation.metrics.simulation import Calibration
+from dnd.evaluation.judged_images import HeldOut
+from dnd.evaluation.judgements import Described, Encoders
 from dnd.io import schemas, tables
 from dnd.shapeworld.render import draw
 
@@ -27,41 +27,38 @@ def unit_vectors(*shape):
 
 def test_simulation_is_pearsons_r_of_probability_and_activation():
     seen = HeldOut(RNG.standard_normal((40, 3)).astype(np.float32), unit_vectors(40, 5))
-    texts = unit_vectors(2, 5)
-    judge = judgements.Judge(["a", "b"])
-    judgements.add_simulation(judge, seen, texts, Calibration(10.0, -2.0))
+    texts, labels = unit_vectors(2, 5), ["a", "b"]
+    measure = judgements.of_simulation(labels, seen, texts, 10.0, -2.0)["simulation_r"]
     chances = expit(10 * (seen.vectors @ texts.T).astype(np.float64) - 2)
-    for place, label in enumerate(judge.labels):
+    for place, label in enumerate(labels):
         for unit in range(3):
             expected = np.corrcoef(chances[:, place], seen.activations[:, unit])[0, 1]
-            assert judge.tables["simulation_r"](label, unit) == pytest.approx(expected, abs=1e-6)
+            assert measure.value(label, unit) == pytest.approx(expected, abs=1e-6)
 
 
 def test_pictures_are_compared_with_the_held_out_images_and_a_label_without_any_says_nothing():
     seen = HeldOut(np.array([[0, 0], [1, 0], [2, 0], [3, 1]], np.float32), unit_vectors(4, 3))
-    judge = judgements.Judge(["drawn", "not drawn"])
-    judgements.add_cosy(judge, seen, {"drawn": np.array([[2.5, 0], [9, np.nan]], np.float32)})
-    assert judge.tables["cosy_auc"]("drawn", 0) == pytest.approx((3 + 4) / 8)
-    assert judge.tables["cosy_auc"]("drawn", 1) == pytest.approx(0.5 * 3 / 4)  # the one finite picture
-    assert judge.tables["cosy_mad"]("drawn", 0) == pytest.approx((5.75 - 1.5) / np.std([0, 1, 2, 3]))
-    assert judge.tables["cosy_auc"]("not drawn", 0) == 0.5
-    assert judge.tables["cosy_mad"]("not drawn", 0) == 0
+    measures = judgements.of_pictures(seen, {"drawn": np.array([[2.5, 0], [9, np.nan]], np.float32)})
+    auc, mad = measures["cosy_auc"].value, measures["cosy_mad"].value
+    assert auc("drawn", 0) == pytest.approx((3 + 4) / 8)
+    assert auc("drawn", 1) == pytest.approx(0.5 * 3 / 4)  # the one finite picture
+    assert mad("drawn", 0) == pytest.approx((5.75 - 1.5) / np.std([0, 1, 2, 3]))
+    assert auc("not drawn", 0) == measures["cosy_auc"].nothing == 0.5
+    assert mad("not drawn", 0) == measures["cosy_mad"].nothing == 0
 
 
 def test_a_label_that_fits_the_exemplars_and_not_their_look_alikes_explains_them():
     shared = np.array([1.0, 0, 0])
     activations = np.concatenate([np.full(10, 5.0), np.zeros(50)])[:, None].astype(np.float32)
     vectors = np.concatenate([np.tile([0.8, 0.6, 0], (10, 1)), np.tile([0.8, 0, 0.6], (50, 1))]).astype(np.float32)
-    judge = judgements.Judge(["of both", "of exemplars", "of look-alikes"])
+    labels = ["of both", "of exemplars", "of look-alikes"]
     texts = np.stack([shared, [0, 1, 0], [0, 0, 1]]).astype(np.float32)
-    judgements.add_contrast(judge, HeldOut(activations, vectors), texts)
-    found = [judge.tables["exemplar_contrast"](label, 0) for label in judge.labels]
-    assert found == [0.5, 1.0, 0.0]
+    measure = judgements.of_contrast(labels, HeldOut(activations, vectors), texts)["exemplar_contrast"]
+    assert [measure.value(label, 0) for label in labels] == [0.5, 1.0, 0.0]
 
 
 def test_units_that_never_vary_are_not_judged():
     seen = HeldOut(np.array([[1, 0, 3], [1, 2, 3]], np.float32), unit_vectors(2, 3))
-    assert seen.live.tolist() == [False, True, False]
     assert list(judgements.of_units(seen)["clarity"]) == [1]
 
 
@@ -107,15 +104,9 @@ def test_class_names_are_compared_by_the_cosine_of_their_texts():
     assert values[RANDOM, 0] == 0 and values[RANDOM, 1] == 1
 
 
-def test_renders_show_what_the_label_denotes_and_nothing_for_other_labels():
-    shown = dict(judgements.renders(["red circles", "happiness"], 6))
-    assert shown["happiness"] == []
-    assert len(shown["red circles"]) == 6
-    centre = np.mean([np.asarray(image)[30:34, 30:34].mean((0, 1)) for image in shown["red circles"]], axis=0)
-    assert centre[0] > 1.5 * centre[2]
-    again = dict(judgements.renders(["red circles"], 6))["red circles"]
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(shown["red circles"], again, strict=True))
-    assert len({image.tobytes() for image in again}) == 6
+def test_labels_of_every_row_and_of_its_baselines_are_judged_but_for_halves_of_a_probe():
+    rows = [described("m", {0: "b", 1: None}), described("n", {0: "half"}, "probe")]
+    assert judgements.distinct_labels(rows, ["c"]) == ["b", "c"]
 
 
 def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_ones(tmp_path):
@@ -155,13 +146,12 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
     found = judgements.run(
         "concepts",
         [described("right", right), described("wrong", wrong), described("silent", dict.fromkeys(chosen))],
-        settings=EvaluationSettings(pooling="max", scale=20.0, bias=-8.0),
+        settings=EvaluationSettings(pooling="max", scale=20.0, bias=-8.0, renderer="shapeworld", images=8),
         encoders=Encoders(
             embed=TransformersEmbedder(embedder).embed, texts=TransformersTextEmbedder(embedder).embed_texts
         ),
         target=sources.load(config.models["m"]),
         shards=[tmp_path / "held.parquet"],
-        pictures_of=lambda labels: judgements.renders(labels, 8),
     ).to_pandas()
     means = found[found["method"].isin(["right", "wrong", "silent"])].groupby(["metric", "method"])["value"].mean()
     for metric, nothing in {"simulation_r": 0.0, "cosy_auc": 0.5, "cosy_mad": 0.0, "exemplar_contrast": 0.5}.items():

@@ -6,7 +6,7 @@ expected calibration error over equal bins of confidence, after Naeini et al., A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,14 @@ BINS = 10
 Values = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """Units by confidence in equal bins ((i - 1) / bins, i / bins], the first one with 0.
+class Reliability(NamedTuple):
+    """Units by confidence in equal bins ((i - 1) / BINS, i / BINS], the first one with 0.
 
     Attributes
     ----------
-    counts : int [bins], units in each.
-    confidence : float64 [bins], their mean confidence; NaN in an empty bin.
-    right : float64 [bins], the share of them that is right; NaN in an empty bin.
+    counts : int [BINS], units in each.
+    confidence : float64 [BINS], their mean confidence; NaN in an empty bin.
+    right : float64 [BINS], the share of them that is right; NaN in an empty bin.
     """
 
     counts: npt.NDArray[np.intp]
@@ -40,7 +39,7 @@ class Reliability:
         return float((self.counts[filled] * gaps).sum() / self.counts.sum())
 
 
-def reliability(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS) -> Reliability:
+def reliability(confidence: npt.ArrayLike, right: npt.ArrayLike) -> Reliability:
     """Sort units into bins by confidence.
 
     Parameters
@@ -58,18 +57,18 @@ def reliability(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BIN
         raise ValueError(f"calibration needs the confidence of each unit, not {sure.shape} of {true.shape}")
     if not ((sure >= 0) & (sure <= 1)).all():
         raise ValueError("confidence is a probability: it must lie in [0, 1]")
-    places = _places(sure, bins)
-    counts = np.bincount(places, minlength=bins)
+    places = _places(sure)
+    counts = np.bincount(places, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(places, values, bins) / counts for values in (sure, true)]
+        means = [np.bincount(places, values, BINS) / counts for values in (sure, true)]
     return Reliability(counts, *means)
 
 
-def _places(confidence: Values, bins: int) -> npt.NDArray[np.intp]:
-    return np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
+def _places(confidence: Values) -> npt.NDArray[np.intp]:
+    return np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
 
 
-def interval(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS, seed: int = 0) -> tuple[float, float]:
+def interval(confidence: npt.ArrayLike, right: npt.ArrayLike, seed: int = 0) -> tuple[float, float]:
     """Return a 95 % bootstrap interval of the expected calibration error over units, with a fixed seed.
 
     Resampled units lie further off than the units themselves, since their noise counts as error: percentiles are taken
@@ -77,9 +76,9 @@ def interval(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS, 
     """
     sure, true = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
     drawn = np.random.default_rng(seed).integers(len(sure), size=(RESAMPLES, len(sure)))
-    places = np.arange(RESAMPLES)[:, None] * bins + _places(sure, bins)[drawn]
-    gaps = np.bincount(places.ravel(), (true - sure)[drawn].ravel(), RESAMPLES * bins).reshape(RESAMPLES, bins)
+    places = np.arange(RESAMPLES)[:, None] * BINS + _places(sure)[drawn]
+    gaps = np.bincount(places.ravel(), (true - sure)[drawn].ravel(), RESAMPLES * BINS).reshape(RESAMPLES, BINS)
     errors = np.abs(gaps).sum(1) / len(sure)
-    error = reliability(sure, true, bins).error
+    error = reliability(sure, true).error
     low, high = np.quantile(errors, (0.025, 0.975)) - (errors.mean() - error)
     return max(float(min(low, error)), 0.0), min(float(max(high, error)), 1.0)

@@ -17,8 +17,8 @@ TRIED = 10
 
 
 def _unit(vectors: Values) -> npt.NDArray[np.float64]:
-    found = np.asarray(vectors, np.float64)
-    return found / np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+    exact = np.asarray(vectors, np.float64)
+    return exact / np.maximum(np.linalg.norm(exact, axis=-1, keepdims=True), 1e-12)
 
 
 def clarity(vectors: Values) -> npt.NDArray[np.float64]:
@@ -48,15 +48,15 @@ def polysemanticity(vectors: Values) -> float:
     """
     from sklearn.cluster import KMeans
 
-    own = np.asarray(vectors, np.float64)
-    if len(own) < 2:
+    exact = np.asarray(vectors, np.float64)
+    if len(exact) < 2:
         return float("nan")
-    if len(np.unique(own, axis=0)) < 2:
+    if len(np.unique(exact, axis=0)) < 2:
         return 0.0
-    found = KMeans(n_clusters=2, n_init=10, random_state=SEED).fit(own)
-    if np.bincount(found.labels_, minlength=2).min() >= 2:
-        return float(1 - clarity(found.cluster_centers_))
-    tried = [float(clarity(np.stack([own.mean(0), one]))) for one in own[:TRIED]]
+    clusters = KMeans(n_clusters=2, n_init=10, random_state=SEED).fit(exact)
+    if np.bincount(clusters.labels_, minlength=2).min() >= 2:
+        return float(1 - clarity(clusters.cluster_centers_))
+    tried = [float(clarity(np.stack([exact.mean(0), exemplar]))) for exemplar in exact[:TRIED]]
     return float(1 - np.mean(tried))
 
 

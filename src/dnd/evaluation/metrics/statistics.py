@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
 RESAMPLES = 2000
+MOST_DRAWS = 2**20
+"""Draws of a bootstrap that are in memory at once."""
 FLIPS = 9999
 EXACT_UP_TO = 13
 """Differences other than zero for which all sign flips are gone through."""
@@ -25,13 +27,21 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of a mean over units, with a fixed seed.
-
-    Source: Efron 1979; the 2.5th and 97.5th percentiles of the means of RESAMPLES resamples.
-    """
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(np.asarray(values, float)[drawn].mean(axis=1), (0.025, 0.975))
+    """Return the 95 % percentile bootstrap interval of a mean over units: see :func:`intervals`."""
+    low, high = intervals(np.asarray(values, float), seed)
     return float(low), float(high)
+
+
+def intervals(values: npt.NDArray[np.float64], seed: int = 0) -> npt.NDArray[np.float64]:
+    """Return the 95 % percentile bootstrap intervals [2] or [k, 2] of means of values [n] or [n, k], rows together.
+
+    Source: Efron 1979; the 2.5th and 97.5th percentiles of the means of RESAMPLES resamples, with a fixed seed.
+    """
+    rng, count = np.random.default_rng(seed), len(values)
+    at_once = max(1, MOST_DRAWS // count)
+    sizes = [min(at_once, RESAMPLES - first) for first in range(0, RESAMPLES, at_once)]
+    means = np.concatenate([values[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
+    return np.quantile(means, (0.025, 0.975), axis=0).T
 
 
 def permutation(differences: Sequence[float], seed: int = 0) -> float:
@@ -41,8 +51,8 @@ def permutation(differences: Sequence[float], seed: int = 0) -> float:
 
     Source: Fisher 1935, as SciPy's ``permutation_test(..., permutation_type="samples")`` of the mean difference.
     """
-    own = np.asarray([one for one in differences if one], float)
-    count = len(own)
+    changed = np.asarray([difference for difference in differences if difference], float)
+    count = len(changed)
     if not count:
         return 1.0
     if count <= EXACT_UP_TO:
@@ -51,7 +61,7 @@ def permutation(differences: Sequence[float], seed: int = 0) -> float:
     else:
         signs = 1 - 2 * np.random.default_rng(seed).integers(2, size=(FLIPS, count), dtype=np.int8)
         extra = 1
-    moved = np.abs(signs @ own) >= abs(own.sum()) * (1 - 1e-12)  # equal sums differ in their last bits
+    moved = np.abs(signs @ changed) >= abs(changed.sum()) * (1 - 1e-12)  # equal sums differ in their last bits
     return float((int(moved.sum()) + extra) / (len(signs) + extra))
 
 
@@ -78,8 +88,7 @@ def holm(pvalues: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-@dataclass(frozen=True)
-class Comparison:
+class PairedTest(NamedTuple):
     """A metric of two methods on the same units.
 
     Attributes
@@ -87,19 +96,19 @@ class Comparison:
     units : how many both have a value for.
     difference : mean of first - second.
     low, high : its 95 % bootstrap interval.
-    pvalue : of the paired test: McNemar's where all values are 0 or 1, else by permutation; see :func:`holm`.
-    test : its name.
+    test : McNemar's where all values are 0 or 1, else by permutation.
+    pvalue : of the test; see :func:`holm`.
     """
 
     units: int
     difference: float
     low: float
     high: float
-    pvalue: float
     test: str
+    pvalue: float
 
 
-def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
+def compare(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     """Compare two methods by a metric's values at the same units, in the same order.
 
     Raises
@@ -115,4 +124,4 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         test, pvalue = "McNemar", mcnemar(first, second)
     else:
         test, pvalue = "permutation", permutation(differences)
-    return Comparison(len(differences), float(np.mean(differences)), low, high, pvalue, test)
+    return PairedTest(len(differences), float(np.mean(differences)), low, high, test, pvalue)

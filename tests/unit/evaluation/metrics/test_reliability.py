@@ -32,3 +32,15 @@ def test_errors_on_both_sides_cancel_in_one_bin_and_not_over_bins():
 def test_what_is_no_confidence_is_refused(confidence, right):
     with pytest.raises(ValueError, match="confidence"):
         reliability.reliability(confidence, right)
+
+
+def test_interval_of_a_calibration_error_holds_it_and_narrows_with_more_units():
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0, 1, 2000)
+    right = rng.uniform(0, 1, 2000) < sure**2  # overconfident: off by the mean of p - p^2, 1/6
+    few, many = (reliability.interval(sure[:n], right[:n]) for n in (100, 2000))
+    assert many[0] < 1 / 6 < many[1]
+    assert many[0] < reliability.reliability(sure, right).error < many[1]
+    assert many[1] - many[0] < few[1] - few[0]
+    assert reliability.interval(sure, right) == many
+    assert reliability.interval([0.3], [0]) == pytest.approx((0.3, 0.3))

@@ -10,7 +10,7 @@ from dnd.target import sources
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, name = snakemake.params, snakemake.input, snakemake.wildcards.audit
-described = tables.rows(given.descriptions, schemas.DESCRIPTIONS, audits.DescribedUnit)
+described = tables.rows(given.descriptions, schemas.DESCRIPTIONS, audits.AuditedUnit)
 target = sources.load(TargetSettings(**params.target))
 found = audits.run(name, AuditSettings(**params.audit), target, described, given.probe)
 tables.write(snakemake.output.table, found, schemas.AUDITS, origin=job.origin())

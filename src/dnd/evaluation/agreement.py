@@ -49,14 +49,14 @@ class DescribedUnit(NamedTuple):
     abstained: str | None
 
 
-@lru_cache(maxsize=2)
+@lru_cache
 def held_out(scenes: int = SCENES) -> tuple[npt.NDArray[np.intp], ...]:
     """Return the held-out scenes as positions in an extension: an array [scenes] per attribute."""
     drawn = [world.sample_scene(np.random.default_rng([STREAM, i])).index for i in range(scenes)]
     return tuple(np.array(drawn).T)
 
 
-def agreement(label: str | None, truth: world.Extension, scenes: int = SCENES) -> dict[str, float]:
+def agreement(label: str | None, truth: world.Extension) -> dict[str, float]:
     """Return exact, F1 and IoU of a label against the true concept over the held-out scenes.
 
     No label, and a label outside the grammar, are wrong: 0 in all three.
@@ -64,7 +64,7 @@ def agreement(label: str | None, truth: world.Extension, scenes: int = SCENES) -
     meaning = parse(label) if label is not None else None
     if meaning is None:
         return dict.fromkeys((EXACT, F1, IOU), 0.0)
-    places = held_out(scenes)
+    places = held_out()
     shown, true = meaning[places], truth[places]
     iou = world.iou(shown, true)
     return {EXACT: float(iou >= ENOUGH), F1: world.f1(shown, true), IOU: iou}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -18,26 +18,6 @@ WIDTH, LEFT, RIGHT, TOP, STEP = 780, 225, 24, 76, 22
 """In pixels: of the chart, up to where bars begin, right of them, above them, and for one class."""
 LONGEST = 28
 """Characters of a class's name."""
-
-
-class Span(NamedTuple):
-    """A bar in pixels, and what it says when pointed at."""
-
-    x: float
-    length: float
-    text: str
-
-
-class Bar(NamedTuple):
-    """A class: what silencing the units does, with its interval, and what other units do."""
-
-    name: str
-    all: bool
-    y: int
-    audited: Span
-    low: float
-    high: float
-    control: Span | None
 
 
 def draw(audit: str, table: pa.Table) -> str:
@@ -58,7 +38,6 @@ def draw(audit: str, table: pa.Table) -> str:
     shown = sorted(audited, key=lambda row: (row.class_ is not None, -abs(row.accuracy_change), row.class_ or ""))
     shown = shown[: MOST + 1]
     reach = _reach(shown, means)
-    ticks = [(_x(at, reach), _percent(at), at == 0) for at in np.linspace(-reach, reach, 5).tolist()]
     template = Environment(
         loader=PackageLoader("dnd.evaluation", ""),
         autoescape=True,
@@ -71,10 +50,16 @@ def draw(audit: str, table: pa.Table) -> str:
         subtitle=_subtitle(audited, len(shown)),
         width=WIDTH,
         left=LEFT,
+        top=TOP,
+        step=STEP,
         height=TOP + STEP * len(shown) + 36,
         sets=max(map(len, controls.values()), default=0),
-        bars=[_bar(row, means.get(row.class_), TOP + STEP * i, reach) for i, row in enumerate(shown)],
-        ticks=ticks,
+        rows=shown,
+        means=means,
+        ticks=np.linspace(-reach, reach, 5).tolist(),
+        x=partial(_x, reach),
+        percent=_percent,
+        shortened=lambda name: name if len(name) <= LONGEST else name[: LONGEST - 1] + "…",
     )
 
 
@@ -94,28 +79,9 @@ def _reach(shown: Sequence[Audit], means: Mapping[str | None, float]) -> float:
     return max(0.1, np.ceil(max(map(abs, values), default=0.1) * 10 - 1e-9) / 10)
 
 
-def _x(value: float, reach: float) -> float:
-    return round(LEFT + (value + reach) / (2 * reach) * (WIDTH - LEFT - RIGHT), 1)
-
-
-def _span(value: float, reach: float, text: str) -> Span:
-    start, end = sorted((_x(0, reach), _x(value, reach)))
-    return Span(start, round(end - start, 1), text)
-
-
-def _bar(row: Audit, control: float | None, y: int, reach: float) -> Bar:
-    name = "all images" if row.class_ is None else row.class_
-    change, low, high = map(_percent, (row.accuracy_change, row.accuracy_low, row.accuracy_high))
-    right = f"{row.correct_before} to {row.correct_after} of {row.images} images right"
-    return Bar(
-        name=name if len(name) <= LONGEST else name[: LONGEST - 1] + "…",
-        all=row.class_ is None,
-        y=y,
-        audited=_span(row.accuracy_change, reach, f"{name}: {change} ({low} to {high}), {right}"),
-        low=_x(row.accuracy_low, reach),
-        high=_x(row.accuracy_high, reach),
-        control=None if control is None else _span(control, reach, f"{name}: {_percent(control)} with other units"),
-    )
+def _x(reach: float, change: float) -> float:
+    """Where a change lies in pixels."""
+    return round(LEFT + (change + reach) / (2 * reach) * (WIDTH - LEFT - RIGHT), 1)
 
 
 def _percent(share: float) -> str:

@@ -74,7 +74,7 @@ def table_of(rows: Sequence[Audit]) -> pa.Table:
     return tables.table([dict(zip(schemas.AUDITS.names, row, strict=True)) for row in rows], schemas.AUDITS)
 
 
-class DescribedUnit(NamedTuple):
+class AuditedUnit(NamedTuple):
     """What an audit needs of a row of DESCRIPTIONS."""
 
     unit: int
@@ -177,23 +177,18 @@ def outcomes(logits: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]) -> F
     return np.stack([logits.argmax(1) == truth, losses.numpy(), chosen.numpy()], 1)
 
 
-class Silenced(NamedTuple):
-    """Units that are silenced together: the first fields of their rows in AUDITS."""
-
-    audit: str
-    name: str
-    layer: str
-    control: int | None
-    units: list[int]
-
-
 def effects(
-    silent: Silenced, before: Floats, after: Floats, classes: npt.NDArray[np.int64], names: Sequence[str]
+    place: tuple[str, str, str, int | None, list[int]],
+    before: Floats,
+    after: Floats,
+    classes: npt.NDArray[np.int64],
+    names: Sequence[str],
 ) -> list[Audit]:
     """Return the rows of AUDITS of some units: one for all images, and one for each class that has images.
 
     Parameters
     ----------
+    place : the first fields of the rows, up to the units.
     before, after : :func:`outcomes` of the network untouched, and with the units silenced.
     classes : int64 [n], of the images.
     names : of the classes.
@@ -206,7 +201,7 @@ def effects(
         figures = np.column_stack([changes.mean(0), intervals(changes)])  # of correct, loss, logit: change, low, high
         correct = (int(outcome[chosen, 0].sum()) for outcome in (before, after))
         losses = (float(outcome[chosen, 1].mean()) for outcome in (before, after))
-        rows.append(Audit(*silent, name, len(chosen), *correct, *losses, *figures.ravel().tolist()))
+        rows.append(Audit(*place, name, len(chosen), *correct, *losses, *figures.ravel().tolist()))
     return rows
 
 
@@ -214,7 +209,7 @@ def run(
     audit: str,
     settings: AuditSettings,
     target: Target,
-    described: Sequence[DescribedUnit],
+    described: Sequence[AuditedUnit],
     shards: Sequence[Path],
     batch: int = BATCH,
 ) -> pa.Table:
@@ -251,8 +246,8 @@ def run(
         truth, classes = _truth(settings, logits[0], labels, known)
         before, rows = outcomes(logits[0], truth), list[Audit]()
         for draw, chosen in enumerate(sets):
-            silent = Silenced(audit, settings.row, settings.layer, draw - 1 if draw else None, chosen)
-            rows += effects(silent, before, outcomes(logits[draw + 1], truth), truth, classes)
+            place = audit, settings.row, settings.layer, draw - 1 if draw else None, chosen
+            rows += effects(place, before, outcomes(logits[draw + 1], truth), truth, classes)
         log.info("audits.%s: %d units silenced: %s", audit, len(units), sets[0])
         return table_of(rows)
 

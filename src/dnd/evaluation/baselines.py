@@ -39,10 +39,10 @@ def baseline_labels(labels: Mapping[int, str | None], concepts: Sequence[str]) -
     """
     units = sorted(labels)
     most = constant_label(labels.values())
-    found: dict[str, dict[int, str | None]] = {
+    baselines: dict[str, dict[int, str | None]] = {
         CONSTANT: dict.fromkeys(units, most),
         SHUFFLED: dict(zip(units, shuffled([labels[unit] for unit in units]), strict=True)),
     }
     if concepts:
-        found[RANDOM] = dict(random_concepts(units, concepts))
-    return found
+        baselines[RANDOM] = dict(random_concepts(units, concepts))
+    return baselines

@@ -127,8 +127,8 @@ def held_out(candidates: Sequence[Case]) -> list[tuple[Case, float]]:
     """Return the winners of each network, judged by a fit on the others; on all, where the others do not allow one."""
     won = []
     for network in sorted({case.network for case in candidates}):
-        others = [case for case in candidates if case.network != network]
-        fitted = logistic(others if len({case.right for case in others}) == 2 else candidates)
+        rest = [case for case in candidates if case.network != network]
+        fitted = logistic(rest if len({case.right for case in rest}) == 2 else candidates)
         won += winners([case for case in candidates if case.network == network], *fitted)
     return won
 

@@ -31,7 +31,7 @@ DANGLING = "the network's output does not depend on this layer"
 NO_BASIS = "not defined for latents and directions"
 
 
-class ProbeImage(NamedTuple):
+class StoredImage(NamedTuple):
     """What is read of a row of PROBE."""
 
     image_id: str
@@ -101,8 +101,8 @@ def attributions(
         after = rest(torch.zeros_like(values), inputs)
     fall = (before - after).double().gather(1, chosen[:, None])[:, 0]
     by_unit = gradients.detach().double().movedim(0, first)
-    others = [i for i, axis in enumerate(layout) if axis not in "NC"]
-    by_unit = by_unit.sum(others) if others else by_unit
+    positions = [i for i, axis in enumerate(layout) if axis not in "NC"]
+    by_unit = by_unit.sum(positions) if positions else by_unit
     return _of_heads(target, layer, by_unit).cpu(), fall.cpu()
 
 
@@ -144,17 +144,17 @@ def run(
         The network does not end in classes.
     """
     chosen = set(pack.controls(shards, settings.images))
-    stored = (ProbeImage(**row) for row in pictures.rows(shards, chosen, ProbeImage._fields))
+    stored = (StoredImage(**row) for row in pictures.rows(shards, chosen, StoredImage._fields))
     images = sorted((image for image in stored if image.image_id in chosen), key=lambda image: image.image_id)
 
-    def load(image: ProbeImage) -> Tensor:
+    def load(image: StoredImage) -> Tensor:
         return target.preprocess.image(pictures.decode(image.image))
 
     def constant(value: float | None, note: str) -> pa.Table:
         rows = [Importance(unit, value, value, value, len(images), note) for unit in range(units)]
         return tables.table(rows, schemas.IMPORTANCE)
 
-    def run_batch(part: Sequence[ProbeImage], inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def run_batch(part: Sequence[StoredImage], inputs: Tensor) -> tuple[Tensor, Tensor]:
         result = attributions(target, layer, inputs, steps=settings.steps)
         assert result is not None
         return result[0][: len(part)], result[1][: len(part)]

@@ -33,9 +33,11 @@ EXEMPLARS = 10
 RENDERS = 7
 """Stream of exact renders of labels."""
 
-Values = npt.NDArray[np.float32]
-Embed = Callable[[Sequence[Image.Image]], Values]
-"""Images to unit vectors float32 [n, d]."""
+Activations = npt.NDArray[np.float32]
+"""[images, units]."""
+UnitVectors = npt.NDArray[np.float32]
+"""[images or texts, d]."""
+Embed = Callable[[Sequence[Image.Image]], UnitVectors]
 LabelPictures = tuple[str, list[Image.Image]]
 """A label and its pictures."""
 
@@ -51,16 +53,10 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out images as the network and the embedder see them.
+    """Held-out images as the network and the embedder see them."""
 
-    Attributes
-    ----------
-    activations : float32 [images, units].
-    vectors : unit vectors float32 [images, d].
-    """
-
-    activations: Values
-    vectors: Values
+    activations: Activations
+    vectors: UnitVectors
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -118,12 +114,12 @@ def renders(labels: Iterable[str], count: int) -> Iterable[LabelPictures]:
         yield label, images
 
 
-def excited(target: Target, layer: str, labelled: Iterable[LabelPictures], pooling: str) -> dict[str, Values]:
-    """Return label -> activations float32 [n, units] of its pictures, of labels that have any.
+def excited(target: Target, layer: str, labelled: Iterable[LabelPictures], pooling: str) -> dict[str, Activations]:
+    """Return label -> activations of its pictures, of labels that have any.
 
     Pictures of several labels fill the batches, since one that is not full takes as long.
     """
-    size, activations = BatchSize(BATCH, "judgements"), dict[str, Values]()
+    size, activations = BatchSize(BATCH, "judgements"), dict[str, Activations]()
     for part in chunks(labelled, LABELS):
         owners = np.array([label for label, images in part for _ in images])
         pixels = [image for _, images in part for image in images]

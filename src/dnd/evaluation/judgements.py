@@ -23,7 +23,7 @@ from dnd.candidates import look_alikes
 from dnd.config.evaluation import EvaluationSettings
 from dnd.evaluation import judged_images
 from dnd.evaluation.baselines import baseline_labels
-from dnd.evaluation.judged_images import Embed, HeldOut, Values
+from dnd.evaluation.judged_images import Activations, Embed, HeldOut, UnitVectors
 from dnd.evaluation.metrics import contrast, semantics, simulation, stability, text
 from dnd.evaluation.sentences import SentenceEncoder
 from dnd.io import schemas, tables
@@ -36,8 +36,7 @@ LOOK_ALIKES = 50
 OF_UNIT = "exemplars"
 """What stands as the method of metrics that depend on the unit and on no label."""
 
-Texts = Callable[[Sequence[str]], Values]
-"""Texts to unit vectors float32 [n, d]."""
+Texts = Callable[[Sequence[str]], UnitVectors]
 
 
 class UnitLabel(NamedTuple):
@@ -88,27 +87,27 @@ def matrix(labels: Sequence[str], values: npt.NDArray[np.floating], nothing: flo
 
 
 def of_simulation(
-    labels: Sequence[str], images: HeldOut, vectors: Values, scale: float, bias: float
+    labels: Sequence[str], images: HeldOut, vectors: UnitVectors, scale: float, bias: float
 ) -> dict[str, Measure]:
     """Return the correlation of each label's probability and each unit's activation over the held-out images.
 
     Parameters
     ----------
-    vectors : unit vectors float32 [labels, d] of the labels' texts.
+    vectors : of the labels' texts.
     """
     probabilities = evidence.calibrated(images.vectors @ vectors.T, scale, bias)
     return {"simulation_r": matrix(labels, simulation.correlation(images.activations, probabilities).T, 0.0)}
 
 
-def of_pictures(images: HeldOut, responses: Mapping[str, Values]) -> dict[str, Measure]:
+def of_pictures(images: HeldOut, responses: Mapping[str, Activations]) -> dict[str, Measure]:
     """Return AUC and MAD of a label's pictures against the held-out images; a label without pictures says nothing.
 
     Parameters
     ----------
-    responses : label -> activations float32 [pictures, units].
+    responses : label -> activations of its pictures.
     """
 
-    def value(metric: Callable[[Values, Values], float], nothing: float, label: str, unit: int) -> float:
+    def value(metric: Callable[[Activations, Activations], float], nothing: float, label: str, unit: int) -> float:
         activations = responses[label][:, unit] if label in responses else np.empty(0, np.float32)
         activations = activations[np.isfinite(activations)]
         return metric(activations, images.activations[:, unit]) if len(activations) else nothing
@@ -117,17 +116,17 @@ def of_pictures(images: HeldOut, responses: Mapping[str, Values]) -> dict[str, M
     return {name: Measure(partial(value, metric, nothing), nothing) for name, (metric, nothing) in worth.items()}
 
 
-def of_contrast(labels: Sequence[str], images: HeldOut, vectors: Values) -> dict[str, Measure]:
+def of_contrast(labels: Sequence[str], images: HeldOut, vectors: UnitVectors) -> dict[str, Measure]:
     """Return how well a label tells a unit's held-out exemplars from their look-alikes.
 
     Parameters
     ----------
-    vectors : unit vectors float32 [labels, d] of the labels' texts.
+    vectors : of the labels' texts.
     """
     places = {label: i for i, label in enumerate(labels)}
 
     @cache
-    def exemplars_and_look_alikes(unit: int) -> tuple[Values, Values]:
+    def exemplars_and_look_alikes(unit: int) -> tuple[UnitVectors, UnitVectors]:
         best = images.best(unit)
         chosen, exemplars = np.isin(np.arange(len(images.vectors)), best), images.vectors[best]
         near = look_alikes.nearest(exemplars, images.vectors, images.activations[:, unit], LOOK_ALIKES, chosen)
@@ -198,7 +197,7 @@ def of_class_names(labels: Sequence[str], names: Sequence[str], encoders: Encode
     if encoders.tokens is not None:
         of_labels, of_names = encoders.tokens(labels), encoders.tokens(names)
         zero = text.baseline(of_names)
-        scores = [[text.rescaled(text.bert_score(one, name).f1, zero) for name in of_names] for one in of_labels]
+        scores = [[text.rescaled(text.bert_score(label, name).f1, zero) for name in of_names] for label in of_labels]
         measures["class_name_bertscore"] = matrix(labels, np.array(scores), 0.0)
     return measures
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +59,7 @@ class SentenceEncoder:
                     f"{SECTION}: model {settings.model} is no plain text encoder: choose one such as "
                     "sentence-transformers/all-mpnet-base-v2"
                 )
-            model, found = AutoModel.from_pretrained(
+            model, report = AutoModel.from_pretrained(
                 folder,
                 dtype=getattr(torch, precision(settings.dtype)),
                 use_safetensors=True,
@@ -68,7 +67,7 @@ class SentenceEncoder:
                 **trusted,
             )
         # the pooling layer is not used, and sentence encoders often come without one
-        complete(SECTION, settings.model, {name for name in found["missing_keys"] if "pooler" not in name})
+        complete(SECTION, settings.model, {name for name in report["missing_keys"] if "pooler" not in name})
         known = getattr(config, "max_position_embeddings", LONGEST)
         if config.model_type in OFFSET:
             known -= max(2, (config.pad_token_id or 0) + 1)
@@ -78,13 +77,13 @@ class SentenceEncoder:
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors float32 [n, d]; of no text, an empty array [0, 0]."""
-        parts = [found for _, found in in_batches(texts, self.size, self._embed)]
+        parts = [vectors for _, vectors in in_batches(texts, self.size, self._embed)]
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
     @torch.inference_mode()
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
         """Return each text's tokens with unit vectors float32, special tokens included, for BERTScore."""
-        return [one for _, found in in_batches(texts, self.size, self._tokens) for one in found]
+        return [tokens for _, part in in_batches(texts, self.size, self._tokens) for tokens in part]
 
     def _embed(self, texts: Sequence[str], shape: int) -> npt.NDArray[np.float32]:
         inputs, hidden = self._run(texts, shape)
@@ -103,7 +102,7 @@ class SentenceEncoder:
             for i in range(len(texts))
         ]
 
-    def _run(self, texts: Sequence[str], shape: int) -> tuple[Any, Tensor]:
+    def _run(self, texts: Sequence[str], shape: int) -> tuple[Mapping[str, Tensor], Tensor]:
         filled = [*texts, *[texts[0]] * (shape - len(texts))]
         lengths = self.tokenizer(list(texts))["input_ids"]
         for text, numbers in zip(texts, lengths, strict=True):
@@ -113,4 +112,4 @@ class SentenceEncoder:
             filled, padding="max_length", truncation=True, max_length=self.longest, return_tensors="pt"
         ).to(self.device)
         given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        return inputs, self.model(**given).last_hidden_state.float()
+        return given, self.model(**given).last_hidden_state.float()

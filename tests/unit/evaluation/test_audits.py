@@ -12,7 +12,7 @@ from torch import nn
 from dnd.config.evaluation import AuditSettings
 from dnd.config.targets import BasisSettings
 from dnd.evaluation import audits
-from dnd.evaluation.audits import DescribedUnit
+from dnd.evaluation.audits import AuditedUnit
 from dnd.io import schemas, tables
 from dnd.target.interventions import silenced, without_directions
 from dnd.target.network import Target
@@ -56,7 +56,7 @@ def probe(tmp_path):
 
 
 def described(*labels):
-    return [DescribedUnit(i, label, None if label else "dead") for i, label in enumerate(labels)]
+    return [AuditedUnit(i, label, None if label else "dead") for i, label in enumerate(labels)]
 
 
 LABELS = described("Red things", "green leaves", "the blue sky", None, None)

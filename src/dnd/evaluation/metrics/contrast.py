@@ -11,23 +11,23 @@ import numpy.typing as npt
 
 from dnd.selection.cosy import auc
 
-Values = npt.NDArray[np.floating]
+Vectors = npt.NDArray[np.floating]
 
 
-def explained(label: Values, exemplars: Values, others: Values) -> float:
+def explained(label: Vectors, exemplars: Vectors, look_alikes: Vectors) -> float:
     """Return P(the label's cosine with an exemplar is higher than with a look-alike), ties counting half.
 
     Parameters
     ----------
     label : unit vector [d] of the label's text, by an embedder of images and texts.
-    exemplars, others : unit vectors [k, d] and [m, d] of held-out exemplars and look-alikes
+    exemplars, look_alikes : unit vectors [k, d] and [m, d] of held-out exemplars and look-alikes
         (:func:`dnd.candidates.look_alikes.nearest`).
 
     Returns
     -------
     0.5 for a label that says nothing about the unit, NaN without exemplars or look-alikes.
     """
-    if not len(exemplars) or not len(others):
+    if not len(exemplars) or not len(look_alikes):
         return float("nan")
     text = np.asarray(label, np.float64)
-    return auc(exemplars @ text, others @ text)
+    return auc(exemplars @ text, look_alikes @ text)

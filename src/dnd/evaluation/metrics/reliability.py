@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dnd.evaluation.metrics.statistics import RESAMPLES
 
 BINS = 10
-Values = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 
 class Reliability(NamedTuple):
@@ -28,8 +28,8 @@ class Reliability(NamedTuple):
     """
 
     counts: npt.NDArray[np.intp]
-    confidence: Values
-    right: Values
+    confidence: Floats
+    right: Floats
 
     @property
     def error(self) -> float:
@@ -64,7 +64,7 @@ def reliability(confidence: npt.ArrayLike, right: npt.ArrayLike) -> Reliability:
     return Reliability(counts, *means)
 
 
-def _places(confidence: Values) -> npt.NDArray[np.intp]:
+def _places(confidence: Floats) -> npt.NDArray[np.intp]:
     return np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.floating]
+Vectors = npt.NDArray[np.floating]
 SEED = 123
 """Of the 2-means, as released."""
 TRIED = 10
 """Exemplars that stand for a second meaning where 2-means finds none, as released."""
 
 
-def _unit(vectors: Values) -> npt.NDArray[np.float64]:
+def _unit(vectors: Vectors) -> npt.NDArray[np.float64]:
     exact = np.asarray(vectors, np.float64)
     return exact / np.maximum(np.linalg.norm(exact, axis=-1, keepdims=True), 1e-12)
 
 
-def clarity(vectors: Values) -> npt.NDArray[np.float64]:
+def clarity(vectors: Vectors) -> npt.NDArray[np.float64]:
     """Return how alike exemplars are: the mean cosine of all pairs of two different ones.
 
     (|mean of unit vectors|^2 - 1/n) n / (n - 1), the same by algebra.
@@ -40,7 +40,7 @@ def clarity(vectors: Values) -> npt.NDArray[np.float64]:
     return ((_unit(vectors).mean(-2) ** 2).sum(-1) - 1 / count) * count / (count - 1)
 
 
-def polysemanticity(vectors: Values) -> float:
+def polysemanticity(vectors: Vectors) -> float:
     """Return 1 - clarity of the two centres that 2-means finds among a unit's exemplars [n, d].
 
     Where a cluster has a single member, it is an outlier and no meaning: then the mean over the first ten exemplars of
@@ -60,7 +60,7 @@ def polysemanticity(vectors: Values) -> float:
     return float(1 - np.mean(tried))
 
 
-def redundancy(units: Values) -> npt.NDArray[np.float64]:
+def redundancy(units: Vectors) -> npt.NDArray[np.float64]:
     """Return for each unit the largest cosine of its mean embedding with another unit's, float64 [units].
 
     Parameters

@@ -38,10 +38,8 @@ class StoredImage(NamedTuple):
     image: bytes
 
 
-def attributions(
-    target: Target, layer: str, inputs: Tensor, classes: Tensor | None = None, steps: int = 20
-) -> tuple[Tensor, Tensor] | None:
-    """Return what each unit adds to a logit, against the layer being silent: zero everywhere.
+def attributions(target: Target, layer: str, inputs: Tensor, steps: int = 20) -> tuple[Tensor, Tensor] | None:
+    """Return what each unit adds to the logit of the predicted class, against the layer being silent: zero everywhere.
 
     The straight path from zeros to the layer's output is followed in ``steps`` points of a Gauss-Legendre quadrature;
     a unit's attribution is the sum over its positions. Of a layer that the network calls several times the last call
@@ -53,7 +51,6 @@ def attributions(
     Parameters
     ----------
     inputs : [n, channels, h, w].
-    classes : int64 [n], whose logits; the predicted ones when empty.
 
     Returns
     -------
@@ -74,7 +71,7 @@ def attributions(
 
     with torch.no_grad(), changed(target, layer, calls, keep):
         before = logits_of(target, inputs)
-    chosen = before.argmax(1) if classes is None else classes.to(before.device)
+    predicted = before.argmax(1)
     layout = target.axes(layer, module, seen[0], len(inputs))
     first = layout.index("N")
     values = seen[0].movedim(first, 0)  # captum wants the images first
@@ -91,7 +88,7 @@ def attributions(
     gradients = IntegratedGradients(rest).attribute(
         values,
         baselines=torch.zeros_like(values),
-        target=chosen,
+        target=predicted,
         additional_forward_args=(inputs,),
         n_steps=steps,
         method="gausslegendre",
@@ -99,7 +96,7 @@ def attributions(
     )
     with torch.no_grad():
         after = rest(torch.zeros_like(values), inputs)
-    fall = (before - after).double().gather(1, chosen[:, None])[:, 0]
+    fall = (before - after).double().gather(1, predicted[:, None])[:, 0]
     by_unit = gradients.detach().double().movedim(0, first)
     positions = [i for i, axis in enumerate(layout) if axis not in "NC"]
     by_unit = by_unit.sum(positions) if positions else by_unit

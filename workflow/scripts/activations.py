@@ -1,10 +1,15 @@
 """In: a probe shard. Out: its part of the top-k, the statistics and the control activations of every layer."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.probe import pack
 from dnd.run import job as jobs
 from dnd.target import activations, sources
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

@@ -1,9 +1,14 @@
 """In: a probe shard. Out: its ANNOTATIONS."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.targets import ProbeSettings
 from dnd.io import schemas, tables
 from dnd.probe import annotations
 from dnd.run import job as jobs
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 probes = {one: ProbeSettings(**settings) for one, settings in snakemake.params.probes.items()}

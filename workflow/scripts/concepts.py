@@ -5,20 +5,25 @@ ANSWERS.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.backends import llm
 from dnd.candidates import concepts, shards
 from dnd.config.backends import LlmSettings
+from dnd.config.recipes import Recipe
 from dnd.io import schemas, tables
 from dnd.io.store import Store
 from dnd.run import job as jobs
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-given, params, config, recipe = snakemake.input, snakemake.params, snakemake.config, job.recipe(snakemake)
+given, params, config, recipe = snakemake.input, snakemake.params, snakemake.config, job.recipe(snakemake, Recipe)
 look_alikes = given.look_alikes or [None] * len(given.exemplars)
 files = zip(params.layers, given.exemplars, given.captions, look_alikes, strict=True)
 seen = [shards.read(name, slug, *paths) for (name, slug, _), *paths in files]
-named = {}
+named: dict[concepts.Unit, list[str]] = {}
 for (name, slug), file in zip(params.also, given.also, strict=True):
     named |= concepts.best_of(name, slug, tables.read(file, schemas.DESCRIPTIONS, ["unit", "candidates"]))
 known = shards.known_answers(given.answers[0], params.names) if given.answers else None

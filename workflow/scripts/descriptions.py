@@ -3,10 +3,15 @@
 Out: DESCRIPTIONS, Parquet and CSV, and FACETS.
 """
 
+from typing import TYPE_CHECKING
+
 from dnd.config.sweep import units
 from dnd.io import schemas, tables
 from dnd.run import job
 from dnd.selection import descriptions, facets
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job.begin(snakemake.log[0], snakemake.threads)
 given, params = snakemake.input, snakemake.params

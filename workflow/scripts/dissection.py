@@ -1,11 +1,16 @@
 """In: the probe, its ANNOTATIONS and a target. Out: PATTERNS of the probe and OVERLAPS of a layer's units."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.sweep import units
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.rivals import dissection
 from dnd.run import job as jobs
 from dnd.target import sources
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job, params = jobs.begin(snakemake.log[0], snakemake.threads), snakemake.params
 target = sources.load(TargetSettings(**params.target), sign=params.sign)

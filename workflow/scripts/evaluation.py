@@ -1,9 +1,14 @@
 """In: DESCRIPTIONS of every layer, known answers, units' rows by other metrics. Out: EVALUATION and COMPARISONS."""
 
+from typing import TYPE_CHECKING
+
 from dnd.evaluation import agreement, comparisons
 from dnd.io import schemas, tables
 from dnd.rivals import concept_sets
 from dnd.run import job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job.begin(snakemake.log[0], snakemake.threads)
 given, rows = snakemake.input, snakemake.params.rows

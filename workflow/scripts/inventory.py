@@ -2,9 +2,13 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.config.load import ConfigError
 from dnd.target import inventory
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 params = snakemake.params
 places = {Path(path).stem: path for path in snakemake.input}

@@ -1,6 +1,7 @@
 """In: DESCRIPTIONS of a layer by every method, held-out images, drawn labels. Out: EVALUATION rows of its units."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.config.evaluation import EvaluationSettings
 from dnd.config.targets import TargetSettings
@@ -9,6 +10,9 @@ from dnd.io import schemas, tables
 from dnd.rivals import concept_sets
 from dnd.run import job as jobs
 from dnd.target import sources
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, settings = snakemake.params, snakemake.input, EvaluationSettings(**snakemake.params.evaluation)

@@ -1,6 +1,9 @@
 """In: control activations, target, generator, prompt. Out: SCORES and LINE_ROUNDS of a unit shard."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.backends import LlmSettings
+from dnd.config.rivals import LineRecipe
 from dnd.config.sweep import units
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
@@ -8,8 +11,11 @@ from dnd.rivals import line
 from dnd.run import job as jobs
 from dnd.target import sources
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-params, config, recipe, output = snakemake.params, snakemake.config, job.recipe(snakemake), snakemake.output
+params, config, recipe, output = snakemake.params, snakemake.config, job.recipe(snakemake, LineRecipe), snakemake.output
 target = sources.load(TargetSettings(**params.target), sign=recipe.sign)
 shard = (snakemake.wildcards.name, snakemake.wildcards.slug, units(params.units))
 place = {"store": config["store"], "output": output.scores, "log_path": snakemake.log.server, "note": job.note}

@@ -1,10 +1,15 @@
 """In: the images of a probe, wherever they are. Out: LISTING of those that are wanted, and REJECTED."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.targets import ProbeSettings
 from dnd.io import schemas, tables
 from dnd.probe import pack
 from dnd.probe import sources as probe_sources
 from dnd.run import job
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job.begin(snakemake.log[0], snakemake.threads)
 name = snakemake.wildcards.probe

@@ -1,5 +1,8 @@
 """In: TOPK of a layer, the probe, a describer. Out: SCORES of its units, by MILAN."""
 
+from typing import TYPE_CHECKING
+
+from dnd.config.rivals import MilanRecipe
 from dnd.config.sweep import units
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
@@ -7,8 +10,13 @@ from dnd.rivals import milan
 from dnd.run import job as jobs
 from dnd.target import sources
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given = snakemake.params, snakemake.input
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
-found = milan.of_layer(target, params.layer, job.recipe(snakemake), given.topk, given.probe, units(params.units))
+found = milan.of_layer(
+    target, params.layer, job.recipe(snakemake, MilanRecipe), given.topk, given.probe, units(params.units)
+)
 tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

@@ -2,16 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.config import load
 from dnd.config.sweep import sweep_rows
 from dnd.run import prefetch
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 settings = load.load(snakemake.config)
-lines = []
+lines: list[str] = []
 
 
-def say(line):
+def say(line: str) -> None:
     print(line, file=sys.stderr)
     lines.append(line)
 

@@ -1,10 +1,15 @@
 """In: LISTING of a probe's images, and these. Out: one PROBE shard, and the REJECTED images of that shard."""
 
+from typing import TYPE_CHECKING
+
 from dnd.config.targets import ProbeSettings
 from dnd.io import schemas, tables
 from dnd.probe import pack
 from dnd.probe import sources as probe_sources
 from dnd.run import job as jobs
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 name = snakemake.wildcards.probe

@@ -1,9 +1,13 @@
 """In: the tables of a run. Out: how they came about, as JSON."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.config import load
 from dnd.run import job, provenance
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
 
 job.begin(snakemake.log[0], snakemake.threads)
 params = snakemake.params

@@ -1,10 +1,12 @@
 """In: CONCEPTS, EXEMPLARS and CAPTIONS of a bundle, control activations. Out: CONCEPTS with more, REFINEMENT_ROUNDS."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.backends.llm import session
 from dnd.candidates import refinement, shards
 from dnd.config.backends import LlmSettings
+from dnd.config.recipes import Recipe
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.io.store import Store
@@ -12,8 +14,12 @@ from dnd.run import job as jobs
 from dnd.selection import images
 from dnd.target import sources
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-params, given, config, recipe = snakemake.params, snakemake.input, snakemake.config, job.recipe(snakemake)
+params, given, config, recipe = snakemake.params, snakemake.input, snakemake.config, job.recipe(snakemake, Recipe)
+assert recipe.generator is not None and recipe.refinement is not None
 drawing = recipe.generator.model_copy(update={"images": recipe.refinement.images})
 draw = images.drawer(drawing, config["store"], snakemake.output.concepts, snakemake.wildcards.recipe)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)

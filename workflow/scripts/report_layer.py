@@ -1,18 +1,23 @@
 """In: the tables of a layer. Out: the folder of its pages."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnd.report import layer
 from dnd.report.units import Tables
 from dnd.run import job
 
+if TYPE_CHECKING:
+    from snakemake.script import Snakemake, snakemake
 
-def listed(files):
+
+def listed(files: str | Sequence[str] | None) -> list[Path]:
     """Return paths, of one file as well."""
     return [Path(path) for path in ([files] if isinstance(files, str) else files)]
 
 
-def main(snakemake):
+def main(snakemake: "Snakemake") -> None:
     """Write the pages, some units in each process."""
     job.begin(snakemake.log[0], snakemake.threads)
     answers = listed(snakemake.input.get("answers"))

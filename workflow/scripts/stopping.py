@@ -1,14 +1,21 @@
 """In: candidates, control activations, target, generator. Out: IMAGES and DRAWN of a unit shard."""
 
+from typing import TYPE_CHECKING
+
 from dnd.candidates import shards
+from dnd.config.recipes import Recipe
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
 from dnd.run import job as jobs
 from dnd.selection import stopping
 from dnd.target import sources
 
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
 job = jobs.begin(snakemake.log[0], snakemake.threads)
-params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
+params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake, Recipe)
+assert recipe.stopping is not None
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
 named = shards.read_concepts(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
 place = (given.topk, snakemake.config["store"], snakemake.output.images, params.recipe)

@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dnd.config.redaction import without_secrets
 from dnd.io.version import VERSION
 from dnd.run import lock
 
 if TYPE_CHECKING:
-    from dnd.config.load import AnyRecipe
+    from pydantic import BaseModel
+
+    T = TypeVar("T", bound=BaseModel)
 
 PACKAGES = {
     **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
@@ -92,18 +94,17 @@ class Job:
     notes: dict[str, object] = field(default_factory=dict)
 
     @staticmethod
-    def recipe(script: Script) -> AnyRecipe:
+    def recipe(script: Script, kind: type[T]) -> T:
         """Return the recipe of a job, by its wildcard or its parameter ``recipe``.
 
         It comes from the configuration: parameters leave out what changes no result, such as where a server is.
+
+        Parameters
+        ----------
+        kind : settings that it is read as: `dnd.config.recipes.Recipe`, or those of a rival.
         """
-        from pydantic import TypeAdapter  # which jobs without a recipe start without
-
-        from dnd.config.load import AnyRecipe
-
         name = str(script.wildcards.get("recipe") or script.params.get("recipe"))
-        recipe: AnyRecipe = TypeAdapter(AnyRecipe).validate_python(script.config["recipes"][name])
-        return recipe
+        return kind.model_validate(script.config["recipes"][name])
 
     def note(self, key: str, value: object) -> None:
         """Add to the origin what only this stage knows, such as the version of a server; JSON must hold it."""

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from dnd.io.files import unsynced
 
@@ -24,7 +24,7 @@ MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt
 """Suffixes of what a model's folder may load: configuration, weights, chat template, vocabulary, trusted code."""
 
 
-def key(*parts: Any) -> str:
+def key(*parts: object) -> str:
     """Return the sha256 hex digest of JSON-able parts: equal parts, equal key."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -19,7 +19,7 @@ from dnd.io.rows import Row
 T = TypeVar("T", bound=tuple[object, ...])
 
 
-def table(rows: Iterable[Row] | Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def table(rows: Iterable[Row] | Iterable[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Build a table from rows; a missing or unknown column is an error.
 
     Raises
@@ -44,7 +44,7 @@ def write(
     rows: pa.Table,
     schema: pa.Schema,
     row_group_size: int = 1024,
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> None:
     """Write a table that has the schema, in one step: the file appears whole or not at all.
 
@@ -69,7 +69,7 @@ def write(
 
 @contextmanager
 def writing(
-    path: str | Path, schema: pa.Schema, origin: Callable[[], Mapping[str, Any]] | None = None
+    path: str | Path, schema: pa.Schema, origin: Callable[[], Mapping[str, object]] | None = None
 ) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a function that writes some rows as a row group, so that a table does not have to fit the memory.
 
@@ -174,8 +174,8 @@ def origin(path: str | Path) -> dict[str, Any] | None:
 
 def origin_in(end: pq.FileMetaData) -> dict[str, Any] | None:
     """Return what the end of a file tells of how its table came about, None where that was not recorded."""
-    found = (end.metadata or {}).get(ORIGIN)
-    return None if found is None else json.loads(found)
+    origin: bytes | None = (end.metadata or {}).get(ORIGIN)
+    return None if origin is None else json.loads(origin)
 
 
 def row_groups(

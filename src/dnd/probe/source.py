@@ -5,44 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from dnd.config.targets import ProbeSettings
+from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
 
 CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.jxl` does with a folder of photographs"
 """What to do about an image of a format that is not read."""
-
-
-class Entry(NamedTuple):
-    """An image of a probe, and the place of its bytes.
-
-    Attributes
-    ----------
-    image_id : path inside the probe, with forward slashes.
-    label : None where there is none.
-    probe : the probe that knows how to read it.
-    file : inside the source's folder; None in a dataset.
-    offset : in bytes, of an archive's member.
-    size : in bytes; None in a table until it is read.
-    row : of a table.
-    """
-
-    image_id: str
-    label: str | None
-    probe: str
-    file: str | None
-    offset: int | None = None
-    size: int | None = None
-    row: int | None = None
-
-
-class Refused(NamedTuple):
-    """What cannot be an image of the probe, and why."""
-
-    image_id: str
-    reason: str
 
 
 class Source(ABC):

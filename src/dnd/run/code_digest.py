@@ -10,7 +10,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NEUTRAL = (
-    *("config/*.py", "io/documents.py", "io/files.py", "io/schemas.py", "io/store.py", "io/tables.py", "io/version.py"),
+    *(
+        "config/*.py",
+        "io/documents.py",
+        "io/files.py",
+        "io/rows.py",
+        "io/schemas.py",
+        "io/store.py",
+        "io/tables.py",
+        "io/version.py",
+    ),
     *("run/job.py", "run/lock.py"),
 )
 """Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
+
+from dnd.config import mistakes
 
 MOST = 10_000_000
 """Largest count: no layer has so many units and no probe so many images; beyond it there is a slip of the hand."""
@@ -32,10 +39,70 @@ class Settings(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _counts_are_no_slips(cls, value: Any, info: ValidationInfo) -> Any:
+    def _counts_are_no_slips(cls, value: object, info: ValidationInfo) -> object:
         if type(value) is int and abs(value) > MOST and info.field_name not in ANY_NUMBER:
             raise ValueError(f"must not exceed {MOST:,}")
         return value
+
+
+EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+"""A number that YAML 1.1 takes for text where the point or the sign is missing, such as ``1e-3``."""
+
+
+def _number(value: object) -> object:
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+def require_path(path: str | Path, info: ValidationInfo, kind: str | None = None, needs: str = "this") -> None:
+    """Check that something lies at a path, where whoever validates asks for it by a context.
+
+    Parameters
+    ----------
+    kind : file or folder; either when empty.
+    needs : what wants it so, for people.
+
+    Raises
+    ------
+    PydanticCustomError
+        Of type :data:`dnd.config.mistakes.PATH`.
+    """
+    if not info.context:
+        return
+    path, told = Path(path), None
+    if not os.path.exists(path):  # of Path this raises an error where the name is too long
+        told = f"{path} does not exist"
+    elif kind and os.path.isdir(path) == (kind == "file"):
+        told = f"{path} is no {kind}, as {needs} needs"
+    if told:
+        raise PydanticCustomError(mistakes.PATH, "{told}", {"told": told})
+
+
+def _file(path: Path, info: ValidationInfo) -> Path:
+    require_path(path, info, "file")
+    return path
+
+
+def _folder(path: Path, info: ValidationInfo) -> Path:
+    require_path(path, info, "folder")
+    return path
+
+
+def _either(path: Path, info: ValidationInfo) -> Path:
+    require_path(path, info)
+    return path
+
+
+File = Annotated[Path, AfterValidator(_file)]
+Folder = Annotated[Path, AfterValidator(_folder)]
+FileOrFolder = Annotated[Path, AfterValidator(_either)]
+
+
+def is_path(name: str) -> bool:
+    """Tell a path from a hub id (``owner/name``): it has more than one slash or starts like a path."""
+    return name.count("/") > 1 or name.startswith((".", "/", "~"))
 
 
 def _concept_template(text: str) -> str:
@@ -136,7 +203,7 @@ class GeneratorSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     images: int = Field(10, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
-    guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
+    guidance: Number = Field(7.5, ge=0, description="classifier-free guidance scale")
     prompt: ConceptTemplate = Field("One realistic image of {concept}", description="template; must hold {concept}")
     size: int | None = Field(None, ge=8, le=LONGEST_SIDE, description="side in pixels; the model's own when empty")
     scheduler: str | None = Field(
@@ -144,7 +211,7 @@ class GeneratorSettings(Settings):
     )
     dtype: Precision = Field("auto", description=f"precision; {PRECISION}")
     variant: str | None = Field(None, description="variant of the weights' files, such as `fp16`")
-    arguments: dict[str, Any] = Field(
+    arguments: dict[str, JsonValue] = Field(
         default_factory=dict, description="further arguments of the pipeline's call, such as `max_sequence_length`"
     )
     offload: bool = Field(False, description="keep parts that are not at work out of a small GPU's memory; slower")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import PRECISION, EmbedderSettings, GeneratorSettings, Name, Precision, Settings
+from dnd.config.backends import (
+    PRECISION,
+    EmbedderSettings,
+    File,
+    GeneratorSettings,
+    Name,
+    Number,
+    Precision,
+    Settings,
+)
 
 
 class SentenceSettings(Settings):
@@ -33,7 +41,7 @@ class AuditSettings(Settings):
     truth: Literal["label", "predicted"] = Field(
         "label", description="class of an image: its label, or what the whole network takes it for"
     )
-    classes: Path | None = Field(
+    classes: File | None = Field(
         None,
         description="text file of the network's classes in the order of its outputs, one per line; when empty they are "
         "those that the network knows itself, or else the probe's labels in order",
@@ -66,8 +74,10 @@ class EvaluationSettings(Settings):
         None, description="model of images and texts, best another than that of the recipes"
     )
     pooling: Literal["mean", "max", "cls"] = Field("mean", description="activation map to one number, for all methods")
-    scale: float = Field(58.0, description="a label holds for an image with probability sigmoid(scale x cosine + bias)")
-    bias: float = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
+    scale: Number = Field(
+        58.0, description="a label holds for an image with the probability sigmoid(scale x cosine + bias)"
+    )
+    bias: Number = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
     generator: GeneratorSettings | None = Field(
         None, description="draws the labels anew; another than the one that chose them"
     )
@@ -76,7 +86,7 @@ class EvaluationSettings(Settings):
     sentences: SentenceSettings | None = Field(
         None, description="text encoder that compares labels with class names and with each other"
     )
-    concepts: Path | None = Field(None, description="text file of concepts for a baseline that labels at random")
+    concepts: File | None = Field(None, description="text file of concepts for a baseline that labels at random")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> EvaluationSettings:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, Settings
+from dnd.config.backends import (
+    COMPUTE,
+    CaptionSettings,
+    EmbedderSettings,
+    GeneratorSettings,
+    LlmSettings,
+    Settings,
+)
+from dnd.config.evaluation import SentenceSettings
 from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
+
+ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings | SentenceSettings
+"""A section that names a foundation model."""
 
 
 class Method(Settings):
@@ -25,11 +36,11 @@ class Method(Settings):
         256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
     )
 
-    def models(self) -> dict[str, Any]:
+    def models(self) -> dict[str, ModelSettings]:
         """Return key -> section of every model that the recipe names."""
         return dict(_models(self, ""))
 
-    def plain(self, part: str) -> Any:
+    def plain(self, part: str) -> JsonValue:
         """Return a part as plain values, without what changes no result."""
         value = getattr(self, part)
         return value.model_dump(mode="json", exclude=set(COMPUTE)) if isinstance(value, Settings) else value
@@ -43,17 +54,17 @@ class Method(Settings):
         """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
         return dict(_files(self, ""))
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> dict[str, JsonValue]:
         """Return key -> value, as JSON can hold it, of every setting that is not the default and may change results."""
         return dict(_flat(self.model_dump(mode="json", exclude_defaults=True), ""))
 
 
-def _models(section: Settings, prefix: str) -> Iterator[tuple[str, Any]]:
+def _models(section: Settings, prefix: str) -> Iterator[tuple[str, ModelSettings]]:
     for name in type(section).model_fields:
         value = getattr(section, name)
-        if isinstance(value, Settings):
-            if hasattr(value, "model"):
-                yield prefix + name, value
+        if isinstance(value, ModelSettings):
+            yield prefix + name, value
+        elif isinstance(value, Settings):
             yield from _models(value, f"{prefix}{name}.")
 
 
@@ -68,7 +79,7 @@ def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
             yield from _files(value, f"{prefix}{name}.")
 
 
-def _flat(section: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(section: dict[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
     for name, value in section.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import overload
 from urllib.parse import unquote
 
 LEFT_OUT = "(left out)"
@@ -32,7 +32,11 @@ def secrets_of(address: str) -> list[str]:
     return sorted(spelt, key=lambda value: (-len(value), value))
 
 
-def without_secrets(value: Any, known: Sequence[str] = ()) -> Any:
+@overload
+def without_secrets(value: str, known: Sequence[str] = ()) -> str: ...
+@overload
+def without_secrets(value: object, known: Sequence[str] = ()) -> object: ...
+def without_secrets(value: object, known: Sequence[str] = ()) -> object:
     """Return a text, or plain values of a configuration or an origin, without passwords, keys and tokens.
 
     Left out are known ones wherever they stand; values of keys such as ``api_key`` and of options such as
@@ -52,7 +56,7 @@ def without_secrets(value: Any, known: Sequence[str] = ()) -> Any:
     return value
 
 
-def _without_options(words: Sequence[Any]) -> Iterator[Any]:
+def _without_options(words: Sequence[object]) -> Iterator[object]:
     """Command-line words; the values of an option stand in its own word or in those that follow it."""
     secret = False
     for word in words:

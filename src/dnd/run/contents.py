@@ -19,11 +19,9 @@ from typing import Any
 from dnd.backends import hub
 from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
 from dnd.config.load import (
-    WEIGHTS,
     Config,
     ConfigError,
     examined,
-    file_of,
     models,
     read_preprocess,
     read_token_order,
@@ -31,7 +29,7 @@ from dnd.config.load import (
 )
 from dnd.config.recipes import Recipe
 from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
-from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings, file_of
 from dnd.io import documents, installed
 from dnd.run import code_digest
 

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlparse
 
 from dnd.backends import hub
-from dnd.config.backends import GeneratorSettings
-from dnd.config.load import WEIGHTS, Config
+from dnd.config.backends import CaptionSettings, GeneratorSettings, LlmSettings
+from dnd.config.load import Config
 from dnd.config.redaction import without_secrets
 from dnd.config.sweep import SweepRow
-from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings
 
 USES = {
     "captions": "captioner",
@@ -151,8 +151,11 @@ def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) 
 
     parts = [item for row in rows for item in config.recipes[row.recipe].models().items()]
     named = [*parts, ("llm", config.llm)]
-    given = [(section, one) for section, one in named if getattr(one, "base_url", None)]
-    servers = [(one.base_url, one.api_key_env, one.model, section) for section, one in given]
+    servers = [
+        (one.base_url, one.api_key_env, one.model, section)
+        for section, one in named
+        if isinstance(one, CaptionSettings | LlmSettings) and one.base_url
+    ]
     failures = []
     for url, key, model, section in dict.fromkeys(servers):
         say(f"{section}: {model} at {without_secrets(url)}")

@@ -10,8 +10,9 @@ from spoilt import FILE, LAYERS, SWEEP, problem, write_good
 
 from dnd.config import load
 from dnd.config.backends import MOST
+from dnd.config.layer_table import LAYER_SLUG, LONGEST_SLUG
 from dnd.config.load import LONGEST_NAME
-from dnd.config.sweep import LAYER_SLUG, LONGEST_SLUG, OWN_FOLDERS, layers, spell, units
+from dnd.config.sweep import OWN_FOLDERS, layers, spell, units
 from dnd.run.paths import PATTERNS
 from dnd.target.inventory import slug_of
 

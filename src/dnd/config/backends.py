@@ -1,145 +1,13 @@
-"""What the configuration says about foundation models and shards: one class for each section, and what all share."""
+"""What the configuration says about foundation models and shards: one class for each section."""
 
 from __future__ import annotations
 
-import os
-import re
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, JsonValue, model_validator
 
-from dnd.config import mistakes
+from dnd.config.sections import LONGEST_SIDE, BaseUrl, ConceptTemplate, Name, Number, Precision, Settings
 
-MOST = 10_000_000
-"""Largest count: no layer has so many units and no probe so many images; beyond it there is a slip of the hand."""
-LONGEST_SIDE = 65_535
-"""Of an image in pixels: a JPEG file can have no longer one."""
-ANY_NUMBER = frozenset({"seed"})
-"""Keys of whole numbers that count nothing."""
-
-
-class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, numbers are finite, and values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _counts_are_no_slips(cls, value: object, info: ValidationInfo) -> object:
-        if type(value) is int and abs(value) > MOST and info.field_name not in ANY_NUMBER:
-            raise ValueError(f"must not exceed {MOST:,}")
-        return value
-
-
-EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
-"""A number that YAML 1.1 takes for text where the point or the sign is missing, such as ``1e-3``."""
-
-
-def _number(value: object) -> object:
-    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-
-
-def require_path(path: str | Path, info: ValidationInfo, kind: str | None = None, needs: str = "this") -> None:
-    """Check that something lies at a path, where whoever validates asks for it by a context.
-
-    Parameters
-    ----------
-    kind : file or folder; either when empty.
-    needs : what wants it so, for people.
-
-    Raises
-    ------
-    PydanticCustomError
-        Of type :data:`dnd.config.mistakes.PATH`.
-    """
-    if not info.context:
-        return
-    path, told = Path(path), None
-    if not os.path.exists(path):  # of Path this raises an error where the name is too long
-        told = f"{path} does not exist"
-    elif kind and os.path.isdir(path) == (kind == "file"):
-        told = f"{path} is no {kind}, as {needs} needs"
-    if told:
-        raise PydanticCustomError(mistakes.PATH, "{told}", {"told": told})
-
-
-def _file(path: Path, info: ValidationInfo) -> Path:
-    require_path(path, info, "file")
-    return path
-
-
-def _folder(path: Path, info: ValidationInfo) -> Path:
-    require_path(path, info, "folder")
-    return path
-
-
-def _either(path: Path, info: ValidationInfo) -> Path:
-    require_path(path, info)
-    return path
-
-
-File = Annotated[Path, AfterValidator(_file)]
-Folder = Annotated[Path, AfterValidator(_folder)]
-FileOrFolder = Annotated[Path, AfterValidator(_either)]
-
-
-def is_path(name: str) -> bool:
-    """Tell a path from a hub id (``owner/name``): it has more than one slash or starts like a path."""
-    return name.count("/") > 1 or name.startswith((".", "/", "~"))
-
-
-def _concept_template(text: str) -> str:
-    if text.count("{concept}") != 1 or re.search("[{}]", text.replace("{concept}", "")):
-        raise ValueError("must hold {concept} once and no other braces")
-    return text
-
-
-ConceptTemplate = Annotated[str, AfterValidator(_concept_template)]
-"""A text with ``{concept}`` in the place of a concept."""
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_not_blank)]
-"""A text that says something, such as a folder or hub id."""
-
-
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
-
-
-def _server(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is no number, or half an IPv6 address
-        good = False
-    if not good:
-        raise ValueError("must be a server's address, such as http://host:8000/v1")
-    return url
-
-
-BaseUrl = Annotated[str, AfterValidator(_server)]
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
 SERVERS = "DND_SERVERS"
@@ -272,3 +140,7 @@ class ShardSettings(Settings):
     units: int = Field(1024, ge=1, description="units per exemplar, caption and score job")
     llm_units: int = Field(10_000, ge=1, description="units per LLM job, across the layers of a model")
     images: int = Field(2, ge=1, le=999, description="image generation jobs per bundle")
+
+
+ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings
+"""A section that names a foundation model."""

@@ -14,9 +14,9 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dnd.config.backends import Settings
 from dnd.config.load import Config
 from dnd.config.recipes import Method
+from dnd.config.sections import Settings
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")

@@ -7,16 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import (
-    PRECISION,
-    EmbedderSettings,
-    File,
-    GeneratorSettings,
-    Name,
-    Number,
-    Precision,
-    Settings,
-)
+from dnd.config.backends import PRECISION, EmbedderSettings, GeneratorSettings
+from dnd.config.sections import File, Name, Number, Precision, Settings
 
 
 class SentenceSettings(Settings):

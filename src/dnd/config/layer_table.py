@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from dnd.config.backends import MOST
 from dnd.config.load import LETTERS, Config, ConfigError
+from dnd.config.sections import MOST
 from dnd.io import documents
 
 LAYER_COLUMNS = ["model", "layer", "slug", "units"]

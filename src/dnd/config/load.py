@@ -13,9 +13,9 @@ import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from dnd.config import mistakes, shipped
-from dnd.config.backends import CaptionSettings, File, LlmSettings, Settings, ShardSettings, is_path
-from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings
-from dnd.config.recipes import ModelSettings, Recipe
+from dnd.config.backends import CaptionSettings, LlmSettings, ModelSettings, ShardSettings
+from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings, SentenceSettings
+from dnd.config.recipes import Recipe
 from dnd.config.redaction import SHORTEST, secrets_of
 from dnd.config.rivals import (
     ClipDissectRecipe,
@@ -26,6 +26,7 @@ from dnd.config.rivals import (
     MilanRecipe,
     NetworkDissectionRecipe,
 )
+from dnd.config.sections import File, Settings, is_path
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.io import documents
 
@@ -284,9 +285,9 @@ def _missing_models(config: Config) -> Iterator[tuple[str, str]]:
             yield f"{key}.model", f"{Path(section.model)} does not exist"
 
 
-def models(config: Config) -> Iterator[tuple[str, ModelSettings]]:
+def models(config: Config) -> Iterator[tuple[str, ModelSettings | SentenceSettings]]:
     """Yield the key and the section of every model that is no target and that no server of the user's has."""
-    sections: list[tuple[str, ModelSettings | None]] = [("llm", config.llm)]
+    sections: list[tuple[str, ModelSettings | SentenceSettings | None]] = [("llm", config.llm)]
     for name in ("embedder", "generator", "sentences"):
         sections.append((f"evaluation.{name}", getattr(config.evaluation, name)))
     for name, recipe in config.recipes.items():

@@ -8,19 +8,9 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from dnd.config.backends import (
-    COMPUTE,
-    CaptionSettings,
-    EmbedderSettings,
-    GeneratorSettings,
-    LlmSettings,
-    Settings,
-)
-from dnd.config.evaluation import SentenceSettings
+from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, ModelSettings
+from dnd.config.sections import Settings
 from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
-
-ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings | SentenceSettings
-"""A section that names a foundation model."""
 
 
 class Method(Settings):
@@ -38,7 +28,7 @@ class Method(Settings):
 
     def models(self) -> dict[str, ModelSettings]:
         """Return key -> section of every model that the recipe names."""
-        return dict(_models(self, ""))
+        return {key: part for key, part in _parts(self, "") if isinstance(part, ModelSettings)}
 
     def plain(self, part: str) -> JsonValue:
         """Return a part as plain values, without what changes no result."""
@@ -52,31 +42,22 @@ class Method(Settings):
 
     def files(self) -> dict[str, Path]:
         """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
-        return dict(_files(self, ""))
+        return {key: part for key, part in _parts(self, "") if isinstance(part, Path)}
 
     def changed(self) -> dict[str, JsonValue]:
         """Return key -> value, as JSON can hold it, of every setting that is not the default and may change results."""
         return dict(_flat(self.model_dump(mode="json", exclude_defaults=True), ""))
 
 
-def _models(section: Settings, prefix: str) -> Iterator[tuple[str, ModelSettings]]:
+def _parts(section: Settings, prefix: str) -> Iterator[tuple[str, object]]:
+    """Key and value of every setting, of those inside sections and lists as well."""
     for name in type(section).model_fields:
         value = getattr(section, name)
-        if isinstance(value, ModelSettings):
-            yield prefix + name, value
-        elif isinstance(value, Settings):
-            yield from _models(value, f"{prefix}{name}.")
-
-
-def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, Path):
-            yield prefix + name, value
+        yield prefix + name, value
+        if isinstance(value, Settings):
+            yield from _parts(value, f"{prefix}{name}.")
         elif isinstance(value, list):
-            yield from ((f"{prefix}{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Path))
-        elif isinstance(value, Settings):
-            yield from _files(value, f"{prefix}{name}.")
+            yield from ((f"{prefix}{name}.{i}", item) for i, item in enumerate(value))
 
 
 def _flat(section: dict[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:

@@ -7,16 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from dnd.config.backends import (
-    ConceptTemplate,
-    EmbedderSettings,
-    File,
-    FileOrFolder,
-    GeneratorSettings,
-    LlmSettings,
-    Number,
-)
+from dnd.config.backends import EmbedderSettings, GeneratorSettings, LlmSettings
 from dnd.config.recipes import Method
+from dnd.config.sections import ConceptTemplate, File, FileOrFolder, Number
 
 
 class RivalRecipe(Method):

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import LONGEST_SIDE, File, LlmSettings, Number, Settings
+from dnd.config.backends import LlmSettings
+from dnd.config.sections import LONGEST_SIDE, File, Number, Settings
 
 SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dnd.config.backends import MOST, Settings
 from dnd.config.layer_table import (
     Known,
     good_layers,
@@ -21,6 +20,7 @@ from dnd.config.layer_table import (
     short,
 )
 from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, Config, ConfigError, names
+from dnd.config.sections import MOST, Settings
 
 OWN_FOLDERS = {
     "activations",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from dnd.config.backends import LONGEST_SIDE, File, FileOrFolder, Folder, Name, Number, Settings, is_path, require_path
+from dnd.config.sections import LONGEST_SIDE, File, FileOrFolder, Folder, Name, Number, Settings, is_path, require_path
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
 """Suffixes of a file of weights, as against a name."""
@@ -166,11 +166,11 @@ class TargetSettings(Settings):
     def _paths_exist(cls, value: str | None, info: ValidationInfo) -> str | None:
         if info.field_name == "weights":
             if value is not None and value.endswith(WEIGHTS):
-                require_path(value, info, "file")
+                require_path(Path(value), info, "file")
         elif value is not None and info.data.get("source") == "python" and (file := file_of(value)):
             require_path(file, info, "file")
         elif value is not None and info.data.get("source") == "transformers" and is_path(value):
-            require_path(value, info, "folder")
+            require_path(Path(value), info, "folder")
         return value
 
     def plain(self) -> dict[str, JsonValue]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from dnd.config.backends import Settings
+from dnd.config.sections import Settings
 from dnd.io import documents
 
 COMPONENTS = ("auc", "image_similarity", "votes", "fit", "gap", "hard", "agreement", "joined")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dnd.config.backends import MOST
+from dnd.config.sections import MOST
 from dnd.io import documents
 from dnd.io.text import valid
 from dnd.shapeworld.world import Extension, attribute_of, conjunction

@@ -244,7 +244,9 @@ def _places(values, above=()):
 @given(random=st.randoms(use_true_random=False), junk=st.lists(JUNK, min_size=1, max_size=3))
 def test_no_value_ends_in_a_traceback(good, random, junk):
     for one in junk:
-        place = random.choice([key for key in _places(good) if all(isinstance(part, str) and "." not in part for part in key)])
+        place = random.choice(
+            [key for key in _places(good) if all(isinstance(part, str) and "." not in part for part in key)]
+        )
         good = changed(good, ".".join(place), one)
         if not isinstance(good.get("models"), dict):
             break

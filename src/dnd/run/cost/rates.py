@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError
 from scipy.optimize import nnls
 
 from dnd.config import shipped
-from dnd.config.backends import Settings
 from dnd.config.load import ConfigError
+from dnd.config.sections import Settings
 from dnd.io import documents, tables
 
 RATES = shipped.path("config/rates.yaml")

@@ -1,7 +1,7 @@
 """What is in each table: a named tuple of its columns, of which `dnd.io.schemas` makes the Arrow schema.
 
 Whole numbers have 32 bits and numbers are float32, unless they are :data:`Long` or :data:`Double`. A module that needs
-some columns only defines a named tuple of these; `dnd.io.tables.rows` reads its fields.
+some columns only defines a named tuple of these; `dnd.io.tables.rows` reads its fields. Rules import this: no Arrow.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Protocol
 
-import pyarrow as pa
-
-Long = Annotated[int, pa.int64()]
-Double = Annotated[float, pa.float64()]
-Box = Annotated[Sequence[int], pa.list_(pa.int32(), 4)]
+Long = Annotated[int, "int64"]
+Double = Annotated[float, "float64"]
+Box = Annotated[Sequence[int], "box"]
 """x0, y0, x1, y1 in pixels of the original image, the right and lower edges exclusive; null is the whole image."""
 
 

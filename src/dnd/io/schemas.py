@@ -18,6 +18,8 @@ SIMPLE: dict[object, pa.DataType] = {
     float: pa.float32(),
     bytes: pa.binary(),
 }
+NOTED = {"int64": pa.int64(), "float64": pa.float64(), "box": pa.list_(pa.int32(), 4)}
+"""What the notes of :data:`dnd.io.rows.Long` and its like stand for."""
 
 
 def _fields(kind: type) -> list[pa.Field]:
@@ -29,7 +31,7 @@ def _type(hint: object) -> pa.DataType:
     """The Arrow type of a type; of a list of structs the note names the named tuple of their fields."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return inner[1] if isinstance(inner[1], pa.DataType) else pa.list_(pa.struct(_fields(inner[1])))
+        return NOTED[inner[1]] if inner[1] in NOTED else pa.list_(pa.struct(_fields(inner[1])))
     if origin in (Union, types.UnionType):  # with None
         return _type(inner[0])
     return pa.list_(_type(inner[0])) if origin is list else SIMPLE[hint]

@@ -11,8 +11,30 @@ from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
 
+SUFFIXES = (
+    *(".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    *(".tif", ".tiff", ".webp"),
+)
+"""Of image files, in lower case."""
+UNREAD = (
+    *(".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f", ".jph", ".jps", ".psb"),
+    *(".bw", ".blp", ".cur", ".dcx", ".dds", ".dib", ".emf", ".eps", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu"),
+    *(".gbr", ".icb", ".icns", ".ico", ".iim", ".im", ".msp", ".palm", ".pcd", ".pcx", ".ps", ".psd", ".pxr"),
+    *(".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".wmf", ".xbm", ".xpm"),
+)
+"""Of images of other formats, which are told rather than passed over."""
 CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.jxl` does with a folder of photographs"
 """What to do about an image of a format that is not read."""
+
+
+def unread(name: str) -> str | None:
+    """Return why an image file is of no format that is read, None where it is, or is no image file."""
+    suffix = folders.suffix(name)
+    return f"{suffix} files are not read: {CONVERT}" if suffix in UNREAD else None
 
 
 class Source(ABC):

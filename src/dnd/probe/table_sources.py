@@ -11,9 +11,10 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
-from dnd.probe.source import Entry, Refused, Source, why
+from dnd.probe.source import Source, why
 
 if TYPE_CHECKING:
     import datasets
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
+Value = Any
+"""Of a column of images: bytes, or a mapping of ``bytes`` and ``path``, of which either may lack."""
 READ = 16
 """Rows of a Parquet file that are in memory at once."""
 
@@ -66,14 +69,18 @@ class _Rows(Source):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        nothing: list[Any] = [None] * table.num_rows
+        paths: list[str | None] = [None] * table.num_rows
+        sizes: list[int | None] = [None] * table.num_rows
         if self._image not in table.schema.names:
-            return nothing, nothing
+            return paths, sizes
         column = table.column(self._image)
         kinds = _parts(column.type)
         parts = {name: pc.struct_field(column, name) if pa.types.is_struct(column.type) else column for name in kinds}
-        paths = parts["path"].to_pylist() if "path" in kinds else nothing
-        return paths, pc.binary_length(parts["bytes"]).to_pylist() if _is_binary(kinds.get("bytes")) else nothing
+        if "path" in kinds:
+            paths = parts["path"].to_pylist()
+        if _is_binary(kinds.get("bytes")):
+            sizes = pc.binary_length(parts["bytes"]).to_pylist()
+        return paths, sizes
 
     def _labels(self, table: pa.RecordBatch | pa.Table, names: list[str] | None) -> list[str | None]:
         import pyarrow as pa
@@ -82,7 +89,7 @@ class _Rows(Source):
             return [None] * table.num_rows
         column = table.column(self.settings.label)
         if names:
-            return [names[one] if one is not None and 0 <= one < len(names) else None for one in column.to_pylist()]
+            return [names[i] if i is not None and 0 <= i < len(names) else None for i in column.to_pylist()]
         try:
             return column.cast(pa.string()).to_pylist()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -97,17 +104,17 @@ class _Rows(Source):
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _bytes(self, value: Any) -> bytes:
+    def _bytes(self, value: Value) -> bytes:
         """The bytes of a value of the column of images, or of the file that it names instead."""
         data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-        if data is None and path:
-            place = self.folder / path
-            if isinstance(problem := folders.status(place), OSError):
-                raise OSError(f"{path}: {why(problem)}")
-            return place.read_bytes()
-        if data is None:
+        if data is not None:
+            return data
+        if not path:
             raise OSError("the row has no image")
-        return data
+        place = self.folder / path
+        if isinstance(problem := folders.status(place), OSError):
+            raise OSError(f"{path}: {why(problem)}")
+        return place.read_bytes()
 
 
 class Parquet(_Rows):
@@ -160,11 +167,11 @@ class _Forward:
         groups = range(self._file.num_row_groups)
         self._starts = [0, *accumulate(self._file.metadata.row_group(i).num_rows for i in groups)]
         self._first = 0
-        self._values: list[Any] = []
+        self._values: list[Value] = []
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
 
-    def value(self, row: int) -> Any:
+    def value(self, row: int) -> Value:
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._first:
             self._group, self._first, self._values = group, self._starts[group], []
@@ -207,7 +214,7 @@ class Dataset(_Rows):
     @staticmethod
     def _commit(table: datasets.Dataset) -> str | None:
         """The commit of a dataset of the hub, after which the package names the folder of what it has prepared."""
-        folders = {Path(one["filename"]).parent.name for one in table.cache_files}
+        folders = {Path(file["filename"]).parent.name for file in table.cache_files}
         return next((name for name in folders if COMMIT.fullmatch(name)), None)
 
     @cached_property
@@ -237,7 +244,7 @@ class Dataset(_Rows):
         self._check(found.features.arrow_schema, what)
         return found.select_columns([self._image, *([self.settings.label] if self.settings.label else [])])
 
-    def _load(self, what: str) -> Any:
+    def _load(self, what: str) -> datasets.Dataset | datasets.DatasetDict:
         import datasets
 
         settings = self.settings

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
 from dnd.config.sections import LONGEST_SIDE, BaseUrl, ConceptTemplate, Name, Number, Precision, Settings
 
@@ -41,11 +42,9 @@ class CaptionSettings(Settings):
         """Whether captions tell what is known of renders."""
         return self.model == SHAPEWORLD and self.base_url is None
 
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> CaptionSettings:
+    def problems(self) -> Iterator[str]:
         if self.base_url is None and self.min_length > self.max_new_tokens:
-            raise ValueError("`min_length` must not exceed `max_new_tokens`")
-        return self
+            yield "`min_length` must not exceed `max_new_tokens`"
 
 
 SET_BY = {

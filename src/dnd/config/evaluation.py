@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dnd.config.backends import PRECISION, EmbedderSettings, GeneratorSettings
 from dnd.config.sections import File, Name, Number, Precision, Settings
@@ -40,13 +41,11 @@ class AuditSettings(Settings):
     )
     controls: int = Field(3, ge=0, description="sets of as many other units that are silenced for comparison")
 
-    @model_validator(mode="after")
-    def _units_are_named_once(self) -> AuditSettings:
+    def problems(self) -> Iterator[str]:
         if (self.query is None) == (self.units is None):
-            raise ValueError("needs either `query` or `units`")
+            yield "needs either `query` or `units`"
         if self.query is not None and not any(re.search(r"[^\W_]", part) for part in self.query.split("|")):
-            raise ValueError("`query` has no words")
-        return self
+            yield "`query` has no words"
 
 
 class ImportanceSettings(Settings):
@@ -80,10 +79,8 @@ class EvaluationSettings(Settings):
     )
     concepts: File | None = Field(None, description="text file of concepts for a baseline that labels at random")
 
-    @model_validator(mode="after")
-    def _parts_fit(self) -> EvaluationSettings:
+    def problems(self) -> Iterator[str]:
         if self.generator is not None and self.renderer is not None:
-            raise ValueError("labels are drawn by either a `generator` or the `renderer`")
+            yield "labels are drawn by either a `generator` or the `renderer`"
         if self.held_out is not None and self.embedder is None:
-            raise ValueError("`held_out` needs an `embedder`")
-        return self
+            yield "`held_out` needs an `embedder`"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
 from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, ModelSettings
 from dnd.config.sections import Settings
@@ -106,20 +106,11 @@ class Recipe(Method):
         """How many of a unit's most activating images are kept."""
         return max(self.exemplars.images, self.exemplars.pool)
 
-    @model_validator(mode="after")
-    def _pictures_can_be_compared(self) -> Recipe:
+    def problems(self) -> Iterator[str]:
         if self.generator is not None and self.embedder is None:
-            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
-        return self
-
-    @model_validator(mode="after")
-    def _verdict_has_something_to_weigh(self) -> Recipe:
+            yield "a `generator` needs an `embedder`, which compares its images with the exemplars"
         if self.scores.verdict is not None and self.generator is None:
-            raise ValueError("`scores.verdict` needs a `generator`, whose images it weighs")
-        return self
-
-    @model_validator(mode="after")
-    def _texts_can_be_compared(self) -> Recipe:
+            yield "`scores.verdict` needs a `generator`, whose images it weighs"
         asked = self.concepts
         wanted = {
             "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
@@ -128,32 +119,27 @@ class Recipe(Method):
         }
         for key, is_wanted in wanted.items():
             if is_wanted and self.embedder is None:
-                raise ValueError(f"`concepts.{key}` needs an `embedder`, which tells what resembles what")
-        return self
+                yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
+        if self.refinement is not None:
+            yield from self._cannot_refine(self.refinement)
+        if self.stopping is not None:
+            yield from self._cannot_stop(self.stopping)
 
-    @model_validator(mode="after")
-    def _refinement_can_look(self) -> Recipe:
-        if self.refinement is None:
-            return self
+    def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
         if self.generator is None:
-            raise ValueError("`refinement` needs a `generator`, whose images tell what candidates excite")
-        if self.refinement.images > self.generator.images:
-            raise ValueError(f"`refinement.images` must not exceed `generator.images`, {self.generator.images}")
-        if self.refinement.failures and self.captions.oracle:
-            raise ValueError("`refinement.failures` needs a captioner, not what is known of renders; it must be 0")
-        return self
+            yield "`refinement` needs a `generator`, whose images tell what candidates excite"
+        elif refinement.images > self.generator.images:
+            yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
+        elif refinement.failures and self.captions.oracle:
+            yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"
 
-    @model_validator(mode="after")
-    def _stopping_can_be_scored(self) -> Recipe:
-        if self.stopping is None:
-            return self
+    def _cannot_stop(self, stopping: StoppingSettings) -> Iterator[str]:
         if self.generator is None:
-            raise ValueError("`stopping` needs a `generator`, whose images it saves")
-        if self.stopping.first > self.generator.images:
-            raise ValueError(f"`stopping.first` must not exceed `generator.images`, {self.generator.images}")
-        if self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
-            raise ValueError(
+            yield "`stopping` needs a `generator`, whose images it saves"
+        elif stopping.first > self.generator.images:
+            yield f"`stopping.first` must not exceed `generator.images`, {self.generator.images}"
+        elif self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
+            yield (
                 "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
                 "`rank: 0` and `combination: weighted`"
             )
-        return self

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from dnd.config import mistakes
@@ -33,6 +42,16 @@ class Settings(BaseModel):
         if type(value) is int and abs(value) > MOST and info.field_name not in ANY_NUMBER:
             raise ValueError(f"must not exceed {MOST:,}")
         return value
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with keys together, of which the first is told."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        for problem in self.problems():
+            raise ValueError(problem)
+        return self
 
 
 EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -154,19 +155,12 @@ class ConceptSettings(Settings):
         """Whether nothing is asked."""
         return self.known_answers
 
-    @model_validator(mode="after")
-    def _known_answers_ask_nothing(self) -> ConceptSettings:
+    def problems(self) -> Iterator[str]:
         asking = {"show_images": self.show_images, "simplify": self.simplify, "again": self.again}
         if self.known_answers and any(asking.values()):
-            raise ValueError(f"`known_answers` asks nothing, and takes no {' or '.join(f'`{key}`' for key in asking)}")
-        return self
-
-    @model_validator(mode="after")
-    def _captions_are_shown(self) -> ConceptSettings:
-        if not self.show_images:
-            return self
-        if self.simplify is not None:
-            raise ValueError("`simplify` shortens captions, which `show_images` does without")
+            yield f"`known_answers` asks nothing, and takes no {' or '.join(f'`{key}`' for key in asking)}"
+        if self.show_images and self.simplify is not None:
+            yield "`simplify` shortens captions, which `show_images` does without"
         wanted = {
             "clusters": self.clusters > 1,
             "words": self.words > 0,
@@ -174,15 +168,10 @@ class ConceptSettings(Settings):
             "look_alikes": self.look_alikes,
         }
         for key, is_wanted in wanted.items():
-            if is_wanted:
-                raise ValueError(f"`{key}` needs captions, which `show_images` does without")
-        return self
-
-    @model_validator(mode="after")
-    def _sources_differ(self) -> ConceptSettings:
+            if self.show_images and is_wanted:
+                yield f"`{key}` needs captions, which `show_images` does without"
         if len(self.further) < len(self.prompts) or self.further.keys() & SOURCES:
-            raise ValueError(f"`prompts` name sources of candidates: their names must differ, also from {SOURCES}")
-        return self
+            yield f"`prompts` name sources of candidates: their names must differ, also from {SOURCES}"
 
     @model_validator(mode="before")
     @classmethod
@@ -278,12 +267,10 @@ class ScoreSettings(Settings):
         """Whether the probe's images are asked about candidates, for which the embedder must read texts, too."""
         return self.verdict is not None
 
-    @model_validator(mode="after")
-    def _probe_is_read_as_a_whole(self) -> ScoreSettings:
+    def problems(self) -> Iterator[str]:
         if (self.scale is None) != (self.bias is None):
-            raise ValueError("`scale` and `bias` belong together")
+            yield "`scale` and `bias` belong together"
         if self.join > 1 and self.verdict is None:
-            raise ValueError("`join` needs a `verdict`, which weighs one label against several")
+            yield "`join` needs a `verdict`, which weighs one label against several"
         if self.verdict is not None and self.combination != "weighted":
-            raise ValueError("`verdict` has its own combination")
-        return self
+            yield "`verdict` has its own combination"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from dnd.config.sections import LONGEST_SIDE, File, FileOrFolder, Folder, Name, Number, Settings, is_path, require_path
 
@@ -38,16 +39,14 @@ class PreprocessSettings(Settings):
         0, description="letterbox: brightness or colour of the border, 0 to 255"
     )
 
-    @model_validator(mode="after")
-    def _channels_fit(self) -> PreprocessSettings:
+    def problems(self) -> Iterator[str]:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+            yield "`mean` and `std` must both have three values (colour) or one (grey)"
         if min(self.std) <= 0:
-            raise ValueError(f"`std` must be above zero, not {min(self.std)}")
+            yield f"`std` must be above zero, not {min(self.std)}"
         shorter = self.size if isinstance(self.size, int) else min(self.size)
         if shorter < 1 or (self.resize is not None and self.resize < shorter):
-            raise ValueError("`size` must be above zero, and `resize` no smaller than its shorter side")
-        return self
+            yield "`size` must be above zero, and `resize` no smaller than its shorter side"
 
 
 class BasisSettings(Settings):
@@ -96,11 +95,9 @@ class BasisSettings(Settings):
     )
     heads: int | None = Field(None, ge=1, description="heads: how many; the network's own number when empty")
 
-    @model_validator(mode="after")
-    def _keys_fit_kind(self) -> BasisSettings:
+    def problems(self) -> Iterator[str]:
         if self.kind != "heads" and self.path is None:
-            raise ValueError(f"kind {self.kind} needs `path`")
-        return self
+            yield f"kind {self.kind} needs `path`"
 
     def description_files(self) -> list[Path]:
         """Return the files in which a library may describe the autoencoder, beside its tensors or above checkpoints."""
@@ -221,15 +218,13 @@ class AnnotationSettings(Settings):
         None, description="labels: table of two columns, parted by a tab, a label and what it is a kind of"
     )
 
-    @model_validator(mode="after")
-    def _keys_fit_source(self) -> AnnotationSettings:
+    def problems(self) -> Iterator[str]:
         if (self.source == "broden") != (self.path is not None):
-            raise ValueError("source broden, and no other, needs `path`")
+            yield "source broden, and no other, needs `path`"
         if self.source != "broden" and self.categories:
-            raise ValueError(f"source {self.source} takes no `categories`")
+            yield f"source {self.source} takes no `categories`"
         if self.source != "labels" and self.parents is not None:
-            raise ValueError(f"source {self.source} takes no `parents`")
-        return self
+            yield f"source {self.source} takes no `parents`"
 
 
 class ProbeSettings(Settings):
@@ -289,29 +284,27 @@ class ProbeSettings(Settings):
             require_path(path, info, kind, str(source))
         return path
 
-    @model_validator(mode="after")
-    def _keys_fit_source(self) -> ProbeSettings:
+    def problems(self) -> Iterator[str]:
         if self.annotations is not None and (self.annotations.source == "shapeworld") > (self.source == "shapeworld"):
-            raise ValueError("annotations of source shapeworld are those of a probe of source shapeworld")
+            yield "annotations of source shapeworld are those of a probe of source shapeworld"
         if self.annotations is not None and self.annotations.source == "labels" and not (self.label or self.members):
-            raise ValueError("annotations of source labels need `label`")
+            yield "annotations of source labels need `label`"
         if self.source == "huggingface" and (self.path is None) == (self.dataset is None):
-            raise ValueError("source huggingface needs either `path` or `dataset`")
+            yield "source huggingface needs either `path` or `dataset`"
         if self.source in ("folder", "webdataset", "parquet", "manifest") and self.path is None:
-            raise ValueError(f"source {self.source} needs `path`")
+            yield f"source {self.source} needs `path`"
         if self.source == "union" and (len(self.members) < 2 or len(set(self.members)) < len(self.members)):
-            raise ValueError("source union needs two or more `members`, each once")
+            yield "source union needs two or more `members`, each once"
         for key in sorted(set().union(*SOURCE_KEYS.values()) - SOURCE_KEYS[self.source]):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                raise ValueError(f"source {self.source} takes no `{key}`")
+                yield f"source {self.source} takes no `{key}`"
         if self.part is not None:
             number, parts = map(int, self.part.split("/"))
             if not 1 <= number <= parts:
-                raise ValueError(f"`part` is {self.part}, expected a number from 1, and how many parts there are")
+                yield f"`part` is {self.part}, expected a number from 1, and how many parts there are"
         if self.dataset is None and self.revision:
-            raise ValueError("`revision` is that of a `dataset` of the hub")
+            yield "`revision` is that of a `dataset` of the hub"
         if self.source == "folder" and self.label not in (None, "folder"):
-            raise ValueError("`label` of source folder is `folder` or empty")
+            yield "`label` of source folder is `folder` or empty"
         if self.source == "manifest" and self.path and self.path.suffix.lower() not in (".csv", ".tsv"):
-            raise ValueError("`path` of source manifest is a .csv or .tsv file")
-        return self
+            yield "`path` of source manifest is a .csv or .tsv file"

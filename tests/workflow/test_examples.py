@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workspace import ROOT, SNAKEMAKE
 
-from dnd.config import layer_table, load, sweep
+from dnd.config import load, sweep
 from dnd.probe import sources
 from dnd.run import plan, tasks
 
@@ -121,7 +121,7 @@ def test_every_network_goes_with_every_recipe(folder, monkeypatch, name, recipe)
     monkeypatch.chdir(folder)
     loaded = load.load(read(name) | read(f"recipes/{recipe}"), name)
     layers = sweep.layers(loaded)
-    slugs = {layer: slug for layer, (slug, _) in layer_table.known_layers(loaded).items()}
+    slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(loaded).items()}
     planned = plan.Plan(loaded, layers, slugs, {})
     assert (len(layers), len(planned.bundles)) == (JOBS[name][0], JOBS[name][2])
 

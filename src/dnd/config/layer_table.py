@@ -74,20 +74,6 @@ def layers_table(config: Config) -> Path:
     return config.sweep.parent / "layers.tsv"
 
 
-def known_layers(config: Config) -> dict[tuple[str, str], Known]:
-    """Return what is known of each layer, by model and layer; nothing while there is no layers.tsv.
-
-    Raises
-    ------
-    ConfigError
-        With one line per row that is malformed, lists a layer again, or gives it the slug of another one of its model.
-    """
-    mistakes: list[str] = []
-    known = good_layers(config, mistakes)
-    require_none(mistakes)
-    return known
-
-
 def good_layers(config: Config, mistakes: list[str]) -> dict[tuple[str, str], Known]:
     """Return what the good rows of layers.tsv say; of the others a line each is added to the mistakes."""
     known: dict[tuple[str, str], Known] = {}

@@ -19,8 +19,8 @@ from dnd.config.layer_table import (
     require_none,
     short,
 )
-from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, Config, ConfigError, names
-from dnd.config.sections import MOST, Settings
+from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, Config, names
+from dnd.config.sections import MOST
 
 OWN_FOLDERS = {
     "activations",
@@ -43,10 +43,6 @@ OWN_FOLDERS = {
     "status.html",
 }
 """What a run's results folder holds besides one folder per sweep name."""
-
-
-class UnknownLayer(ConfigError):
-    """The sweep names a layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken."""
 
 
 @dataclass(frozen=True)
@@ -180,22 +176,30 @@ def examined(config: Config, values: Mapping[str, object]) -> Tables:
     return Tables(sweep, known, sound, mistakes, unknown)
 
 
-def sweep_rows(config: Config) -> list[SweepRow]:
-    """Return the rows of sweep.tsv.
+def read(config: Config) -> Tables:
+    """Return what the tables say.
 
     Raises
     ------
     ConfigError
-        With one line per mistake: a row names something unknown, or there is none.
+        With one line per mistake; that layers.tsv lacks a layer is none yet.
     """
+    tables = examined(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
+    require_none(tables.mistakes)
+    return tables
+
+
+def sweep_rows(config: Config) -> list[SweepRow]:
+    """Return the rows of sweep.tsv; errors are those of :func:`read`."""
+    return read(config).rows
+
+
+def known_layers(config: Config) -> dict[tuple[str, str], Known]:
+    """Return what layers.tsv says of each layer, by model and layer; a mistake in it is a ConfigError."""
     mistakes: list[str] = []
-    sweep = _sweep_rows(config, _sections(config), mistakes)
+    known = good_layers(config, mistakes)
     require_none(mistakes)
-    return sweep
-
-
-def _sections(config: Config) -> Mapping[str, Mapping[str, Settings]]:
-    return {"models": config.models, "probes": config.probes, "recipes": config.recipes}
+    return known
 
 
 def _sweep_rows(config: Config, named: Mapping[str, Collection[str]], mistakes: list[str]) -> list[SweepRow]:
@@ -235,24 +239,21 @@ def layers(config: Config) -> list[Layer]:
 
     Raises
     ------
-    UnknownLayer
-        With one line for each layer that the sweep names and layers.tsv does not hold.
     ConfigError
-        With one line per mistake: a layer is listed twice, one name stands for layers of the same name of two models,
-        or a row asks for units that its layer does not have.
+        With one line per mistake, or for each layer that the sweep names and layers.tsv does not hold.
     """
-    tables = examined(config, _sections(config))
-    require_none(tables.mistakes)
-    if tables.unknown:
-        raise UnknownLayer("\n".join(tables.unknown))
+    tables = read(config)
+    require_none(tables.unknown)
     return tables.layers
 
 
 def counterpart(layers: Iterable[Layer], layer: Layer, recipe: str) -> Layer | None:
     """Return the first layer of the sweep that describes all units of another by a recipe, with the same probe."""
     place = layer.model, layer.layer, layer.probe, recipe
-    same = (one for one in layers if (one.model, one.layer, one.probe, one.recipe) == place)
-    return next((one for one in same if set(layer.units) <= set(one.units)), None)
+    for other in layers:
+        if (other.model, other.layer, other.probe, other.recipe) == place and set(layer.units) <= set(other.units):
+            return other
+    return None
 
 
 MODULES = "modules/{model}.tsv"
@@ -276,11 +277,11 @@ def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, 
     if table.exists():
         with table.open(newline="", encoding="utf-8") as file:
             modules = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            layers += [one["layer"] for one in modules if one["units"]]
-    found = matching(name, dict.fromkeys(layers))
-    if not found:
+            layers += [module["layer"] for module in modules if module["units"]]
+    named = matching(name, dict.fromkeys(layers))
+    if not named:
         unknown.append(
             f"{row.where}: {layers_table(config)} has no layer of model {row.model!r} that is named like {name!r}. "
             "`snakemake inventory` adds the layers that the model has"
         )
-    return found
+    return named

@@ -16,7 +16,6 @@ from dnd.probe import broden, folders
 from dnd.probe.archives import Archives
 from dnd.probe.folders import Status
 from dnd.probe.source import SUFFIXES, UNREAD, Source, unread, why
-from dnd.probe.table_sources import Dataset, Parquet
 
 
 class Folder(Source):
@@ -121,13 +120,15 @@ class Manifest(Folder):
                 yield Entry(name, label, self.name, path, size=status.st_size)
 
 
-SOURCES: dict[str, type[Source]] = {
-    "folder": Folder,
-    "huggingface": Dataset,
-    "manifest": Manifest,
-    "parquet": Parquet,
-    "webdataset": Archives,
-}
+def source_of(name: str, settings: ProbeSettings) -> Source:
+    """Return what finds the images of a probe that is no union and whose images are not rendered."""
+    if settings.source in ("huggingface", "parquet"):
+        from dnd.probe import table_sources
+
+        kind = table_sources.Dataset if settings.source == "huggingface" else table_sources.Parquet
+        return kind(name, settings)
+    kinds: dict[str, type[Source]] = {"folder": Folder, "manifest": Manifest, "webdataset": Archives}
+    return kinds[settings.source](name, settings)
 
 
 def members(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, ProbeSettings]:
@@ -156,7 +157,7 @@ def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str
     return [
         Renders(member, settings.model_copy(update={"path": Path(places[member])}))
         if member in places
-        else SOURCES[settings.source](member, settings)
+        else source_of(member, settings)
         for member, settings in members(name, probes).items()
     ]
 
@@ -174,7 +175,7 @@ def files(name: str, probes: Mapping[str, ProbeSettings]) -> Files:
         There are no such files.
     """
     return {
-        member: SOURCES[settings.source](member, settings).files()
+        member: source_of(member, settings).files()
         for member, settings in members(name, probes).items()
         if settings.source != "shapeworld"  # its renders follow from its settings
     }

@@ -11,6 +11,10 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
@@ -18,8 +22,6 @@ from dnd.probe.source import Source, why
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
-
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 Value = Any
@@ -37,8 +39,6 @@ class _Rows(Source):
 
     def _check(self, schema: pa.Schema, table: str) -> None:
         """Raise the error of columns that a table lacks or that hold something else."""
-        import pyarrow as pa
-
         for key, column in (("image", self._image), ("label", self.settings.label)):
             if column and column not in schema.names:
                 raise self.error(key, f"{table} has no column {column!r}, but {schema.names}")
@@ -66,9 +66,6 @@ class _Rows(Source):
 
     def _places(self, table: pa.RecordBatch | pa.Table) -> tuple[list[str | None], list[int | None]]:
         """The file name of each image and its size in bytes, as far as they are told."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         paths: list[str | None] = [None] * table.num_rows
         sizes: list[int | None] = [None] * table.num_rows
         if self._image not in table.schema.names:
@@ -83,8 +80,6 @@ class _Rows(Source):
         return paths, sizes
 
     def _labels(self, table: pa.RecordBatch | pa.Table, names: list[str] | None) -> list[str | None]:
-        import pyarrow as pa
-
         if not self.settings.label:
             return [None] * table.num_rows
         column = table.column(self.settings.label)
@@ -126,9 +121,6 @@ class Parquet(_Rows):
         return self.listing([".parquet"], "Parquet files")
 
     def entries(self) -> Iterator[Entry | Refused]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         for name, status in self.files().items():
             if isinstance(status, OSError):
                 yield Refused(name, why(status))
@@ -145,8 +137,6 @@ class Parquet(_Rows):
                 yield Refused(name, why(error))
 
     def read(self, entry: Entry) -> bytes:
-        import pyarrow as pa
-
         assert entry.file is not None and entry.row is not None
         try:
             if self._reader is None or self._reader[0] != entry.file:
@@ -160,8 +150,6 @@ class _Forward:
     """A column of a Parquet file whose values are asked for in order: a few of them are in memory at once."""
 
     def __init__(self, path: Path, column: str) -> None:
-        import pyarrow.parquet as pq
-
         self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
         self._column = column
         groups = range(self._file.num_row_groups)
@@ -255,14 +243,10 @@ class Dataset(_Rows):
 
 def _parts(kind: pa.DataType) -> dict[str, pa.DataType]:
     """What a column of images consists of: its bytes, or a structure that holds them."""
-    import pyarrow as pa
-
     return {part.name: part.type for part in kind} if pa.types.is_struct(kind) else {"bytes": kind}
 
 
 def _is_binary(kind: pa.DataType | None) -> bool:
-    import pyarrow as pa
-
     return kind is not None and (
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
     )

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from dnd.config import sweep
 from dnd.config.evaluation import EvaluationSettings
-from dnd.config.layer_table import known_layers
 from dnd.config.load import Config, config_file
 from dnd.config.sweep import Layer
 from dnd.probe import sources
@@ -70,7 +69,7 @@ def plan_of(config: Config) -> Plan:
     ConfigError
         A table of it cannot be read, or something is wrong in it.
     """
-    slugs = {layer: slug for layer, (slug, _) in known_layers(config).items()}
+    slugs = {layer: slug for layer, (slug, _) in sweep.known_layers(config).items()}
     return Plan(config, sweep.layers(config), slugs, read_groups(config.results / PATTERNS["groups"]))
 
 
@@ -121,7 +120,7 @@ def _shares(files: Sequence[str]) -> Iterator[tuple[Path, float]]:
 
 
 def _passes(plan: Plan, paths: Paths) -> Iterator[Task]:
-    sizes = {(model, slug): count for (model, _), (slug, count) in known_layers(plan.config).items()}
+    sizes = {(model, slug): count for (model, _), (slug, count) in sweep.known_layers(plan.config).items()}
     passes = dict.fromkeys((plan.pass_of(one), plan.group_of(plan.pass_of(one), one.slug)) for one in plan.layers)
     for one, group in passes:
         units = sum(sizes[one.model, slug] for slug in plan.hooked(one, group))

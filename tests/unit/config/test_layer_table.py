@@ -7,9 +7,10 @@ import pytest
 from spoilt import FILE, LAYERS, problem, write_good
 
 from dnd.config import load
-from dnd.config.layer_table import LAYER_SLUG, LONGEST_SLUG, known_layers, matching
+from dnd.config.layer_table import LAYER_SLUG, LONGEST_SLUG, matching
 from dnd.config.load import LONGEST_NAME
 from dnd.config.sections import MOST
+from dnd.config.sweep import known_layers
 from dnd.target.inventory import slug_of
 
 

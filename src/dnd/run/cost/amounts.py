@@ -52,7 +52,7 @@ class Amounts:
         elif settings.source == "shapeworld":
             found = settings.images
         elif settings.source in ("folder", "manifest"):
-            found = len(sources.SOURCES[settings.source](name, settings).files())
+            found = len(sources.source_of(name, settings).files())
         else:
             found = settings.sample or settings.limit or self.assume.probe_images
         found = min(found, settings.limit or found)

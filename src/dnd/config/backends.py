@@ -125,12 +125,12 @@ class LlmSettings(Settings):
     @property
     def chat_template(self) -> str | None:
         """What `server_arguments` say of a chat template: its file or text, None where the model's own is used."""
-        found = None
+        template = None
         for argument, following in pairwise([*self.server_arguments, ""]):
             option, separator, value = argument.partition("=")
             if option.replace("_", "-") == "--chat-template":
-                found = value if separator else following
-        return found
+                template = value if separator else following
+        return template
 
 
 class ShardSettings(Settings):

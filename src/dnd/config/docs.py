@@ -31,14 +31,14 @@ def schema() -> str:
 
 def _sections(annotation: object) -> tuple[list[type[Settings]], str]:
     """The sections that a key may hold, and what stands between its path and the sections' keys."""
-    if get_origin(annotation) is dict and (found := _sections(get_args(annotation)[1])[0]):
-        return found, ".NAME"
+    if get_origin(annotation) is dict and (sections := _sections(get_args(annotation)[1])[0]):
+        return sections, ".NAME"
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation], ""
     if get_origin(annotation) is Annotated:
         return _sections(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [section for one in get_args(annotation) for section in _sections(one)[0]], ""
+        return [section for kind in get_args(annotation) for section in _sections(kind)[0]], ""
     return [], ""
 
 
@@ -48,7 +48,7 @@ def _kind(annotation: object) -> str:
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
+        return " or ".join("empty" if kind is type(None) else _kind(kind) for kind in get_args(annotation))
     if get_origin(annotation) in (list, tuple):
         return f"list of {_kind(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
@@ -97,9 +97,9 @@ def updated(readme: str) -> str:
     ValueError
         The markers around the table are missing.
     """
-    before, found, rest = readme.partition(START)
+    before, opened, rest = readme.partition(START)
     _, closed, after = rest.partition(END)
-    if not found or not closed:
+    if not opened or not closed:
         raise ValueError(f"{README}: the lines {START!r} and {END!r} are missing")
     return before + START + "\n" + key_table() + "\n" + END + after
 

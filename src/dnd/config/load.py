@@ -128,17 +128,17 @@ def examined(values: Mapping[str, object]) -> tuple[Config, list[tuple[str, str]
     What is not sound has its default or is left out. Paths that do not exist are mistakes, too, and leave their
     sections as they are; no file is read.
     """
-    plain, found = mistakes.plain(values)
+    plain, wrong = mistakes.plain(values)
     plain = shipped.resolved(plain)
-    taken_out = [key for key, _ in found]
-    if plain or not found:
+    taken_out = [key for key, _ in wrong]
+    if plain or not wrong:
         # what something was taken out of is not blamed for what it lacks now
         for key, message in _mistakes(plain, paths=True):
             if not any(place[: len(key)] == key for place in taken_out):
-                found.append((key, message))
+                wrong.append((key, message))
     spoilt = [*taken_out, *(key for key, _ in _mistakes(plain, paths=False))]
     config = _sound(plain, spoilt)
-    told = {mistakes.spelt(key): message for key, message in found}
+    told = {mistakes.spelt(key): message for key, message in wrong}
     for place, message in (*_missing_models(config), *_references(config, values)):
         told.setdefault(place, message)
     return config, list(told.items())

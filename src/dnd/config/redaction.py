@@ -27,8 +27,8 @@ SHORTEST = 8
 def secrets_of(address: str) -> list[str]:
     """Return what a server's address has of passwords and keys, longest first, as it stands and as it is meant."""
     users = _USER.findall(address)
-    found = [*users, *(user.partition(":")[2] for user in users), *(value for _, value in _QUERY.findall(address))]
-    spelt = {value for one in found for value in (one, unquote(one)) if len(value) >= SHORTEST}
+    secrets = [*users, *(user.partition(":")[2] for user in users), *(value for _, value in _QUERY.findall(address))]
+    spelt = {value for secret in secrets for value in (secret, unquote(secret)) if len(value) >= SHORTEST}
     return sorted(spelt, key=lambda value: (-len(value), value))
 
 
@@ -44,11 +44,13 @@ def without_secrets(value: object, known: Sequence[str] = ()) -> object:
     """
     if isinstance(value, Mapping):
         return {
-            key: LEFT_OUT if isinstance(one, str) and _KEY.fullmatch(str(key).lower()) else without_secrets(one, known)
-            for key, one in value.items()
+            key: LEFT_OUT
+            if isinstance(item, str) and _KEY.fullmatch(str(key).lower())
+            else without_secrets(item, known)
+            for key, item in value.items()
         }
     if isinstance(value, list):
-        return [without_secrets(one, known) for one in _without_options(value)]
+        return [without_secrets(item, known) for item in _without_options(value)]
     if isinstance(value, str):
         for secret in known:
             value = value.replace(secret, LEFT_OUT)

@@ -140,7 +140,7 @@ def _count(
         The node is inside itself, or there is no end to it.
     """
     where = f"{path}, line {node.start_mark.line + 1}"
-    if any(node is one for one in above):
+    if any(node is outer for outer in above):
         raise DocumentError(f"{where}: an alias (*) stands inside the value (&) that it stands for")
     if len(above) > DEEPEST:
         raise DocumentError(f"{where}: values lie inside each other more than {DEEPEST} deep")
@@ -149,12 +149,12 @@ def _count(
     inner: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         slips += [f"{path}, {slip}" for slip in _keys_given_twice(node)]
-        inner = [one for pair in node.value for one in pair]
+        inner = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         inner = node.value
     elif slip := _strange_number(node):
         slips.append(f"{where}: {slip}")
-    counts[node] = 1 + sum(_count(path, one, (*above, node), counts, slips) for one in inner)
+    counts[node] = 1 + sum(_count(path, part, (*above, node), counts, slips) for part in inner)
     if counts[node] > MOST_VALUES:
         raise DocumentError(f"{where}: aliases (*) multiply to more than {MOST_VALUES:,} values")
     return counts[node]

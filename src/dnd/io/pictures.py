@@ -170,7 +170,7 @@ def place(row: Mapping[str, Any]) -> Place:
 
 def in_order(places: Iterable[Place]) -> list[Place]:
     """Return the distinct places by image id, the whole image before its parts."""
-    return sorted(set(places), key=lambda one: (one[0], one[1] or ()))
+    return sorted(set(places), key=lambda place: (place[0], place[1] or ()))
 
 
 def views(

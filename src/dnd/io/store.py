@@ -61,13 +61,13 @@ class Store:
     def get(self, name: str) -> bytes | None:
         """Return an item, or None when it is not there, damaged or unreadable."""
         try:
-            found = self._path(name).read_bytes()
+            item = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             self._complain("read", error)
             return None
-        value, digest = found[:-DIGEST_BYTES], found[-DIGEST_BYTES:]
+        value, digest = item[:-DIGEST_BYTES], item[-DIGEST_BYTES:]
         if digest != _digest(value):
             log.warning("%s is damaged; it is made again", self._path(name))
             return None

@@ -205,9 +205,9 @@ def row_groups(
                 if only is None:
                     yield file.read_row_group(group, columns=columns).replace_schema_metadata()
                     continue
-                found = pc.is_in(file.read_row_group(group, columns=[only[0]])[only[0]], values)
-                if pc.any(found).as_py():
-                    yield file.read_row_group(group, columns=columns).filter(found).replace_schema_metadata()
+                wanted = pc.is_in(file.read_row_group(group, columns=[only[0]])[only[0]], values)
+                if pc.any(wanted).as_py():
+                    yield file.read_row_group(group, columns=columns).filter(wanted).replace_schema_metadata()
 
 
 def count(paths: str | Path | Sequence[str | Path]) -> int:
@@ -271,6 +271,6 @@ def _damage(path: str | Path) -> str | None:
     return None
 
 
-def _require(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:
-    if not found.equals(expected):
-        raise ValueError(f"{path}: schema is {found.names}, expected {expected.names}: delete it and run again")
+def _require(path: str | Path, schema: pa.Schema, expected: pa.Schema) -> None:
+    if not schema.equals(expected):
+        raise ValueError(f"{path}: schema is {schema.names}, expected {expected.names}: delete it and run again")

@@ -55,9 +55,9 @@ def listing(name: str, probes: Mapping[str, ProbeSettings], sources: Sequence[So
     entries: list[Entry] = []
     refused: list[Refused] = []
     for source in sources:
-        found, bad = _named(source)
+        named, bad = _named(source)
         prefix = f"{source.name}/" if probes[name].members else ""
-        entries += [entry._replace(image_id=prefix + entry.image_id) for entry in selected(found, probes[source.name])]
+        entries += [entry._replace(image_id=prefix + entry.image_id) for entry in selected(named, probes[source.name])]
         refused += [image._replace(image_id=prefix + image.image_id) for image in bad]
     if probes[name].members:
         entries = selected(entries, probes[name])

@@ -105,10 +105,10 @@ class Source(ABC):
         ValueError
             There is none.
         """
-        found = folders.listing(self.path, {*suffixes, *told})
-        if not found:
+        statuses = folders.listing(self.path, {*suffixes, *told})
+        if not statuses:
             raise self.error("path", f"{self.path} holds no {kind} ({', '.join(suffixes)})")
-        return found
+        return statuses
 
 
 def why(error: BaseException) -> str:

@@ -38,9 +38,9 @@ class Folder(Source):
         except ValueError as error:
             raise self.error("annotations.path", str(error)) from None
         for inside in ("", "images/"):  # the path is the data set's folder `images` or the one above
-            found = {inside + name: folders.status(self.path / inside / name) for name in images}
-            if not all(isinstance(status, OSError) for status in found.values()):
-                return found
+            statuses = {inside + name: folders.status(self.path / inside / name) for name in images}
+            if not all(isinstance(status, OSError) for status in statuses.values()):
+                return statuses
         first = "".join(f", such as {name}" for name in images[:1])
         index = folder / "index.csv"
         raise self.error("path", f"{self.path} holds none of the {len(images)} images that {index} lists{first}")
@@ -100,13 +100,15 @@ class Manifest(Folder):
     def files(self) -> Mapping[str, Status]:
         if not self._rows:
             raise self.error("path", f"{self.path} has no rows")
-        found = {path: folders.status(self.folder / path) for _, path, _ in self._rows if path}
-        if all(isinstance(status, OSError) for status in found.values()):
-            first = [f", {path} for one: {why(error)}" for path, error in found.items() if isinstance(error, OSError)]
+        statuses = {path: folders.status(self.folder / path) for _, path, _ in self._rows if path}
+        if all(isinstance(status, OSError) for status in statuses.values()):
+            first = [
+                f", {path} for one: {why(error)}" for path, error in statuses.items() if isinstance(error, OSError)
+            ]
             raise self.error(
-                "path", f"{self.path} names {len(found)} files, of which none is there{''.join(first[:1])}"
+                "path", f"{self.path} names {len(statuses)} files, of which none is there{''.join(first[:1])}"
             )
-        return {"": folders.status(self.path), **found}
+        return {"": folders.status(self.path), **statuses}
 
     def entries(self) -> Iterator[Entry | Refused]:
         files = self.files()

@@ -42,10 +42,10 @@ class _Rows(Source):
         for key, column in (("image", self._image), ("label", self.settings.label)):
             if column and column not in schema.names:
                 raise self.error(key, f"{table} has no column {column!r}, but {schema.names}")
-        found = schema.field(self._image).type
-        held = _parts(found).get("bytes", pa.null())
-        if not (_is_binary(held) or (pa.types.is_null(held) and "path" in _parts(found))):
-            raise self.error("image", f"column {self._image!r} of {table} holds {found}, not the bytes of image files")
+        kind = schema.field(self._image).type
+        held = _parts(kind).get("bytes", pa.null())
+        if not (_is_binary(held) or (pa.types.is_null(held) and "path" in _parts(kind))):
+            raise self.error("image", f"column {self._image!r} of {table} holds {kind}, not the bytes of image files")
 
     def _rows(
         self, tables: Iterable[pa.RecordBatch | pa.Table], names: list[str] | None, file: str | None
@@ -177,14 +177,14 @@ class Dataset(_Rows):
         """See the base; none of a dataset of the hub, which its id and revision tell apart."""
         if self.settings.dataset:
             return {}
-        found = {
+        statuses = {
             path.relative_to(self.path).as_posix(): folders.status(path)
             for path in self.path.rglob("*.*")
             if not path.name.startswith("cache-")
         }
-        if not found:
+        if not statuses:
             raise self.error("path", f"{self.path} holds no dataset")
-        return dict(sorted(found.items()))
+        return dict(sorted(statuses.items()))
 
     def entries(self) -> Iterator[Entry | Refused]:
         table = self._loaded.with_format("arrow")
@@ -215,22 +215,22 @@ class Dataset(_Rows):
         key = "dataset" if self.settings.dataset else "path"
         what = self.settings.dataset or str(self.path)
         try:
-            found = self._load(what)
+            dataset = self._load(what)
         except Exception as error:  # of the package, the hub's client, the HTTP client below it, and the file system
             hint = "; run `snakemake prefetch` where there is internet" if isinstance(error, ConnectionError) else ""
             raise self.error(key, f"{what} cannot be loaded: {type(error).__name__}: {why(error)}{hint}") from error
-        if isinstance(found, dict):
-            split = self.settings.split or (next(iter(found)) if len(found) == 1 else None)
-            if split not in found:
-                raise self.error("split", f"{what} has no split {split!r}, but {list(found)}")
-            found = found[split]
-        asked, commit = self.settings.revision or "", self._commit(found)
+        if isinstance(dataset, dict):
+            split = self.settings.split or (next(iter(dataset)) if len(dataset) == 1 else None)
+            if split not in dataset:
+                raise self.error("split", f"{what} has no split {split!r}, but {list(dataset)}")
+            dataset = dataset[split]
+        asked, commit = self.settings.revision or "", self._commit(dataset)
         if COMMIT.fullmatch(asked) and commit not in (asked, None):  # offline, the package takes what it has
             raise self.error(
                 "revision", f"{what} is here at commit {commit} only: fetch {asked} where there is internet"
             )
-        self._check(found.features.arrow_schema, what)
-        return found.select_columns([self._image, *([self.settings.label] if self.settings.label else [])])
+        self._check(dataset.features.arrow_schema, what)
+        return dataset.select_columns([self._image, *([self.settings.label] if self.settings.label else [])])
 
     def _load(self, what: str) -> datasets.Dataset | datasets.DatasetDict:
         import datasets

@@ -35,6 +35,7 @@ from dnd.candidates import captions
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, TargetSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Concept
 from dnd.io.store import Store
 from dnd.probe import pack
 from dnd.selection import images, scores
@@ -114,10 +115,10 @@ class FullSize(World):
             [self.folder / "exemplars.parquet"], schemas.EXEMPLARS, where=pc.field("unit").isin(list(units))
         )
 
-    def concepts(self, units: Sequence[int] | None, name: str = "") -> list[dict[str, Any]]:
+    def concepts(self, units: Sequence[int] | None, name: str = "") -> list[Concept]:
         """CONCEPTS of some units, or of all."""
         return [
-            {"unit": unit, "candidate": i, "concept": concept, "votes": 1, "source": "captions"}
+            Concept(name, "", unit, i, concept, 1, [], "captions")
             for unit in range(len(self.candidates))
             if units is None or unit in units
             for i, concept in enumerate(self.candidates[unit])
@@ -146,7 +147,7 @@ class FullSize(World):
             del captioner
         asked = self.concepts(units)
         with self._timed("images"):
-            generator, wanted = DiffusersGenerator(recipe.generator), {row["concept"] for row in asked}
+            generator, wanted = DiffusersGenerator(recipe.generator), {row.concept for row in asked}
             drawn = images.run(generator, wanted, recipe.generator, Store(folder / "images"))
             tables.write(self.images[0], drawn, schemas.IMAGES)
             del generator
@@ -156,11 +157,9 @@ class FullSize(World):
                 self.target(),
                 self.layer,
                 embedder,
-                concepts=asked,
-                images=self.images,
-                exemplars=shown.select(["unit", "rank", "image_id", "box"]),
-                topk=self.topk,
-                probe_shards=self.probe,
+                scores.DrawnShard(
+                    asked, self.images, shown.select(["unit", "rank", "image_id", "box"]), self.topk, self.probe
+                ),
                 pooling=recipe.pooling_of_views,
                 weights=recipe.scores,
                 texts=texts,

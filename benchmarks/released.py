@@ -15,7 +15,6 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -29,6 +28,7 @@ from dnd.backends.server import Endpoint
 from dnd.candidates import captions, concepts, prompts
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept
 from dnd.io.store import Store
 from dnd.probe import pack
 from dnd.selection import images, scores
@@ -74,7 +74,7 @@ class Driver:
                 Store(f"{folder}/captions"),
             )
             found = self.candidates(unit, shown, lines)
-            wanted = [row["concept"] for row in found]
+            wanted = [row.concept for row in found]
             drawn = images.run(self.generator, wanted, recipe.generator, Store(f"{folder}/images"))
             path = Path(folder, "images.parquet")
             tables.write(path, drawn, schemas.IMAGES)
@@ -86,19 +86,17 @@ class Driver:
                     target,
                     world.layer,
                     embedder,
-                    concepts=found,
-                    images=[path],
-                    exemplars=shown.select(["unit", "rank", "image_id", "box"]),
-                    topk=world.topk,
-                    probe_shards=world.probe,
+                    scores.DrawnShard(
+                        found, [path], shown.select(["unit", "rank", "image_id", "box"]), world.topk, world.probe
+                    ),
                     pooling=recipe.pooling_of_views,
                     weights=ScoreSettings(),
                 )
             finally:
                 scores.BATCH = batch
 
-    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[dict[str, Any]]:
-        """Return rows of CONCEPTS of a unit, whose EXEMPLARS and CAPTIONS are given."""
+    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[Concept]:
+        """Return the candidates of a unit, whose EXEMPLARS and CAPTIONS are given."""
         return self.world.concepts([unit])
 
 
@@ -110,12 +108,11 @@ class AskingDriver(Driver):
         self.client = ChatClient(server, world.llm.model, "released", title="")
         self.shorten = partial(prompts.messages, prompts.read_prompt(ROOT / "config/prompts/compat-simplify.yaml"))
 
-    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[dict[str, Any]]:
+    def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[Concept]:
         """Ask, after a question for each caption."""
         units = concepts.unit_captions("released", self.world.layer, shown, lines)
         concepts.simplified(units, self._ask, self.world.plain, self.shorten)
-        rows: list[dict[str, Any]] = concepts.propose(units, self._ask, self.world.plain)[0].to_pylist()
-        return rows
+        return tables.rows_of(concepts.propose(units, self._ask, self.world.plain)[0], Concept)
 
     def _ask(self, asked: list[Request]) -> list[Answer]:
         return [self.client.ask([one], 1, None)[0] for one in asked]

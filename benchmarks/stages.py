@@ -114,7 +114,7 @@ def caption_case(world: World) -> Case:
 def generation_case(world: World) -> Case:
     """Images of concepts, beside the pipeline at the batch that is best for it."""
     settings = world.recipe.generator
-    concepts = sorted({row["concept"] for row in world.concepts(range(64))})[:CONCEPTS]
+    concepts = sorted({row.concept for row in world.concepts(range(64))})[:CONCEPTS]
     drawing = generator.DiffusersGenerator(settings)
     wanted = [(concept, sample) for concept in concepts for sample in range(settings.images)]
     prompts = [settings.prompt.format(concept=concept) for concept, _ in wanted]
@@ -155,11 +155,7 @@ def score_case(world: World) -> Case:
             target,
             world.layer,
             looking,
-            concepts=concepts,
-            images=world.images,
-            exemplars=shown,
-            topk=world.topk,
-            probe_shards=world.probe,
+            scores.DrawnShard(concepts, world.images, shown, world.topk, world.probe),
             pooling=recipe.pooling_of_views,
             weights=recipe.scores,
             texts=texts if recipe.scores.reads_probe else None,
@@ -170,7 +166,7 @@ def score_case(world: World) -> Case:
         run(seen)
     looked = embedder.processor(images=seen.images, return_tensors="pt")["pixel_values"].split(BATCH)
     own = _forwards(target.model, inputs)
-    words = sorted({row["concept"] for row in concepts})
+    words = sorted({row.concept for row in concepts})
 
     @torch.inference_mode()
     def bare() -> list[Any]:
@@ -233,7 +229,7 @@ def _forwards(model: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], list[T
 
 def _distinct(shown: pa.Table, views: int) -> pa.Table:
     """Rows of so many different views."""
-    known = [pictures.place(row) for row in shown.to_pylist()]
+    known = pictures.places_of(shown)
     first = {place: number for number, place in reversed(list(enumerate(known)))}
     return shown.take(sorted(first.values())[:views])
 

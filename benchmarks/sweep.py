@@ -82,10 +82,10 @@ def candidates(world: World) -> list[list[str]]:
     """Return the candidates of each unit of the whole sweep."""
     found = []
     for name, *_ in WHOLE:
-        own: dict[int, list[str]] = {}
-        for one in world.concepts(None, name):
-            own.setdefault(one["unit"], []).append(one["concept"])
-        found += [own[unit] for unit in sorted(own)]
+        named: dict[int, list[str]] = {}
+        for row in world.concepts(None, name):
+            named.setdefault(row.unit, []).append(row.concept)
+        found += [named[unit] for unit in sorted(named)]
     return found
 
 
@@ -158,7 +158,7 @@ def _made(world: World, row: list[str]) -> tuple[set[Any], set[str]]:
         sorted((world.results / name / layer / "captions").glob("*.parquet")), schemas.CAPTIONS, ["image_id", "box"]
     )
     concepts = world.concepts(units(row[-1]), name)
-    return {pictures.place(one) for one in places.to_pylist()}, {one["concept"] for one in concepts}
+    return set(pictures.places_of(places)), {row.concept for row in concepts}
 
 
 def _stored(world: World) -> int:

@@ -22,6 +22,7 @@ from dnd.config.stages import ConceptSettings
 from dnd.config.targets import TargetSettings
 from dnd.evaluation.audits import IDLE
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept
 from dnd.target import sources
 from dnd.target.network import Target
 
@@ -153,13 +154,13 @@ class World:
         own = sorted((self.results / "first/concepts/exemplars").glob("*.parquet"))
         return tables.read(own, schemas.EXEMPLARS, where=pc.field("unit").isin(list(units)))
 
-    def concepts(self, units: Sequence[int] | None, name: str = "first") -> list[dict[str, Any]]:
+    def concepts(self, units: Sequence[int] | None, name: str = "first") -> list[Concept]:
         """CONCEPTS of some units of a row of the sweep; of all when None."""
         own = sorted(path for path in (self.results / "concepts").rglob("*.parquet") if "answers" not in path.name)
         wanted = pc.field("name") == name
         if units is not None:
             wanted &= pc.field("unit").isin(list(units))
-        return tables.read(own, schemas.CONCEPTS, where=wanted).to_pylist()
+        return tables.rows(own, schemas.CONCEPTS, Concept, wanted)
 
     def answers(self) -> pa.Table:
         """ANSWERS of the whole run."""

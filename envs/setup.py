@@ -286,6 +286,9 @@ def torch_requirements(uv: Uv) -> list[str]:
     return registry
 
 
+ADDED = "# added by describe-and-dissect's set-up"
+
+
 def mend_torchvision(env: Environment) -> None:
     """Give torchvision the operators that its native library would bring: ``envs/torchvision_ops.py`` says why.
 
@@ -295,15 +298,38 @@ def mend_torchvision(env: Environment) -> None:
         "extension.py": "from ._python_ops import _assert_has_ops  # noqa: E402",
         "ops/roi_align.py": "_roi_align = _roi_align.__wrapped__",
     }
-    (package,) = env.folder.glob("lib/python3*/site-packages/torchvision")
+    package = torchvision_of(env)
     shutil.copyfile(ENVS / "torchvision_ops.py", package / "_python_ops.py")
     for name, line in lines.items():
-        path = package / name
-        if line not in (text := path.read_text()):
-            # a new file: uv links the old one to its cache, where other environments find it
-            part = path.with_suffix(".part")
-            part.write_text(f"{text}\n# added by describe-and-dissect's set-up\n{line}\n")
-            os.replace(part, path)
+        if line not in (text := (package / name).read_text()):
+            rewrite(package / name, f"{text}\n{ADDED}\n{line}\n")
+
+
+def spare_compiler(env: Environment) -> None:
+    """Let ``import torchvision`` leave out torch's compiler, which takes longer to import than torch itself.
+
+    ``torchvision.ops.roi_align`` wants one function of it, and now imports that where it is called. A torchvision that
+    does not read so stays as it is: it works, only later.
+    """
+    line = "from torch._dynamo.utils import is_compile_supported\n"
+    path = torchvision_of(env) / "ops" / "roi_align.py"
+    before, wanted, after = path.read_text().partition(f"\n{line}")
+    if wanted:
+        called = f"def is_compile_supported(device):\n    {line}\n    return is_compile_supported(device)\n"
+        rewrite(path, f"{before}\n{after}\n\n{ADDED}\n{called}")
+
+
+def torchvision_of(env: Environment) -> Path:
+    """Return the folder of the package in an environment."""
+    (package,) = env.folder.glob("lib/python3*/site-packages/torchvision")
+    return package
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Write an installed file anew: uv links the old one to its cache, where other environments find it."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, path)
 
 
 def check(uv: Uv) -> None:
@@ -341,6 +367,7 @@ def build(env: Environment) -> None:
         if uv.python("import torchvision"):
             uv.say("mending torchvision, whose native library does not load beside this torch")
             mend_torchvision(env)
+        spare_compiler(env)
     if env.check:
         uv.say("checking that it works")
         check(uv)

@@ -12,21 +12,8 @@ from dnd.config.load import Config
 from dnd.config.rivals import LineRecipe
 from dnd.config.sweep import Layer
 from dnd.io import schemas, tables
-from dnd.run.paths import JOBS, Paths
+from dnd.run.paths import OUTPUTS, PATTERNS, Paths, job
 from dnd.run.tasks import plan_of
-
-NOT_OF_A_ROW = {
-    "activations",
-    "concepts",
-    "dissection",
-    "images",
-    "judgements",
-    "listing",
-    "probe",
-    "refinement",
-    "label_images",
-}
-"""Folders of benchmark files of jobs that serve several rows of the sweep."""
 
 
 @dataclass
@@ -57,8 +44,8 @@ def costs(config: Config) -> Mapping[str, Cost]:
     for layer in asked:
         one = found.setdefault(layer.recipe, Cost())
         one.units += len(layer.units)
-        for rule, name in JOBS.items():
-            if name.startswith("{name}-{slug}") and rule not in NOT_OF_A_ROW:
+        for rule in (*PATTERNS, *OUTPUTS):
+            if job(rule).startswith("{name}-{slug}"):
                 for path in Paths.existing(paths.benchmark(rule), name=layer.name, slug=layer.slug):
                     one.seconds[rule] += _seconds(path)
         _rounds(config, paths, layer, one)

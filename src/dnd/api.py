@@ -22,6 +22,7 @@ from dnd.config.load import ConfigError, read_recipe
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Concept, Exemplar, Picture
 from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
@@ -56,7 +57,7 @@ class Descriptions:
 
     table: pa.Table
     folder: Path
-    _kept: Any = field(default=None, repr=False)
+    _kept: object = field(default=None, repr=False)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the table as a data frame with the unit as index."""
@@ -91,37 +92,35 @@ class Descriptions:
         kept = tables.read(self.folder / "descriptions.parquet", schemas.DESCRIPTIONS)
         if repr(kept.to_pylist()) != repr(self.table.to_pylist()):  # unlike `equals`, also where a value is no number
             raise ValueError(f"{self.folder} holds the evidence of a later call; give each call a folder of its own")
-        found = tables.read(
-            self.folder / "exemplars.parquet", schemas.EXEMPLARS, where=pa.compute.field("unit") == unit
-        )
-        best = sorted(found.to_pylist(), key=lambda one: one["rank"])[:SHOWN]
-        wanted = {one["image_id"] for one in best}
-        whole = {one["image_id"]: pictures.decode(one["image"]) for one in pictures.rows([self._probe], wanted)}
-        keys = ("box", "heatmap", "heatmap_box")
+        where = pa.compute.field("unit") == unit
+        shown = tables.rows(self.folder / "exemplars.parquet", schemas.EXEMPLARS, Exemplar, where)
+        best = sorted(shown, key=lambda exemplar: exemplar.rank)[:SHOWN]
+        wanted = {exemplar.image_id for exemplar in best}
+        files = pictures.rows([self.folder / "probe.parquet"], wanted)
+        whole = {file["image_id"]: pictures.decode(file["image"]) for file in files}
         title = f"unit {unit}: {row['label'] or row['abstained']}\nconfidence {row['confidence']:.2f}"
-        rows = [(title, [notebook_sheet.exemplar(whole[one["image_id"]], *(one[key] for key in keys)) for one in best])]
-        names = [one["concept"] for one in row["candidates"]]
-        drawn: dict[str, list[Image.Image]] = {name: [] for name in names}
-        for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", set(names))):
-            for one in group.to_pylist():
-                drawn[one["concept"]].append(pictures.decode(one["image"]))
-        rows += [
-            (f"{one['concept']}\nscore {one['score']:.2f}", drawn[one["concept"]][:SHOWN]) for one in row["candidates"]
+        crops = [
+            notebook_sheet.exemplar(whole[exemplar.image_id], exemplar.box, exemplar.heatmap, exemplar.heatmap_box)
+            for exemplar in best
         ]
-        return notebook_sheet.sheet(rows)
-
-    @property
-    def _probe(self) -> Path:
-        return self.folder / "probe.parquet"
+        drawn: dict[str, list[Image.Image]] = {candidate["concept"]: [] for candidate in row["candidates"]}
+        for group in tables.row_groups([self.folder / "images.parquet"], schemas.IMAGES, None, ("concept", drawn)):
+            for picture in tables.rows_of(group, Picture):
+                drawn[picture.concept].append(pictures.decode(picture.image))
+        candidates = [
+            (f"{candidate['concept']}\nscore {candidate['score']:.2f}", drawn[candidate["concept"]][:SHOWN])
+            for candidate in row["candidates"]
+        ]
+        return notebook_sheet.sheet([(title, crops), *candidates])
 
 
 def describe(
     model: nn.Module | Target | TargetSettings,
     layer: str,
-    images: str | Path | ProbeSettings | Iterable[Any],
+    images: str | Path | ProbeSettings | Iterable[object],
     *,
     recipe: str | Path | tuple[Recipe, LlmSettings],
-    preprocess: PreprocessSettings | Mapping[str, Any] | None = None,
+    preprocess: PreprocessSettings | Mapping[str, object] | None = None,
     units: Sequence[int] | None = None,
     folder: str | Path | None = None,
 ) -> Descriptions:
@@ -170,22 +169,23 @@ def describe(
     wanted = range(count) if units is None else sorted(set(units))
     if len(wanted) and not 0 <= wanted[0] <= wanted[-1] < count:
         raise ValueError(f"units: layer {layer!r} has the units 0 to {count - 1}, not all of {list(wanted)}")
-    found = exemplars.of_units(target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars)
-    tables.write(place / "exemplars.parquet", found, schemas.EXEMPLARS)
+    shown = exemplars.of_units(target, layer, topk, wanted, probe, pooling=how.pooling_of_views, settings=how.exemplars)
+    tables.write(place / "exemplars.parquet", shown, schemas.EXEMPLARS)
     store = place / "store"
-    texts = captions.of_exemplars(found, probe, how, store)
-    alike = look_alikes.of_units(found, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
-    shard = ShardViews(NAME, NAME, found, texts, alike)
+    texts = captions.of_exemplars(shown, probe, how, store)
+    alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
+    shard = ShardViews(NAME, NAME, shown, texts, alike)
     candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
     drawn = _drawn(target, layer, candidates, topk, how, place)
-    files, rows = [place / "images.parquet"], candidates.to_pylist()
-    scored = scores.of_units(target, layer, how, rows, files, found, topk, probe, store, drawn)
+    named = tables.rows_of(candidates, Concept)
+    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe, drawn)
+    scored = scores.of_units(target, layer, how, drawn_shard, store)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
         wanted,
         tables.read(topk, schemas.TOPK, ["unit", "idle"]),
-        found,
+        shown,
         texts,
         scored,
         verdict.load(how.scores.verdict) if how.scores.verdict else None,
@@ -194,20 +194,24 @@ def describe(
     return Descriptions(described, place, temporary)
 
 
-def _target(model: nn.Module | Target | TargetSettings, preprocess: Any, sign: str) -> Target:
+def _target(
+    model: nn.Module | Target | TargetSettings, preprocess: PreprocessSettings | Mapping[str, object] | None, sign: str
+) -> Target:
     if isinstance(model, TargetSettings):
         return target_sources.load(model, sign=sign)
     if isinstance(model, Target):
         return replace(model, sign=sign)
     if preprocess is None:
         raise ValueError("preprocess: say how images become inputs, such as {'size': 224, 'resize': 256, 'mean': ...}")
-    settings = preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings(**preprocess)
-    device = next((one.device for one in model.parameters()), torch.device("cpu"))
+    settings = (
+        preprocess if isinstance(preprocess, PreprocessSettings) else PreprocessSettings.model_validate(preprocess)
+    )
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     network = getattr(model, COMPILED, model)
     return Target(network.eval(), Preprocess(settings), device, sign=sign)
 
 
-def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> Path:
+def _packed(images: str | Path | ProbeSettings | Iterable[object], place: Path) -> Path:
     """Pack images to one PROBE shard, and return it."""
     if not isinstance(images, str | Path | ProbeSettings):
         images = images_in_memory.write(images, place / "images")
@@ -224,9 +228,9 @@ def _packed(images: str | Path | ProbeSettings | Iterable[Any], place: Path) -> 
 def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe, place: Path) -> Path:
     """Pass the probe through the network, and return the file of TOPK."""
     controls = pack.controls(shards, how.controls)
-    found = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
+    parts = activations.run(target, {NAME: layer}, shards[0], controls, pooling=how.pooling, k=how.kept)
     best, statistics, held = (place / f"{name}-part.parquet" for name in ("topk", "statistics", "controls"))
-    for path, table, schema in zip((best, statistics, held), found, schemas.PARTS, strict=True):
+    for path, table, schema in zip((best, statistics, held), parts, schemas.PARTS, strict=True):
         tables.write(path, table, schema)
     with tables.writing(place / "topk.parquet", schemas.TOPK) as write:
         for rows in merging.merge([best], [statistics], [held], slug=NAME, k=how.kept):
@@ -254,7 +258,7 @@ def _concepts(
     drawing = how.generator.model_copy(update={"images": how.refinement.images})
     refiner = refinement.Refiner(target, how, images.drawer(drawing, place / "store"), place / "store")
     with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
-        further, _ = refiner.of_shard(shard, layer, candidates.to_pylist(), topk, ask)
+        further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
     return refinement.joined(candidates, further)
 
 
@@ -268,7 +272,7 @@ def _drawn(target: Target, layer: str, candidates: pa.Table, topk: Path, how: Re
         drawn = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist()))
         tables.write(path, drawn, schemas.IMAGES, row_group_size=how.generator.images)
         return None
-    drawn, counted = stopping.of_units(target, layer, how, candidates.to_pylist(), topk, store)
+    drawn, counted = stopping.of_units(target, layer, how, tables.rows_of(candidates, Concept), topk, store)
     tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
     tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
     return counted

@@ -196,6 +196,22 @@ def test_a_mended_torchvision_leaves_other_environments_alone(tmp_path):
     assert (cached / "extension.py").read_text() == (cached / "ops/roi_align.py").read_text() == "original\n"
 
 
+WANTS_COMPILER = "import torch\nfrom torch._dynamo.utils import is_compile_supported\nfrom torch import nn\n"
+
+
+@pytest.mark.parametrize("text", [WANTS_COMPILER, "import torch\n"])
+def test_a_torchvision_that_imports_the_compiler_does_so_where_it_calls_it(tmp_path, text):
+    path = tmp_path / "env/lib/python3.11/site-packages/torchvision/ops/roi_align.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    for _ in range(2):  # the second time changes nothing
+        setup.spare_compiler(environment(tmp_path / "env"))
+        spared = path.read_text()
+        assert "\nfrom torch._dynamo" not in spared
+        assert spared.count("torch._dynamo") == text.count("torch._dynamo")
+        assert ("def is_compile_supported(device):" in spared) == (text == WANTS_COMPILER)
+
+
 def test_timm_and_torchvision_can_be_imported_by_themselves(tmp_path):
     subprocess.run([ROOT / ".venv/bin/python", "-c", "import timm, torchvision"], check=True, cwd=tmp_path)
 

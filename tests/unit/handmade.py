@@ -61,3 +61,19 @@ def write_probe(path, images):
     ]
     tables.write(path, tables.table(rows, schemas.PROBE), schemas.PROBE)
     return path
+
+
+def origin(**changes):
+    """What a job might say of itself."""
+    return {
+        "started": "2026-03-01T10:00:00+00:00",
+        "finished": "2026-03-01T10:00:30+00:00",
+        "seconds": 30.0,
+        "device": "NVIDIA H100 80GB HBM3",
+        "threads": 8,
+        "python": "3.11.7",
+        "platform": "Linux",
+        "versions": {"dnd": "0.1.0", "torch": "2.13.0"},
+        "models": {"owner/captioner": "a" * 40},
+        "notes": {},
+    } | changes

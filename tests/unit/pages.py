@@ -19,6 +19,18 @@ from dnd.shapeworld.grammar import parse, phrase
 PROBE = 120
 GENERATED = 10
 
+LAYERS = {
+    ("planted", "concepts"): [
+        ("single", ("red",), ["red objects", "striped objects"]),
+        ("conjunction", ("blue", "star"), ["snow backgrounds", "blue stars", "red objects"]),
+        ("dead", None, []),
+        ("random", None, ["various objects"]),
+        ("single", ("red",), ["red objects or stars"]),
+    ],
+    ("classes", "fc"): [("class", ("green", "ring"), ["green rings"])],
+}
+"""Row and layer -> known answer, kind first, and labels of each of its units."""
+
 
 def png(image):
     buffer = io.BytesIO()

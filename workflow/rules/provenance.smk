@@ -1,9 +1,12 @@
 include: "inputs/provenance.smk"
 
 
+RECORDED = tasks.tables(plan)
+
+
 rule provenance:
     input:
-        **paths.tables(),
+        **RECORDED,
         files=files_of_run(),
     output:
         paths.pattern("provenance"),
@@ -15,7 +18,7 @@ rule provenance:
         sweep=rows_of_sweep(),
         layers=rows_of_layers(),
         # of each stage; settings are no parameters: one that changes a result runs its stage again
-        stages={stage: code(stage) for stage in paths.tables()},
+        stages={stage: code(stage) for stage in RECORDED},
         factories=factories_of_run(),
         code=code("provenance"),
     message:

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from dnd.run import leftovers, lock
+from dnd.run.job import endings
 from dnd.run.plan import write_groups
-from dnd.run.status.snakemake_log import endings
 
 LOCKS = []  # open for as long as the run lasts
 if not workflow.is_main_process:
@@ -18,7 +18,9 @@ if not workflow.is_main_process:
 def begin():
     """Take the folder for this run, mend Snakemake, and remember the plan."""
     try:
-        LOCKS.append(lock.take(Path.cwd()))  # a killed run needs no --unlock
+        LOCKS.append(
+            lock.take(Path.cwd(), settings.run)
+        )  # a killed run needs no --unlock
     except BlockingIOError:
         raise WorkflowError(f"another run is at work in {Path.cwd()}") from None
     mend_scheduler(workflow.scheduler)

@@ -10,6 +10,7 @@ from dnd.config.backends import LlmSettings
 from dnd.config.sweep import units
 from dnd.config.targets import TargetSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Controls
 from dnd.io.store import Store
 from dnd.rivals import line
 from dnd.run import job as jobs
@@ -21,9 +22,8 @@ job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, wildcards, config, recipe = snakemake.params, snakemake.wildcards, snakemake.config, job.recipe(snakemake)
 own = pc.field("unit").isin(list(units(params.units)))
 topk = tables.read(snakemake.input.topk, schemas.TOPK, ["unit", "idle", "controls"], own)
-searches = search.searches(wildcards.name, wildcards.slug, topk.to_pylist())
-section = f"recipes.{params.recipe}.generator"
-draw = images.drawer(recipe.generator, config["store"], snakemake.output.scores, section)
+searches = search.searches(wildcards.name, wildcards.slug, tables.rows_of(topk, Controls))
+draw = images.drawer(recipe.generator, config["store"], snakemake.output.scores, params.recipe)
 target = sources.load(TargetSettings(**params.target), sign=recipe.sign)
 read = Reader(target, params.layer, [search.unit for search in searches], recipe.pooling, draw, "line")
 answered, llm = Store(f"{config['store']}/answers"), recipe.llm or LlmSettings(**config["llm"])

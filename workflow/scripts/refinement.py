@@ -15,20 +15,15 @@ from dnd.target import sources
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, config, recipe = snakemake.params, snakemake.input, snakemake.config, job.recipe(snakemake)
 drawing = recipe.generator.model_copy(update={"images": recipe.refinement.images})
-section = f"recipes.{snakemake.wildcards.recipe}.generator"
-draw = images.drawer(drawing, config["store"], snakemake.output.concepts, section)
+draw = images.drawer(drawing, config["store"], snakemake.output.concepts, snakemake.wildcards.recipe)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
 refiner = refinement.Refiner(target, recipe, draw, config["store"])
-first, further, rounds = tables.read(given.concepts, schemas.CONCEPTS), [], []
-topk = dict(zip(params.topk, given.topk, strict=True))
+topk, files = dict(zip(params.topk, given.topk, strict=True)), zip(given.exemplars, given.captions, strict=True)
+views = [shards.read(name, slug, *pair) for (name, slug, *_), pair in zip(params.shards, files, strict=True)]
+asked = [(view, layer, units, topk[slug]) for view, (_, slug, layer, units) in zip(views, params.shards, strict=True)]
 llm = recipe.refinement.llm or LlmSettings(**config["llm"])
 with session(llm, Store(f"{config['store']}/answers"), Path(snakemake.log.server), job.note) as ask:
-    for (name, slug, layer, units), *files in zip(params.shards, given.exemplars, given.captions, strict=True):
-        named = shards.read_concepts(given.concepts, name, slug, units)
-        found = refiner.of_shard(shards.read(name, slug, *files), layer, named, topk[slug], ask)
-        further += found[0]
-        rounds += found[1]
-origin, rounds = job.origin(), tables.table(rounds, schemas.REFINEMENT_ROUNDS)
+    concepts, rounds = refiner.of_bundle(given.concepts, asked, ask)
+origin = job.origin()
 tables.write(snakemake.output.rounds, rounds, schemas.REFINEMENT_ROUNDS, origin=origin)
-joined = refinement.joined(first, further)
-tables.write(snakemake.output.concepts, joined, schemas.CONCEPTS, row_group_size=4096, origin=origin)
+tables.write(snakemake.output.concepts, concepts, schemas.CONCEPTS, row_group_size=4096, origin=origin)

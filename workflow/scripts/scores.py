@@ -15,6 +15,6 @@ if recipe.generator is not None:
     target = sources.load(TargetSettings(**params.target), sign=params.sign)
     exemplars = tables.read(given.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"])
     drawn = tables.read(given.drawn, schemas.DRAWN) if given.get("drawn") else None
-    place = (given.images, exemplars, given.topk, given.probe, snakemake.config["store"], drawn)
-    found = scores.of_units(target, params.layer, recipe, named, *place)
+    shard = scores.DrawnShard(named, given.images, exemplars, given.topk, given.probe, drawn)
+    found = scores.of_units(target, params.layer, recipe, shard, snakemake.config["store"])
 tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

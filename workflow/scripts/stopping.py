@@ -11,10 +11,8 @@ job = jobs.begin(snakemake.log[0], snakemake.threads)
 params, given, recipe = snakemake.params, snakemake.input, job.recipe(snakemake)
 target = sources.load(TargetSettings(**params.target), sign=params.sign)
 named = shards.read_concepts(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug, params.units)
-store, section = snakemake.config["store"], f"recipes.{params.recipe}.generator"
-place = (params.layer, recipe, named, given.topk, store, snakemake.output.images, section)
-drawn, asked = stopping.of_units(target, *place)
-origin = job.origin()
+place = (given.topk, snakemake.config["store"], snakemake.output.images, params.recipe)
+drawn, asked = stopping.of_units(target, params.layer, recipe, named, *place)
+origin, size = job.origin(), recipe.stopping.first
 tables.write(snakemake.output.drawn, asked, schemas.DRAWN, origin=origin)
-size = recipe.stopping.first
 tables.write(snakemake.output.images, drawn, schemas.IMAGES, row_group_size=size, origin=origin)

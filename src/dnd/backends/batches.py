@@ -41,7 +41,7 @@ class BatchSize:
             A batch of one item did not fit either.
         """
         if torch.cuda.is_available():
-            gc.collect()  # a job seldom looks for garbage of its own accord
+            gc.collect()  # what failed may hold on to itself
             torch.cuda.empty_cache()
         if self.items == 1:
             raise RuntimeError(f"{self.what}: the device's memory does not hold a batch of one: {reason}")

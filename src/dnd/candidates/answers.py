@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from dnd.backends.thoughts import without_control, without_thoughts
 
@@ -95,25 +94,26 @@ def _argument(text: str) -> str:
 def _stated(text: str) -> str | None:
     """Return the concept in JSON, empty where there is none in it, or None where the text is no JSON."""
     objects = list(_objects(text))
-    for found in objects:
-        if "concept" in found:
-            first = found["concept"][:1] if isinstance(found["concept"], list) else [found["concept"]]
-            return str(first[0]) if first and isinstance(first[0], str) else ""
-    for found in objects:
-        if len(found) == 1 and isinstance(alone := next(iter(found.values())), str):  # under another name
+    for stated in objects:
+        if "concept" in stated:
+            value = stated["concept"]
+            first = value[0] if isinstance(value, list) and value else value
+            return first if isinstance(first, str) else ""
+    for stated in objects:
+        if len(stated) == 1 and isinstance(alone := next(iter(stated.values())), str):  # under another name
             return alone
     if loose := _LOOSE.search(text):
         return loose[1] or loose[2] or ""
     return "" if _OBJECT.match(text) else None
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def _objects(text: str) -> Iterator[dict[str, object]]:
     for brace in re.finditer(r"\{", text):
         try:
-            found, _ = _DECODER.raw_decode(text, brace.start())
+            stated, _ = _DECODER.raw_decode(text, brace.start())
         except (ValueError, RecursionError):  # no JSON begins here
             continue
-        yield found
+        yield stated
 
 
 def _bare(line: str) -> str:

@@ -23,6 +23,7 @@ from dnd.backends.loading import precision
 from dnd.config.backends import CaptionSettings
 from dnd.config.recipes import Recipe
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Caption
 from dnd.io.store import Store, key, revision
 from dnd.io.text import valid
 
@@ -82,9 +83,9 @@ def run(
     ----------
     square : side of the square that exemplars are stretched to; None leaves them as they are.
     """
-    views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
-    own = pa.array({name for name, _ in views}, pa.string())  # typed, since there may be none
-    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], pc.field("image_id").isin(own))
+    views = pictures.in_order(pictures.places_of(exemplars))
+    images = pa.array({name for name, _ in views}, pa.string())  # typed, since there may be none
+    known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], pc.field("image_id").isin(images))
     digests = dict(zip(known["image_id"].to_pylist(), known["digest"].to_pylist(), strict=True))
     keys = [caption_key(settings, digests[name], box, square) for name, box in views]
 
@@ -93,7 +94,7 @@ def run(
         return (image for _, image in pictures.views(wanted, shards, square, torch.get_num_threads()))
 
     texts = _written(captioner, keys, look, store)
-    rows = [{"image_id": name, "box": box, "caption": text} for (name, box), text in zip(views, texts, strict=True)]
+    rows = [Caption(name, box, text) for (name, box), text in zip(views, texts, strict=True)]
     return tables.table(rows, schemas.CAPTIONS)
 
 
@@ -111,19 +112,19 @@ def _written(
     captioner: Captioner, keys: Sequence[str], look: Callable[[Sequence[int]], Iterable[Image.Image]], store: Store
 ) -> list[str]:
     """The captions with some keys, of views that ``look`` opens by their ascending positions among them."""
-    found = [store.load(one, _stored) for one in keys]
-    missing = [i for i, text in enumerate(found) if text is None]
+    written = [store.load(name, _stored) for name in keys]
+    missing = [i for i, text in enumerate(written) if text is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
     texts = captioner.captions(look(missing))
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
         for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):
-            found[i] = text
+            written[i] = text
             if text:
                 writing.append(writer.submit(store.put, keys[i], json.dumps(text).encode()))
-    for one in writing:
-        one.result()
-    return [text for text in found if text is not None]
+    for future in writing:
+        future.result()
+    return [text for text in written if text is not None]
 
 
 def _stored(item: bytes) -> str:

@@ -62,15 +62,15 @@ def word_cover(shown: Mapping[int, str], count: int) -> dict[str, list[int]]:
     nearly all.
     """
     left = {rank: _words(shown[rank]) for rank in sorted(shown)}
-    found: dict[str, list[int]] = {}
-    while len(found) < count:
+    cover: dict[str, list[int]] = {}
+    while len(cover) < count:
         counted = Counter(word for words in left.values() for word in words)
         word, most = min(counted.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
         if most < FEWEST:
             break
-        found[word] = [rank for rank, words in left.items() if word in words]
+        cover[word] = [rank for rank, words in left.items() if word in words]
         left = {rank: words for rank, words in left.items() if word not in words}
-    return found if len(found) > 1 else {}
+    return cover if len(cover) > 1 else {}
 
 
 def _words(caption: str) -> set[str]:

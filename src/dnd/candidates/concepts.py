@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from dnd.candidates.questions import Question, UnitCaptions, UnitImages, questio
 from dnd.candidates.votes import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
 from dnd.config.stages import ConceptSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Asked, Concept, LookAlike
 
 Unit = tuple[str, str, int]
 """Row of the sweep, slug of the layer, number."""
@@ -43,10 +43,10 @@ def unit_captions(
     ----------
     look_alikes : LOOK_ALIKES of the units, in order, where prompts show them.
     """
-    wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
     others: dict[int, list[str]] = {}
-    for row in look_alikes.to_pylist() if look_alikes is not None else []:
-        others.setdefault(row["unit"], []).append(row["caption"])
+    for row in tables.rows_of(look_alikes, LookAlike) if look_alikes is not None else []:
+        others.setdefault(row.unit, []).append(row.caption)
+    wording = dict(zip(pictures.places_of(captions), captions["caption"].to_pylist(), strict=True))
     return [
         UnitCaptions(name, slug, unit, lines, others.get(unit, ()))
         for unit, lines in _by_unit(exemplars, wording).items()
@@ -55,8 +55,8 @@ def unit_captions(
 
 def best_of(name: str, slug: str, descriptions: pa.Table) -> dict[Unit, list[str]]:
     """Return the candidates of a layer's units by another recipe, best first, from its DESCRIPTIONS."""
-    rows = descriptions.select(["unit", "candidates"]).to_pylist()
-    return {(name, slug, row["unit"]): [one["concept"] for one in row["candidates"]] for row in rows}
+    rows = zip(descriptions["unit"].to_pylist(), descriptions["candidates"].to_pylist(), strict=True)
+    return {(name, slug, unit): [candidate["concept"] for candidate in candidates] for unit, candidates in rows}
 
 
 def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place, str]) -> list[UnitImages]:
@@ -65,9 +65,10 @@ def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place,
 
 
 def _by_unit(exemplars: pa.Table, wording: Mapping[Place, str]) -> dict[int, list[str]]:
+    columns = (exemplars["unit"].to_pylist(), exemplars["rank"].to_pylist(), pictures.places_of(exemplars))
     by_unit: dict[int, list[str]] = {}
-    for row in sorted(exemplars.to_pylist(), key=lambda row: (row["unit"], row["rank"])):
-        by_unit.setdefault(row["unit"], []).append(wording[pictures.place(row)])
+    for unit, _, place in sorted(zip(*columns, strict=True), key=lambda row: row[:2]):
+        by_unit.setdefault(unit, []).append(wording[place])
     return by_unit
 
 
@@ -97,17 +98,21 @@ def propose(
     prompts = templates(settings)
     groups = _groups(units, settings, embed)
     if settings.simplify is not None:
-        units = [one for one in units if isinstance(one, UnitCaptions)]
-        units = simplified(units, ask, settings, partial(messages, read_prompt(settings.simplify)))
-    asked = [one for unit in units for one in questions(unit, prompts, settings, show, groups.get(_place(unit), ()))]
+        captioned = [unit for unit in units if isinstance(unit, UnitCaptions)]
+        units = simplified(captioned, ask, settings, partial(messages, read_prompt(settings.simplify)))
+    asked = [
+        question
+        for unit in units
+        for question in questions(unit, prompts, settings, show, groups.get(_place(unit), ()))
+    ]
     answers = ask([question.request for question in asked])
     if settings.again is not None:
         template = partial(messages, read_prompt(settings.again))
         asked, answers = _asked_again(asked, answers, ask, settings, template)
-    rows = [question.row | _judged(answer, settings) for question, answer in zip(asked, answers, strict=True)]
+    rows = [_judged(question.row, answer, settings) for question, answer in zip(asked, answers, strict=True)]
     words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
-    found = _merged(_candidates(rows, settings, named or {}, words), settings, embed)
-    return tables.table(_concept_rows(found), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
+    candidates = _merged(_candidates(rows, settings, named or {}, words), settings, embed)
+    return tables.table(_concept_rows(candidates), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
 
 def _place(unit: UnitCaptions | UnitImages) -> Unit:
@@ -129,9 +134,9 @@ def _groups(
         return {}
     lines = {_place(unit): shown(unit, settings) for unit in units}
     if settings.cluster_by == "words":
-        return {unit: list(word_cover(own, settings.clusters).values()) for unit, own in lines.items()}
-    vectors = _vectors(sorted({line for own in lines.values() for line in own.values()}), embed)
-    return {unit: caption_groups(own, vectors, settings.clusters) for unit, own in lines.items()}
+        return {unit: list(word_cover(captions, settings.clusters).values()) for unit, captions in lines.items()}
+    vectors = _vectors(sorted({line for captions in lines.values() for line in captions.values()}), embed)
+    return {unit: caption_groups(captions, vectors, settings.clusters) for unit, captions in lines.items()}
 
 
 def simplified(
@@ -147,16 +152,18 @@ def simplified(
     Source: ``GPT_simplify`` of the released driver.
     """
     wording = sorted({caption for unit in units for caption in shown(unit, settings).values()})
-    asked = [
-        Request(fill([one]), settings.temperature, seed([one], 0, "simplify"), settings.max_tokens) for one in wording
+    requests = [
+        Request(fill([caption]), settings.temperature, seed([caption], 0, "simplify"), settings.max_tokens)
+        for caption in wording
     ]
-    answers = ask(asked) if asked else []
+    answers = ask(requests) if requests else []
     short = {caption: one_line(answer.text or "") or caption for caption, answer in zip(wording, answers, strict=True)}
-    lines = [(unit, shown(unit, settings)) for unit in units]
-    return [
-        replace(unit, captions=[short[own[rank]] if rank in own else "" for rank in range(len(unit.captions))])
-        for unit, own in lines
-    ]
+    shortened = []
+    for unit in units:
+        lines = shown(unit, settings)
+        captions = [short[lines[rank]] if rank in lines else "" for rank in range(len(unit.captions))]
+        shortened.append(replace(unit, captions=captions))
+    return shortened
 
 
 def _asked_again(
@@ -171,7 +178,7 @@ def _asked_again(
     Source: the second half of ``GPT_model_single`` of the released driver.
     """
     parts = {i: _stated(answer.text, settings).split(",") for i, answer in enumerate(answers) if answer.text}
-    several = [i for i, found in parts.items() if len(found) > 1]
+    several = [i for i, things in parts.items() if len(things) > 1]
     questions, answers = list(questions), list(answers)
     for i in several:
         questions[i] = reworded(questions[i], fill(parts[i]), settings)
@@ -196,48 +203,43 @@ def _parts(concept: str, settings: ConceptSettings) -> list[str]:
     return [part for part in _split(concept, settings) if judge(part, settings.max_words) is None]
 
 
-def _judged(answer: Answer, settings: ConceptSettings) -> dict[str, str | None]:
+def _judged(row: Asked, answer: Answer, settings: ConceptSettings) -> Asked:
     if answer.text is None:
-        return {"answer": None, "concept": None, "problem": answer.problem or "no answer"}
+        return row._replace(problem=answer.problem or "no answer")
     concept = _stated(answer.text, settings)
     judge = fault if settings.clean_answers else length_fault
     longest = None if settings.split and _parts(concept, settings) else settings.max_words  # that of each part
     problem = answer.problem or judge(concept, longest)
-    return {"answer": answer.text, "concept": None if problem else concept, "problem": problem}
+    return row._replace(answer=answer.text, concept=None if problem else concept, problem=problem)
 
 
 def _candidates(
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[Asked],
     settings: ConceptSettings,
     named: Mapping[Unit, Sequence[str]],
     words: Mapping[Unit, Sequence[str]],
 ) -> dict[Unit, list[Candidate]]:
-    given: dict[Unit, list[Mapping[str, Any]]] = {}
+    given: dict[Unit, list[Asked]] = {}
     for row in answers:
-        given.setdefault((row["name"], row["slug"], row["unit"]), []).append(row)
-    source = f"recipe:{settings.also}"
-    found = {}
+        given.setdefault((row.name, row.slug, row.unit), []).append(row)
+    candidates = {}
     for unit, rows in given.items():
         best = named.get(unit, [])[: settings.also_top]
-        further = [part for one in best for part in _split(one, settings)]
-        agreed = joined(_agreed(rows, settings), further, source)
-        found[unit] = joined(agreed, words[unit], "words")
-    return found
+        further = [part for concept in best for part in _split(concept, settings)]
+        agreed = joined(_agreed(rows, settings), further, f"recipe:{settings.also}")
+        candidates[unit] = joined(agreed, words[unit], "words")
+    return candidates
 
 
-def _agreed(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Candidate]:
+def _agreed(answers: Sequence[Asked], settings: ConceptSettings) -> list[Candidate]:
     """The candidates of a unit that its answers name."""
-    agreed = merge(_votes(answers, settings))
-    return with_backgrounds(agreed, [row["answer"] for row in answers], settings.backgrounds)
-
-
-def _votes(answers: Sequence[Mapping[str, Any]], settings: ConceptSettings) -> list[Vote]:
-    return [
-        Vote(row["sample"], part, row["source"])
+    votes = [
+        Vote(row.sample, part, row.source)
         for row in answers
-        if row["concept"] is not None
-        for part in _parts(row["concept"], settings)
+        if row.concept is not None
+        for part in _parts(row.concept, settings)
     ]
+    return with_backgrounds(merge(votes), [row.answer for row in answers], settings.backgrounds)
 
 
 def _merged(
@@ -246,22 +248,14 @@ def _merged(
     """Candidates of which those that mean the same are one."""
     if settings.merge is None:
         return candidates
-    vectors = _vectors(sorted({one.concept for own in candidates.values() for one in own}), embed)
-    return {unit: without_synonyms(own, vectors, settings.merge) for unit, own in candidates.items()}
+    concepts = {candidate.concept for agreed in candidates.values() for candidate in agreed}
+    vectors = _vectors(sorted(concepts), embed)
+    return {unit: without_synonyms(agreed, vectors, settings.merge) for unit, agreed in candidates.items()}
 
 
-def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[dict[str, Any]]:
+def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[Concept]:
     return [
-        {
-            "name": name,
-            "slug": slug,
-            "unit": unit,
-            "candidate": number,
-            "concept": candidate.concept,
-            "votes": candidate.votes,
-            "samples": list(candidate.samples),
-            "source": candidate.source,
-        }
-        for (name, slug, unit), own in candidates.items()
-        for number, candidate in enumerate(own)
+        Concept(*unit, number, candidate.concept, candidate.votes, list(candidate.samples), candidate.source)
+        for unit, agreed in candidates.items()
+        for number, candidate in enumerate(agreed)
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,19 @@ from dnd.candidates import captions
 from dnd.config.recipes import Recipe
 from dnd.io import pictures, schemas, tables
 from dnd.io.pictures import Place
+from dnd.io.rows import Caption, Controls, LookAlike
 from dnd.io.store import Store
 from dnd.probe import pack
 
-Values = npt.NDArray[np.floating]
+Values = npt.NDArray[np.float32]
 
 
 def nearest(
-    exemplars: Values, images: Values, activations: Values, count: int, exclude: npt.NDArray[np.bool_] | None = None
+    exemplars: Values,
+    images: Values,
+    activations: npt.NDArray[np.floating],
+    count: int,
+    exclude: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.intp]:
     """Return the positions of a unit's look-alikes: most similar to its exemplars, exciting it less than its mean.
 
@@ -68,12 +72,11 @@ def of_units(
     streams : as :func:`dnd.candidates.captions.of_exemplars` takes them.
     """
     assert recipe.embedder is not None
-    own = pc.field("unit").isin(list(units))
     return run(
         embeddings.StoredEmbedder(recipe.embedder, Store(Path(store, "vectors"))),
         partial(captions.of_exemplars, shards=shards, recipe=recipe, store=store, streams=streams),
         exemplars=exemplars,
-        topk=tables.read(topk, schemas.TOPK, ["unit", "controls"], own).to_pylist(),
+        topk=tables.rows(topk, schemas.TOPK, Controls, pc.field("unit").isin(list(units))),
         controls=pack.controls(shards, recipe.controls),
         shards=shards,
         count=recipe.concepts.look_alikes,
@@ -86,7 +89,7 @@ def run(
     write: Callable[[pa.Table], pa.Table],
     *,
     exemplars: pa.Table,
-    topk: Sequence[Mapping[str, Any]],
+    topk: Sequence[Controls],
     controls: Sequence[str],
     shards: Sequence[Path],
     count: int,
@@ -98,26 +101,27 @@ def run(
     ----------
     write : images and boxes -> their CAPTIONS: :func:`dnd.candidates.captions.of_exemplars` of a recipe.
     exemplars : EXEMPLARS of the units.
-    topk : rows of TOPK of the units, with ``unit`` and ``controls``.
+    topk : of the units.
     controls : ids of the control images, in their order there.
     count : look-alikes of each unit; fewer where fewer excite it less than the mean.
     square : side of the square that images are stretched to.
     """
-    own: dict[int, list[Place]] = {}
-    for row in exemplars.to_pylist():
-        own.setdefault(row["unit"], []).append(pictures.place(row))
-    wanted = {(name, None) for name in controls} | {place for places in own.values() for place in places}
-    found = embeddings.of_places(embedder, wanted if own else set(), shards, square)
-    rows = [
-        {"unit": row["unit"], "rank": rank, "image_id": controls[place]}
-        for row in sorted(topk, key=lambda row: row["unit"])
-        if row["unit"] in own
-        for rank, place in enumerate(chosen(own[row["unit"]], row["controls"], controls, found, count))
+    shown: dict[int, list[Place]] = {}
+    for unit, place in zip(exemplars["unit"].to_pylist(), pictures.places_of(exemplars), strict=True):
+        shown.setdefault(unit, []).append(place)
+    wanted = {(name, None) for name in controls} | {place for places in shown.values() for place in places}
+    vectors = embeddings.of_places(embedder, wanted if shown else set(), shards, square)
+    look_alikes = [
+        (row.unit, rank, controls[place])
+        for row in sorted(topk, key=lambda row: row.unit)
+        if row.unit in shown
+        for rank, place in enumerate(chosen(shown[row.unit], row.controls, controls, vectors, count))
     ]
-    names = sorted({row["image_id"] for row in rows})
+    names = sorted({name for _, _, name in look_alikes})
     images = pa.table({"image_id": pa.array(names, pa.string()), "box": pa.nulls(len(names), schemas.BOX)})
-    captions = {row["image_id"]: row["caption"] for row in write(images).to_pylist()} if names else {}
-    return tables.table([row | {"caption": captions[row["image_id"]]} for row in rows], schemas.LOOK_ALIKES)
+    texts = {caption.image_id: caption.caption for caption in tables.rows_of(write(images), Caption)} if names else {}
+    rows = [LookAlike(unit, rank, name, texts[name]) for unit, rank, name in look_alikes]
+    return tables.table(rows, schemas.LOOK_ALIKES)
 
 
 def chosen(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -43,12 +43,12 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     """
     path = shipped.path(path)
     try:
-        found = documents.read_yaml(path)
+        prompt = documents.read_yaml(path)
     except documents.DocumentError as error:
         raise PromptError(str(error)) from None
-    if not isinstance(found, list) or not found:
+    if not isinstance(prompt, list) or not prompt:
         raise PromptError(f"{path}: expected a list of messages with `role` and `content`")
-    for number, message in enumerate(found):
+    for number, message in enumerate(prompt):
         if not isinstance(message, dict) or set(message) != {"role", "content"}:
             raise PromptError(f"{path}: message {number}: expected `role` and `content`, nothing else")
         if message["role"] not in {"system", "user", "assistant"}:
@@ -57,7 +57,7 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
             raise PromptError(f"{path}: message {number}: content is {message['content']!r}, not text")
     marks = ["first mark", "second mark"]
     try:
-        filled = FILL[shows](found, marks)
+        filled = FILL[shows](prompt, marks)
     except Exception as error:  # a template is a small program
         raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given {GIVEN[shows]}") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
@@ -65,40 +65,28 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     for number, message in enumerate(filled):
         if message["role"] != "user" and picture_names(message):
             raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
-    return found
+    return prompt
 
 
 def messages(template: Prompt, captions: Sequence[str]) -> list[Message]:
     """Fill a template of ``captions``; every caption is made one line, so that it cannot pass for several."""
-    lines = [" ".join(caption.split()) for caption in captions]
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(captions=lines)}
-        for message in template
-    ]
+    return _filled(template, captions=_lines(captions))
 
 
 def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     """Fill a template of ``images``: where it writes one of them, the picture of that name stands."""
-    marks = [f"\ue000{place}\ue001" for place in range(len(names))]
-    return [
-        {"role": message["role"], "content": _parts(_compiled(message["content"]).render(images=marks), names)}
-        for message in template
-    ]
+    filled = _filled(template, images=[f"\ue000{place}\ue001" for place in range(len(names))])
+    return [{**message, "content": _parts(message["content"], names)} for message in filled]
 
 
 def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
     """Fill a template of ``captions``, as :func:`messages` does, and of ``others``, the captions of look-alikes."""
-    lists = {"captions": captions, "others": others}
-    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
-    return [{"role": message["role"], "content": _compiled(message["content"]).render(given)} for message in template]
+    return _filled(template, captions=_lines(captions), others=_lines(others))
 
 
 def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     """Fill a template of ``history``, whose items are lines of what was tried and what became of it."""
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried))}
-        for message in template
-    ]
+    return _filled(template, history=list(tried))
 
 
 def refinement_messages(
@@ -113,12 +101,15 @@ def refinement_messages(
     captions : of the unit's exemplars.
     failures : what was tried, and the captions of pictures of it that do not excite the unit.
     """
-    lists = {"captions": captions, "failures": failures}
-    given = {name: [" ".join(line.split()) for line in lines] for name, lines in lists.items()}
-    return [
-        {"role": message["role"], "content": _compiled(message["content"]).render(history=list(tried), **given)}
-        for message in template
-    ]
+    return _filled(template, history=list(tried), captions=_lines(captions), failures=_lines(failures))
+
+
+def _filled(template: Prompt, **lists: list[str]) -> list[Message]:
+    return [{"role": message["role"], "content": _compiled(message["content"]).render(lists)} for message in template]
+
+
+def _lines(texts: Sequence[str]) -> list[str]:
+    return [" ".join(text.split()) for text in texts]
 
 
 FILL: dict[Shown, Callable[..., list[Message]]] = {
@@ -143,7 +134,7 @@ GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history"
 }
 
 
-def _parts(filled: str, names: Sequence[str]) -> str | list[dict[str, Any]]:
+def _parts(filled: str, names: Sequence[str]) -> str | list[Message]:
     pieces = _PICTURE.split(filled)  # text and places of pictures in turn
     if len(pieces) == 1:
         return filled

@@ -9,12 +9,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from dnd.backends.messages import Message, Request, no_pictures
 from dnd.candidates.answers import without_stutter
 from dnd.candidates.prompts import FILL, read_prompt
 from dnd.config.stages import ConceptSettings
+from dnd.io.rows import Asked
 from dnd.io.store import key
 
 IMAGES = 10
@@ -35,6 +35,8 @@ CONCEPT_FORMAT = {
 """A structured answer, as OpenAI's API asks for it."""
 FORMAT_TOKENS = 16
 """Tokens that the form of a structured answer takes, beside the concept."""
+Identity = str | Sequence[str | int]
+"""What distinguishes what is asked about, a unit say, from all else."""
 Fill = Callable[..., list[Message]]
 """What is shown -> messages; where there are look-alikes, also their captions as ``others``."""
 
@@ -74,7 +76,7 @@ class Question:
     """A request, and what ANSWERS says of it."""
 
     request: Request
-    row: dict[str, Any]
+    row: Asked
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ class _Topic:
     ranks: Sequence[int]
     fill: Fill
     samples: int
-    identity: list[Any]
+    identity: Identity
 
 
-def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
+def shuffles(captions: Sequence[str], n: int, seed_key: Identity) -> list[list[int]]:
     """Return ``n`` orders of the captions, or the names of pictures, each a permutation of their positions.
 
     An order sorts the positions by a hash of the unit (``seed_key``), the captions and the sample's number: the same
@@ -105,7 +107,7 @@ def shuffles(captions: Sequence[str], n: int, seed_key: Any) -> list[list[int]]:
     return [sorted(range(len(captions)), key=lambda place: key(content, sample, place)) for sample in range(n)]
 
 
-def seed(captions: Sequence[str], sample: int, seed_key: Any) -> int:
+def seed(captions: Sequence[str], sample: int, seed_key: Identity) -> int:
     """Return the sampling seed of one question, below 2**31."""
     return int(key("seed", seed_key, list(captions), sample)[:8], 16) & 0x7FFFFFFF
 
@@ -147,17 +149,13 @@ def questions(
     lines = shown(unit, settings)
     if not lines:
         return []
-    others: dict[str, Any] = {}
+    others: dict[str, list[str]] = {}
     if settings.look_alikes and isinstance(unit, UnitCaptions):
         others = {"others": [line for line in map(without_stutter, unit.others) if line]}
-    found: list[Question] = []
-    for topic in _topics(_identity(unit), list(lines), prompts, settings, groups):
-        found += _asked(unit, topic, lines, settings, show, len(found), others)
-    return found
-
-
-def _identity(unit: UnitCaptions | UnitImages) -> list[Any]:
-    return [unit.name, unit.slug, unit.unit]
+    asked: list[Question] = []
+    for topic in _topics([unit.name, unit.slug, unit.unit], list(lines), prompts, settings, groups):
+        asked += _asked(unit, topic, lines, settings, show, len(asked), others)
+    return asked
 
 
 def _asked(
@@ -167,42 +165,41 @@ def _asked(
     settings: ConceptSettings,
     show: Callable[[str], str],
     first: int,
-    others: Mapping[str, Any],
+    others: Mapping[str, Sequence[str]],
 ) -> list[Question]:
     """The questions of a topic, numbered from ``first``."""
     what = [lines[rank] for rank in topic.ranks]
     orders = shuffles(what, topic.samples, topic.identity)
     if settings.best_first and topic.source == "captions":
         orders[0] = list(range(len(what)))
-    found = []
+    asked = []
     for sample, order in enumerate(orders):
-        asked = topic.fill([what[one] for one in order], **others)
-        if settings.structured:
-            asked = structured(asked)
-        row = {
-            "name": unit.name,
-            "slug": unit.slug,
-            "unit": unit.unit,
-            "sample": first + sample,
-            "source": topic.source,
-            "cluster": topic.cluster,
-            "prompt": json.dumps(asked, ensure_ascii=False),
-            "captions": [topic.ranks[one] for one in order],
-        }
+        filled = topic.fill([what[place] for place in order], **others)
+        sent = structured(filled) if settings.structured else filled
         request = Request(
-            asked,
+            sent,
             settings.temperature,
             seed(what, sample, topic.identity),
             settings.max_tokens + (FORMAT_TOKENS if settings.structured else 0),
             CONCEPT_FORMAT if settings.structured else None,
             show,
         )
-        found.append(Question(request, row))
-    return found
+        row = Asked(
+            unit.name,
+            unit.slug,
+            unit.unit,
+            first + sample,
+            topic.source,
+            topic.cluster,
+            json.dumps(sent, ensure_ascii=False),
+            [topic.ranks[place] for place in order],
+        )
+        asked.append(Question(request, row))
+    return asked
 
 
 def _topics(
-    unit: list[Any],
+    unit: Sequence[str | int],
     ranks: Sequence[int],
     prompts: Mapping[str, Fill],
     settings: ConceptSettings,
@@ -230,5 +227,5 @@ def structured(messages: Sequence[Message]) -> list[Message]:
 def reworded(question: Question, messages: list[Message], settings: ConceptSettings) -> Question:
     """Return a question whose messages, without pictures, are others."""
     sent = structured(messages) if settings.structured else messages
-    row = question.row | {"prompt": json.dumps(sent, ensure_ascii=False)}
+    row = question.row._replace(prompt=json.dumps(sent, ensure_ascii=False))
     return Question(replace(question.request, messages=sent, pictures=no_pictures), row)

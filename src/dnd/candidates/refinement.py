@@ -16,8 +16,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,14 @@ import pyarrow.compute as pc
 from dnd.backends import captioner
 from dnd.backends.messages import Request
 from dnd.candidates import captions
-from dnd.candidates.concepts import unit_captions
+from dnd.candidates.concepts import Unit, unit_captions
 from dnd.candidates.prompts import Prompt, read_prompt, refinement_messages
 from dnd.candidates.search import Ask, Excite, Search, Trial, Values, judged, searches
-from dnd.candidates.shards import ShardViews
+from dnd.candidates.shards import ShardViews, read_concepts
 from dnd.config.recipes import Recipe
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept, Controls, Picture, RefinementRound
 from dnd.io.store import Store, key
 from dnd.target.generated import CONCEPTS, Reader
 from dnd.target.network import Target
@@ -42,9 +43,9 @@ SOURCE = "refined"
 LOWEST = 0.1
 """Share of the control images that surely do not excite a unit: most concepts are in fewer than nine of ten images."""
 
-Picture = tuple[str, int]
+PictureOf = tuple[str, int]
 """A concept, and the place of one of its usable pictures among these, in order of sample."""
-Describe = Callable[[Collection[Picture]], Mapping[Picture, str]]
+Describe = Callable[[Collection[PictureOf]], Mapping[PictureOf, str]]
 """Pictures -> their captions."""
 
 
@@ -88,37 +89,37 @@ class Refined:
     level: float
     captions: Sequence[str]
 
-    def failures(self, most: int) -> list[Picture]:
+    def failures(self, most: int) -> list[PictureOf]:
         """Return pictures that do not excite the unit: of the candidates with the best mean, the weakest first."""
         tried = self.search.tried()
         best_first = sorted(tried, key=lambda concept: (-self.search.scaled(tried[concept]), concept))
-        found = [
+        failed = [
             (concept, int(place))
             for concept in best_first
             for place in np.argsort(tried[concept], kind="stable")
             if tried[concept][place] < self.level
         ]
-        return found[:most]
+        return failed[:most]
 
     def asked(self) -> list[Trial]:
         """Return what came of the questions, in their order."""
         return [trial for trial in self.search.trials if trial.prompt is not None]
 
 
-def seed(identity: Sequence[Any], sample: int, history: Sequence[str]) -> int:
+def seed(identity: Sequence[str | int], sample: int, history: Sequence[str]) -> int:
     """Return the sampling seed of a unit's question, below 2**31; samples are numbered over all rounds."""
     return int(key("refinement", list(identity), sample, list(history))[:8], 16) & 0x7FFFFFFF
 
 
-def begin(units: Sequence[Search], concepts: Iterable[Mapping[str, Any]], excite: Excite) -> None:
-    """Try the first candidates of units, rows of CONCEPTS of their layer."""
+def begin(searches: Sequence[Search], concepts: Iterable[Concept], excite: Excite) -> None:
+    """Try the first candidates of units of a layer."""
     named: dict[int, list[str]] = {}
     for row in concepts:
-        named.setdefault(row["unit"], []).append(row["concept"])
-    excited = excite({concept for one in units for concept in named.get(one.unit, [])})
-    for place, one in enumerate(units):
-        for concept in named.get(one.unit, []):
-            one.add(Trial(None, None, concept), excited, place)
+        named.setdefault(row.unit, []).append(row.concept)
+    excited = excite({concept for search in searches for concept in named.get(search.unit, [])})
+    for place, search in enumerate(searches):
+        for concept in named.get(search.unit, []):
+            search.add(Trial(None, None, concept), excited, place)
 
 
 def refine(
@@ -134,42 +135,42 @@ def refine(
     template = read_prompt(settings.prompt, "refinement")
     for number in range(settings.rounds):
         unclear = [
-            (place, one)
-            for place, one in enumerate(units)
-            if not is_clear(one.search.tried().values(), one.level, settings.below)
+            (place, unit)
+            for place, unit in enumerate(units)
+            if not is_clear(unit.search.tried().values(), unit.level, settings.below)
         ]
         if not unclear:
             break
-        failed = {one.search.unit: one.failures(settings.failures) for _, one in unclear}
-        wanted = {picture for own in failed.values() for picture in own}
-        told = describe(wanted) if wanted else {}
+        failed = {unit.search.unit: unit.failures(settings.failures) for _, unit in unclear}
+        wanted = {picture for pictures in failed.values() for picture in pictures}
+        captions = describe(wanted) if wanted else {}
         questions = [
-            (place, one, request)
-            for place, one in unclear
-            for request in _requests(one, number, _lines(failed[one.search.unit], told), template, settings)
+            (place, unit, request)
+            for place, unit in unclear
+            for request in _requests(unit, number, _lines(failed[unit.search.unit], captions), template, settings)
         ]
-        answers = ask([request for _, _, request in questions])
-        trials = [judged(one[2], answer, settings.max_words) for one, answer in zip(questions, answers, strict=True)]
+        requests = [request for _, _, request in questions]
+        trials = [judged(*pair, settings.max_words) for pair in zip(requests, ask(requests), strict=True)]
         excited = excite({trial.concept for trial in trials if trial.concept is not None})
-        for (place, one, _), trial in zip(questions, trials, strict=True):
-            one.search.add(trial, excited, place)
+        for (place, unit, _), trial in zip(questions, trials, strict=True):
+            unit.search.add(trial, excited, place)
         log.info("round %d of %d: %d units of %d were unclear", number + 1, settings.rounds, len(unclear), len(units))
 
 
-def _lines(failed: Iterable[Picture], told: Mapping[Picture, str]) -> list[str]:
+def _lines(failed: Iterable[PictureOf], captions: Mapping[PictureOf, str]) -> list[str]:
     """What was drawn, and what its pictures show that do not excite the unit; one without a caption says nothing."""
-    return [f"{picture[0]}: {told[picture]}" for picture in failed if told[picture]]
+    return [f"{picture[0]}: {captions[picture]}" for picture in failed if captions[picture]]
 
 
 def _requests(
-    one: Refined, number: int, failures: Sequence[str], template: Prompt, settings: RefinementSettings
+    unit: Refined, number: int, failures: Sequence[str], template: Prompt, settings: RefinementSettings
 ) -> list[Request]:
     """The questions about a unit in a round."""
-    history = one.search.history()
-    filled = refinement_messages(template, history, one.captions, failures)
+    history = unit.search.history()
+    filled = refinement_messages(template, history, unit.captions, failures)
     samples = range(number * settings.samples, (number + 1) * settings.samples)
     return [
-        Request(filled, settings.temperature, seed(one.search.identity, sample, history), settings.max_tokens)
+        Request(filled, settings.temperature, seed(unit.search.identity, sample, history), settings.max_tokens)
         for sample in samples
     ]
 
@@ -196,28 +197,47 @@ class Refiner:
         if not self.recipe.refinement or not self.recipe.refinement.failures:
             return lambda wanted: {}
         store = Store(Path(self.store, "captions"))
-        return Describer(
-            self.draw, partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
+        write = partial(captions.of_files, captioner.load(settings), settings=settings, store=store)
+        return partial(describe, draw=self.draw, write=write)
+
+    def of_bundle(
+        self, concepts: str | Path, shards: Sequence[tuple[ShardViews, str, str, str | Path]], ask: Ask
+    ) -> tuple[pa.Table, pa.Table]:
+        """Return the CONCEPTS table of a bundle with what was found beside, and its REFINEMENT_ROUNDS table.
+
+        Parameters
+        ----------
+        concepts : file of CONCEPTS of the bundle.
+        shards : what each shard looks like, its layer, its units as the sweep spells them, and the layer's TOPK.
+        """
+        further, rounds = [], []
+        for views, layer, units, topk in shards:
+            candidates = read_concepts(concepts, views.name, views.slug, units)
+            better, asked = self.of_shard(views, layer, candidates, topk, ask)
+            further += better
+            rounds += asked
+        return (
+            joined(tables.read(concepts, schemas.CONCEPTS), further),
+            tables.table(rounds, schemas.REFINEMENT_ROUNDS),
         )
 
     def of_shard(
-        self, shard: ShardViews, layer: str, concepts: Sequence[Mapping[str, Any]], topk: str | Path, ask: Ask
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        self, shard: ShardViews, layer: str, concepts: Sequence[Concept], topk: str | Path, ask: Ask
+    ) -> tuple[list[Concept], list[RefinementRound]]:
         """Look for better candidates of a shard of a layer's units.
 
         Parameters
         ----------
-        concepts : rows of CONCEPTS of the units.
+        concepts : candidates of these units.
         topk : file of TOPK of the layer.
 
         Returns
         -------
-        Rows of CONCEPTS of the new candidates, and rows of REFINEMENT_ROUNDS, both sorted by unit.
+        The new candidates, and what was asked, both sorted by unit.
         """
         assert self.recipe.refinement is not None
-        asked = pc.field("unit").isin(sorted({row["unit"] for row in concepts}))
-        controls = tables.read(topk, schemas.TOPK, ["unit", "idle", "controls"], asked).to_pylist()
-        units = searches(shard.name, shard.slug, controls)
+        asked = pc.field("unit").isin(sorted({row.unit for row in concepts}))
+        units = searches(shard.name, shard.slug, tables.rows(topk, schemas.TOPK, Controls, asked))
         numbers = [search.unit for search in units]
         reader = Reader(self.target, layer, numbers, self.recipe.pooling_of_views, self.draw, "refinement")
         lines = {unit.unit: list(unit.shown().values()) for unit in unit_captions(*shard)}
@@ -225,112 +245,103 @@ class Refiner:
 
 
 def run(
-    units: Sequence[Search],
-    concepts: Sequence[Mapping[str, Any]],
+    searches: Sequence[Search],
+    concepts: Sequence[Concept],
     exemplars: pa.Table,
     lines: Mapping[int, Sequence[str]],
     ask: Ask,
     excite: Excite,
     describe: Describe,
     settings: RefinementSettings,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[Concept], list[RefinementRound]]:
     """Look for better candidates of some units of a layer.
 
     Parameters
     ----------
-    units : of a layer, each with a candidate or more, in the order of the activations that ``excite`` returns.
-    concepts : rows of CONCEPTS of the layer.
+    searches : units, each with a candidate or more, in the order of the activations that ``excite`` returns.
+    concepts : candidates of the layer.
     exemplars : EXEMPLARS; columns ``unit`` and ``activation`` are enough.
     lines : unit -> captions of its exemplars, best first.
 
     Returns
     -------
-    Rows of CONCEPTS of the new candidates, and rows of REFINEMENT_ROUNDS, both sorted by unit.
+    The new candidates, and what was asked, both sorted by unit.
     """
     best: dict[int, list[float]] = {}
-    for row in exemplars.to_pylist():
-        best.setdefault(row["unit"], []).append(row["activation"])
-    begin(units, concepts, excite)
+    for unit, activation in zip(exemplars["unit"].to_pylist(), exemplars["activation"].to_pylist(), strict=True):
+        best.setdefault(unit, []).append(activation)
+    begin(searches, concepts, excite)
     refined = [
-        Refined(one, level(one.controls, np.array(best[one.unit], np.float32)), lines[one.unit]) for one in units
+        Refined(search, level(search.controls, np.array(best[search.unit], np.float32)), lines[search.unit])
+        for search in searches
     ]
     refine(refined, ask, excite, describe, settings)
-    ordered = sorted(refined, key=lambda one: one.search.unit)
-    last = {row["unit"]: row["candidate"] for row in sorted(concepts, key=lambda row: row["candidate"])}
-    further = [row for one in ordered for row in _concept_rows(one, last[one.search.unit] + 1)]
-    return further, [row for one in ordered for row in _round_rows(one, settings.samples)]
+    refined.sort(key=lambda unit: unit.search.unit)
+    last = {row.unit: row.candidate for row in sorted(concepts, key=lambda row: row.candidate)}
+    further = [concept for unit in refined for concept in _concepts(unit, last[unit.search.unit] + 1)]
+    return further, [asked for unit in refined for asked in _rounds(unit, settings.samples)]
 
 
-def _concept_rows(one: Refined, candidate: int) -> list[dict[str, Any]]:
-    """Rows of CONCEPTS of the concepts that were not candidates before, numbered from ``candidate`` on."""
-    known = {trial.concept for trial in one.search.trials if trial.prompt is None}
+def _concepts(unit: Refined, candidate: int) -> list[Concept]:
+    """Concepts that were not candidates before, numbered from ``candidate`` on."""
+    known = {trial.concept for trial in unit.search.trials if trial.prompt is None}
     samples: dict[str, list[int]] = {}
-    for sample, trial in enumerate(one.asked()):
+    for sample, trial in enumerate(unit.asked()):
         if trial.concept is not None and trial.activations is not None and trial.concept not in known:
             samples.setdefault(trial.concept, []).append(sample)
-    name, slug, unit = one.search.identity
     return [
-        {"name": name, "slug": slug, "unit": unit, "candidate": candidate + number, "concept": concept}
-        | {"votes": len(own), "samples": own, "source": SOURCE}
-        for number, (concept, own) in enumerate(samples.items())
+        Concept(*unit.search.identity, candidate + number, concept, len(named), named, SOURCE)
+        for number, (concept, named) in enumerate(samples.items())
     ]
 
 
-def _round_rows(one: Refined, samples: int) -> list[dict[str, Any]]:
-    name, slug, _ = one.search.identity
+def _rounds(unit: Refined, samples: int) -> list[RefinementRound]:
+    name, slug, _ = unit.search.identity
     return [
-        {**one.search.row(trial), "name": name, "slug": slug, "round": sample // samples, "sample": sample}
-        | {"exciting": None if trial.activations is None else exciting(trial.activations, one.level)}
-        for sample, trial in enumerate(one.asked())
+        RefinementRound(
+            **unit.search.told(trial)._asdict(),
+            name=name,
+            slug=slug,
+            round=sample // samples,
+            sample=sample,
+            exciting=None if trial.activations is None else exciting(trial.activations, unit.level),
+        )
+        for sample, trial in enumerate(unit.asked())
     ]
 
 
-def joined(concepts: pa.Table, further: Iterable[Mapping[str, Any]]) -> pa.Table:
+def joined(concepts: pa.Table, further: Iterable[Concept]) -> pa.Table:
     """Return a CONCEPTS table with further rows of its units, after the unit's own; all else stays as it is."""
-    added: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
-    for row in further:
-        added.setdefault(_unit(row), []).append(row)
-    first = concepts.to_pylist()
-    rows: list[Mapping[str, Any]] = []
-    for number, row in enumerate(first):
-        rows.append(row)
-        if number + 1 == len(first) or _unit(first[number + 1]) != _unit(row):
-            rows += added.get(_unit(row), [])
+    added: dict[Unit, list[Concept]] = {}
+    for concept in further:
+        added.setdefault(concept[:3], []).append(concept)
+    rows: list[Concept] = []
+    for unit, named in groupby(tables.rows_of(concepts, Concept), key=lambda concept: concept[:3]):
+        rows += [*named, *added.get(unit, [])]
     return tables.table(rows, schemas.CONCEPTS)
 
 
-def _unit(row: Mapping[str, Any]) -> tuple[str, str, int]:
-    return row["name"], row["slug"], row["unit"]
-
-
-class Describer:
-    """Captions pictures of concepts.
+def describe(
+    wanted: Collection[PictureOf],
+    draw: Callable[[Collection[str]], pa.Table],
+    write: Callable[[Sequence[bytes]], Sequence[str]],
+) -> dict[PictureOf, str]:
+    """Return the caption of each picture.
 
     Parameters
     ----------
     draw : concepts -> their IMAGES table, as for :class:`dnd.target.generated.Reader`: drawn ones cost nothing.
     write : image files -> their captions: ``functools.partial`` of ``dnd.candidates.captions.of_files``, say.
     """
-
-    def __init__(
-        self,
-        draw: Callable[[Collection[str]], pa.Table],
-        write: Callable[[Sequence[bytes]], Sequence[str]],
-    ) -> None:
-        self.draw = draw
-        self.write = write
-
-    def __call__(self, wanted: Collection[Picture]) -> dict[Picture, str]:
-        """Return the caption of each picture."""
-        concepts = sorted({concept for concept, _ in wanted})
-        found: dict[Picture, str] = {}
-        for start in range(0, len(concepts), CONCEPTS):
-            part = concepts[start : start + CONCEPTS]
-            usable: dict[str, list[bytes]] = {concept: [] for concept in part}
-            for row in sorted(self.draw(part).to_pylist(), key=lambda row: (row["concept"], row["sample"])):
-                if row["problem"] is None:
-                    usable[row["concept"]].append(row["image"])
-            chosen = sorted(picture for picture in wanted if picture[0] in usable)
-            texts = self.write([usable[concept][place] for concept, place in chosen])
-            found |= dict(zip(chosen, texts, strict=True))
-        return found
+    concepts = sorted({concept for concept, _ in wanted})
+    captions: dict[PictureOf, str] = {}
+    for start in range(0, len(concepts), CONCEPTS):
+        usable: dict[str, list[bytes]] = {concept: [] for concept in concepts[start : start + CONCEPTS]}
+        drawn = tables.rows_of(draw(list(usable)), Picture)
+        for picture in sorted(drawn, key=lambda picture: (picture.concept, picture.sample)):
+            if picture.problem is None:
+                usable[picture.concept].append(picture.image)
+        chosen = sorted(picture for picture in wanted if picture[0] in usable)
+        texts = write([usable[concept][place] for concept, place in chosen])
+        captions |= dict(zip(chosen, texts, strict=True))
+    return captions

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dnd.backends.messages import Answer, Request
 from dnd.candidates.answers import fault, tidy
+from dnd.io.rows import Controls
 
 Values = npt.NDArray[np.float32]
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]
@@ -43,6 +44,18 @@ class Trial:
     problem: str | None = None
 
 
+class Told(NamedTuple):
+    """Columns that LINE_ROUNDS and REFINEMENT_ROUNDS share."""
+
+    unit: int
+    prompt: str | None
+    answer: str | None
+    concept: str | None
+    activation: float | None
+    shown: int | None
+    problem: str | None
+
+
 @dataclass
 class Search:
     """One unit, and what was tried on it.
@@ -54,7 +67,7 @@ class Search:
     """
 
     unit: int
-    identity: tuple[Any, ...]
+    identity: tuple[str, str, int]
     controls: Values
     trials: list[Trial] = field(default_factory=list)
 
@@ -66,11 +79,11 @@ class Search:
 
     def tried(self) -> dict[str, Values]:
         """Return concept -> activations of its pictures, in order of the trial that first named it."""
-        found: dict[str, Values] = {}
+        tried: dict[str, Values] = {}
         for trial in self.trials:
             if trial.concept is not None and trial.activations is not None:
-                found.setdefault(trial.concept, trial.activations)
-        return found
+                tried.setdefault(trial.concept, trial.activations)
+        return tried
 
     def history(self) -> list[str]:
         """Return the lines that the next question shows."""
@@ -91,32 +104,26 @@ class Search:
         values = np.where(np.isfinite(values), values, self.controls.min())
         return Trial(trial.prompt, trial.answer, trial.concept, values, "named before" if again else None)
 
-    def row(self, trial: Trial) -> dict[str, Any]:
-        """Return the columns that tables of rounds share."""
-        values = trial.activations
-        return {
-            "unit": self.unit,
-            "prompt": trial.prompt,
-            "answer": trial.answer,
-            "concept": trial.concept,
-            "activation": None if values is None else float(values.mean(dtype=np.float64)),
-            "shown": None if values is None else round(self.scaled(values)),
-            "problem": trial.problem,
-        }
+    def told(self, trial: Trial) -> Told:
+        """Return what tables of rounds tell of a trial."""
+        mean = shown = None
+        if trial.activations is not None:
+            mean, shown = float(trial.activations.mean(dtype=np.float64)), round(self.scaled(trial.activations))
+        return Told(self.unit, trial.prompt, trial.answer, trial.concept, mean, shown, trial.problem)
 
 
-def searches(name: str, slug: str, topk: Iterable[Mapping[str, Any]]) -> list[Search]:
-    """Return the units of a layer to search for, from rows of TOPK with ``unit``, ``idle`` and ``controls``.
+def searches(name: str, slug: str, topk: Iterable[Controls]) -> list[Search]:
+    """Return the units of a layer to search for.
 
     Idle units are left out, and those none of whose control images has a finite activation.
     """
-    found = []
-    for row in sorted(topk, key=lambda row: row["unit"]):
-        controls = np.array(row["controls"], np.float32)
+    units = []
+    for row in sorted(topk, key=lambda row: row.unit):
+        controls = np.array(row.controls, np.float32)
         controls = controls[np.isfinite(controls)]
-        if row["idle"] is None and len(controls):
-            found.append(Search(row["unit"], (name, slug, row["unit"]), controls))
-    return found
+        if row.idle is None and len(controls):
+            units.append(Search(row.unit, (name, slug, row.unit), controls))
+    return units
 
 
 def judged(request: Request, answer: Answer, max_words: int) -> Trial:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,13 +19,13 @@ from dnd.config.recipes import Recipe
 from dnd.config.stages import ConceptSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.files import scratch
+from dnd.io.rows import Concept
 
 
-def read_concepts(file: str | Path, name: str, slug: str, units: str) -> list[dict[str, Any]]:
-    """Return the rows of CONCEPTS of some units of a layer, spelt as in the sweep, from the file of a bundle."""
-    place = (pc.field("name") == name) & (pc.field("slug") == slug)
-    rows = tables.read(file, schemas.CONCEPTS, where=place & pc.field("unit").isin(list(sweep.units(units))))
-    return list(rows.to_pylist())
+def read_concepts(file: str | Path, name: str, slug: str, units: str) -> list[Concept]:
+    """Return the candidates of some units of a layer, spelt as in the sweep, from the CONCEPTS of a bundle."""
+    layer = (pc.field("name") == name) & (pc.field("slug") == slug)
+    return tables.rows(file, schemas.CONCEPTS, Concept, layer & pc.field("unit").isin(list(sweep.units(units))))
 
 
 class ShardViews(NamedTuple):
@@ -95,7 +95,7 @@ def concepts(
     settings = recipe.concepts
     if settings.show_images:
         with scratch(folder) as pictures_shown:
-            places = {pictures.place(row) for shard in shards for row in shard.exemplars.to_pylist()}
+            places = {place for shard in shards for place in pictures.places_of(shard.exemplars)}
             names = views.write(places, probe, pictures_shown, recipe.square)
             pictured = [
                 unit for shard in shards for unit in unit_images(shard.name, shard.slug, shard.exemplars, names)

@@ -52,8 +52,8 @@ def merge(votes: Iterable[Vote]) -> list[Candidate]:
     for vote in votes:
         given.setdefault(vote.concept, []).append(vote)
     candidates = [
-        Candidate(concept, len(own), tuple(vote.sample for vote in own), _first(vote.source for vote in own))
-        for concept, own in given.items()
+        Candidate(concept, len(same), tuple(vote.sample for vote in same), _first(vote.source for vote in same))
+        for concept, same in given.items()
     ]
     return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
 
@@ -68,11 +68,11 @@ def with_backgrounds(
     answers : as they came, by sample.
     rule : see :func:`dnd.candidates.compat.background`.
     """
-    known = {one.concept: one for one in candidates}
-    for one in candidates:
-        for sample in one.samples:
-            if (variant := background(one.concept, answers[sample] or "", rule)) is not None:
-                known.setdefault(variant, Candidate(variant, 0, (sample,), one.source))
+    known = {candidate.concept: candidate for candidate in candidates}
+    for candidate in candidates:
+        for sample in candidate.samples:
+            if (variant := background(candidate.concept, answers[sample] or "", rule)) is not None:
+                known.setdefault(variant, Candidate(variant, 0, (sample,), candidate.source))
     return list(known.values())
 
 
@@ -81,8 +81,8 @@ def joined(candidates: Sequence[Candidate], concepts: Iterable[str], source: str
 
     What says nothing, such as a label without a letter, stays out.
     """
-    known = {one.concept: one for one in candidates}
-    for concept in (" ".join(one.lower().split()) for one in concepts):
+    known = {candidate.concept: candidate for candidate in candidates}
+    for concept in (" ".join(text.lower().split()) for text in concepts):
         if fault(concept, None) is None:
             known.setdefault(concept, Candidate(concept, 0, (), source))
     return list(known.values())
@@ -100,19 +100,20 @@ def without_synonyms(
     """
     if not candidates:
         return []
-    groups = alike(np.stack([vectors[one.concept] for one in candidates]), cosine)
-    merged = [_one([candidates[place] for place in group]) for group in groups]
-    return sorted(merged, key=lambda one: -one.votes)
+    groups = alike(np.stack([vectors[candidate.concept] for candidate in candidates]), cosine)
+    merged = [_merged([candidates[place] for place in group]) for group in groups]
+    return sorted(merged, key=lambda candidate: -candidate.votes)
 
 
-def _one(same: Sequence[Candidate]) -> Candidate:
-    named = max(same, key=lambda one: one.votes)  # the first of equals
-    answers = {sample for one in same if one.votes for sample in one.samples}  # one that is split may give several
+def _merged(same: Sequence[Candidate]) -> Candidate:
+    named = max(same, key=lambda candidate: candidate.votes)  # the first of equals
+    # one answer that is split may give several
+    answers = {sample for candidate in same if candidate.votes for sample in candidate.samples}
     return replace(
         named,
         votes=len(answers),
-        samples=tuple(sorted({sample for one in same for sample in one.samples})),
-        source=_first(one.source for one in same),
+        samples=tuple(sorted({sample for candidate in same for sample in candidate.samples})),
+        source=_first(candidate.source for candidate in same),
     )
 
 

@@ -139,7 +139,3 @@ class ShardSettings(Settings):
     units: int = Field(1024, ge=1, description="units per exemplar, caption and score job")
     llm_units: int = Field(10_000, ge=1, description="units per LLM job, across the layers of a model")
     images: int = Field(2, ge=1, le=999, description="image generation jobs per bundle")
-
-
-ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings
-"""A section that names a foundation model."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dnd.config.backends import PRECISION, EmbedderSettings, GeneratorSettings
+from dnd.config.backends import PRECISION, CaptionSettings, EmbedderSettings, GeneratorSettings, LlmSettings
 from dnd.config.sections import File, Name, Number, Precision, Settings
 
 
@@ -19,6 +19,10 @@ class SentenceSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+
+ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings | SentenceSettings
+"""A section that names a foundation model."""
 
 
 class AuditSettings(Settings):

@@ -13,8 +13,8 @@ import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from dnd.config import mistakes, shipped
-from dnd.config.backends import CaptionSettings, LlmSettings, ModelSettings, ShardSettings
-from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings, SentenceSettings
+from dnd.config.backends import CaptionSettings, LlmSettings, ShardSettings
+from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings, ModelSettings
 from dnd.config.recipes import Recipe
 from dnd.config.redaction import SHORTEST, secrets_of
 from dnd.config.rivals import (
@@ -285,9 +285,9 @@ def _missing_models(config: Config) -> Iterator[tuple[str, str]]:
             yield f"{key}.model", f"{Path(section.model)} does not exist"
 
 
-def models(config: Config) -> Iterator[tuple[str, ModelSettings | SentenceSettings]]:
+def models(config: Config) -> Iterator[tuple[str, ModelSettings]]:
     """Yield the key and the section of every model that is no target and that no server of the user's has."""
-    sections: list[tuple[str, ModelSettings | SentenceSettings | None]] = [("llm", config.llm)]
+    sections: list[tuple[str, ModelSettings | None]] = [("llm", config.llm)]
     for name in ("embedder", "generator", "sentences"):
         sections.append((f"evaluation.{name}", getattr(config.evaluation, name)))
     for name, recipe in config.recipes.items():

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, ModelSettings
+from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
+from dnd.config.evaluation import ModelSettings
 from dnd.config.sections import Settings
 from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
 

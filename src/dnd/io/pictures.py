@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
+import pyarrow as pa
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dnd.io import schemas, tables
@@ -163,9 +164,10 @@ def view(image: Image.Image, box: Sequence[int] | None, square: int | None = Non
     return image if box is None else image.crop((box[0], box[1], box[2], box[3]))
 
 
-def place(row: Mapping[str, Any]) -> Place:
-    """Return what a row with ``image_id`` and ``box`` shows: an image, and which part of it (None is the whole)."""
-    return row["image_id"], tuple(row["box"]) if row["box"] else None
+def places_of(table: pa.Table) -> list[Place]:
+    """Return what the rows of a table with ``image_id`` and ``box`` show: an image, and which part of it."""
+    boxes = (tuple(box) if box else None for box in table["box"].to_pylist())
+    return list(zip(table["image_id"].to_pylist(), boxes, strict=True))
 
 
 def in_order(places: Iterable[Place]) -> list[Place]:

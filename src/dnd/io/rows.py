@@ -7,7 +7,7 @@ some columns only defines a named tuple of these; `dnd.io.tables.rows` reads its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 Long = Annotated[int, "int64"]
 Double = Annotated[float, "float64"]
@@ -17,9 +17,6 @@ Box = Annotated[Sequence[int], "box"]
 
 class Row(Protocol):
     """What every named tuple has; its fields are columns."""
-
-    @property
-    def _fields(self) -> tuple[str, ...]: ...
 
     def _asdict(self) -> dict[str, object]: ...
 
@@ -71,6 +68,14 @@ class Topk(NamedTuple):
     controls: list[float]  # activations of the control images, in order of image id
 
 
+class Controls(NamedTuple):
+    """What the control images excite in a unit: columns of TOPK."""
+
+    unit: int
+    idle: str | None
+    controls: list[float]
+
+
 class Exemplar(NamedTuple):
     """An image or a crop of one that excites a unit."""
 
@@ -100,8 +105,8 @@ class LookAlike(NamedTuple):
     caption: str
 
 
-class Answer(NamedTuple):
-    """A question to the language model, and what came of it."""
+class Asked(NamedTuple):
+    """A question to the language model, and what came of it: a row of ANSWERS."""
 
     name: str
     slug: str
@@ -111,9 +116,9 @@ class Answer(NamedTuple):
     cluster: int | None  # the group of captions that is asked about; null for all
     prompt: str  # JSON of the chat messages
     captions: list[int]  # ranks of the exemplars, in the order shown
-    answer: str | None  # null when the request failed
-    concept: str | None  # null when the answer is malformed
-    problem: str | None  # null when all is well
+    answer: str | None = None  # null when the request failed
+    concept: str | None = None  # null when the answer is malformed
+    problem: str | None = None  # null when all is well
 
 
 class Concept(NamedTuple):
@@ -154,7 +159,7 @@ class Picture(NamedTuple):
     seed: Long
     key: str
     image: bytes
-    problem: str | None  # black or flagged, which keeps it from the scores; null when all is well
+    problem: str | None = None  # black or flagged, which keeps it from the scores; null when all is well
 
 
 class Drawn(NamedTuple):
@@ -174,7 +179,7 @@ class Score(NamedTuple):
     concept: str
     source: str
     votes: int | None
-    score: float  # the recipe's combination; higher is better
+    score: float | None  # the recipe's combination; higher is better
     auc: float | None = None
     mad: float | None = None
     rank_score: float | None = None  # mean of the squared ranks of the best five; lower is better
@@ -212,7 +217,7 @@ class LineRound(NamedTuple):
     problem: str | None  # null when all is well
 
 
-class Candidate(NamedTuple):
+class ListedCandidate(NamedTuple):
     """A candidate as a description lists it."""
 
     concept: str
@@ -245,8 +250,8 @@ class Description(NamedTuple):
     confidence: float | None
     abstained: str | None  # null when described
     score: float | None
-    candidates: Annotated[list[dict[str, object]], Candidate]
-    exemplars: Annotated[list[dict[str, object]], ListedExemplar]
+    candidates: Annotated[list[dict[str, Any]], ListedCandidate]
+    exemplars: Annotated[list[dict[str, Any]], ListedExemplar]
     captions: list[str | None]
 
 

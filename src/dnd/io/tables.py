@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -144,15 +144,16 @@ def rows(
 
 
 def rows_of(table: pa.Table, kind: type[T]) -> list[T]:
-    """Return the rows of a table as named tuples, whose fields are among its columns.
+    """Return the rows of a table as named tuples; a field that it lacks has its default.
 
     Raises
     ------
-    KeyError
-        The table lacks a field.
+    TypeError
+        The table lacks a field that has none.
     """
-    columns = [table[name].to_pylist() for name in fields_of(kind)]
-    return [kind(*values) for values in zip(*columns, strict=True)]
+    names = [name for name in fields_of(kind) if name in table.schema.names]
+    columns = (table[name].to_pylist() for name in names)
+    return [kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def fields_of(kind: type) -> tuple[str, ...]:
@@ -160,7 +161,7 @@ def fields_of(kind: type) -> tuple[str, ...]:
     return tuple(kind.__annotations__)
 
 
-def origin(path: str | Path) -> dict[str, Any] | None:
+def origin(path: str | Path) -> dict[str, object] | None:
     """Return how a file's table came about, None where that was not recorded; only the file's end is read.
 
     Raises
@@ -172,7 +173,7 @@ def origin(path: str | Path) -> dict[str, Any] | None:
         return origin_in(pq.read_metadata(path))
 
 
-def origin_in(end: pq.FileMetaData) -> dict[str, Any] | None:
+def origin_in(end: pq.FileMetaData) -> dict[str, object] | None:
     """Return what the end of a file tells of how its table came about, None where that was not recorded."""
     origin: bytes | None = (end.metadata or {}).get(ORIGIN)
     return None if origin is None else json.loads(origin)

@@ -6,7 +6,7 @@ import logging
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from dnd.io import schemas, tables
 from dnd.io.files import unsynced
 from dnd.report.thumbnails import Thumbnails
-from dnd.report.units import cut
+from dnd.report.units import Shown, cut, structs
 
 SHOWN, COLUMNS, EXEMPLARS = 48, 4, 4
 """Units on a sheet and in a row of it, exemplars of each."""
@@ -27,8 +27,20 @@ GREY = "#555555"
 LONGEST = 32
 """Characters of a label; a longer one ends in an ellipsis."""
 STYLE: Any = {"pdf.fonttype": 42, "font.family": "DejaVu Sans", "font.size": 7.5, "text.parse_math": False}
-BARE: Any = {"png": {"Software": None}, "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
-"""Nothing in the files but the sheet: the same labels give the same bytes."""
+BARE: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+"""Kind of file -> what is left out of it: the same labels give the same bytes."""
+
+
+class Labelled(NamedTuple):
+    """What a sheet shows of a unit; exemplars are structs."""
+
+    unit: int
+    label: str
+    confidence: float
+    exemplars: list[object]
 
 
 def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbnails) -> bool:
@@ -37,20 +49,20 @@ def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbn
     chosen = short.sort_by([("confidence", "descending"), ("unit", "ascending")])["unit"].slice(0, SHOWN)
     if not len(chosen):
         return False
-    columns = ["unit", "label", "confidence", "exemplars"]
-    rows = tables.read(descriptions, schemas.DESCRIPTIONS, columns, pc.field("unit").isin(chosen)).to_pylist()
-    rows.sort(key=lambda row: (-row["confidence"], row["unit"]))
+    rows = tables.rows(descriptions, schemas.DESCRIPTIONS, Labelled, pc.field("unit").isin(chosen))
+    rows.sort(key=lambda row: (-row.confidence, row.unit))
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it has a page to say of each font
     with matplotlib.rc_context(STYLE):
         figure = _drawn(facts, rows, probe)
-        for kind, metadata in BARE.items():
+        for kind, keys in BARE.items():
             with unsynced(out / f"contact-sheet.{kind}") as partial:
-                figure.savefig(partial, format=kind, dpi=DPI, metadata=metadata)
+                figure.savefig(partial, format=kind, dpi=DPI, metadata=dict.fromkeys(keys))
     return True
 
 
-def _drawn(facts: Mapping[str, str], rows: Sequence[Mapping[str, Any]], probe: Thumbnails) -> Figure:
-    found = probe.of({one["image_id"] for row in rows for one in row["exemplars"][:EXEMPLARS]})
+def _drawn(facts: Mapping[str, str], rows: Sequence[Labelled], probe: Thumbnails) -> Figure:
+    exemplars = [structs(row.exemplars[:EXEMPLARS], Shown) for row in rows]
+    images = probe.of({one.image_id for shown in exemplars for one in shown})
     columns, lines = min(COLUMNS, len(rows)), -(-len(rows) // COLUMNS)
     width, height = MARGIN + WIDE * columns, 4 * MARGIN + HIGH * lines
     pixels = np.full((height, width, 3), 255, np.uint8)
@@ -61,12 +73,12 @@ def _drawn(facts: Mapping[str, str], rows: Sequence[Mapping[str, Any]], probe: T
     axes.text(MARGIN, 2 * MARGIN, title, va="center", color=GREY)
     for number, row in enumerate(rows):
         x, y = MARGIN + WIDE * (number % COLUMNS), 5 * MARGIN + HIGH * (number // COLUMNS)
-        about = f"unit {row['unit']} · confidence {row['confidence']:.2f}"
-        axes.text(x, y, printable(row["label"], LONGEST), weight="bold")
+        about = f"unit {row.unit} · confidence {row.confidence:.2f}"
+        axes.text(x, y, printable(row.label, LONGEST), weight="bold")
         axes.text(x, y + 2 * GAP + SIDE + MARGIN, about, size=6, color=GREY)
-        for one in row["exemplars"][:EXEMPLARS]:
+        for exemplar in exemplars[number]:
             square = pixels[y + 2 * GAP : y + 2 * GAP + SIDE, x : x + SIDE]
-            square[:] = np.asarray(cut(*found[one["image_id"]], one["box"], SIDE))
+            square[:] = np.asarray(cut(*images[exemplar.image_id], exemplar.box, SIDE))
             x += SIDE + GAP
     axes.imshow(pixels, extent=(0, width, height, 0), aspect="auto", interpolation="nearest")
     return figure
@@ -74,6 +86,6 @@ def _drawn(facts: Mapping[str, str], rows: Sequence[Mapping[str, Any]], probe: T
 
 def printable(text: str, longest: int) -> str:
     """Return a text in one short line, without what has no glyph of its own, such as marks of direction."""
-    bare = (one for one in text if one.isspace() or unicodedata.category(one) not in ("Cc", "Cf", "Cs"))
+    bare = (sign for sign in text if sign.isspace() or unicodedata.category(sign) not in ("Cc", "Cf", "Cs"))
     shown = " ".join("".join(bare).split())
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from dnd.io.files import unsynced
 
@@ -19,22 +20,63 @@ DIGITS = 4
 ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
-def encode(value: Any) -> str:
+class Index(BaseModel):
+    """What the site knows of a layer before a unit is opened: facts of the layer, and columns of its units.
+
+    Attributes
+    ----------
+    label, abstained, kind : places in ``labels``, ``reasons`` and ``kinds``, -1 for none.
+    truth : the known answers; None where the model has none.
+    importance : None where nobody asked for it.
+    polysemantic : 1 for a unit of several facets, else 0.
+    span : smallest and largest activation of the layer.
+    thumbs : how to find a unit's thumbnails.
+    """
+
+    name: str
+    layer: str
+    slug: str
+    model: str
+    probe: str
+    recipe: str
+    method: str
+    unit: list[int]
+    labels: list[str]
+    label: list[int]
+    reasons: list[str]
+    abstained: list[int]
+    confidence: list[float | None]
+    score: list[float | None]
+    kinds: list[str]
+    kind: list[int]
+    truth: list[str | None] | None
+    importance: list[float | None] | None
+    facets: list[int]
+    polysemantic: list[int]
+    span: tuple[float, float] | None
+    thumbs: dict[str, int | list[int]]
+    units_per_block: int
+    origin: list[tuple[str, str | None]]
+    settings: list[tuple[str, str]]
+    contact_sheet: bool
+
+
+def encode(value: object) -> str:
     """Return a value as JSON of ASCII characters without ``<``, ``>`` and ``&``; what is not finite is null."""
     return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).translate(ESCAPES)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(part) for part in value]
     return value
 
 
-def write(folder: Path, key: str, value: Any, place: str | None = None) -> None:
+def write(folder: Path, key: str, value: object, place: str | None = None) -> None:
     """Write ``dnd.put(key, value)`` in one step.
 
     Parameters
@@ -46,10 +88,11 @@ def write(folder: Path, key: str, value: Any, place: str | None = None) -> None:
         partial.write_text(f"dnd.put({encode(key)},{encode(value)});\n", encoding="ascii")
 
 
-def read(path: Path) -> Any:
+def read(path: Path) -> object:
     """Return the value of such a file."""
     text = path.read_text(encoding="ascii")
-    return json.loads(f"[{text.removeprefix('dnd.put(').rstrip().removesuffix(');')}]")[1]
+    _, value = json.loads(f"[{text.removeprefix('dnd.put(').rstrip().removesuffix(');')}]")
+    return value
 
 
 def numbered(values: Iterable[str | None]) -> tuple[list[str], list[int]]:
@@ -73,7 +116,7 @@ class TextIndex:
                 self._rows.setdefault(text, []).append(row)
 
     @property
-    def columns(self) -> dict[str, Sequence[Any]]:
+    def columns(self) -> dict[str, object]:
         """Distinct ``texts`` in order of appearance, and their ``rows``, the first as it is, then differences."""
-        rows = [[own[0], *(b - a for a, b in pairwise(own))] for own in self._rows.values()]
+        rows = [[rows[0], *(b - a for a, b in pairwise(rows))] for rows in self._rows.values()]
         return {"texts": list(self._rows), "rows": rows}

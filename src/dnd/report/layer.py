@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
 from dnd.io import schemas, tables
 from dnd.io.files import sync_tree
 from dnd.report import contact_sheet, data_files, terms
+from dnd.report.data_files import Index
 from dnd.report.origin import origin
-from dnd.report.thumbnails import Place, drawings, thumbnails
+from dnd.report.thumbnails import drawings, thumbnails
 from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
 from dnd.shapeworld import known_answers
-from dnd.shapeworld.known_answers import Answer
 
 SHORT = ["unit", "label", "abstained", "confidence", "score"]
 
@@ -32,7 +31,7 @@ def run(
     out: Path,
     facts: Mapping[str, str],
     given: Tables,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     answers: Path | None = None,
     threads: int = 1,
 ) -> None:
@@ -50,29 +49,44 @@ def run(
     out.mkdir(parents=True)
     key = f"layers/{facts['name']}/{facts['slug']}"
     short = tables.read(given.descriptions, schemas.DESCRIPTIONS, SHORT)
-    parts = _parts(given, short["unit"].to_pylist())
+    units = short["unit"].to_pylist()
+    parts = _parts(given, units)
     with _pool(min(threads, len(parts))) as pool, TemporaryDirectory(prefix=".", dir=out) as folder:
         probe = thumbnails(Path(folder), _shown(given.descriptions), given.probe, EXEMPLARS.side, pool)
-        reasons = terms.load().abstentions
-        made = pool.map(partial(make, out, key, given, probe, reasons), parts)
-        spans = [one for one in tqdm(made, "pages", len(parts), unit="sheet", mininterval=5) if one]
+        made = pool.map(partial(make, out, key, given, probe, terms.load().abstentions), parts)
+        spans = [span for span in tqdm(made, "pages", len(parts), unit="sheet", mininterval=5) if span]
         has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
     known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
+    truths = [known.get(unit) for unit in units]
     texts, shown = _texts(given.descriptions)
     data_files.write(out, f"{key}/search", texts, "search")
-    index = {
+    labels, label = data_files.numbered(short["label"].to_pylist())
+    reasons, abstained = data_files.numbered(short["abstained"].to_pylist())
+    kinds, kind = data_files.numbered(truth.kind if truth else None for truth in truths)
+    facets = _facets(given.facets, units)
+    index = Index(
         **facts,
-        **_columns(short, known),
-        **_weights(given, short["unit"].to_pylist()),
-        **_facets(given.facets, short["unit"].to_pylist()),
-        "span": (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None,
-        "thumbs": {"per_sheet": PER_SHEET, "columns": THUMBS.columns, "side": THUMBS.side, "count": shown},
-        "units_per_block": PER_BLOCK,
-        "origin": origin(given, settings),
-        "settings": [[name, _spelt(value)] for name, value in settings.items()],
-        "contact_sheet": has_sheet,
-    }
-    data_files.write(out, f"{key}/index", index, "index")
+        unit=units,
+        labels=labels,
+        label=label,
+        reasons=reasons,
+        abstained=abstained,
+        confidence=short["confidence"].to_pylist(),
+        score=short["score"].to_pylist(),
+        kinds=kinds,
+        kind=kind,
+        truth=[truth.label if truth and truth.words else None for truth in truths] if kinds else None,
+        importance=_importance(given.importance, units),
+        facets=facets,
+        polysemantic=[int(count > 1) for count in facets],
+        span=(min(low for low, _ in spans), max(high for _, high in spans)) if spans else None,
+        thumbs={"per_sheet": PER_SHEET, "columns": THUMBS.columns, "side": THUMBS.side, "count": shown},
+        units_per_block=PER_BLOCK,
+        origin=origin(given, settings),
+        settings=[(name, value if isinstance(value, str) else json.dumps(value)) for name, value in settings.items()],
+        contact_sheet=has_sheet,
+    )
+    data_files.write(out, f"{key}/index", index.model_dump(), "index")
     sync_tree(out)
 
 
@@ -85,10 +99,10 @@ def _pool(threads: int) -> Executor:
 
 def _shown(descriptions: Path) -> set[str]:
     """Ids of every exemplar's image."""
-    found: set[str] = set()
+    names: set[str] = set()
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, ["exemplars"]):
-        found.update(pc.unique(pc.struct_field(pc.list_flatten(group["exemplars"]), "image_id")).to_pylist())
-    return found
+        names.update(pc.unique(pc.struct_field(pc.list_flatten(group["exemplars"]), "image_id")).to_pylist())
+    return names
 
 
 def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
@@ -98,14 +112,15 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
     concepts = ({one["concept"] for one in row["candidates"]} for group in groups for row in group.to_pylist())
     parts = []
     for number, first in enumerate(range(0, len(units), PER_SHEET)):
-        own = units[first : first + PER_SHEET]
-        wanted = set().union(*(next(concepts) for _ in own))
-        found: dict[str, Sequence[Place]] = {name: places[name] for name in sorted(wanted) if name in places}
-        parts.append(Part(number, (own[0], own[-1]), found))
+        shown = units[first : first + PER_SHEET]
+        wanted = set().union(*(next(concepts) for _ in shown))
+        parts.append(
+            Part(number, (shown[0], shown[-1]), {name: places[name] for name in sorted(wanted) if name in places})
+        )
     return parts
 
 
-def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
+def _texts(descriptions: Path) -> tuple[dict[str, object], list[int]]:
     """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
     index = {kind: data_files.TextIndex() for kind in ("label", "candidate", "caption")}
     shown: list[int] = []
@@ -116,44 +131,18 @@ def _texts(descriptions: Path) -> tuple[dict[str, Any], list[int]]:
             index["candidate"].add(len(shown), [one["concept"] for one in row["candidates"]])
             index["caption"].add(len(shown), row["captions"])
             shown.append(min(len(row["exemplars"]), THUMBS.columns))
-    return {kind: one.columns for kind, one in index.items()}, shown
+    return {kind: texts.columns for kind, texts in index.items()}, shown
 
 
-def _spelt(value: Any) -> str:
-    """A setting as a configuration has it."""
-    return value if isinstance(value, str) else json.dumps(value)
+def _importance(files: Sequence[Path], units: Sequence[int]) -> list[float | None] | None:
+    if not files:
+        return None
+    importance = tables.read(files, schemas.IMPORTANCE, ["unit", "absolute"])
+    by_unit = dict(zip(importance["unit"].to_pylist(), importance["absolute"].to_pylist(), strict=True))
+    return [by_unit.get(unit) for unit in units]
 
 
-def _columns(short: pa.Table, known: Mapping[int, Answer]) -> dict[str, Any]:
-    units = short["unit"].to_pylist()
-    labels, label = data_files.numbered(short["label"].to_pylist())
-    reasons, abstained = data_files.numbered(short["abstained"].to_pylist())
-    answers = [known.get(unit) for unit in units]
-    kinds, kind = data_files.numbered(answer.kind if answer else None for answer in answers)
-    return {
-        "unit": units,
-        "labels": labels,
-        "label": label,
-        "reasons": reasons,
-        "abstained": abstained,
-        "confidence": short["confidence"].to_pylist(),
-        "score": short["score"].to_pylist(),
-        "kinds": kinds,
-        "kind": kind,
-        "truth": [answer.label if answer and answer.words else None for answer in answers] if kinds else None,
-    }
-
-
-def _weights(given: Tables, units: Sequence[int]) -> dict[str, Any]:
-    if not given.importance:
-        return {"importance": None}
-    found = tables.read(given.importance, schemas.IMPORTANCE, ["unit", "absolute"])
-    weights = dict(zip(found["unit"].to_pylist(), found["absolute"].to_pylist(), strict=True))
-    return {"importance": [weights.get(unit) for unit in units]}
-
-
-def _facets(files: Sequence[Path], units: Sequence[int]) -> dict[str, Any]:
-    found = tables.read(files, schemas.FACETS, ["unit"])["unit"].value_counts().to_pylist()
-    counts = {one["values"]: one["counts"] for one in found}
-    facets = [counts.get(unit, 0) for unit in units]
-    return {"facets": facets, "polysemantic": [int(count > 1) for count in facets]}
+def _facets(files: Sequence[Path], units: Sequence[int]) -> list[int]:
+    """How many facets each unit has."""
+    counts = Counter(tables.read(files, schemas.FACETS, ["unit"])["unit"].to_pylist())
+    return [counts[unit] for unit in units]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, GAP, TEXT_WIDTH, FONT_SIZE = 112, 6, 220, 16
+SIDE, GAP, TEXT_WIDTH, FONT_SIZE, CHARACTERS = 112, 6, 220, 16, 24
+"""In pixels, but for the characters of a line of text."""
 DIMMEST = 90
 """Brightness, of 255, where a unit is least active."""
 FRAME = (255, 60, 0)
@@ -48,21 +50,8 @@ def sheet(rows: Sequence[tuple[str, Sequence[Image.Image]]], side: int = SIDE) -
     pen, font = ImageDraw.Draw(whole), ImageFont.load_default(FONT_SIZE)
     for i, (text, pictures) in enumerate(rows):
         top = i * (side + GAP) + GAP
-        pen.multiline_text((GAP, top), _folded(text, font), "black", font)
+        folded = [part for line in text.splitlines() for part in textwrap.wrap(line, CHARACTERS)]
+        pen.multiline_text((GAP, top), "\n".join(folded), "black", font)
         for j, picture in enumerate(pictures):
             whole.paste(picture.resize((side, side)), (TEXT_WIDTH + j * (side + GAP), top))
     return whole
-
-
-def _folded(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text in lines that fit beside the pictures."""
-    lines = []
-    for line in text.splitlines():
-        words = line.split()
-        while words:
-            count = next(
-                (n for n in range(len(words), 1, -1) if font.getlength(" ".join(words[:n])) <= TEXT_WIDTH - 2 * GAP), 1
-            )
-            lines.append(" ".join(words[:count]))
-            words = words[count:]
-    return "\n".join(lines)

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from dnd.io import tables
 from dnd.report.units import Tables
-from dnd.run import provenance
+from dnd.run import origins
 
 SHOWN = ("dnd", "torch", "transformers", "diffusers")
 """Packages whose versions are named."""
 
 
-def origin(given: Tables, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def origin(given: Tables, settings: Mapping[str, object]) -> list[tuple[str, str | None]]:
     """Return what is recorded in a layer's tables of its models, machines, time and versions, as pairs of words.
 
     Parameters
     ----------
     settings : of its recipe, which tell a model's part by its key, such as ``generator.model``.
     """
-    files = (given.topk, *given.exemplars, *given.origins, *given.images, *given.scores)
-    found = [one for one in map(tables.origin, dict.fromkeys(files)) if one]
-    if not found:
+    files = dict.fromkeys((given.topk, *given.exemplars, *given.origins, *given.images, *given.scores))
+    jobs = origins.summary(list(map(origins.read, files)))
+    if not jobs.recorded:
         return []
-    known = provenance.summary(found)
     parts = {value: key.removesuffix(".model") for key, value in settings.items() if key.endswith(".model")}
-    pairs = [
+    pairs: list[tuple[str, str | None]] = [
         (parts.get(model.partition("@")[0], "model"), f"{model} ({revision})")
-        for model, revision in sorted(known["models"].items())
+        for model, revision in sorted(jobs.models.items())
     ]
-    pairs += [("device", f"{device}, {_jobs(jobs)}") for device, jobs in sorted(known["devices"].items())]
-    pairs += [("seconds of work", f"{known['seconds']:.0f}"), ("started", known["started"])]
-    pairs += [("finished", known["finished"])]
-    return pairs + [("version of " + name, known["versions"][name]) for name in SHOWN if name in known["versions"]]
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"
+    for device, count in sorted(jobs.devices.items()):
+        pairs.append(("device", f"{device}, {count} job{'' if count == 1 else 's'}"))
+    pairs += [("seconds of work", f"{jobs.seconds:.0f}"), ("started", jobs.started), ("finished", jobs.finished)]
+    return pairs + [("version of " + name, jobs.versions[name]) for name in SHOWN if name in jobs.versions]

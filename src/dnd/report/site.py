@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ from dnd.io import schemas, tables
 from dnd.io.files import sync_tree
 from dnd.io.version import VERSION
 from dnd.report import data_files, terms
+from dnd.report.data_files import Index
 
 APP = Path(__file__).parent / "app"
 """The front end, of which ``index.html`` goes to the top of the site."""
@@ -25,7 +26,15 @@ MOST_CONCEPTS, BINS = 12, 10
 EXACT, ABSTAINED = "known_answer_exact", "abstained"
 SILENT = ("dead", "constant")
 """Kinds of units of which it is right to say nothing."""
-Index = Mapping[str, Any]
+FACTS = {"name", "layer", "slug", "model", "probe", "recipe", "method"}
+
+
+class UnitFigure(NamedTuple):
+    """The value of a metric for a unit."""
+
+    unit: int
+    metric: str
+    value: float | None
 
 
 def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
@@ -41,15 +50,14 @@ def build(out: Path, run: str, pages: Sequence[Path], evaluation: Path) -> None:
     shutil.copyfile(APP / "index.html", out / "index.html")
     measured = tables.read(evaluation, schemas.EVALUATION)
     by_layer: dict[tuple[str, str], list[Figure]] = {}
-    for one in figures(measured):
-        by_layer.setdefault((one.name, one.layer), []).append(one)
+    for figure in figures(measured):
+        by_layer.setdefault((figure.name, figure.layer), []).append(figure)
     layers = []
     for folder in pages:
-        index = data_files.read(folder / "index.js")
-        _link(folder, out / "layers" / index["name"] / index["slug"])
-        layers.append(summary(index, by_layer.get((index["name"], index["layer"]), [])))
-        key = f"evaluation/{index['name']}/{index['slug']}"
-        data_files.write(out, key, verdicts(index, measured))
+        index = Index.model_validate(data_files.read(folder / "index.js"))
+        _link(folder, out / "layers" / index.name / index.slug)
+        layers.append(summary(index, by_layer.get((index.name, index.layer), [])))
+        data_files.write(out, f"evaluation/{index.name}/{index.slug}", verdicts(index, measured))
     words = terms.load()
     facts = {"run": run, "version": VERSION, "citation": words.citation}
     data_files.write(out, "run", {**facts, "layers": layers, "terms": words.glossary})
@@ -69,34 +77,33 @@ def _link(folder: Path, to: Path) -> None:
     shutil.copytree(folder, to, copy_function=link, ignore=hidden)
 
 
-def summary(index: Index, measured: Sequence[Figure]) -> dict[str, Any]:
+def summary(index: Index, measured: Sequence[Figure]) -> dict[str, object]:
     """Return what the overview shows of a layer."""
-    facts = {key: index[key] for key in ("name", "layer", "slug", "model", "probe", "recipe", "method")}
-    sure = [index["confidence"][row] or 0.0 for row, label in enumerate(index["label"]) if label >= 0]
-    bins = Counter(min(int(BINS * value), BINS - 1) for value in sure)
-    used = Counter(index["labels"][label] for label in index["label"] if label >= 0)
-    silent = Counter(index["reasons"][reason] for reason in index["abstained"] if reason >= 0)
+    confidences = [index.confidence[row] or 0.0 for row, label in enumerate(index.label) if label >= 0]
+    bins = Counter(min(int(BINS * value), BINS - 1) for value in confidences)
+    used = Counter(index.labels[label] for label in index.label if label >= 0)
+    silent = Counter(index.reasons[reason] for reason in index.abstained if reason >= 0)
     return {
-        **facts,
-        "units": len(index["unit"]),
-        "labelled": len(sure),
+        **index.model_dump(include=FACTS),
+        "units": len(index.unit),
+        "labelled": len(confidences),
         "abstained": dict(sorted(silent.items())),
-        "polysemantic": sum(index["polysemantic"]),
+        "polysemantic": sum(index.polysemantic),
         "confidence": [bins[number] for number in range(BINS)],
-        "concepts": sorted(used.items(), key=lambda one: (-one[1], one[0]))[:MOST_CONCEPTS],
-        "figures": [row for one in measured for row in _rows(one)],
-        "important": index["importance"] is not None,
+        "concepts": sorted(used.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONCEPTS],
+        "figures": [row for figure in measured for row in _rows(figure)],
+        "important": index.importance is not None,
     }
 
 
-def _rows(figure: Figure) -> list[dict[str, Any]]:
+def _rows(figure: Figure) -> list[dict[str, object]]:
     """A figure's estimates of our own method in the registry's order, each with its baselines."""
     order = list(METRICS)
     names = sorted(figure.own, key=lambda name: order.index(name) if name in METRICS else len(order))
-    found = []
+    rows: list[dict[str, object]] = []
     for name in names:
         estimate, metric = figure.own[name], METRICS.get(name)
-        found.append(
+        rows.append(
             {
                 "metric": name,
                 "title": metric.title if metric else name,
@@ -111,22 +118,22 @@ def _rows(figure: Figure) -> list[dict[str, Any]]:
                 },
             }
         )
-    return found
+    return rows
 
 
-def verdicts(index: Index, measured: pa.Table) -> dict[str, Any]:
+def verdicts(index: Index, measured: pa.Table) -> dict[str, object]:
     """Return what the evaluation says of each row of a layer: whether it is right, and its value by every metric."""
-    own = measured.filter(
-        (pc.field("name") == index["name"])
-        & (pc.field("layer") == index["layer"])
-        & (pc.field("method") == index["recipe"])
+    of_units = measured.filter(
+        (pc.field("name") == index.name)
+        & (pc.field("layer") == index.layer)
+        & (pc.field("method") == index.recipe)
         & pc.field("unit").is_valid()
     )
     metrics: dict[str, list[float | None]] = {}
-    rows = {unit: row for row, unit in enumerate(index["unit"])}
-    for one in own.select(["unit", "metric", "value"]).to_pylist():
-        values = metrics.setdefault(one["metric"], [None] * len(rows))
-        values[rows[one["unit"]]] = one["value"]
+    rows = {unit: row for row, unit in enumerate(index.unit)}
+    for figure in tables.rows_of(of_units, UnitFigure):
+        values = metrics.setdefault(figure.metric, [None] * len(rows))
+        values[rows[figure.unit]] = figure.value
     exact = metrics.pop(EXACT, [None] * len(rows))
     metrics.pop(ABSTAINED, None)
     return {"correct": [_correct(index, row, value) for row, value in enumerate(exact)], "metrics": metrics}
@@ -136,5 +143,5 @@ def _correct(index: Index, row: int, exact: float | None) -> int:
     """1 for a label that is right or a silence that is, 0 for another, -1 where that is not known."""
     if exact is not None:
         return int(exact == 1)
-    kind = index["kinds"][index["kind"][row]] if index["kind"][row] >= 0 else None
-    return int(index["abstained"][row] >= 0) if kind in SILENT else -1
+    kind = index.kinds[index.kind[row]] if index.kind[row] >= 0 else None
+    return int(index.abstained[row] >= 0) if kind in SILENT else -1

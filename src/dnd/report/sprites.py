@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +47,9 @@ def fitted(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
 def cell(image: Image.Image, side: int, ground: str | tuple[int, ...] = "black") -> Image.Image:
     """Return an image inside a square cell, small ones enlarged."""
     x, y, width, height = fitted(image.size, side)
-    found = Image.new(image.mode, (side, side), ground)
-    found.paste(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3), (x, y))
-    return found
+    square = Image.new(image.mode, (side, side), ground)
+    square.paste(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3), (x, y))
+    return square
 
 
 def coloured(heatmap: bytes, side: int) -> Image.Image:
@@ -84,7 +83,7 @@ class Sheet:
         return max(self.form.columns, -(-len(self._cells) // rows))
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, int]:
         """What the page must know to find a cell."""
         return {"side": self.form.side, "columns": self.columns, "count": len(self._cells)}
 

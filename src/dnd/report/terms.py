@@ -29,7 +29,7 @@ class Terms(Settings):
         return {
             **self.terms,
             **self.abstentions,
-            **{one: text for one, text in self.metrics.items() if one not in self.terms},
+            **{metric: text for metric, text in self.metrics.items() if metric not in self.terms},
         }
 
     @property

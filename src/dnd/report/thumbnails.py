@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,15 @@ from dnd.report.sprites import cell
 Pixels = npt.NDArray[np.uint8]
 Place = tuple[Path, int]
 """A row group: its file and its number there."""
+
+
+class Drawing(NamedTuple):
+    """A generated image; one with a problem is not shown."""
+
+    concept: str
+    sample: int
+    image: bytes
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Thumbnails:
     folder: Path
     side: int
 
-    def _open(self, kind: str, mode: Literal["r", "r+"] = "r") -> npt.NDArray[Any]:
+    def _open(self, kind: str, mode: Literal["r", "r+"] = "r") -> npt.NDArray[np.generic]:
         return np.load(self.folder / f"{kind}.npy", mmap_mode=mode)
 
     def _make(self, names: Sequence[str]) -> None:
@@ -66,42 +75,42 @@ class Thumbnails:
             return {}
         cells, sizes = self._open("cells"), self._open("sizes")
         wanted = sorted(names)
-        found = {}
+        images = {}
         for name, place in zip(wanted, np.searchsorted(self._open("names"), wanted), strict=True):
             width, height = sizes[place].tolist()
             if not width:
                 raise ValueError(f"the probe has no image {name!r}, which is an exemplar")
-            found[name] = cells[place], (width, height)
-        return found
+            images[name] = cells[place], (width, height)
+        return images
 
 
 def thumbnails(folder: Path, names: Collection[str], shards: Sequence[Path], side: int, pool: Executor) -> Thumbnails:
     """Make the thumbnails of images, reading each shard of their probe once."""
-    found = Thumbnails(folder, side)
+    made = Thumbnails(folder, side)
     if names:
-        found._make(sorted(names))
-        list(pool.map(found.fill, shards))
-    return found
+        made._make(sorted(names))
+        list(pool.map(made.fill, shards))
+    return made
 
 
 def drawings(files: Sequence[Path]) -> dict[str, list[Place]]:
     """Return concept -> the row groups that hold its generated images; no picture is read."""
-    found: dict[str, list[Place]] = {}
+    places: dict[str, list[Place]] = {}
     for path in files:
         with tables.opened(path) as file:
             for group in range(file.num_row_groups):
                 for concept in pc.unique(file.read_row_group(group, columns=["concept"])["concept"]).to_pylist():
-                    found.setdefault(concept, []).append((path, group))
-    return found
+                    places.setdefault(concept, []).append((path, group))
+    return places
 
 
 def drawn(places: Collection[Place], wanted: Collection[str]) -> dict[str, dict[int, bytes]]:
     """Return concept -> sample -> image of its usable images, which the scores' activations belong to."""
-    found: dict[str, dict[int, bytes]] = {}
+    images: dict[str, dict[int, bytes]] = {}
     for path, group in sorted(places):
         with tables.opened(path) as file:
-            rows = file.read_row_group(group, columns=["concept", "sample", "image", "problem"]).to_pylist()
+            rows = tables.rows_of(file.read_row_group(group, columns=list(Drawing._fields)), Drawing)
         for row in rows:
-            if row["problem"] is None and row["concept"] in wanted:  # unit shards may share some
-                found.setdefault(row["concept"], {})[row["sample"]] = row["image"]
-    return {concept: dict(sorted(samples.items())) for concept, samples in found.items()}
+            if row.problem is None and row.concept in wanted:  # unit shards may share some
+                images.setdefault(row.concept, {})[row.sample] = row.image
+    return {concept: dict(sorted(samples.items())) for concept, samples in images.items()}

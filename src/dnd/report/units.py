@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Exemplar, Facet, Score
 from dnd.report import data_files
 from dnd.report.sprites import Format, Sheet, cell, coloured, fitted, save
 from dnd.report.thumbnails import Pixels, Place, Thumbnails, drawn
@@ -26,11 +26,43 @@ DRAWN = Format(side=64, columns=10, quality=28)
 HEAT = Format(side=24, columns=16, quality=50, mode="RGBA")
 COMPONENTS = ("score", "auc", "mad", "rank_score", "image_similarity")
 PROBED = ("fit", "gap", "hard", "agreement", "votes")
-MAP_COLUMNS = ["unit", "image_id", "heatmap", "heatmap_box"]
-FACET_COLUMNS = ["unit", "label", "share", "exemplars"]
-SCORE_COLUMNS = ["unit", "candidate", "concept", *PROBED, "parts", "activations"]
-Row = Mapping[str, Any]
 Span = tuple[float, float]
+
+
+class Candidate(NamedTuple):
+    """A candidate as a description lists it."""
+
+    concept: str
+    score: float | None
+    auc: float | None
+    mad: float | None
+    rank_score: float | None
+    image_similarity: float | None
+    source: str
+
+
+class Shown(NamedTuple):
+    """An exemplar as a description lists it."""
+
+    image_id: str
+    box: Sequence[int] | None
+    activation: float
+
+
+class Described(NamedTuple):
+    """What the page reads of a unit's description."""
+
+    unit: int
+    label: str | None
+    labels: list[str]
+    abstained: str | None
+    candidates: list[Candidate]
+    exemplars: list[Shown]
+    captions: list[str | None]
+
+
+R = TypeVar("R", Exemplar, Facet, Score)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,20 +89,13 @@ class Tables:
     """Those that may be in several files, or in none."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The rows of a unit in a layer's tables beside its row of DESCRIPTIONS.
+class Evidence(NamedTuple):
+    """The rows of a unit in a layer's tables beside its description."""
 
-    Attributes
-    ----------
-    maps : rows of EXEMPLARS.
-    controls : activations of control images.
-    """
-
-    scores: Sequence[Row] = ()
-    maps: Sequence[Row] = ()
-    facets: Sequence[Row] = ()
-    controls: Sequence[float] = ()
+    scores: Sequence[Score]
+    maps: Sequence[Exemplar]
+    facets: Sequence[Facet]
+    controls: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -98,52 +123,61 @@ def make(out: Path, key: str, given: Tables, probe: Thumbnails, reasons: Mapping
     reasons : why a unit is without a label -> the same as a sentence.
     """
     where = (pc.field("unit") >= part.units[0]) & (pc.field("unit") <= part.units[1])
-    rows = tables.read(given.descriptions, schemas.DESCRIPTIONS, where=where).to_pylist()
+    rows = described(given.descriptions, where)
     _thumbs(out / f"thumbs/{part.number:05d}.webp", rows, probe)
-    evidence = _evidence(given, where, [row["unit"] for row in rows])
+    evidence = _evidence(given, where, [row.unit for row in rows])
     spans: list[Span] = []
     for first in range(0, len(rows), PER_BLOCK):
-        own = rows[first : first + PER_BLOCK]
-        block = _Block(probe, part.places, own)
-        units = [block.unit(row, evidence[row["unit"]], reasons) for row in own]
+        together = rows[first : first + PER_BLOCK]
+        block = _Block(probe, part.places, together)
+        units = [block.unit(row, evidence[row.unit], reasons) for row in together]
         block.write(out, key, (part.number * PER_SHEET + first) // PER_BLOCK, units)
         spans += block.spans
     return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
 
+def described(descriptions: Path, where: pc.Expression) -> list[Described]:
+    """Return some units' rows of a table of DESCRIPTIONS."""
+    return [
+        row._replace(candidates=structs(row.candidates, Candidate), exemplars=structs(row.exemplars, Shown))
+        for row in tables.rows(descriptions, schemas.DESCRIPTIONS, Described, where)
+    ]
+
+
+def structs(values: Iterable[object], kind: Callable[..., T]) -> list[T]:
+    """Return the structs of a table's cell, which Arrow has as mappings, as named tuples."""
+    return [kind(**value) for value in values if isinstance(value, Mapping)]
+
+
 def _evidence(given: Tables, where: pc.Expression, units: Sequence[int]) -> dict[int, Evidence]:
     """Unit -> what the other tables hold of it."""
-    scores = _by_unit(tables.read(given.scores, schemas.SCORES, SCORE_COLUMNS, where))
-    maps = _by_unit(tables.read(given.exemplars, schemas.EXEMPLARS, MAP_COLUMNS, where))
-    facets = _by_unit(tables.read(given.facets, schemas.FACETS, FACET_COLUMNS, where))
-    controls = _by_unit(tables.read(given.topk, schemas.TOPK, ["unit", "controls"], where))
+    scores = _by_unit(tables.rows(given.scores, schemas.SCORES, Score, where))
+    maps = _by_unit(tables.rows(given.exemplars, schemas.EXEMPLARS, Exemplar, where))
+    facets = _by_unit(tables.rows(given.facets, schemas.FACETS, Facet, where))
+    pool = tables.read(given.topk, schemas.TOPK, ["unit", "controls"], where)
+    controls = dict(zip(pool["unit"].to_pylist(), pool["controls"].to_pylist(), strict=True))
     return {
-        unit: Evidence(
-            scores.get(unit, ()),
-            maps.get(unit, ()),
-            facets.get(unit, ()),
-            controls[unit][0]["controls"] if unit in controls else (),
-        )
+        unit: Evidence(scores.get(unit, []), maps.get(unit, []), facets.get(unit, []), controls.get(unit, []))
         for unit in units
     }
 
 
-def _by_unit(rows: pa.Table) -> dict[int, list[Row]]:
-    found: dict[int, list[Row]] = {}
-    for row in rows.to_pylist():
-        found.setdefault(row["unit"], []).append(row)
-    return found
+def _by_unit(rows: Iterable[R]) -> dict[int, list[R]]:
+    by_unit: dict[int, list[R]] = {}
+    for row in rows:
+        by_unit.setdefault(row.unit, []).append(row)
+    return by_unit
 
 
-def _thumbs(path: Path, rows: Sequence[Row], probe: Thumbnails) -> None:
+def _thumbs(path: Path, rows: Sequence[Described], probe: Thumbnails) -> None:
     """Write the sheet of units' best exemplars, one row of cells a unit."""
     best = {
-        place * THUMBS.columns + rank: one
+        place * THUMBS.columns + rank: exemplar
         for place, row in enumerate(rows)
-        for rank, one in enumerate(row["exemplars"][: THUMBS.columns])
+        for rank, exemplar in enumerate(row.exemplars[: THUMBS.columns])
     }
-    found = probe.of({one["image_id"] for one in best.values()})
-    cells = {number: np.asarray(cut(*found[one["image_id"]], one["box"], THUMBS.side)) for number, one in best.items()}
+    images = probe.of({exemplar.image_id for exemplar in best.values()})
+    cells = {number: np.asarray(cut(*images[one.image_id], one.box, THUMBS.side)) for number, one in best.items()}
     if cells:
         save(path, cells, THUMBS, THUMBS.columns, PER_SHEET)
 
@@ -175,15 +209,15 @@ class _Block:
     spans : smallest and largest activation of each unit that has any.
     """
 
-    def __init__(self, probe: Thumbnails, places: Mapping[str, Sequence[Place]], rows: Sequence[Row]) -> None:
-        concepts = {one["concept"] for row in rows for one in row["candidates"]}
+    def __init__(self, probe: Thumbnails, places: Mapping[str, Sequence[Place]], rows: Sequence[Described]) -> None:
+        concepts = {candidate.concept for row in rows for candidate in row.candidates}
         groups = {place for concept in concepts for place in places.get(concept, ())}
         self.spans: list[Span] = []
-        self._probe = probe.of({one["image_id"] for row in rows for one in row["exemplars"]})
+        self._probe = probe.of({exemplar.image_id for row in rows for exemplar in row.exemplars})
         self._drawn = drawn(groups, concepts)
         self._sheets = {"exemplars": Sheet(EXEMPLARS), "heat": Sheet(HEAT), "drawn": Sheet(DRAWN)}
 
-    def write(self, out: Path, key: str, number: int, units: Sequence[Row]) -> None:
+    def write(self, out: Path, key: str, number: int, units: Sequence[Mapping[str, object]]) -> None:
         """Write the file and its sheets."""
         place = f"units/{number:05d}"
         for kind, sheet in self._sheets.items():
@@ -191,84 +225,84 @@ class _Block:
         facts = {kind: sheet.facts for kind, sheet in self._sheets.items()}
         data_files.write(out, f"{key}/{place}", {"units": units, **facts}, place)
 
-    def unit(self, row: Row, known: Evidence, reasons: Mapping[str, str]) -> Row:
+    def unit(self, row: Described, known: Evidence, reasons: Mapping[str, str]) -> Mapping[str, object]:
         """Return what the page shows of a unit."""
-        scores = {one["concept"]: one for one in known.scores}
-        numbered = {one["candidate"]: one for one in known.scores}
-        candidates = [
-            self._candidate(one, row["label"], scores.get(one["concept"]), numbered) for one in row["candidates"]
-        ]
-        values = [one["activation"] for one in row["exemplars"]]
-        values += [value for one in candidates for _, value in one["drawn"]]
+        scores = {score.concept: score for score in known.scores}
+        numbered = {score.candidate: score for score in known.scores}
+        pictures_of = {
+            candidate.concept: self._best_first(scores.get(candidate.concept), numbered) for candidate in row.candidates
+        }
+        values = [exemplar.activation for exemplar in row.exemplars]
+        values += [value for candidate in row.candidates for _, value in pictures_of[candidate.concept]]
         bars = histogram(known.controls, values)
-        values += (bars["low"], bars["high"]) if bars else ()
+        values += bars[:2] if bars else ()
         if values := [value for value in values if np.isfinite(value)]:
             self.spans.append((min(values), max(values)))
-        reason = row["abstained"]
+        reason = row.abstained
         return {
-            "unit": row["unit"],
+            "unit": row.unit,
             "exemplars": self._exemplars(row, known.maps),
-            "candidates": candidates,
-            "facets": [{key: one[key] for key in ("label", "share", "exemplars")} for one in known.facets],
-            "histogram": bars,
+            "candidates": [
+                {
+                    "concept": candidate.concept,
+                    **{name: getattr(candidate, name) for name in COMPONENTS},
+                    **{name: getattr(scores.get(candidate.concept), name, None) for name in PROBED},
+                    "source": candidate.source,
+                    "drawn": pictures_of[candidate.concept],
+                    "chosen": candidate.concept == row.label,
+                }
+                for candidate in row.candidates
+            ],
+            "facets": [{key: getattr(one, key) for key in ("label", "share", "exemplars")} for one in known.facets],
+            "histogram": bars and dict(zip(("low", "high", "counts"), bars, strict=True)),
             "reason": reason and reasons.get(reason, f"No label is given: {reason}."),
-            "labels": row["labels"],
+            "labels": row.labels,
         }
 
-    def _exemplars(self, row: Row, maps: Sequence[Row]) -> list[Row]:
-        heat = {one["image_id"]: one for one in maps if one["heatmap"] is not None}
-        found: list[Row] = []
-        for one, caption in zip(row["exemplars"], row["captions"], strict=True):
-            pixels, size = self._probe[one["image_id"]]
-            shown = heat.get(one["image_id"])
-            found.append(
+    def _exemplars(self, row: Described, maps: Sequence[Exemplar]) -> list[Mapping[str, object]]:
+        heat = {one.image_id: (one.heatmap, one.heatmap_box) for one in maps if one.heatmap is not None}
+        shown: list[Mapping[str, object]] = []
+        for exemplar, caption in zip(row.exemplars, row.captions, strict=True):
+            pixels, size = self._probe[exemplar.image_id]
+            heatmap, heat_box = heat.get(exemplar.image_id, (None, None))
+            shown.append(
                 {
-                    "id": one["image_id"],
+                    "id": exemplar.image_id,
                     "size": size,
-                    "box": one["box"],
-                    "activation": one["activation"],
+                    "box": exemplar.box,
+                    "activation": exemplar.activation,
                     "caption": caption,
-                    "cell": self._sheets["exemplars"].place(one["image_id"], partial(np.asarray, pixels)),
-                    "heat": shown and self._heat(shown["heatmap"]),
-                    "heat_box": shown and (shown["heatmap_box"] or [0, 0, *size]),
+                    "cell": self._sheets["exemplars"].place(exemplar.image_id, partial(np.asarray, pixels)),
+                    "heat": heatmap and self._sheets["heat"].place(heatmap, partial(coloured, heatmap, HEAT.side)),
+                    "heat_box": heatmap and (heat_box or [0, 0, *size]),
                 }
             )
-        return found
+        return shown
 
-    def _heat(self, heatmap: bytes) -> int:
-        return self._sheets["heat"].place(heatmap, lambda: coloured(heatmap, HEAT.side))
-
-    def _candidate(self, one: Row, label: str | None, score: Row | None, numbered: Mapping[int, Row]) -> dict[str, Any]:
-        extra = {name: score and score[name] for name in PROBED}
-        return {
-            "concept": one["concept"],
-            **{name: one[name] for name in COMPONENTS},
-            **extra,
-            "source": one["source"],
-            "drawn": self._best_first(score, numbered) if score else [],
-            "chosen": one["concept"] == label,
-        }
-
-    def _best_first(self, score: Row, numbered: Mapping[int, Row]) -> list[tuple[int, float]]:
+    def _best_first(self, score: Score | None, numbered: Mapping[int, Score]) -> list[tuple[int, float]]:
         """Cells of a candidate's generated images with their activations; alternatives show those of their parts."""
-        parts = [numbered[part] for part in score["parts"]] if score["parts"] else [score]
-        found = []
-        for part in parts:
-            samples = self._drawn.get(part["concept"], {})
-            for (sample, image), value in zip(samples.items(), part["activations"] or (), strict=False):
-                found.append((self._drawing(part["concept"], sample, image), value))
-        return sorted(found, key=lambda one: -one[1])
+        if score is None:
+            return []
+        cells = []
+        for part in [numbered[number] for number in score.parts] if score.parts else [score]:
+            samples = self._drawn.get(part.concept, {})
+            for (sample, image), value in zip(samples.items(), part.activations or (), strict=False):
+                cells.append((self._drawing(part.concept, sample, image), value))
+        return sorted(cells, key=lambda item: -item[1])
 
     def _drawing(self, concept: str, sample: int, image: bytes) -> int:
         return self._sheets["drawn"].place((concept, sample), lambda: cell(pictures.decode(image), DRAWN.side))
 
 
-def histogram(controls: Sequence[float], others: Sequence[float]) -> dict[str, Any] | None:
-    """Return the histogram of control images' activations, on an axis that others' fit on; None without any."""
-    values, marks = (np.asarray(one, np.float64) for one in (controls, others))
+def histogram(controls: Sequence[float], others: Sequence[float]) -> tuple[float, float, list[int]] | None:
+    """Return the lowest and highest edge and the counts of a histogram of control images' activations.
+
+    It has ``BINS`` bins of the same width, on an axis that others' activations fit on; None without any.
+    """
+    values, marks = (np.asarray(numbers, np.float64) for numbers in (controls, others))
     values, marks = values[np.isfinite(values)], marks[np.isfinite(marks)]
     if not len(values):
         return None
     ends = np.concatenate([values, marks])
     counts, edges = np.histogram(values, BINS, (ends.min(), ends.max()))
-    return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}
+    return float(edges[0]), float(edges[-1]), counts.tolist()

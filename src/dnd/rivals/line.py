@@ -114,4 +114,4 @@ def _score_rows(one: Search, tolerance: float) -> list[dict[str, Any]]:
 
 
 def _round_rows(one: Search) -> list[dict[str, Any]]:
-    return [{**one.row(trial), "round": number} for number, trial in enumerate(one.trials)]
+    return [{**one.told(trial)._asdict(), "round": number} for number, trial in enumerate(one.trials)]

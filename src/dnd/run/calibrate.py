@@ -24,15 +24,6 @@ from dnd.shapeworld import known_answers
 from dnd.shapeworld.known_answers import KnownAnswersError
 
 
-def networks(config: Config) -> dict[str, str]:
-    """Return model -> the first one of the configuration that is the same network, whatever its units are."""
-    first: dict[tuple[str, ...], str] = {}
-    return {
-        name: first.setdefault((one.source, one.factory, repr(one.arguments), repr(one.weights)), name)
-        for name, one in config.models.items()
-    }
-
-
 def read(config: Config, rows: str = "*") -> list[Case]:
     """Return the cases of a finished run, of the models that have known answers.
 
@@ -41,20 +32,25 @@ def read(config: Config, rows: str = "*") -> list[Case]:
     rows : of the sweep, as a pattern of their names.
     """
     known = {
-        name: known_answers.load(one.known_answers)
-        for name, one in config.models.items()
-        if one.known_answers is not None
+        name: known_answers.load(model.known_answers)
+        for name, model in config.models.items()
+        if model.known_answers is not None
     }
-    same, found = networks(config), []
+    first: dict[tuple[str, ...], str] = {}  # two models may be one network, with other units
+    network = {
+        name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
+        for name, model in config.models.items()
+    }
     plan = plan_of(config)
     pattern = Paths(plan).pattern("scores")
+    scored_cases: list[Case] = []
     for layer in plan.layers:
         answers = known.get(layer.model, {}).get(layer.layer, {})
         files = Paths.existing(pattern, name=layer.name, slug=layer.slug)
         if fnmatch(layer.name, rows) and answers and files:
             scored = tables.read(files, schemas.SCORES).drop_columns(["activations"]).to_pylist()
-            found += cases(same[layer.model], layer.name, layer.layer, scored, answers)
-    return found
+            scored_cases += cases(network[layer.model], layer.name, layer.layer, scored, answers)
+    return scored_cases
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,19 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         config = load(config_file(chosen.config), chosen.config)
-        found = read(config, chosen.rows)
+        scored = read(config, chosen.rows)
     except (ConfigError, KnownAnswersError, OSError) as error:
         parser.error(str(error))
-    if not found:
+    if not scored:
         print(f"{config.results}: no scored candidates of rows {chosen.rows!r} with known answers", file=sys.stderr)
         return 2
-    whose = {"networks": sorted({one.network for one in found}), "units": len({one.unit for one in found})}
+    whose = {"networks": sorted({case.network for case in scored}), "units": len({case.unit for case in scored})}
     try:
-        judge = fit(found, whose | {"candidates": len(found)})
+        judge = fit(scored, whose | {"candidates": len(scored)})
     except ValueError as error:
         print(f"{config.results}: {error}", file=sys.stderr)
         return 2
     with replaced(chosen.verdict) as partial:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    print(f"{report(found, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
+    print(f"{report(scored, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
     return 0

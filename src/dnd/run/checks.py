@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dnd.config import load as configuration
 from dnd.config import sweep
@@ -37,7 +37,7 @@ class Checked(NamedTuple):
     doubts: list[str]
 
 
-def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
+def quickly(values: Mapping[str, object], files: Sequence[str | Path]) -> Checked:
     """Look at values, paths and tables, which every job asks for anew.
 
     Parameters
@@ -50,7 +50,7 @@ def quickly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
     return Checked(config, tables, [*_lines(files, told), *tables.mistakes], {}, [])
 
 
-def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checked:
+def thoroughly(values: Mapping[str, object], files: Sequence[str | Path]) -> Checked:
     """Look at all that can be known without torch: also at what files hold, and at what methods need.
 
     Parameters are those of :func:`quickly`.
@@ -65,20 +65,20 @@ def thoroughly(values: Mapping[str, Any], files: Sequence[str | Path]) -> Checke
         members = config.probes[name].members or [name]
         if all(member in config.probes and not _is_told(f"probes.{member}", told) for member in members):
             try:
-                found = sources.files(name, config.probes)
+                files_of_probe = sources.files(name, config.probes)
             except ValueError as error:
                 key, _, message = str(error).partition(": ")
                 told.append((key, message))
                 continue
-            probes[name] = sources.digest(found)
-            doubts += _empty_shards(name, config, found)
+            probes[name] = sources.digest(files_of_probe)
+            doubts += _empty_shards(name, config, files_of_probe)
     lacking = requirements.missing(config, tables.layers)
     mistakes = [*_slips(files), *_lines(files, told), *tables.mistakes, *lacking]
     return Checked(config, tables, list(dict.fromkeys(mistakes)), probes, doubts)
 
 
-def _empty_shards(name: str, config: Config, found: sources.Files) -> Iterator[str]:
-    shards, most = config.probes[name].shards, sources.most_images(name, config.probes, found)
+def _empty_shards(name: str, config: Config, files: sources.Files) -> Iterator[str]:
+    shards, most = config.probes[name].shards, sources.most_images(name, config.probes, files)
     if most is not None and shards > most:
         yield f"probes.{name}.shards: {shards} shards of at most {most} images: some are jobs for nothing"
 

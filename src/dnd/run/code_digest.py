@@ -10,17 +10,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 NEUTRAL = (
-    *(
-        "config/*.py",
-        "io/documents.py",
-        "io/files.py",
-        "io/rows.py",
-        "io/schemas.py",
-        "io/store.py",
-        "io/tables.py",
-        "io/version.py",
-    ),
-    *("run/job.py", "run/lock.py"),
+    *("config/*.py", "io/documents.py", "io/files.py", "io/rows.py", "io/schemas.py", "io/store.py", "io/tables.py"),
+    *("io/version.py", "run/job.py", "run/lock.py"),
 )
 """Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.
 A new key, column or log format for one stage must not run all of them again."""
@@ -34,14 +25,14 @@ def neutral() -> set[Path]:
 @lru_cache
 def _imports(path: Path) -> tuple[Path, ...]:
     """The library's modules that a file imports anywhere, in functions too."""
-    found: list[Path] = []
+    imported: list[Path] = []
     for node in ast.walk(ast.parse(path.read_bytes(), path)):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == PACKAGE.name:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [module for name in names if (module := _module(name) or _module(str(node.module)))]
+            imported += [module for name in names if (module := _module(name) or _module(str(node.module)))]
         elif isinstance(node, ast.Import):
-            found += [module for alias in node.names if (module := _module(alias.name))]
-    return tuple(found)
+            imported += [module for alias in node.names if (module := _module(alias.name))]
+    return tuple(imported)
 
 
 def _module(name: str) -> Path | None:
@@ -57,14 +48,14 @@ def modules(script: Path) -> list[Path]:
     The neutral ones are left out, and what only they import.
     """
     left_out = neutral()
-    found: set[Path] = set()
+    reached: set[Path] = set()
     waiting = [script]
     while waiting:
         for path in _imports(waiting.pop()):
-            if path not in found and path not in left_out:
-                found.add(path)
+            if path not in reached and path not in left_out:
+                reached.add(path)
                 waiting.append(path)
-    return sorted(found)
+    return sorted(reached)
 
 
 def digest(scripts: Iterable[Path], others: Iterable[Path] = ()) -> str:

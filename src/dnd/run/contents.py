@@ -6,18 +6,19 @@ node may have none but Snakemake's own.
 
 from __future__ import annotations
 
-import importlib
-import json
 import os  # its questions of a path that cannot be have an answer, those of pathlib an error
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 from dnd.backends import hub
+from dnd.candidates import prompts
+from dnd.candidates.prompts import Shown
 from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.evaluation import ModelSettings
 from dnd.config.load import (
     Config,
     ConfigError,
@@ -28,18 +29,22 @@ from dnd.config.load import (
     refuse,
 )
 from dnd.config.recipes import Recipe
-from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe
+from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe, RivalRecipe
 from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings, file_of
 from dnd.io import documents, installed
+from dnd.probe import broden
+from dnd.rivals import concept_sets
 from dnd.run import code_digest
+from dnd.selection import verdict
 
+P = ParamSpec("P")
 Wrong = Iterator[tuple[str, str]]
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
 LONGEST_HUB_ID = 96
 """As the hub has it."""
 
 
-def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
+def load(values: Mapping[str, object], file: str | Path = "config/config.yaml") -> Config:
     """Check the values of config.yaml as :func:`dnd.config.load.load` does, and what the files that they name hold.
 
     Raises
@@ -69,7 +74,7 @@ def wrong(config: Config) -> Wrong:
     for name, recipe in config.recipes.items():
         yield from _recipe(f"recipes.{name}", recipe)
     if config.evaluation.concepts is not None:
-        yield from _concepts("evaluation.concepts", config.evaluation.concepts)
+        yield from _told("evaluation.concepts", concept_sets.read, config.evaluation.concepts)
     for name, audit in config.audits.items():
         if audit.classes is not None:
             yield from _told(f"audits.{name}.classes", documents.read_text, audit.classes)
@@ -77,10 +82,12 @@ def wrong(config: Config) -> Wrong:
         yield "store", f"{config.store} is a file, expected a folder"
 
 
-def _told(key: str, read: Callable[..., Any], *arguments: Any) -> Wrong:
-    """What a reader of files says, line by line."""
+def _told(key: str, read: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> Wrong:
+    """What a reader of files says, line by line; nothing where it needs what is not installed here."""
     try:
-        read(*arguments)
+        read(*arguments, **named)
+    except ModuleNotFoundError:
+        return
     except (ValueError, ConfigError) as error:
         yield from ((key, line) for line in str(error).splitlines())
     except OSError as error:
@@ -93,7 +100,7 @@ def _target(key: str, target: TargetSettings) -> Wrong:
     if target.token_order is not None:
         yield from _told(f"{key}.token_order", read_token_order, target.token_order)
     if target.known_answers is not None:
-        yield from _known_answers(f"{key}.known_answers", target.known_answers)
+        yield from _told(f"{key}.known_answers", _read_known_answers, target.known_answers)
     for layer, path in target.class_names.items():
         yield from _told(f"{key}.class_names.{layer}", documents.read_text, path)
     if target.basis is not None and target.basis.path is not None and os.path.isfile(target.basis.path):
@@ -126,27 +133,10 @@ def _published_weights(key: str, target: TargetSettings, weights: str) -> Wrong:
         yield f"{key}.weights", f"expected `pretrained` or a file of timm's {target.factory}, not {weights!r}"
 
 
-def _where_installed(
-    key: str,
-    path: Path,
-    module: str,
-    read: Callable[[Any], Any],
-    otherwise: Callable[[Path], Any] = documents.read_text,
-) -> Wrong:
-    """Read a file as a module of the library does, or ``otherwise`` where that needs what is not installed here."""
-    try:
-        reader = importlib.import_module(module)
-    except ModuleNotFoundError:
-        yield from _told(key, otherwise, path)
-        return
-    yield from _told(key, read, reader)
+def _read_known_answers(path: Path) -> None:
+    from dnd.shapeworld import known_answers
 
-
-def _known_answers(key: str, path: Path) -> Wrong:
-    def read(known_answers: Any) -> None:
-        known_answers.load(path)
-
-    yield from _where_installed(key, path, "dnd.shapeworld.known_answers", read, documents.read_json)
+    known_answers.load(path)
 
 
 def _require_function(file: Path, function: str) -> None:
@@ -155,29 +145,23 @@ def _require_function(file: Path, function: str) -> None:
 
 
 def _read_header(path: Path) -> None:
-    """Check that a file has something in it, and a .safetensors file the head that tells its tensors.
+    """Check that a file of weights has something in it, and a .safetensors file all that its head tells.
 
     Raises
     ------
     ValueError
         It has not.
     """
-    size = path.stat().st_size
-    if not size:
+    if not path.stat().st_size:
         raise ValueError(f"{path} is empty")
-    if path.suffix != ".safetensors":
-        return
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        head = file.read(length) if length <= size - 8 else b""
-    try:
-        tensors = json.loads(head.decode())
-        ends = [one["data_offsets"][1] for name, one in tensors.items() if name != "__metadata__"]
-        whole = 8 + length + max(ends, default=0) == size
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError):
-        raise ValueError(f"{path} is no file of safetensors, or a part of one") from None
-    if not whole:
-        raise ValueError(f"{path} is a part of a file of safetensors: it has {size} bytes")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no file of safetensors, or a part of one: {error}") from None
 
 
 def _folder_or_hub_id(key: str, name: str, wanted: tuple[str, ...]) -> Wrong:
@@ -195,7 +179,7 @@ def _folder_or_hub_id(key: str, name: str, wanted: tuple[str, ...]) -> Wrong:
         yield key, f"{name[:LONGEST_HUB_ID]!r} is neither a folder nor a hub id such as owner/name"
 
 
-def _model(key: str, section: Any) -> Wrong:
+def _model(key: str, section: ModelSettings) -> Wrong:
     path = Path(section.model)
     if isinstance(section, LlmSettings):
         yield from _server(key, section)
@@ -203,7 +187,7 @@ def _model(key: str, section: Any) -> Wrong:
             return
     wanted: tuple[str, ...] = ("model_index.json",) if isinstance(section, GeneratorSettings) else ("config.json",)
     if isinstance(section, LlmSettings):
-        wanted = ("config.json", "params.json")  # Mistral's own
+        wanted = ("config.json", "params.json")  # the second is Mistral's own
     mistakes = list(_folder_or_hub_id(f"{key}.model", section.model, wanted))
     yield from mistakes
     if os.path.isdir(path) and not mistakes:
@@ -248,54 +232,43 @@ def _annotations(key: str, probe: ProbeSettings) -> Wrong:
     asked = probe.annotations
     if asked is None:
         return
-    try:
-        from dnd.probe import annotations, broden
-    except ModuleNotFoundError:  # pyarrow, Pillow
-        return
     if asked.parents is not None and os.path.isfile(asked.parents):
-        yield from _told(f"{key}.parents", annotations.hypernyms, asked.parents)
+        yield from _told(f"{key}.parents", _read_hypernyms, asked.parents)
     if asked.path is not None and os.path.isdir(asked.path):
         yield from _told(f"{key}.path", broden.Broden(asked.path, asked.categories).check)
 
 
-def _recipe(key: str, recipe: Any) -> Wrong:
+def _read_hypernyms(path: Path) -> None:
+    from dnd.probe import annotations
+
+    annotations.hypernyms(path)
+
+
+def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
     if isinstance(recipe, Recipe):
         asked = recipe.concepts
         if not asked.known_answers:
-            yield from _prompt(f"{key}.concepts.prompt", asked.prompt, asked.shows)
-            for i, path in enumerate(asked.prompts):
-                yield from _prompt(f"{key}.concepts.prompts.{i}", path, asked.shows)
-            for name in ("simplify", "again"):
-                if (path := getattr(asked, name)) is not None:
-                    yield from _prompt(f"{key}.concepts.{name}", path, "captions")
+            used: list[tuple[str, Path | None, Shown]] = [("prompt", asked.prompt, asked.shows)]
+            used += [(f"prompts.{i}", path, asked.shows) for i, path in enumerate(asked.prompts)]
+            used += [("simplify", asked.simplify, "captions"), ("again", asked.again, "captions")]
+            for name, path, shows in used:
+                if path is not None:
+                    yield from _told(f"{key}.concepts.{name}", prompts.read_prompt, path, shows)
         if recipe.refinement is not None:
-            yield from _prompt(f"{key}.refinement.prompt", recipe.refinement.prompt, "refinement")
+            yield from _told(f"{key}.refinement.prompt", prompts.read_prompt, recipe.refinement.prompt, "refinement")
         if recipe.scores.verdict is not None:
-            from dnd.selection import verdict
-
             yield from _told(f"{key}.scores.verdict", verdict.load, recipe.scores.verdict)
     if isinstance(recipe, LineRecipe):
-        yield from _prompt(f"{key}.prompt", recipe.prompt, "history")
+        yield from _told(f"{key}.prompt", prompts.read_prompt, recipe.prompt, "history")
     if isinstance(recipe, ClipDissectRecipe):
-        yield from _concepts(f"{key}.concepts", recipe.concepts)
+        yield from _told(f"{key}.concepts", concept_sets.read, recipe.concepts)
     if isinstance(recipe, MilanRecipe) and os.path.isdir(recipe.describer):
         yield from _folder_or_hub_id(f"{key}.describer", str(recipe.describer), ("config.json",))
     if isinstance(recipe, ForeignRecipe):
-        yield from _labels(f"{key}.labels", recipe)
+        yield from _told(f"{key}.labels", _read_labels, recipe)
 
 
-def _prompt(key: str, path: Path, shows: Any) -> Wrong:
-    from dnd.candidates import prompts
+def _read_labels(recipe: ForeignRecipe) -> None:
+    from dnd.rivals import foreign
 
-    yield from _told(key, prompts.read_prompt, path, shows)
-
-
-def _concepts(key: str, path: Path) -> Wrong:
-    yield from _where_installed(key, path, "dnd.rivals.concept_sets", lambda concept_sets: concept_sets.read(path))
-
-
-def _labels(key: str, recipe: ForeignRecipe) -> Wrong:
-    def read(foreign: Any) -> None:
-        list(foreign.table(recipe.labels, foreign.format_of(recipe).needs))
-
-    yield from _where_installed(key, recipe.labels, "dnd.rivals.foreign", read)
+    list(foreign.table(recipe.labels, foreign.format_of(recipe).needs))

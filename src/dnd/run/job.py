@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import io
 import logging
 import os
 import platform
+import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from dnd.config.redaction import without_secrets
 from dnd.io.version import VERSION
 from dnd.run import lock
+
+if TYPE_CHECKING:
+    from dnd.config.load import AnyRecipe
 
 PACKAGES = {
     **{name: name for name in ("torch", "torchvision", "transformers", "diffusers", "timm", "datasets", "accelerate")},
@@ -28,8 +31,12 @@ PACKAGES = {
     **{"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "jinja2": "jinja2", "captum": "captum"},
 }
 """Module -> package, of those that a result may depend on."""
-COLLECTED_AFTER = 100_000
-"""New objects that Python lets come up before it looks for garbage (700 of its own accord)."""
+ENDINGS = {
+    r"<Signals\.SIGKILL: 9>|exit status 137\b": "a job was killed, as the system does when memory runs out: run "
+    "fewer at the same time (`--cores 1`), or on a machine with more memory",
+    r"<Signals\.SIGBUS: 7>|exit status 135\b": "a job was ended by SIGBUS: a disk is full, /dev/shm perhaps",
+}
+"""How Snakemake names a signal that ended a job -> what that means."""
 LOOKS_EVERY = 1.0
 """Seconds between looks whether the run that started a job is still at work."""
 GRACE_SECONDS = 20.0
@@ -59,6 +66,14 @@ class _Lines(io.TextIOBase):
         return self._file.fileno()
 
 
+class Script(Protocol):
+    """What of Snakemake's own, under the name ``snakemake``, a script is asked for to find its recipe."""
+
+    wildcards: Mapping[str, str]
+    params: Mapping[str, str]
+    config: Mapping[str, Mapping[str, object]]
+
+
 @dataclass(frozen=True)
 class Job:
     """A job at work.
@@ -74,30 +89,27 @@ class Job:
     threads: int
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, object] = field(default_factory=dict)
 
     @staticmethod
-    def recipe(script: Any) -> Any:
+    def recipe(script: Script) -> AnyRecipe:
         """Return the recipe of a job, by its wildcard or its parameter ``recipe``.
 
         It comes from the configuration: parameters leave out what changes no result, such as where a server is.
-
-        Parameters
-        ----------
-        script : what Snakemake gives a script, under the name ``snakemake``.
         """
         from pydantic import TypeAdapter  # which jobs without a recipe start without
 
         from dnd.config.load import AnyRecipe
 
-        name = script.wildcards.get("recipe") or script.params.recipe
-        return TypeAdapter(AnyRecipe).validate_python(script.config["recipes"][name])
+        name = str(script.wildcards.get("recipe") or script.params.get("recipe"))
+        recipe: AnyRecipe = TypeAdapter(AnyRecipe).validate_python(script.config["recipes"][name])
+        return recipe
 
-    def note(self, key: str, value: Any) -> None:
+    def note(self, key: str, value: object) -> None:
         """Add to the origin what only this stage knows, such as the version of a server; JSON must hold it."""
         self.notes[key] = value
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> dict[str, object]:
         """Return how what the job has made until now came about.
 
         Returns
@@ -141,16 +153,16 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Return package -> version of this library and of the packages in ``PACKAGES`` that this process has imported."""
-    found = {"dnd": VERSION}
+    packages = {"dnd": VERSION}
     for module, package in PACKAGES.items():
         if module in sys.modules:
             try:
-                found[package] = version(package)
+                packages[package] = version(package)
             except PackageNotFoundError:  # a copy that nobody installed
-                found[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
-    if "torch" in found and (cuda := sys.modules["torch"].version.cuda):
-        found["cuda"] = str(cuda)
-    return found
+                packages[package] = str(getattr(sys.modules[module], "__version__", "unknown"))
+    if "torch" in packages and (cuda := sys.modules["torch"].version.cuda):
+        packages["cuda"] = str(cuda)
+    return packages
 
 
 def begin(log: str, threads: int) -> Job:
@@ -158,9 +170,7 @@ def begin(log: str, threads: int) -> Job:
 
     The job ends when the run does that started it on this machine, however that ends: the next run starts the same job.
 
-    More threads than the machine lets this process run on would only wait for each other. Python looks for garbage less
-    often than it would, and not at all among the modules that have been imported and when the process ends: that took
-    1.4 of the 4.9 seconds of a process that only imports transformers.
+    More threads than the machine lets this process run on would only wait for each other.
     """
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,17 +184,19 @@ def begin(log: str, threads: int) -> Job:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-    gc.set_threshold(COLLECTED_AFTER)
-    gc.freeze()
-    atexit.register(gc.freeze)
     return Job(threads)
 
 
 def _end_with(run: str, folder: Path) -> None:
     """End this process soon after a run does; what a thread cannot leave in order is killed after a while."""
-    while lock.holder(folder) == run:
+    while (newest := lock.newest(folder)) and newest.at_work and newest.key == run:
         time.sleep(LOOKS_EVERY)
     logging.getLogger(__name__).error("Snakemake, which started this job, has ended: so does the job")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def endings(log: str) -> list[str]:
+    """Return what the system ended jobs for, which these could not say, as Snakemake's log tells it."""
+    return [reason for pattern, reason in ENDINGS.items() if re.search(pattern, log)]

@@ -34,9 +34,9 @@ def find(folder: Path) -> list[str]:
     return [number for number, comment, place in jobs if comment.startswith(MARK) and _same(Path(place), folder)]
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(place: Path, folder: Path) -> bool:
     """Whether two paths are one folder; login nodes may spell it differently."""
-    return one == other or (one.exists() and one.samefile(other))
+    return place == folder or (place.exists() and place.samefile(folder))
 
 
 def cancel(folder: Path) -> list[str]:
@@ -49,15 +49,15 @@ def cancel(folder: Path) -> list[str]:
     TimeoutError
         Slurm does not get rid of them.
     """
-    found = find(folder)
-    if found:
-        subprocess.run(["scancel", *found], check=True, timeout=60)
+    jobs = find(folder)
+    if jobs:
+        subprocess.run(["scancel", *jobs], check=True, timeout=60)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while left := find(folder):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"jobs {', '.join(left)} of an earlier run do not end; `scancel` them")
             time.sleep(1)
-    return found
+    return jobs
 
 
 def spoilt(results: str | Path) -> dict[Path, str]:

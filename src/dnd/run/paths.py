@@ -6,7 +6,7 @@ No torch here: rules import it. Paths are relative to the folder that a run is s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 
@@ -95,26 +95,28 @@ WILDCARDS = dict.fromkeys(("name", "slug", "model", "probe", "recipe", "audit"),
 """Wildcard -> the form of its values."""
 _WILDCARD = re.compile(r"\{(\w+)\}")
 
-_SHARD_OF_PASS = PASS.replace("/", "-") + "-{group}-{shard}"
-_NAMES = {
-    ("evaluation", "inventory", "prefetch", "provenance", "report"): "",
-    ("modules",): "{model}",
-    ("listing", "rejected", "shapeworld_images"): "{probe}",
-    ("annotations", "probe"): "{probe}-{shard}",
-    ("activations",): _SHARD_OF_PASS,
-    ("topk",): PASS.replace("/", "-") + "-{slug}",
-    ("captions", "exemplars", "line", "look_alikes", "scores", "stopping"): "{name}-{slug}-{units}",
-    ("concepts", "refinement"): BUNDLE,
-    ("images",): f"{BUNDLE}/{{part}}",
-    ("clip_dissect", "compositional", "foreign", "invert", "milan", "network_dissection"): "{name}-{slug}",
-    ("descriptions", "report_layer"): "{name}-{slug}",
-    ("dissection",): "{model}-{probe}-{sign}-{slug}",
-    ("judgements", "label_images"): "{model}-{slug}",
-    ("importance",): "{model}-{probe}-{slug}",
-    ("audit",): "{audit}",
+OUTPUTS = {
+    **{"shapeworld_images": "renders", "activations": "statistics", "dissection": "overlaps"},
+    **{"report_layer": "pages", "report": "page"},
 }
-JOBS = {rule: name for rules, name in _NAMES.items() for rule in rules}
-"""Rule -> what tells its jobs apart; the only job of a rule needs nothing."""
+"""Rule -> the kind of its output, where that is not called after the rule."""
+
+
+def job(rule: str) -> str:
+    """Return what tells the jobs of a rule apart, by their wildcards; the only job of a rule needs nothing.
+
+    It is part of the name of a log. Folders part the names of a bundle's, which may be as long as a file's name can be.
+    """
+    wildcards = _WILDCARD.findall(PATTERNS.get(OUTPUTS.get(rule, rule), ""))
+    return ("/" if "bundle" in wildcards else "-").join(f"{{{name}}}" for name in wildcards)
+
+
+@lru_cache
+def _form(pattern: str) -> re.Pattern[str]:
+    """The form of the paths of a pattern, with a group for each wildcard."""
+    texts = _WILDCARD.split(pattern)  # every second one is a wildcard's name
+    parts = (f"(?P<{text}>{WILDCARDS[text]})" if i % 2 else re.escape(text) for i, text in enumerate(texts))
+    return re.compile("".join(parts))
 
 
 class Paths:
@@ -139,11 +141,18 @@ class Paths:
 
     def log(self, rule: str, suffix: str = "") -> str:
         """Return the path of the logs of a rule's jobs, with wildcards."""
-        return f"{self.results}/logs/{'/'.join(filter(None, (rule, JOBS[rule])))}{suffix}.log"
+        return f"{self.results}/logs/{rule}{job(rule) and '/'}{job(rule)}{suffix}.log"
 
     def benchmark(self, rule: str) -> str:
         """Return the path of the tables of time and memory of a rule's jobs, with wildcards."""
-        return f"{self.results}/benchmarks/{'/'.join(filter(None, (rule, JOBS[rule])))}.tsv"
+        return f"{self.results}/benchmarks/{rule}{job(rule) and '/'}{job(rule)}.tsv"
+
+    def log_of(self, rule: str, output: str | Path) -> Path:
+        """Return the log of the job of a rule that makes a file, as :func:`dnd.run.tasks.tasks` names it."""
+        wildcards = _form(self.pattern(OUTPUTS.get(rule, rule))).fullmatch(str(output))
+        if wildcards is None:
+            raise ValueError(f"{output} is no file of rule {rule}")
+        return Path(self.log(rule).format(**wildcards.groupdict()))
 
     @staticmethod
     def existing(pattern: str, **wildcards: object) -> list[Path]:
@@ -152,22 +161,21 @@ class Paths:
         def glob(wildcard: re.Match[str]) -> str:
             return escape(str(wildcards.get(wildcard[1], ""))) or "*"
 
-        def form(name: str) -> str:
-            return re.escape(str(wildcards[name])) if name in wildcards else f"(?:{WILDCARDS[name]})"
+        def fits(file: Path) -> bool:
+            values = _form(pattern).fullmatch(str(file))
+            return values is not None and all(values[name] == str(value) for name, value in wildcards.items())
 
-        texts = _WILDCARD.split(pattern)  # every second one is a wildcard's name
-        whole = re.compile("".join(form(text) if i % 2 else re.escape(text) for i, text in enumerate(texts)))
-        return sorted(file for file in Path().glob(_WILDCARD.sub(glob, pattern)) if whole.fullmatch(str(file)))
+        return sorted(file for file in Path().glob(_WILDCARD.sub(glob, pattern)) if fits(file))
 
     def of_probe(self, kind: str, probe: str) -> list[str]:
         """Return the files of a kind of every shard of a probe."""
         count = self._plan.config.probes[probe].shards
         return [self.file(kind, probe=probe, shard=f"{shard:05d}") for shard in range(count)]
 
-    def of_pass(self, kind: str, one: Pass, group: int) -> list[str]:
+    def of_pass(self, kind: str, place: Pass, group: int) -> list[str]:
         """Return the files of a kind of every probe shard of a group's pass."""
-        count = self._plan.config.probes[one.probe].shards
-        return [self.file(kind, **one._asdict(), group=group, shard=f"{shard:05d}") for shard in range(count)]
+        count = self._plan.config.probes[place.probe].shards
+        return [self.file(kind, **place._asdict(), group=group, shard=f"{shard:05d}") for shard in range(count)]
 
     def topk(self, layer: Layer) -> str:
         """Return the merged activations of a layer."""
@@ -243,40 +251,6 @@ class Paths:
         """Return the results of causal checks that the configuration asks for."""
         audits = [self.file(kind, audit=audit) for audit in self._plan.config.audits for kind in ("audit", "chart")]
         return list(dict.fromkeys([*audits, *(path for layer in self._plan.layers for path in self.importance(layer))]))
-
-    def tables(self) -> dict[str, list[str]]:
-        """Return stage -> the tables that it leaves for the results of the run, one of each job."""
-        tables = {stage: list(dict.fromkeys(paths)) for stage, paths in self._tables()}
-        asked_for = ("look_alikes", "refinement", "stopping")
-        return {stage: paths for stage, paths in tables.items() if paths or stage not in asked_for}
-
-    def _tables(self) -> Iterator[tuple[str, list[str]]]:
-        plan = self._plan
-        ours = [layer for layer in plan.layers if plan.is_ours(layer)]
-        probes = dict.fromkeys(layer.probe for layer in plan.layers)
-        passes = dict.fromkeys(
-            (plan.pass_of(layer), plan.group_of(plan.pass_of(layer), layer.slug)) for layer in plan.layers
-        )
-        stopping = [layer for layer in ours if plan.recipe_of(plan.bundle_of(layer)).stopping is not None]
-        yield "probe", [path for probe in probes for path in self.of_probe("probe", probe)]
-        yield "activations", [path for one, group in passes for path in self.of_pass("statistics", one, group)]
-        yield "topk", [self.topk(layer) for layer in plan.layers]
-        for stage in ("exemplars", "captions"):
-            yield stage, [path for layer in ours for path in self.shards(stage, layer)]
-        yield "look_alikes", [path for bundle in plan.bundles for path in self.look_alikes(bundle)]
-        yield "concepts", [self.of_bundle("concepts", bundle) for bundle in plan.bundles]
-        yield "refinement", [path for bundle in plan.bundles for path in self.refined(bundle)]
-        yield "images", [path for bundle in plan.bundles for path in self.images_of_bundle(bundle)]
-        yield "stopping", [path for layer in stopping for path in self.shards("stopping", layer)]
-        yield "scores", [path for layer in ours for path in self.shards("scores", layer)]
-        yield "descriptions", [self.of_layer("descriptions", layer) for layer in plan.layers]
-        rivals: dict[str, list[str]] = {}
-        for layer in plan.layers:
-            if not plan.is_ours(layer):
-                method = plan.config.recipes[layer.recipe].method.replace("-", "_")
-                rivals.setdefault(method, []).extend(self.scores(layer))
-        yield from rivals.items()
-        yield "evaluation", [self.file("evaluation")]
 
     def everything(self) -> list[str]:
         """Return all that a configuration asks for."""

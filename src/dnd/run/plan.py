@@ -76,11 +76,11 @@ def read_groups(path: Path) -> dict[Member, int]:
     ConfigError
         The table is malformed.
     """
-    found = rows(path, GROUP_COLUMNS) if path.exists() else []
-    for where, row in found:
+    table = rows(path, GROUP_COLUMNS) if path.exists() else []
+    for where, row in table:
         if not re.fullmatch("[0-9]{1,9}", row["group"]):
             raise ConfigError(f"{where}: group is {row['group']!r}, expected a number")
-    return {Member(**{key: row[key] for key in Member._fields}): int(row["group"]) for _, row in found}
+    return {Member(**{key: row[key] for key in Member._fields}): int(row["group"]) for _, row in table}
 
 
 def write_groups(path: Path, groups: Mapping[Member, int]) -> None:
@@ -154,7 +154,7 @@ class Plan:
     def _share_views(self) -> None:
         """Let layers of our own method whose exemplars, or captions, would be the same have them from the first."""
         first: dict[tuple[object, ...], Layer] = {}
-        for layer in sorted(self.layers, key=lambda one: self.groups[_member(one)]):
+        for layer in sorted(self.layers, key=lambda layer: self.groups[_member(layer)]):
             recipe = self.config.recipes[layer.recipe]
             if recipe.method != "dnd":
                 continue
@@ -212,8 +212,8 @@ class Plan:
         asked = self.recipe_of(bundle).concepts
         if asked.also is None or asked.known_answers:
             return []
-        others = ((layer, counterpart(self.layers, layer, asked.also)) for layer in self.bundles[bundle])
-        return [(layer, other) for layer, other in others if other is not None]
+        pairs = ((layer, counterpart(self.layers, layer, asked.also)) for layer in self.bundles[bundle])
+        return [(layer, joined) for layer, joined in pairs if joined is not None]
 
     def dissected(self, model: str, probe: str, slug: str, sign: str) -> list[Layer]:
         """Return the layers of the sweep that one comparison of activation maps with masks serves."""
@@ -241,13 +241,13 @@ class Plan:
         """Return the pass that a layer's activations come from."""
         return self._pass(layer.model, layer.probe, layer.recipe)
 
-    def group_of(self, one: Pass, slug: str) -> int:
+    def group_of(self, place: Pass, slug: str) -> int:
         """Return the group with which a layer goes through a pass: the first that asked for it."""
-        return self._pass_group[one, slug]
+        return self._pass_group[place, slug]
 
-    def hooked(self, one: Pass, group: int) -> dict[str, str]:
+    def hooked(self, place: Pass, group: int) -> dict[str, str]:
         """Return slug -> layer name of every layer that a group sends through a pass."""
-        return self._hooked[one, group]
+        return self._hooked[place, group]
 
 
 def _member(layer: Layer) -> Member:

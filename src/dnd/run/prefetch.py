@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 from dnd.backends import hub
 from dnd.config.backends import CaptionSettings, GeneratorSettings, LlmSettings
+from dnd.config.evaluation import ModelSettings
 from dnd.config.load import Config
 from dnd.config.redaction import without_secrets
 from dnd.config.sweep import SweepRow
@@ -45,18 +45,18 @@ class Wanted:
 
 def wanted(config: Config, rows: Sequence[SweepRow]) -> list[Wanted]:
     """Return the models and datasets that the rows of the sweep need, each once; none that a server has."""
-    found = [_target(config.models[row.model]) for row in rows]
+    needed = [_target(config.models[row.model]) for row in rows]
     for row in rows:
         probe = config.probes[row.probe]
-        found += [_dataset(config.probes[member]) for member in probe.members or [row.probe]]
-        found += [_model(USES[key], part) for key, part in config.recipes[row.recipe].models().items()]
+        needed += [_dataset(config.probes[member]) for member in probe.members or [row.probe]]
+        needed += [_model(USES[key], part) for key, part in config.recipes[row.recipe].models().items()]
     evaluation = {"embedder": config.evaluation.embedder, "generator": config.evaluation.generator}
-    found += [_model(f"evaluation {use}", part) for use, part in evaluation.items() if part is not None]
-    found.append(_model("llm", config.llm))
-    return list(dict.fromkeys(one for one in found if one is not None))
+    needed += [_model(f"evaluation {use}", part) for use, part in evaluation.items() if part is not None]
+    needed.append(_model("llm", config.llm))
+    return list(dict.fromkeys(model for model in needed if model is not None))
 
 
-def _model(use: str, part: Any) -> Wanted | None:
+def _model(use: str, part: ModelSettings) -> Wanted | None:
     """What a section with ``model`` needs; nothing where a server has it, or no model is needed."""
     if getattr(part, "base_url", None) is not None or getattr(part, "oracle", False):
         return None
@@ -101,11 +101,12 @@ def _timm_folder(settings: TargetSettings) -> str:
 
     from dnd.target import sources
 
-    published: Any = sources.load(settings, torch.device("cpu")).model.pretrained_cfg
-    if published.get("hf_hub_id"):
-        return str(Path(constants.HF_HUB_CACHE, f"models--{published['hf_hub_id'].replace('/', '--')}", "snapshots"))
-    if published.get("url"):
-        return str(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(published["url"]).path).name))
+    published = getattr(sources.load(settings, torch.device("cpu")).model, "pretrained_cfg", {})
+    name, url = (str(published.get(key) or "") for key in ("hf_hub_id", "url"))
+    if name:
+        return str(Path(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "snapshots"))
+    if url:
+        return str(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name))
     return settings.factory  # a folder
 
 
@@ -119,8 +120,8 @@ def _dataset(settings: ProbeSettings) -> Wanted | None:
     def fetch() -> str:
         import datasets
 
-        found = datasets.load_dataset(name, settings.subset, split=settings.split, revision=settings.revision)
-        parts = found.values() if isinstance(found, dict) else [found]
+        dataset = datasets.load_dataset(name, settings.subset, split=settings.split, revision=settings.revision)
+        parts = dataset.values() if isinstance(dataset, dict) else [dataset]
         return str(Path(next(file["filename"] for part in parts for file in part.cache_files)).parent)
 
     return Wanted("probe", " ".join(word for word in asked if word), fetch)
@@ -129,19 +130,20 @@ def _dataset(settings: ProbeSettings) -> Wanted | None:
 def run(models: Sequence[Wanted], say: Callable[[str], None]) -> list[str]:
     """Fetch models and datasets, say where each is and how large, and return one line for each that cannot be had."""
     hub.online()
-    places, failures = {}, []
-    for number, one in enumerate(models, 1):
-        say(f"[{number}/{len(models)}] {one.use} {one.name}")
+    lines, total, failures = [], 0, []
+    for number, model in enumerate(models, 1):
+        say(f"[{number}/{len(models)}] {model.use} {model.name}")
         try:
-            places[one] = one.fetch()
+            place = Path(model.fetch())
         except Exception as error:  # whatever it is, the others may do
-            kind = "" if isinstance(error, hub.ModelError) else f"{one.name}: {type(error).__name__}: "
-            failures.append(f"{one.use}: {kind}{error}")
-    sizes = {one: _bytes(Path(place)) for one, place in places.items()}
-    say("")
-    for one, place in places.items():
-        say(f"{sizes[one] / 1e6:10.1f} MB  {one.use:9}  {one.name}  {place}")
-    say(f"{sum(sizes.values()) / 1e6:10.1f} MB  in all")
+            kind = "" if isinstance(error, hub.ModelError) else f"{model.name}: {type(error).__name__}: "
+            failures.append(f"{model.use}: {kind}{error}")
+            continue
+        size = sum(file.stat().st_size for file in [place, *place.rglob("*")] if file.is_file())
+        total += size
+        lines.append(f"{size / 1e6:10.1f} MB  {model.use:9}  {model.name}  {place}")
+    for line in ["", *lines, f"{total / 1e6:10.1f} MB  in all"]:
+        say(line)
     return failures
 
 
@@ -150,11 +152,10 @@ def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) 
     from dnd.backends.llm import check
 
     parts = [item for row in rows for item in config.recipes[row.recipe].models().items()]
-    named = [*parts, ("llm", config.llm)]
     servers = [
-        (one.base_url, one.api_key_env, one.model, section)
-        for section, one in named
-        if isinstance(one, CaptionSettings | LlmSettings) and one.base_url
+        (part.base_url, part.api_key_env, part.model, section)
+        for section, part in [*parts, ("llm", config.llm)]
+        if isinstance(part, CaptionSettings | LlmSettings) and part.base_url
     ]
     failures = []
     for url, key, model, section in dict.fromkeys(servers):
@@ -162,11 +163,6 @@ def asked(config: Config, rows: Sequence[SweepRow], say: Callable[[str], None]) 
         if problem := check(url, key, model, section):
             failures.append(problem)
     return failures
-
-
-def _bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def exports() -> list[str]:

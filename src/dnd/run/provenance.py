@@ -14,15 +14,14 @@ import logging
 import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import yaml
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from dnd.config.layer_table import LAYER_COLUMNS
 from dnd.config.load import Config, known_secrets
@@ -31,6 +30,8 @@ from dnd.config.sweep import SWEEP_COLUMNS
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
 from dnd.io.version import VERSION
+from dnd.run import origins
+from dnd.run.origins import Summary
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,54 @@ SEEDS = {
 """Where the randomness of each stage comes from, but for the samples and renders of probes."""
 
 
+class Workflow(BaseModel):
+    """The code of a run, as :func:`checkout` tells it."""
+
+    version: str
+    snakemake: str | None
+    commit: str | None
+    dirty: bool | None
+
+
+class ProbeDigest(BaseModel):
+    """How many images a probe has, and a digest that is the same whatever their names, order and shards."""
+
+    images: int
+    digest: str
+
+
+class Inputs(BaseModel):
+    """What a run was given: digests of its probes, of the user's files, and of code that builds target networks."""
+
+    probes: dict[str, ProbeDigest]
+    files: dict[str, str]
+    factories: dict[str, str]
+
+
+class Provenance(BaseModel):
+    """How the results of a run came about.
+
+    Attributes
+    ----------
+    config : with every default, without secrets.
+    sweep, layers : rows of the two tables, the second only of layers in use.
+    models : as asked for -> revision in the job that finished last.
+    results : ``name/slug/file`` -> digest of each table of descriptions.
+    """
+
+    run: str
+    written: str
+    workflow: Workflow
+    config: dict[str, JsonValue]
+    sweep: list[dict[str, str]]
+    layers: list[dict[str, str]]
+    stages: dict[str, Summary]
+    models: dict[str, str]
+    inputs: Inputs
+    seeds: dict[str, str | dict[str, int]]
+    results: dict[str, str]
+
+
 def record(
     config: Config,
     *,
@@ -61,8 +110,8 @@ def record(
     made: Mapping[str, Sequence[Path]],
     files: Sequence[Path],
     workflow: Path,
-) -> dict[str, Any]:
-    """Return the provenance of a run, as JSON can hold it.
+) -> Provenance:
+    """Return the provenance of a run.
 
     Parameters
     ----------
@@ -75,90 +124,42 @@ def record(
     files : local files that the results depend on.
     workflow : folder of the Snakefile.
     """
-    origins = {stage: [tables.origin(path) for path in paths] for stage, paths in made.items()}
-    stages = {stage: {"code": code[stage], **summary(found)} for stage, found in origins.items()}
     known = known_secrets(config)
+    by_stage = {stage: [origins.read(path) for path in paths] for stage, paths in made.items()}
+    stages = {stage: origins.summary(jobs, code[stage]).model_dump() for stage, jobs in by_stage.items()}
     probes: dict[str, list[Path]] = {}
     for path in made.get("probe", ()):
         probes.setdefault(path.parent.name, []).append(path)
-    return {
-        "run": config.run,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "workflow": {"version": VERSION, "snakemake": _snakemake(), **checkout(workflow)},
-        "config": without_secrets(config.model_dump(mode="json"), known),
-        "sweep": list(sweep),
-        "layers": list(layers),
-        "stages": without_secrets(stages, known),  # jobs of an earlier version may have told theirs
-        "models": newest_models([one for found in origins.values() for one in found if one]),
-        "inputs": {
-            "probes": {name: probe_digest(paths) for name, paths in probes.items()},
-            "files": {str(path): file_digest(path) for path in files},
-            "factories": dict(factories),
-        },
-        "seeds": {**SEEDS, "probes": {name: one.seed for name, one in config.probes.items()}},
-        "results": {"/".join(path.parts[-3:]): file_digest(path) for path in made.get("descriptions", ())},
-    }
+    return Provenance(
+        run=config.run,
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        workflow=checkout(workflow),
+        config=without_secrets(config.model_dump(mode="json"), known),
+        sweep=[dict(row) for row in sweep],
+        layers=[dict(row) for row in layers],
+        stages=without_secrets(stages, known),  # jobs of an earlier version may have told theirs
+        models=origins.newest_models([origin for jobs in by_stage.values() for origin in jobs if origin]),
+        inputs=Inputs(
+            probes={name: probe_digest(paths) for name, paths in probes.items()},
+            files={str(path): file_digest(path) for path in files},
+            factories=dict(factories),
+        ),
+        seeds={**SEEDS, "probes": {name: probe.seed for name, probe in config.probes.items()}},
+        results={"/".join(path.parts[-3:]): file_digest(path) for path in made.get("descriptions", ())},
+    )
 
 
-def write(path: str | Path, found: Mapping[str, Any]) -> None:
+def write(path: str | Path, provenance: Provenance) -> None:
     """Write a provenance in one step, keys sorted."""
+    text = json.dumps(provenance.model_dump(), indent=2, sort_keys=True, ensure_ascii=False)
     with replaced(path) as partial:
-        partial.write_text(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
-def summary(origins: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Sum up the origins of a stage's tables, each of one job.
-
-    Returns
-    -------
-    ``jobs``, ``recorded`` (jobs whose tables have an origin, of which the rest speaks), ``started`` (of the first),
-    ``finished`` (of the last), ``seconds`` (of all together), ``devices`` and ``platforms`` (name -> jobs),
-    ``versions`` (package -> version) and ``models`` (as asked for -> revision), several separated by commas where jobs
-    differ, and ``notes`` (key -> every value).
-    """
-    known = [one for one in origins if one]
-    return {
-        "jobs": len(origins),
-        "recorded": len(known),
-        "started": min((one["started"] for one in known), default=None),
-        "finished": max((one["finished"] for one in known), default=None),
-        "seconds": round(sum(one["seconds"] for one in known), 1),
-        "devices": dict(Counter(one["device"] for one in known)),
-        "platforms": dict(Counter(one["platform"] for one in known)),
-        "versions": _joined({"python": one["python"], **one["versions"]} for one in known),
-        "models": _joined(one["models"] for one in known),
-        "notes": _values(one["notes"] for one in known),
-    }
-
-
-def _values(parts: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Key -> its distinct values, sorted by their spelling."""
-    found: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        for key, value in part.items():
-            found.setdefault(key, {})[json.dumps(value, sort_keys=True)] = value
-    return {key: [values[text] for text in sorted(values)] for key, values in found.items()}
-
-
-def _joined(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    return {key: ", ".join(values) for key, values in _values(parts).items()}
-
-
-def newest_models(origins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return model as asked for -> its revision in the job that finished last; a model that changed is logged."""
-    found: dict[str, str] = {}
-    for origin in sorted(origins, key=lambda one: one["finished"]):
-        for model, revision in origin["models"].items():
-            if found.get(model, revision) != revision:
-                log.warning("%s changed during the run: %s, then %s", model, found[model], revision)
-            found[model] = revision
-    return found
-
-
-def probe_digest(shards: Sequence[Path]) -> dict[str, Any]:
-    """Return how many ``images`` a probe has and a ``digest``, the same whatever their names, order and shards."""
+def probe_digest(shards: Sequence[Path]) -> ProbeDigest:
+    """Return the number of images in the shards of a probe, and the digest of their digests."""
     digests = sorted(tables.read(shards, schemas.PROBE, ["digest"])["digest"].to_pylist())
-    return {"images": len(digests), "digest": hashlib.sha256("\n".join(digests).encode()).hexdigest()}
+    return ProbeDigest(images=len(digests), digest=hashlib.sha256("\n".join(digests).encode()).hexdigest())
 
 
 def file_digest(path: Path) -> str:
@@ -167,8 +168,8 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def checkout(folder: Path) -> dict[str, Any]:
-    """Return the ``commit`` of a workflow's folder, and whether it is ``dirty``: its code is not that of the commit.
+def checkout(folder: Path) -> Workflow:
+    """Return the code of a workflow's folder: its ``commit``, and whether it is ``dirty``, not that of the commit.
 
     Both are None where the folder is under no version control, as in a container, or git is missing. The folder may be
     another user's, whose code runs here anyway.
@@ -179,67 +180,56 @@ def checkout(folder: Path) -> dict[str, Any]:
         command = ["git", "--no-optional-locks", *trust, "-C", str(folder), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
+    commit, dirty = None, None
     try:
         git("ls-files", "--error-unmatch", "Snakefile")  # it may lie, untracked, in somebody's repository
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *SOURCES))}
+        commit, dirty = git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", *SOURCES))
     except (OSError, subprocess.SubprocessError) as error:
         log.info("no commit is recorded: %s", str(getattr(error, "stderr", None) or error).strip())
-        return {"commit": None, "dirty": None}
-
-
-def _snakemake() -> str | None:
     try:
-        return version("snakemake")
+        snakemake = version("snakemake")
     except PackageNotFoundError:
-        return None
+        snakemake = None
+    return Workflow(version=VERSION, snakemake=snakemake, commit=commit, dirty=dirty)
 
 
-def pinned(found: Mapping[str, Any]) -> dict[str, Any]:
+def pinned(provenance: Provenance) -> dict[str, JsonValue]:
     """Return the configuration of a provenance with the hub revisions that were used."""
-    config = deepcopy(found["config"])
-    for name, section in _hub_sections(config):
-        asked = f"{name}@{section['revision']}" if section["revision"] else name
-        used = found["models"].get(asked, "")
-        if COMMIT.fullmatch(used):  # not the digest of a folder
-            section["revision"] = used
+    config = deepcopy(provenance.config)
+    _pin(config, provenance.models)
     return config
 
 
-def _hub_sections(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every section that may name something of the hub, with what it names."""
-    yield from ((target["factory"], target) for target in config["models"].values())
-    yield from ((probe["dataset"], probe) for probe in config["probes"].values() if probe["dataset"])
-    for section in (*config["recipes"].values(), config["evaluation"]):
-        yield from _parts_with_models(section)
-    yield config["llm"]["model"], config["llm"]
-
-
-def _parts_with_models(section: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _pin(section: dict[str, JsonValue], models: Mapping[str, str]) -> None:
+    """Set the revision of every section that names something of the hub."""
+    name = next((section[key] for key in ("model", "factory", "dataset") if section.get(key)), None)
+    if isinstance(name, str) and "revision" in section:
+        used = models.get(f"{name}@{section['revision']}" if section["revision"] else name, "")
+        if COMMIT.fullmatch(used):  # not the digest of a folder
+            section["revision"] = used
     for part in section.values():
         if isinstance(part, dict):
-            if "model" in part and "revision" in part:
-                yield part["model"], part
-            yield from _parts_with_models(part)
+            _pin(part, models)
 
 
-def overview(found: Mapping[str, Any]) -> str:
+def overview(provenance: Provenance) -> str:
     """Return a provenance in a few lines: when, with which code, and each stage's jobs, seconds and devices."""
-    made = found["workflow"]
-    commit = f"commit {made['commit']}{' with changes' if made['dirty'] else ''}" if made["commit"] else "no commit"
-    lines = [f"{found['run']}: version {made['version']}, {commit}, recorded {found['written']}"]
-    recorded = {stage: one for stage, one in found["stages"].items() if one["recorded"]}
-    for stage, one in sorted(recorded.items(), key=lambda item: item[1]["started"]):
-        devices = ", ".join(f"{name} ({jobs})" for name, jobs in one["devices"].items())
-        lines.append(f"{stage:12} {one['jobs']:5} jobs {one['seconds']:10.1f} s  {devices}".rstrip())
+    code = provenance.workflow
+    commit = f"commit {code.commit}{' with changes' if code.dirty else ''}" if code.commit else "no commit"
+    lines = [f"{provenance.run}: version {code.version}, {commit}, recorded {provenance.written}"]
+    recorded = {name: stage for name, stage in provenance.stages.items() if stage.recorded}
+    for name, stage in sorted(recorded.items(), key=lambda item: item[1].started or ""):
+        devices = ", ".join(f"{device} ({jobs})" for device, jobs in stage.devices.items())
+        lines.append(f"{name:12} {stage.jobs:5} jobs {stage.seconds:10.1f} s  {devices}".rstrip())
     return "\n".join(lines) + "\n"
 
 
-def configuration(found: Mapping[str, Any]) -> str:
+def configuration(provenance: Provenance) -> str:
     """Return :func:`pinned` as YAML; a comment names the code that it was used with."""
-    made = found["workflow"]
-    commit = f", commit {made['commit']}" if made["commit"] else ""
-    head = f"# {found['run']} as of {found['written']}: version {made['version']}{commit}\n"
-    return head + yaml.safe_dump(pinned(found), sort_keys=False, allow_unicode=True, width=120)
+    code = provenance.workflow
+    commit = f", commit {code.commit}" if code.commit else ""
+    head = f"# {provenance.run} as of {provenance.written}: version {code.version}{commit}\n"
+    return head + yaml.safe_dump(pinned(provenance), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _print_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
@@ -262,18 +252,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted.add_argument("--layers", action="store_true", help="its layers.tsv")
     asked = parser.parse_args(arguments)
     try:
-        found = json.loads(asked.file.read_text(encoding="utf-8"))
-        found["stages"], found["models"]
+        provenance = Provenance.model_validate_json(asked.file.read_bytes())
     except OSError as error:
         sys.exit(f"{asked.file}: {error.strerror}")
-    except (ValueError, KeyError, TypeError):
+    except ValidationError:
         sys.exit(f"{asked.file}: not the provenance of a run; expected the provenance.json of a results folder")
     if asked.sweep:
-        _print_table(found["sweep"], SWEEP_COLUMNS)
+        _print_table(provenance.sweep, SWEEP_COLUMNS)
     elif asked.layers:
-        _print_table(found["layers"], LAYER_COLUMNS)
+        _print_table(provenance.layers, LAYER_COLUMNS)
     else:
-        text = configuration(found) if asked.config else overview(found)
+        text = configuration(provenance) if asked.config else overview(provenance)
         print(text, end="")
         if LEFT_OUT in text:
             print(f"secrets were not recorded: put yours where it says {LEFT_OUT}", file=sys.stderr)

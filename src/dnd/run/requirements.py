@@ -6,25 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dnd.config import sweep
-from dnd.config.load import Config, ConfigError
+from dnd.config.load import Config
 from dnd.config.rivals import ClipDissectRecipe, MilanRecipe, RivalRecipe
 from dnd.config.stages import ConceptSettings
 from dnd.config.sweep import Layer
 
 ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks", "invert": "image labels"}
 """Method -> what it needs of a probe's images."""
-
-
-def check(config: Config, layers: Sequence[Layer]) -> None:
-    """Check that methods find what they need on their probes, and that audits name layers of the sweep.
-
-    Raises
-    ------
-    ConfigError
-        With one line per mistake.
-    """
-    if lacking := missing(config, layers):
-        raise ConfigError("\n".join(lacking))
 
 
 def missing(config: Config, layers: Sequence[Layer]) -> list[str]:
@@ -50,56 +38,56 @@ def _methods(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
 
 def _truths(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
     """What stands in for a model is known of renders, and of networks with known answers."""
-    for model, layer, probe, recipe in dict.fromkeys((one.model, one.layer, one.probe, one.recipe) for one in layers):
-        for part in config.recipes[recipe].oracles:
+    for layer in layers:
+        for part in config.recipes[layer.recipe].oracles:
             if part == "concepts":
-                yield from _unknown_answers(config.models[model].known_answers, model, layer, recipe)
+                yield from _unknown_answers(config.models[layer.model].known_answers, layer)
                 continue
-            for member in config.probes[probe].members or [probe]:
+            for member in config.probes[layer.probe].members or [layer.probe]:
                 if config.probes[member].source != "shapeworld":
                     yield (
-                        f"recipes.{recipe}.{part}.model: shapeworld tells what renders of the shape world show, and "
-                        f"probe {member!r} is of source {config.probes[member].source}"
+                        f"recipes.{layer.recipe}.{part}.model: shapeworld tells what renders of the shape world show, "
+                        f"and probe {member!r} is of source {config.probes[member].source}"
                     )
 
 
-def _unknown_answers(path: Path | None, model: str, layer: str, recipe: str) -> Iterator[str]:
+def _unknown_answers(path: Path | None, layer: Layer) -> Iterator[str]:
     from dnd.shapeworld import known_answers  # needs numpy, which a head node may not have
 
-    key = f"recipes.{recipe}.concepts.known_answers"
+    key = f"recipes.{layer.recipe}.concepts.known_answers"
     if path is None:
-        yield f"{key}: models.{model}.known_answers is missing"
+        yield f"{key}: models.{layer.model}.known_answers is missing"
         return
     try:
         known = known_answers.load(path)
     except known_answers.KnownAnswersError:
         return  # of whoever reads the file for its own sake
-    if layer not in known:
-        yield f"{key}: {path} has no layer {layer!r}; there are {sorted(known)}"
+    if layer.layer not in known:
+        yield f"{key}: {path} has no layer {layer.layer!r}; there are {sorted(known)}"
 
 
 def _joined(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
     """Recipes whose candidates join those of others."""
     for recipe in dict.fromkeys(layer.recipe for layer in layers):
-        other = _also(config, recipe)
-        if other is None:
+        also = _also(config, recipe)
+        if also is None:
             continue
         key = f"recipes.{recipe}.concepts.also"
-        if other not in config.recipes:
-            yield f"{key}: unknown recipe {other!r}; there are {sorted(config.recipes)}"
+        if also not in config.recipes:
+            yield f"{key}: unknown recipe {also!r}; there are {sorted(config.recipes)}"
             continue
-        after: str | None = other
+        after: str | None = also
         seen: list[str] = []
         while after is not None and after not in seen:
             seen.append(after)
             after = _also(config, after)
         if recipe in seen:
-            yield f"{key}: {other!r} waits for the candidates of {recipe!r} itself; choose another recipe"
+            yield f"{key}: {also!r} waits for the candidates of {recipe!r} itself; choose another recipe"
             continue
         for layer in layers:
-            if layer.recipe == recipe and sweep.counterpart(layers, layer, other) is None:
+            if layer.recipe == recipe and sweep.counterpart(layers, layer, also) is None:
                 yield (
-                    f"{key}: {config.sweep} has no row with recipe {other!r} that describes all units of row "
+                    f"{key}: {config.sweep} has no row with recipe {also!r} that describes all units of row "
                     f"{layer.name!r}, layer {layer.layer!r}, with probe {layer.probe!r}"
                 )
 

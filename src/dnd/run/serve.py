@@ -30,20 +30,24 @@ from dnd.run.paths import PATTERNS
 def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
     """Return the language models that the sweep asks, without those of external servers, and how to start each."""
     recipes = [config.recipes[name] for name in dict.fromkeys(row.recipe for row in sweep_rows(config))]
-    loops = [one if isinstance(one, LineRecipe) else getattr(one, "refinement", None) for one in recipes]
-    asking = [one.llm or config.llm for one in loops if one is not None]
-    own = [one.concepts for one in recipes if isinstance(one, Recipe)]
-    if own:
-        asking.append(config.llm)
-    arguments = {
-        one.model: llm.arguments_for(
-            pictures=llm.MOST_PICTURES * any(each.show_images for each in own) if one == config.llm else 0,
-            structured=any(each.structured for each in own) and one == config.llm,
+    loops = [recipe if isinstance(recipe, LineRecipe) else getattr(recipe, "refinement", None) for recipe in recipes]
+    asked = [loop.llm or config.llm for loop in loops if loop is not None]
+    concepts = [recipe.concepts for recipe in recipes if isinstance(recipe, Recipe)]
+    if concepts:
+        asked.append(config.llm)
+    pictures = llm.MOST_PICTURES * any(section.show_images for section in concepts)
+    structured = any(section.structured for section in concepts)
+    servers = {
+        model.model: (
+            model,
+            llm.arguments_for(
+                pictures=pictures if model == config.llm else 0, structured=structured and model == config.llm
+            ),
         )
-        for one in asking
+        for model in asked
+        if model.base_url is None
     }
-    found = {one.model: one for one in asking if one.base_url is None}
-    return [(one, arguments[name]) for name, one in found.items()]
+    return list(servers.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         places = {}
-        for number, (one, needed) in enumerate(wanted):
-            server = stack.enter_context(llm.endpoint(one, logs / f"{number}.log", needed))
-            places[one.model] = [server.base_url, server.key]
+        for number, (model, needed) in enumerate(wanted):
+            server = stack.enter_context(llm.endpoint(model, logs / f"{number}.log", needed))
+            places[model.model] = [server.base_url, server.key]
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command gets it, too, and ends in order
         return subprocess.run(chosen.command, env=os.environ | {SERVERS: json.dumps(places)}, check=False).returncode

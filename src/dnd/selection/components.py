@@ -1,18 +1,37 @@
-"""What a candidate's score is made of: pure functions of activations and embeddings of its generated images."""
+"""What a candidate's images tell of it: ranks, similarity with the exemplars, their sum (paper section 3, step 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dnd.config.stages import ScoreSettings
+from dnd.io.rows import Concept
 
 BEST = 5
 """Ranks that count in the rank score (``beta_images_param`` of the released driver)."""
 
 Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DrawnCandidate:
+    """A candidate of a unit and its usable images.
+
+    Attributes
+    ----------
+    share : of the unit's answers that name it.
+    activations : of its images [m].
+    vectors : of its images, unit vectors [m, d].
+    """
+
+    concept: Concept
+    share: float
+    activations: Values
+    vectors: Values
 
 
 def ranks(activations: Sequence[Values], first: int = 1) -> list[npt.NDArray[np.float64]]:
@@ -24,8 +43,8 @@ def ranks(activations: Sequence[Values], first: int = 1) -> list[npt.NDArray[np.
     """
     from scipy.stats import rankdata
 
-    found = rankdata(-np.concatenate(activations), method="average") + (first - 1)
-    return np.split(found, np.cumsum([len(one) for one in activations])[:-1])
+    ranked = rankdata(-np.concatenate(activations), method="average") + (first - 1)
+    return np.split(ranked, np.cumsum([len(values) for values in activations])[:-1])
 
 
 def rank_scores(activations: Sequence[Values], best: int = BEST, first: int = 1) -> list[float]:

@@ -5,63 +5,87 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from dnd.io import pictures, schemas, tables
 from dnd.io.files import replaced
+from dnd.io.rows import Description, Score
 from dnd.selection.facets import mass
-from dnd.selection.verdict import Verdict
+from dnd.selection.verdict import Verdict, load
 
 LABELS = 3
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How a cell begins that a spreadsheet runs."""
 
 
-def ranked(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+class UnitTopk(NamedTuple):
+    """Columns of TOPK that tell why nothing is said of a unit, and which whole images excite it most."""
+
+    unit: int
+    idle: str | None
+    image_ids: Sequence[str] = ()
+    activations: Sequence[float] = ()
+
+
+class Shown(NamedTuple):
+    """Columns of EXEMPLARS that a description repeats."""
+
+    image_id: str
+    box: Sequence[int] | None
+    activation: float
+
+
+class Evidence(NamedTuple):
+    """An exemplar as DESCRIPTIONS has it, and its caption."""
+
+    exemplar: Shown
+    caption: str | None
+
+
+def ranked(candidates: Sequence[Score]) -> list[Score]:
     """Return our own candidates best first: by score, then votes, then the concept's spelling."""
-    return sorted(candidates, key=lambda one: (-one["score"], -one["votes"], one["concept"]))
+    return sorted(candidates, key=lambda score: (-(score.score or 0.0), -(score.votes or 0), score.concept))
 
 
-def confidence(best: Mapping[str, Any], answers: int) -> float:
+def confidence(best: Score, answers: int) -> float:
     """Return a first, uncalibrated estimate in [0, 1] that a label is right.
 
     The product of how clearly its images beat the control images (AUC .5 -> 0, 1 -> 1) and the share of the LLM's
     answers that named it, pulled half way to one: a lone vote for a label whose images all excite the unit still
     counts. Where nobody drew the label, so that nothing speaks for or against it, one half stands for the first.
     """
-    separation = 0.5 if best["auc"] is None else float(np.clip(2 * best["auc"] - 1, 0, 1))
-    return separation * (0.5 + 0.5 * best["votes"] / answers)
+    separation = 0.5 if best.auc is None else float(np.clip(2 * best.auc - 1, 0, 1))
+    return separation * (0.5 + 0.5 * (best.votes or 0) / answers)
 
 
-def labels(best_first: Sequence[Mapping[str, Any]], evidence: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels(best_first: Sequence[Score], activations: Sequence[float]) -> list[str]:
     """Return up to three labels, best first.
 
     They are the parts of alternatives, by share of the exemplars' activation as in FACETS, or the best candidates.
 
     Parameters
     ----------
-    evidence : the unit's exemplars by rank, with their ``activation``.
+    activations : of the unit's exemplars by rank.
     """
     best = best_first[0]
-    if best.get("parts"):
-        named = {one["candidate"]: one["concept"] for one in best_first}
-        strengths = [max(one["activation"], 0.0) for one in evidence]
-        masses = [mass(strengths, best["shares"], part) for part in range(len(best["parts"]))]
+    if best.parts:
+        named = {score.candidate: score.concept for score in best_first}
+        strengths = [max(activation, 0.0) for activation in activations]
+        masses = [mass(strengths, best.shares or [], part) for part in range(len(best.parts))]
         order = sorted(range(len(masses)), key=lambda part: (-masses[part], part))
-        return [named[best["parts"][part]] for part in order]
-    return [one["concept"] for one in best_first if not one.get("parts")][:LABELS]
+        return [named[best.parts[part]] for part in order]
+    return [score.concept for score in best_first if not score.parts][:LABELS]
 
 
-def rival_confidence(best: Mapping[str, Any]) -> float:
+def rival_confidence(best: Score) -> float:
     """Return a first, uncalibrated estimate in [0, 1] that a rival's label is right.
 
     The score itself where it may be a share or a probability; one half where it is on another scale or not known.
     """
-    score = best["score"]
-    return float(score) if score is not None and 0 <= score <= 1 else 0.5
+    return float(best.score) if best.score is not None and 0 <= best.score <= 1 else 0.5
 
 
 def run(
@@ -83,70 +107,97 @@ def run(
     verdict : fitted weights, by which the scores are log odds; without, confidence is a rough estimate and nothing that
         has a candidate is withheld.
     """
-    wording = {pictures.place(row): row["caption"] for row in captions.to_pylist()}
-    shown: dict[int, list[dict[str, Any]]] = {}
-    for row in exemplars.select(["unit", "rank", "image_id", "box", "activation"]).to_pylist():
-        shown.setdefault(row["unit"], []).append(row)
+    wording = dict(zip(pictures.places_of(captions), captions["caption"].to_pylist(), strict=True))
+    texts = [wording[place] for place in pictures.places_of(exemplars)]
+    shown: dict[int, list[tuple[int, Evidence]]] = {}
+    keys = zip(exemplars["unit"].to_pylist(), exemplars["rank"].to_pylist(), strict=True)
+    for (unit, rank), exemplar, text in zip(keys, tables.rows_of(exemplars, Shown), texts, strict=True):
+        shown.setdefault(unit, []).append((rank, Evidence(exemplar, text)))
     candidates = _by_unit(scores)
     rows = []
     for row in _of_units(topk, units):
-        best_first = ranked(candidates.get(row["unit"], []))
-        evidence = sorted(shown.get(row["unit"], []), key=lambda one: one["rank"])
+        best_first = ranked(candidates.get(row.unit, []))
         sure, withheld = 0.0, None
         if best_first and verdict is not None:
-            odds, bimodality = best_first[0]["score"], best_first[0]["bimodality"]
+            odds, bimodality = best_first[0].score or 0.0, best_first[0].bimodality or 0.0
             sure, withheld = verdict.confidence(odds, bimodality), verdict.abstention(odds, bimodality)
         elif best_first:
-            sure = confidence(best_first[0], sum(one["votes"] for one in best_first))
-        texts = [wording[pictures.place(one)] for one in evidence]
-        rows.append(_row(facts, row, best_first, sure, evidence, texts, withheld))
+            sure = confidence(best_first[0], sum(score.votes or 0 for score in best_first))
+        evidence = [known for _, known in sorted(shown.get(row.unit, []), key=lambda pair: pair[0])]
+        rows.append(_row(facts, row, best_first, sure, evidence, withheld))
     return tables.table(rows, schemas.DESCRIPTIONS)
 
 
-def of_rival(facts: Mapping[str, str], units: Sequence[int], topk: pa.Table, scores: pa.Table, shown: int) -> pa.Table:
+def of_files(
+    facts: Mapping[str, str],
+    units: Sequence[int],
+    topk: str | Path,
+    scores: pa.Table,
+    exemplars: Sequence[str | Path],
+    captions: Sequence[str | Path],
+    fitted: Sequence[str | Path] = (),
+) -> pa.Table:
+    """Return the DESCRIPTIONS table of our own method from the files of its tables: see :func:`run`.
+
+    Parameters
+    ----------
+    fitted : the file of fitted weights; none where a recipe has no verdict.
+    """
+    return run(
+        facts,
+        units,
+        tables.read(topk, schemas.TOPK, ["unit", "idle"]),
+        tables.read(exemplars, schemas.EXEMPLARS),
+        tables.read(captions, schemas.CAPTIONS),
+        scores,
+        load(fitted[0]) if fitted else None,
+    )
+
+
+def of_rival(
+    facts: Mapping[str, str], units: Sequence[int], topk: str | Path, scores: pa.Table, shown: int
+) -> pa.Table:
     """Return the DESCRIPTIONS table of another method, sorted by unit: without captions, exemplars are whole images.
 
     Parameters
     ----------
-    topk : TOPK of the layer; columns ``unit``, ``idle``, ``image_ids`` and ``activations`` are enough.
+    topk : file of TOPK of the layer.
     scores : SCORES of the method, in whose order of candidates the labels come.
     shown : how many of a unit's most activating images are its exemplars.
     """
     candidates = _by_unit(scores)
+    best = tables.read(topk, schemas.TOPK, tables.fields_of(UnitTopk))
     rows = []
-    for row in _of_units(topk, units):
-        best_first = sorted(candidates.get(row["unit"], []), key=lambda one: one["candidate"])
+    for row in _of_units(best, units):
+        best_first = sorted(candidates.get(row.unit, []), key=lambda score: score.candidate)
         sure = rival_confidence(best_first[0]) if best_first else 0.0
-        evidence = [
-            {"image_id": name, "box": None, "activation": value}
-            for name, value in zip(row["image_ids"][:shown], row["activations"][:shown], strict=True)
-        ]
-        rows.append(_row(facts, row, best_first, sure, evidence, [None] * len(evidence)))
+        most = zip(row.image_ids[:shown], row.activations[:shown], strict=True)
+        evidence = [Evidence(Shown(name, None, activation), None) for name, activation in most]
+        rows.append(_row(facts, row, best_first, sure, evidence))
     return tables.table(rows, schemas.DESCRIPTIONS)
 
 
-def _by_unit(scores: pa.Table) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for row in scores.drop_columns(["activations"]).to_pylist():
-        found.setdefault(row["unit"], []).append(row)
-    return found
+def _by_unit(scores: pa.Table) -> dict[int, list[Score]]:
+    by_unit: dict[int, list[Score]] = {}
+    for score in tables.rows_of(scores.drop_columns(["activations"]), Score):
+        by_unit.setdefault(score.unit, []).append(score)
+    return by_unit
 
 
-def _of_units(topk: pa.Table, units: Sequence[int]) -> list[dict[str, Any]]:
+def _of_units(topk: pa.Table, units: Sequence[int]) -> list[UnitTopk]:
     """The rows of units, sorted by unit."""
-    by_unit = {row["unit"]: row for row in topk.to_pylist()}
+    by_unit = {row.unit: row for row in tables.rows_of(topk, UnitTopk)}
     return [by_unit[unit] for unit in sorted(units)]
 
 
 def _row(
     facts: Mapping[str, str],
-    unit: Mapping[str, Any],
-    best_first: Sequence[Mapping[str, Any]],
+    unit: UnitTopk,
+    best_first: Sequence[Score],
     confidence: float,
-    evidence: Sequence[Mapping[str, Any]],
-    captions: Sequence[str | None],
+    evidence: Sequence[Evidence],
     withheld: str | None = None,
-) -> dict[str, Any]:
+) -> Description:
     """A row of DESCRIPTIONS; a unit without candidates abstains, an idle one among them.
 
     Parameters
@@ -154,18 +205,18 @@ def _row(
     withheld : why the best candidate is not said; the confidence is that it would be right.
     """
     best = best_first[0] if best_first and withheld is None else None
-    return {
+    return Description(
         **facts,
-        "unit": unit["unit"],
-        "label": best["concept"] if best else None,
-        "labels": labels(best_first, evidence) if best else [],
-        "confidence": confidence,
-        "abstained": None if best else unit["idle"] or withheld or "no_concept",
-        "score": best_first[0]["score"] if best_first else None,
-        "candidates": [{field.name: one[field.name] for field in schemas.CANDIDATE} for one in best_first],
-        "exemplars": [{field.name: one[field.name] for field in schemas.EXEMPLAR} for one in evidence],
-        "captions": list(captions),
-    }
+        unit=unit.unit,
+        label=best.concept if best else None,
+        labels=labels(best_first, [known.exemplar.activation for known in evidence]) if best else [],
+        confidence=confidence,
+        abstained=None if best else unit.idle or withheld or "no_concept",
+        score=best_first[0].score if best_first else None,
+        candidates=[{field.name: getattr(score, field.name) for field in schemas.CANDIDATE} for score in best_first],
+        exemplars=[known.exemplar._asdict() for known in evidence],
+        captions=[known.caption for known in evidence],
+    )
 
 
 def write_csv(path: str | Path, rows: pa.Table) -> None:
@@ -177,19 +228,21 @@ def write_csv(path: str | Path, rows: pa.Table) -> None:
     with replaced(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(rows.schema.names)
-        for row in rows.to_pylist():
-            row["candidates"] = [
-                one["concept"] + ("" if one["score"] is None else f" ({one['score']:.3f})") for one in row["candidates"]
+        for row in tables.rows_of(rows, Description):
+            cells = row._asdict()
+            cells["candidates"] = [
+                f"{candidate['concept']}" + ("" if candidate["score"] is None else f" ({candidate['score']:.3f})")
+                for candidate in row.candidates
             ]
-            row["captions"] = [text for text in row["captions"] if text is not None]
-            row["exemplars"] = [
-                one["image_id"] + (f" [{' '.join(map(str, one['box']))}]" if one["box"] else "")
-                for one in row["exemplars"]
+            cells["captions"] = [text for text in row.captions if text is not None]
+            cells["exemplars"] = [
+                f"{exemplar['image_id']}" + (f" [{' '.join(map(str, exemplar['box']))}]" if exemplar["box"] else "")
+                for exemplar in row.exemplars
             ]
-            writer.writerow([_cell(value) for value in row.values()])
+            writer.writerow([_cell(value) for value in cells.values()])
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     if isinstance(value, list):
         value = " | ".join(text.replace("|", r"\|") for text in value)
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -74,16 +74,16 @@ def calibrated(cosines: Values, scale: float, bias: float) -> npt.NDArray[np.flo
     return expit(scale * np.asarray(cosines, np.float64) + bias)
 
 
-def ramped(cosines: Values, random: Values, own: Values) -> npt.NDArray[np.float64]:
+def ramped(cosines: Values, random: Values, generated: Values) -> npt.NDArray[np.float64]:
     """Return how much images look as if they showed a concept: 0 like random ones, 1 like its own generated images.
 
     Parameters
     ----------
     cosines : of the images with the concept's text [n].
-    random, own : the same of random images and of images generated from the concept.
+    random, generated : the same of random images and of images generated from the concept.
     """
     base = float(np.mean(random, dtype=np.float64))
-    top = max(float(np.mean(own, dtype=np.float64)), base + SPREAD)
+    top = max(float(np.mean(generated, dtype=np.float64)), base + SPREAD)
     return np.clip((np.asarray(cosines, np.float64) - base) / (top - base), 0, 1)
 
 

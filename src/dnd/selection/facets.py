@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from dnd.io import schemas, tables
+from dnd.io.rows import Facet
+
+
+class _Joined(NamedTuple):
+    unit: int
+    candidate: int
+    concept: str
+    parts: list[int] | None
+    shares: list[int] | None
+
+
+class _Label(NamedTuple):
+    unit: int
+    label: str | None
+    exemplars: list[dict[str, float]]
 
 
 def run(described: pa.Table, scores: pa.Table) -> pa.Table:
@@ -18,16 +33,18 @@ def run(described: pa.Table, scores: pa.Table) -> pa.Table:
     described : DESCRIPTIONS of a layer.
     scores : its SCORES, which tell what each exemplar shows best.
     """
-    joined = {
-        (row["unit"], row["concept"]): row
-        for row in scores.select(["unit", "candidate", "concept", "parts", "shares"]).to_pylist()
-    }
-    named = {(row["unit"], row["candidate"]): concept for (_, concept), row in joined.items()}
-    rows = []
-    for row in described.select(["unit", "label", "exemplars"]).to_pylist():
-        if row["label"] is not None:
-            rows += _of_unit(row, joined.get((row["unit"], row["label"])), named)
-    return tables.table(rows, schemas.FACETS)
+    joined = {(score.unit, score.concept): score for score in tables.rows_of(scores, _Joined)}
+    named = {(unit, score.candidate): concept for (unit, concept), score in joined.items()}
+    facets: list[Facet] = []
+    for row in tables.rows_of(described, _Label):
+        if row.label is not None:
+            activations = [exemplar["activation"] for exemplar in row.exemplars]
+            score = joined.get((row.unit, row.label))
+            parts, shares = [row.label], [0] * len(activations)
+            if score is not None and score.parts and score.shares is not None:
+                parts, shares = [named[row.unit, candidate] for candidate in score.parts], score.shares
+            facets += _of_unit(row.unit, parts, shares, activations)
+    return tables.table(facets, schemas.FACETS)
 
 
 def mass(strengths: Sequence[float], shares: Sequence[int], part: int) -> float:
@@ -40,21 +57,13 @@ def mass(strengths: Sequence[float], shares: Sequence[int], part: int) -> float:
     return sum(value for value, share in zip(strengths, shares, strict=True) if share == part)
 
 
-def _of_unit(
-    row: Mapping[str, Any], label: Mapping[str, Any] | None, named: Mapping[tuple[int, int], str]
-) -> list[dict[str, Any]]:
-    unit, strengths = row["unit"], [max(one["activation"], 0.0) for one in row["exemplars"]]
+def _of_unit(unit: int, parts: Sequence[str], shares: Sequence[int], activations: Sequence[float]) -> list[Facet]:
+    """The facets of a unit, the largest first; equals stay in the order of the label's parts."""
+    strengths = [max(activation, 0.0) for activation in activations]
     total = sum(strengths) or 1.0
-    parts, shares = [row["label"]], [0] * len(strengths)
-    if label is not None and label["parts"]:
-        parts, shares = [named[unit, number] for number in label["parts"]], label["shares"]
-    found = [
-        {
-            "label": part,
-            "exemplars": [rank for rank, share in enumerate(shares) if share == place],
-            "share": mass(strengths, shares, place) / total,
-        }
-        for place, part in enumerate(parts)
+    masses = [mass(strengths, shares, part) / total for part in range(len(parts))]
+    order = sorted(range(len(parts)), key=lambda part: -masses[part])
+    return [
+        Facet(unit, number, parts[part], [rank for rank, share in enumerate(shares) if share == part], masses[part])
+        for number, part in enumerate(order)
     ]
-    found.sort(key=lambda one: -one["share"])  # equals stay in the order of the label's parts
-    return [{"unit": unit, "facet": number, **one} for number, one in enumerate(found)]

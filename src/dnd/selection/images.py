@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import pyarrow as pa
 import torch
@@ -20,6 +20,7 @@ from dnd.backends.generator import BATCH, Drawn, Generator, ImagesError, load
 from dnd.backends.loading import precision
 from dnd.config.backends import GeneratorSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Picture
 from dnd.io.store import Store, key, revision
 
 log = logging.getLogger(__name__)
@@ -48,17 +49,23 @@ def seed_of(name: str) -> int:
     return int(name[:15], 16)
 
 
+def section_of(recipe: str) -> str:
+    """Return where a recipe has its generator in the configuration; one that stands alone has no name."""
+    return f"recipes.{recipe}.generator" if recipe else "generator"
+
+
 def drawer(
-    settings: GeneratorSettings, store: str | Path, order: str = "", section: str = "generator"
+    settings: GeneratorSettings, store: str | Path, order: str = "", recipe: str = ""
 ) -> Callable[[Collection[str]], pa.Table]:
     """Return what draws concepts with one generator, which is loaded at once: concepts -> their IMAGES table.
 
     Parameters
     ----------
     store : folder of the item stores.
-    order, section : as :func:`draw` takes them.
+    order : as :func:`draw` takes it.
+    recipe : whose generator it is, for messages.
     """
-    kept = Store(Path(store, "images"))
+    kept, section = Store(Path(store, "images")), section_of(recipe)
     return partial(run, load(settings, section), settings=settings, store=kept, order=order, section=section)
 
 
@@ -85,8 +92,8 @@ def draw(
     usable: int = 0,
     order: str = "",
     section: str = "generator",
-) -> list[dict[str, Any]]:
-    """Return rows of IMAGES of some concepts and samples, drawing only what the store does not hold.
+) -> list[Picture]:
+    """Return the pictures of some concepts and samples, drawing only what the store does not hold.
 
     Jobs of several layers may want one concept at the same time. Each draws in an order of its own, and looks into the
     store again before every batch, so that hardly anything is drawn twice.
@@ -109,8 +116,8 @@ def draw(
         All images are black, or the first ``PATIENCE`` of them are black or flagged.
     """
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
-    found = [store.load(one, _stored) for one in keys]
-    missing = [i for i, item in enumerate(found) if item is None]
+    items = [store.load(name, _stored) for name in keys]
+    missing = [i for i, item in enumerate(items) if item is None]
     missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
     concepts = len({concept for concept, _ in wanted})
     log.info("%d images of %d concepts, %d drawn before", len(wanted), concepts, len(wanted) - len(missing))
@@ -128,7 +135,7 @@ def draw(
         tqdm(total=len(missing), desc="images", unit="image", mininterval=5) as bar,
         ThreadPoolExecutor(torch.get_num_threads(), "images") as pool,  # while the model draws the next batch
     ):
-        for part in _batches(missing, keys, found, store, bar):
+        for part in _batches(missing, keys, items, store, bar):
             assert generator is not None
             prompts = [settings.prompt.format(concept=wanted[i][0]) for i in part]
             for i, drawn in zip(part, generator.draw(prompts, [seed_of(keys[i]) for i in part]), strict=True):
@@ -136,16 +143,15 @@ def draw(
                 if drawn.problem is not None:
                     problems[i] = drawn.problem
             if not usable:
-                known = len(files) + sum(item is not None for item in found)
+                known = len(files) + sum(item is not None for item in items)
                 _give_up_where_nothing_is_usable(known, len(wanted), problems, settings, section)
     for i, file in files.items():
-        found[i] = file.result()
+        items[i] = file.result()
     if problems:
         log.warning("%d of %d images are black or flagged, and left out of the scores", len(problems), len(wanted))
     return [
-        {"concept": concept, "sample": sample, "seed": seed_of(name), "key": name, "image": item}
-        | {"problem": problems.get(i)}
-        for i, ((concept, sample), name, item) in enumerate(zip(wanted, keys, found, strict=True))
+        Picture(concept, sample, seed_of(name), name, item or b"", problems.get(i))
+        for i, ((concept, sample), name, item) in enumerate(zip(wanted, keys, items, strict=True))
     ]
 
 
@@ -181,14 +187,14 @@ def _give_up_where_nothing_is_usable(
 
 
 def _batches(
-    missing: Sequence[int], keys: Sequence[str], found: list[bytes | None], store: Store, bar: tqdm[Any]
+    missing: Sequence[int], keys: Sequence[str], items: list[bytes | None], store: Store, bar: tqdm[NoReturn]
 ) -> Iterator[list[int]]:
     """Yield batches of what is still missing when its turn comes; what the store has got meanwhile is filled in."""
     batch: list[int] = []
     for number, i in enumerate(missing, 1):
-        found[i] = store.load(keys[i], _stored)
+        items[i] = store.load(keys[i], _stored)
         bar.update()
-        if found[i] is None:
+        if items[i] is None:
             batch.append(i)
         if len(batch) == BATCH or (batch and number == len(missing)):
             yield batch

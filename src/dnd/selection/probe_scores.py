@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,18 @@ from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Score
 from dnd.probe import pack
 from dnd.selection import evidence
+from dnd.selection.components import DrawnCandidate
 from dnd.selection.verdict import Verdict
 
 UNION = "union"
 """Source of a candidate that joins others."""
 
 Values = npt.NDArray[np.float32]
+Shows = npt.NDArray[np.float64]
+"""How likely each of some images shows a concept."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ class Probe:
     activations: Mapping[int, Mapping[str, float]]
 
 
+class _Activations(NamedTuple):
+    unit: int
+    image_ids: list[str]
+    activations: list[float]
+    controls: list[float]
+
+
 def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[int, Sequence[str]]) -> Probe:
     """Read the activations of units, and embed the random images and all exemplars.
 
@@ -49,126 +60,166 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
     topk : TOPK of the layer.
     shown : unit -> ids of its exemplars.
     """
-    own = pc.field("unit").isin(sorted(shown))
-    rows = tables.read(topk, schemas.TOPK, ["unit", "image_ids", "activations", "controls"], own).to_pylist()
-    controls = pack.controls(shards, max((len(row["controls"]) for row in rows), default=0))
-    excited: dict[int, dict[str, float]] = {}
-    for row in rows:
-        known = dict(zip(controls, row["controls"], strict=True))
-        known |= dict(zip(row["image_ids"], row["activations"], strict=True))
-        excited[row["unit"]] = {name: value for name, value in known.items() if np.isfinite(value)}
+    units = tables.rows(topk, schemas.TOPK, _Activations, pc.field("unit").isin(sorted(shown)))
+    controls = pack.controls(shards, max((len(unit.controls) for unit in units), default=0))
+    activations: dict[int, dict[str, float]] = {}
+    for unit in units:
+        known = dict(zip(controls, unit.controls, strict=True))
+        known |= dict(zip(unit.image_ids, unit.activations, strict=True))
+        activations[unit.unit] = {name: value for name, value in known.items() if np.isfinite(value)}
     exemplars = {name for names in shown.values() for name in names}
     vectors: dict[str, Values] = {}
     for wanted in (set(controls), exemplars - set(controls)):  # apart, since all layers have the same random images
-        found = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
-        vectors |= {name: vector for (name, _), vector in found.items()}
-    return Probe(vectors, frozenset(controls), excited)
+        embedded = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
+        vectors |= {name: vector for (name, _), vector in embedded.items()}
+    return Probe(vectors, frozenset(controls), activations)
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A candidate as the generated images tell of it.
+class UnitProbe:
+    """The images that the candidates of a unit are compared with.
 
     Attributes
     ----------
-    row : of SCORES, without what the probe tells.
-    share : of the answers.
-    vectors : of its images, unit vectors [m, d].
-    text : unit vector [d].
+    sample : activations of its random images and of the whole images of its exemplars, [n].
+    vectors : unit vectors of these images [n, d].
+    random : which of them are random ones, bool [n].
+    exemplars : unit vectors of its exemplars by rank [k, d], of crops where they are crops.
     """
 
-    row: Mapping[str, Any]
-    share: float
+    sample: evidence.Sample
     vectors: Values
-    text: Values
+    random: npt.NDArray[np.bool_]
+    exemplars: Values
 
 
-def judged(
-    unit: int,
-    candidates: Sequence[Candidate],
-    exemplars: Sequence[str],
-    views: Values,
-    seen: Probe,
-    weights: ScoreSettings,
-    verdict: Verdict,
-) -> list[dict[str, Any]]:
-    """Return the SCORES rows of a unit: its candidates, then the alternatives that join them.
+def of_unit(unit: int, probe: Probe, shown: Sequence[str], exemplars: Values) -> UnitProbe:
+    """Return what the probe has for a unit.
 
     Parameters
     ----------
-    exemplars : ids of the unit's exemplars by rank.
-    views : their unit vectors [k, d], of crops where they are crops.
+    shown : ids of its exemplars by rank.
+    exemplars : their unit vectors [k, d].
     """
-    known = seen.activations[unit]
-    shown = set(exemplars) & set(known)
-    names = sorted({*seen.controls, *exemplars} & set(known))
+    known = probe.activations[unit]
+    names = sorted({*probe.controls, *shown} & set(known))
     sample = evidence.Sample(
         np.array([known[name] for name in names], np.float32), np.array([name in shown for name in names])
     )
-    images = np.stack([seen.vectors[name] for name in names])
-    random = np.array([name in seen.controls for name in names])
-    tell = [_telling(one, images[random] @ one.text, weights) for one in candidates]
-    held = [own(images @ one.text) for own, one in zip(tell, candidates, strict=True)]
-    near = np.stack([own(views @ one.text) for own, one in zip(tell, candidates, strict=True)])
-    found = []
-    for one, shows in zip(candidates, held, strict=True):
-        activations = np.asarray(one.row["activations"])
-        parts = _probed(shows, [activations], sample)
-        score = verdict.log_odds({**one.row, **parts, "votes": one.share, "joined": 0})
-        found.append({**one.row, **parts, "score": score, "parts": None, "shares": None})
-    fits = [row["fit"] for row in found]
-    number = max(row["candidate"] for row in found) + 1
-    for chosen in evidence.alternatives(fits, weights.join):
-        shares = near[list(chosen)].argmax(0)
-        if len(set(shares.tolist())) < len(chosen):
-            continue  # a part that no exemplar shows best says nothing of its own
-        joined = [found[place] for place in chosen]
-        ours = [np.asarray(row["activations"]) for row in joined]
-        parts = _probed(np.maximum.reduce([held[place] for place in chosen]), ours, sample)
-        if parts["fit"] < max(one["fit"] for one in joined) + evidence.ADDS:
-            continue
-        row = {
-            "unit": unit,
-            "candidate": number,
-            "concept": evidence.phrase([one["concept"] for one in joined]),
-            "source": UNION,
-            "votes": max(one["votes"] for one in joined),
-            "auc": min(one["auc"] for one in joined),
-            "mad": min(one["mad"] for one in joined),
-            "rank_score": None,
-            "image_similarity": _similarity(views, [candidates[place].vectors for place in chosen]),
-            "activations": np.concatenate(ours),
-            **parts,
-            "parts": [one["candidate"] for one in joined],
-            "shares": shares.tolist(),
-        }
-        share = max(candidates[place].share for place in chosen)
-        row["score"] = verdict.log_odds({**row, "votes": share, "joined": len(chosen) - 1})
-        found.append(row)
-        number += 1
-    return found
+    random = np.array([name in probe.controls for name in names])
+    return UnitProbe(sample, np.stack([probe.vectors[name] for name in names]), random, exemplars)
 
 
-def _telling(one: Candidate, random: Values, weights: ScoreSettings) -> Callable[[Values], npt.NDArray[np.float64]]:
+@dataclass(frozen=True)
+class Part:
+    """A candidate that alternatives may join.
+
+    Attributes
+    ----------
+    shows : how likely each image of the unit's sample shows it.
+    exemplars : how likely each exemplar does.
+    """
+
+    candidate: DrawnCandidate
+    score: Score
+    shows: Shows
+    exemplars: Shows
+
+
+def judged(
+    candidates: Sequence[DrawnCandidate],
+    scores: Sequence[Score],
+    texts: Mapping[str, Values],
+    probe: UnitProbe,
+    weights: ScoreSettings,
+    verdict: Verdict,
+) -> list[Score]:
+    """Return the rows of a unit: its candidates with the evidence of the probe, then the alternatives that join them.
+
+    Parameters
+    ----------
+    scores : of the candidates, as their generated images tell them.
+    texts : concept -> unit vector [d].
+    """
+    parts = [
+        _part(candidate, score, texts[score.concept], probe, weights, verdict)
+        for candidate, score in zip(candidates, scores, strict=True)
+    ]
+    number = max(score.candidate for score in scores) + 1
+    unions: list[Score] = []
+    for places in evidence.alternatives([part.score.fit or 0.0 for part in parts], weights.join):
+        union = _union([parts[place] for place in places], number + len(unions), probe, verdict)
+        if union is not None:
+            unions.append(union)
+    return [part.score for part in parts] + unions
+
+
+def _part(
+    candidate: DrawnCandidate, score: Score, text: Values, probe: UnitProbe, weights: ScoreSettings, verdict: Verdict
+) -> Part:
+    tell = _telling(candidate, text, probe, weights)
+    shows = tell(probe.vectors @ text)
+    probed = _probed(shows, [candidate.activations], probe.sample)
+    odds = verdict.log_odds({**_drawn(score), **probed, "votes": candidate.share, "joined": 0})
+    judged = Score(**{**score._asdict(), **probed, "score": odds})
+    return Part(candidate, judged, shows, tell(probe.exemplars @ text))
+
+
+def _union(parts: Sequence[Part], number: int, probe: UnitProbe, verdict: Verdict) -> Score | None:
+    """The alternatives of some candidates; None where one of them says nothing of its own, or they fit no better."""
+    scores = [part.score for part in parts]
+    shares = np.stack([part.exemplars for part in parts]).argmax(0)
+    if len(set(shares.tolist())) < len(parts):
+        return None  # a part that no exemplar shows best
+    activations = [part.candidate.activations for part in parts]
+    probed = _probed(np.maximum.reduce([part.shows for part in parts]), activations, probe.sample)
+    if probed["fit"] < max(score.fit or 0.0 for score in scores) + evidence.ADDS:
+        return None
+    drawn = {name: min(_drawn(score)[name] for score in scores) for name in ("auc", "mad")}
+    drawn["image_similarity"] = _similarity(probe.exemplars, [part.candidate.vectors for part in parts])
+    share = max(part.candidate.share for part in parts)
+    union = Score(
+        scores[0].unit,
+        number,
+        evidence.phrase([score.concept for score in scores]),
+        UNION,
+        max(score.votes or 0 for score in scores),
+        verdict.log_odds({**drawn, **probed, "votes": share, "joined": len(parts) - 1}),
+        parts=[score.candidate for score in scores],
+        shares=shares.tolist(),
+        activations=np.concatenate(activations).tolist(),
+    )
+    return Score(**{**union._asdict(), **drawn, **probed})
+
+
+def _drawn(score: Score) -> dict[str, float]:
+    """What generated images tell of a candidate that has some."""
+    known = {"auc": score.auc, "mad": score.mad, "image_similarity": score.image_similarity}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _telling(
+    candidate: DrawnCandidate, text: Values, probe: UnitProbe, weights: ScoreSettings
+) -> Callable[[Values], Shows]:
     """Cosines with a candidate's text -> how likely images show it."""
     if weights.scale is not None and weights.bias is not None:
         scale, bias = weights.scale, weights.bias
         return lambda cosines: evidence.calibrated(cosines, scale, bias)
-    own = one.vectors @ one.text
-    return lambda cosines: evidence.ramped(cosines, random, own)
+    random, generated = probe.vectors[probe.random] @ text, candidate.vectors @ text
+    return lambda cosines: evidence.ramped(cosines, random, generated)
 
 
-def _probed(shows: npt.NDArray[np.float64], generated: Sequence[Values], sample: evidence.Sample) -> dict[str, float]:
+def _probed(shows: Shows, generated: Sequence[Values], sample: evidence.Sample) -> dict[str, float]:
     return {
         "fit": evidence.fit(shows, sample),
         "gap": evidence.gap(shows, sample),
         "hard": evidence.hard(shows, sample),
-        "agreement": min(evidence.agreement(own, sample) for own in generated),
+        "agreement": min(evidence.agreement(activations, sample) for activations in generated),
         "bimodality": sample.bimodality,
     }
 
 
-def _similarity(views: Values, parts: Sequence[Values]) -> float:
+def _similarity(exemplars: Values, parts: Sequence[Values]) -> float:
     """Mean over exemplars of their similarity with the part that resembles them most."""
-    cosines = [(views.astype(np.float64) @ own.T.astype(np.float64)).mean(1) for own in parts]
+    cosines = [(exemplars.astype(np.float64) @ vectors.T.astype(np.float64)).mean(1) for vectors in parts]
     return float(np.maximum.reduce(cosines).mean())

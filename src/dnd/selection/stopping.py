@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +32,7 @@ from dnd.backends.generator import load
 from dnd.config.recipes import Recipe
 from dnd.config.stages import StoppingSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept, Controls, Drawn, Picture
 from dnd.io.store import Store
 from dnd.selection import images
 from dnd.target import generated
@@ -100,11 +100,10 @@ def beaten(activations: Mapping[str, Values], level: float) -> dict[str, str]:
     best = leader(activations)
     if best is None:
         return {}
-    own = activations[best]
     return {
         concept: best
         for concept, values in activations.items()
-        if concept != best and chance(own, values) <= level + 1e-9
+        if concept != best and chance(activations[best], values) <= level + 1e-9
     }
 
 
@@ -147,22 +146,16 @@ class Contest:
         """
         self.drawn |= dict.fromkeys(self.standing, count)
         values = {concept: np.array(known[concept], np.float32) for concept in self.standing}
-        finite = {concept: np.where(np.isfinite(own), own, self.floor) for concept, own in values.items()}
+        finite = {concept: np.where(np.isfinite(each), each, self.floor) for concept, each in values.items()}
         self.beaten |= beaten(finite, level)
 
 
-def contests(concepts: Sequence[Mapping[str, Any]], topk: Sequence[Mapping[str, Any]]) -> list[Contest]:
-    """Return the contests of a layer's units.
-
-    Parameters
-    ----------
-    concepts : rows of CONCEPTS.
-    topk : rows of TOPK with ``unit`` and ``controls``, of these units or more.
-    """
-    controls = {row["unit"]: np.array(row["controls"], np.float32) for row in topk}
+def contests(concepts: Sequence[Concept], topk: Sequence[Controls]) -> list[Contest]:
+    """Return the contests of a layer's units, from their control images' activations or those of more units."""
+    controls = {row.unit: np.array(row.controls, np.float32) for row in topk}
     named: dict[int, dict[str, int]] = {}
     for row in concepts:
-        named.setdefault(row["unit"], {})[row["concept"]] = 0
+        named.setdefault(row.unit, {})[row.concept] = 0
     return [Contest(unit, _least(controls[unit]), drawn) for unit, drawn in sorted(named.items())]
 
 
@@ -170,24 +163,26 @@ def _least(values: Values) -> float:
     return float(min(values[np.isfinite(values)], default=-np.inf))
 
 
-def play(asked: Sequence[Contest], excite: Excite, settings: StoppingSettings, most: int) -> None:
+def play(units: Sequence[Contest], excite: Excite, settings: StoppingSettings, most: int) -> None:
     """Draw until the leader of every contest is clear, or there are ``most`` images of each that may still lead."""
-    place = {one.unit: number for number, one in enumerate(asked)}
+    column = {contest.unit: number for number, contest in enumerate(units)}
     known: dict[tuple[str, int], Values] = {}
     for before, count in pairwise([0, *counts(settings, most)]):
-        unclear = [one for one in asked if not before or len(one.standing) > 1]
+        unclear = [contest for contest in units if not before or len(contest.standing) > 1]
         if not unclear:
             break
-        wanted = {(concept, i) for one in unclear for concept in one.standing for i in range(before, count)}
+        wanted = {
+            (concept, sample) for contest in unclear for concept in contest.standing for sample in range(before, count)
+        }
         known |= excite(sorted(wanted))
-        for one in unclear:
-            column = place[one.unit]
+        for contest in unclear:
+            place = column[contest.unit]
             values = {
-                concept: [float(known[concept, i][column]) for i in range(count) if (concept, i) in known]
-                for concept in one.standing
+                concept: [float(known[concept, i][place]) for i in range(count) if (concept, i) in known]
+                for concept in contest.standing
             }
-            one.judge(values, count, settings.level)
-        log.info("%d images of each: %d units of %d were unclear before", count, len(unclear), len(asked))
+            contest.judge(values, count, settings.level)
+        log.info("%d images of each: %d units of %d were unclear before", count, len(unclear), len(units))
 
 
 class Drawings:
@@ -196,21 +191,16 @@ class Drawings:
     Parameters
     ----------
     units : whose activations are read.
-    draw : images -> rows of IMAGES, given the number of usable ones so far: ``functools.partial`` of
+    draw : images -> their pictures, given the number of usable ones so far: ``functools.partial`` of
         ``dnd.selection.images.draw``, say.
 
     Attributes
     ----------
-    rows : of IMAGES, all that were drawn.
+    pictures : all that were drawn.
     """
 
     def __init__(
-        self,
-        target: Target,
-        layer: str,
-        units: Sequence[int],
-        pooling: str,
-        draw: Callable[..., list[dict[str, Any]]],
+        self, target: Target, layer: str, units: Sequence[int], pooling: str, draw: Callable[..., list[Picture]]
     ) -> None:
         self.target = target
         self.layer = layer
@@ -218,7 +208,7 @@ class Drawings:
         self.pooling = pooling
         self.draw = draw
         self.size = BatchSize(generated.BATCH, "stopping")
-        self.rows: list[dict[str, Any]] = []
+        self.pictures: list[Picture] = []
 
     def __call__(self, wanted: Wanted) -> dict[tuple[str, int], Values]:
         """Return the activations float32 [units] of each usable image.
@@ -228,11 +218,11 @@ class Drawings:
         ImagesError
             Nothing that was drawn so far can be used.
         """
-        rows = self.draw(wanted, usable=sum(row["problem"] is None for row in self.rows))
-        self.rows += rows
+        drawn = self.draw(wanted, usable=sum(picture.problem is None for picture in self.pictures))
+        self.pictures += drawn
         return {
-            (row["concept"], row["sample"]): values[self.units]
-            for row, values in generated.read(self.target, self.layer, rows, self.pooling, self.size)
+            (picture.concept, picture.sample): values[self.units]
+            for picture, values in generated.read(self.target, self.layer, drawn, self.pooling, self.size)
         }
 
 
@@ -240,54 +230,39 @@ def of_units(
     target: Target,
     layer: str,
     recipe: Recipe,
-    concepts: Sequence[Mapping[str, Any]],
+    concepts: Sequence[Concept],
     topk: str | Path,
     store: str | Path,
     order: str = "",
-    section: str = "generator",
+    name: str = "",
 ) -> tuple[pa.Table, pa.Table]:
     """Draw the candidates of some units by a recipe, and return their IMAGES and DRAWN tables, each in order.
 
     Parameters
     ----------
-    concepts : rows of CONCEPTS of the units.
+    concepts : of these units only.
     topk : file of TOPK of the layer.
     store : folder of the item stores.
-    order, section : as :func:`dnd.selection.images.draw` takes them.
+    order : as :func:`dnd.selection.images.draw` takes it.
+    name : of the recipe, for messages.
     """
+    section = images.section_of(name)
     assert recipe.generator is not None and recipe.stopping is not None
     kept, model = Store(Path(store, "images")), load(recipe.generator, section)
-    asked = pc.field("unit").isin(sorted({row["unit"] for row in concepts}))
-    return run(
-        target,
-        layer,
-        partial(images.draw, model, settings=recipe.generator, store=kept, order=order, section=section),
-        concepts=concepts,
-        topk=tables.read(topk, schemas.TOPK, ["unit", "controls"], asked).to_pylist(),
-        pooling=recipe.pooling_of_views,
-        settings=recipe.stopping,
-        most=recipe.generator.images,
-    )
+    units = pc.field("unit").isin(sorted({row.unit for row in concepts}))
+    contested = contests(concepts, tables.rows(topk, schemas.TOPK, Controls, units))
+    draw = partial(images.draw, model, settings=recipe.generator, store=kept, order=order, section=section)
+    drawings = Drawings(target, layer, [contest.unit for contest in contested], recipe.pooling_of_views, draw)
+    return run(contested, drawings, recipe.stopping, recipe.generator.images)
 
 
 def run(
-    target: Target,
-    layer: str,
-    draw: Callable[..., list[dict[str, Any]]],
-    *,
-    concepts: Sequence[Mapping[str, Any]],
-    topk: Sequence[Mapping[str, Any]],
-    pooling: str,
-    settings: StoppingSettings,
-    most: int,
+    units: Sequence[Contest], drawings: Drawings, settings: StoppingSettings, most: int
 ) -> tuple[pa.Table, pa.Table]:
     """Draw the candidates of some units, and return their IMAGES and DRAWN tables, each in order.
 
     Parameters
     ----------
-    draw : images -> rows of IMAGES: see :class:`Drawings`.
-    concepts : rows of CONCEPTS for these units only.
-    topk : rows of TOPK with ``unit`` and ``controls``.
     most : images of a candidate.
 
     Raises
@@ -295,13 +270,11 @@ def run(
     ImagesError
         The generator draws nothing that can be used.
     """
-    asked = contests(concepts, topk)
-    drawings = Drawings(target, layer, [one.unit for one in asked], pooling, draw)
-    play(asked, drawings, settings, most)
-    rows = sorted(drawings.rows, key=lambda row: (row["concept"], row["sample"]))
+    play(units, drawings, settings, most)
+    pictures = sorted(drawings.pictures, key=lambda picture: (picture.concept, picture.sample))
     drawn = [
-        {"unit": one.unit, "concept": concept, "images": count, "beaten_by": one.beaten.get(concept)}
-        for one in asked
-        for concept, count in sorted(one.drawn.items())
+        Drawn(contest.unit, concept, count, contest.beaten.get(concept))
+        for contest in units
+        for concept, count in sorted(contest.drawn.items())
     ]
-    return tables.table(rows, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)
+    return tables.table(pictures, schemas.IMAGES), tables.table(drawn, schemas.DRAWN)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator
 
 from dnd.config.sections import Settings
 from dnd.io import documents
@@ -31,7 +30,7 @@ class Verdict(Settings):
     offset: float = Field(description="calibrated log odds of a winner for which both are 0")
     least_confidence: float = Field(ge=0, le=1, description="below it nothing is said")
     least_bimodality: float = Field(0.0, description="below it a unit of which nothing is said is called unclear")
-    fitted_on: dict[str, Any] = Field(description="what it was fitted on, for people")
+    fitted_on: dict[str, JsonValue] = Field(description="what it was fitted on, for people")
 
     @field_validator("weights")
     @classmethod
@@ -69,5 +68,5 @@ def load(path: str | Path) -> Verdict:
     try:
         return Verdict.model_validate(values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc'])) or 'top level'}: {one['msg']}" for one in error.errors()]
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'top level'}: {fault['msg']}" for fault in error.errors()]
         raise ValueError(f"{path}: {'; '.join(faults)}") from None

@@ -43,7 +43,7 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
     ValueError
         An image is no render.
     """
-    views = pictures.in_order(pictures.place(row) for row in exemplars.to_pylist())
+    views = pictures.in_order(pictures.places_of(exemplars))
     shown = tqdm(views, "captions", unit="view", mininterval=5)
     rows = [{"image_id": name, "box": box, "caption": _caption(name, box, streams)} for name, box in shown]
     return tables.table(rows, schemas.CAPTIONS)

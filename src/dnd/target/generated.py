@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,8 @@ from PIL import Image
 
 from dnd.backends.batches import BatchSize
 from dnd.backends.generator import ImagesError
+from dnd.io import tables
+from dnd.io.rows import Picture
 from dnd.target.network import Target, responses
 
 log = logging.getLogger(__name__)
@@ -26,18 +27,18 @@ Values = npt.NDArray[np.float32]
 
 
 def read(
-    target: Target, layer: str, rows: Sequence[Mapping[str, Any]], pooling: str, size: BatchSize
-) -> Iterator[tuple[Mapping[str, Any], Values]]:
-    """Yield the usable ones among rows of IMAGES, each with the pooled activations float32 [units], in the rows' order.
+    target: Target, layer: str, pictures: Sequence[Picture], pooling: str, size: BatchSize
+) -> Iterator[tuple[Picture, Values]]:
+    """Yield the usable pictures, each with the pooled activations float32 [units], in order.
 
     Parameters
     ----------
     size : of batches, ``BatchSize(BATCH, ...)`` at first.
     """
-    usable = [row for row in rows if row["problem"] is None]
+    usable = [picture for picture in pictures if picture.problem is None]
     for start in range(0, len(usable), CHUNK):
         part = usable[start : start + CHUNK]
-        pixels = [Image.open(io.BytesIO(row["image"])).convert("RGB") for row in part]
+        pixels = [Image.open(io.BytesIO(picture.image)).convert("RGB") for picture in part]
         yield from zip(part, responses(target, layer, pixels, pooling, size), strict=True)
 
 
@@ -91,7 +92,7 @@ class Reader:
         return {concept: self.known[concept] for concept in concepts}
 
     def _read(self, drawn: pa.Table) -> None:
-        rows = sorted(drawn.to_pylist(), key=lambda row: (row["concept"], row["sample"]))
-        for row, values in read(self.target, self.layer, rows, self.pooling, self.size):
-            own = values[None, self.units]
-            self.known[row["concept"]] = np.concatenate([self.known[row["concept"]], own])
+        pictures = sorted(tables.rows_of(drawn, Picture), key=lambda picture: (picture.concept, picture.sample))
+        for picture, values in read(self.target, self.layer, pictures, self.pooling, self.size):
+            known = self.known[picture.concept]
+            self.known[picture.concept] = np.concatenate([known, values[None, self.units]])

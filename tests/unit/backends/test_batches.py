@@ -19,6 +19,7 @@ from dnd.candidates import captions
 from dnd.config.backends import CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.config.stages import ExemplarSettings, ScoreSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept
 from dnd.io.store import Store
 from dnd.io.streams import ahead
 from dnd.selection import images, scores
@@ -201,7 +202,7 @@ def test_images(tmp_path):
 def test_scores(probe, tmp_path):
     target = TinyTarget(32)
     concepts = [
-        {"unit": unit, "candidate": i, "concept": concept, "votes": 2 - i, "source": "captions"}
+        Concept("n", "s", unit, i, concept, 2 - i, [], "captions")
         for unit in (0, 2)
         for i, concept in enumerate(("red stars", "rings"))
     ]
@@ -232,11 +233,13 @@ def test_scores(probe, tmp_path):
             target,
             "colour",
             embedder,
-            concepts=concepts,
-            images=[tmp_path / "images.parquet"],
-            exemplars=tables.table(shown, schemas.EXEMPLARS),
-            topk=tmp_path / "topk.parquet",
-            probe_shards=[probe],
+            scores.DrawnShard(
+                concepts,
+                [tmp_path / "images.parquet"],
+                tables.table(shown, schemas.EXEMPLARS),
+                tmp_path / "topk.parquet",
+                [probe],
+            ),
             pooling="mean",
             weights=ScoreSettings(),
         )

@@ -12,6 +12,7 @@ from dnd.candidates.concepts import propose, unit_captions
 from dnd.candidates.questions import UnitCaptions
 from dnd.config.stages import ConceptSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Controls
 
 COLOURS = {"aa": (250, 0, 0), "bb": (240, 10, 0), "cc": (200, 90, 0), "dd": (0, 0, 250), "ee": (0, 250, 0)}
 
@@ -54,7 +55,7 @@ def found(tmp_path):
             Colours(),
             write,
             exemplars=tables.table(shown, schemas.EXEMPLARS),
-            topk=[{"unit": 3, "controls": activations}, {"unit": 8, "controls": activations}],
+            topk=[Controls(3, None, activations), Controls(8, None, activations)],
             controls=list(COLOURS),
             shards=[tmp_path / "probe.parquet"],
             count=count,

@@ -18,6 +18,7 @@ from dnd.candidates.prompts import PromptError, read_prompt, refinement_messages
 from dnd.config.backends import CaptionSettings
 from dnd.config.stages import RefinementSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept, Controls
 from dnd.io.store import Store
 from dnd.selection import images
 from dnd.target.generated import Reader
@@ -33,8 +34,7 @@ def settings(**values):
 
 def concept_rows(units=CANDIDATES, slug="s"):
     return [
-        {"name": "n", "slug": slug, "unit": unit, "candidate": number, "concept": concept}
-        | {"votes": 2, "samples": [0, 1], "source": "captions"}
+        Concept("n", slug, unit, number, concept, 2, [0, 1], "captions")
         for unit, named in units.items()
         for number, concept in enumerate(named)
     ]
@@ -48,7 +48,7 @@ def write(files):
 
 def run(folder, ask, chosen, units=CANDIDATES, painter=None, controls=CONTROLS, exemplars=EXEMPLARS):
     draw = partial(images.run, painter or Painter(), settings=GENERATOR, store=Store(folder / "images"))
-    searches = trials.searches("n", "s", [{"unit": one, "idle": None, "controls": controls} for one in units])
+    searches = trials.searches("n", "s", [Controls(one, None, controls) for one in units])
     read = Reader(TinyTarget(), "colour", [one.unit for one in searches], "mean", draw, "refinement")
     rows = concept_rows(units)
     best = (
@@ -57,7 +57,7 @@ def run(folder, ask, chosen, units=CANDIDATES, painter=None, controls=CONTROLS, 
         .from_pylist([{"unit": unit, "activation": exemplars[unit]} for unit in units for _ in range(3)])
     )
     texts = {unit: [f"caption {unit} a", f"caption {unit} b"] for unit in units}
-    describe = refinement.Describer(draw, write)
+    describe = partial(refinement.describe, draw=draw, write=write)
     further, rounds = refinement.run(searches, rows, best, texts, ask, read, describe, chosen)
     joined = refinement.joined(tables.table(rows, schemas.CONCEPTS), further)
     return joined.to_pylist(), tables.table(rounds, schemas.REFINEMENT_ROUNDS).to_pylist()
@@ -118,7 +118,7 @@ def test_the_question_tells_captions_what_was_tried_and_what_failed(tmp_path):
 
 
 def test_failures_are_those_of_the_best_candidates_the_weakest_first():
-    (search,) = trials.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
+    (search,) = trials.searches("n", "s", [Controls(0, None, [0.0, 1.0])])
     for concept, values in {"poor": [0.1], "good": [0.9, 0.4, 0.2]}.items():
         search.trials.append(trials.Trial(None, None, concept, np.array(values, np.float32)))
     one = refinement.Refined(search, 0.5, [])
@@ -128,7 +128,7 @@ def test_failures_are_those_of_the_best_candidates_the_weakest_first():
 
 
 def test_without_failures_nothing_is_captioned(tmp_path, monkeypatch):
-    monkeypatch.setattr(refinement.Describer, "__call__", None)
+    monkeypatch.setattr(refinement, "describe", pytest.fail)
     script = Script(["red"])
     run(tmp_path, script, settings(), {0: ["blue"]})
     assert "do not excite it" not in script.asked[0][0].messages[-1]["content"]

@@ -3,15 +3,16 @@
 import numpy as np
 
 from dnd.candidates import search
+from dnd.io.rows import Controls
 from training import proposer_prompts
 
 
 def test_idle_units_are_left_out():
     rows = [
-        {"unit": 4, "idle": None, "controls": [1.0, float("nan")]},
-        {"unit": 2, "idle": "dead", "controls": [0.0]},
-        {"unit": 3, "idle": None, "controls": [float("inf")]},
-        {"unit": 1, "idle": None, "controls": [2.0]},
+        Controls(4, None, [1.0, float("nan")]),
+        Controls(2, "dead", [0.0]),
+        Controls(3, None, [float("inf")]),
+        Controls(1, None, [2.0]),
     ]
     found = search.searches("n", "s", rows)
     assert [one.unit for one in found] == [1, 4]
@@ -19,6 +20,6 @@ def test_idle_units_are_left_out():
 
 
 def test_lines_are_those_that_the_method_shows():
-    (one,) = search.searches("n", "s", [{"unit": 0, "idle": None, "controls": [0.0, 1.0]}])
+    (one,) = search.searches("n", "s", [Controls(0, None, [0.0, 1.0])])
     one.trials.append(search.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
     assert one.history() == [proposer_prompts.line("red stars", 73)]

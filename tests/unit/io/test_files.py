@@ -46,7 +46,7 @@ def write_rows(path):
         lambda path: tables.write(path, schemas.REJECTED.empty_table(), schemas.REJECTED),
         write_rows,
         lambda path: descriptions.write_csv(path, schemas.DESCRIPTIONS.empty_table()),
-        lambda path: provenance.write(path, {"a": 1}),
+        lambda path: provenance.write(path, provenance.Provenance.model_construct(run="a")),
         lambda path: inventory.write_modules(path, []),
         lambda path: plan.write_groups(path, {}),
     ],

@@ -1,33 +1,16 @@
-"""The site of a run: its overview, what the evaluation says of units, what it explains, its sheets for papers."""
+"""The site of a run: its overview, and what the evaluation says of units."""
 
 import os
-import re
 
-import numpy as np
 import pytest
-import yaml
-from pages import write_run, write_site
-from PIL import Image
+from pages import LAYERS, write_run, write_site
 
 import dnd
-from dnd.evaluation.metrics.registry import METRICS
 from dnd.io import schemas, tables
-from dnd.report import contact_sheet, data_files, terms
+from dnd.report import data_files
 from dnd.report import site as builder
-from dnd.run.code_digest import PACKAGE
+from dnd.report.data_files import Index
 from dnd.shapeworld.known_answers import CONCEPT_KINDS
-
-LAYERS = {
-    ("planted", "concepts"): [
-        ("single", ("red",), ["red objects", "striped objects"]),
-        ("conjunction", ("blue", "star"), ["snow backgrounds", "blue stars", "red objects"]),
-        ("dead", None, []),
-        ("random", None, ["various objects"]),
-        ("single", ("red",), ["red objects or stars"]),
-    ],
-    ("classes", "fc"): [("class", ("green", "ring"), ["green rings"])],
-}
-PDF_DATES = re.compile(rb"/(Creation|Mod)Date")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +47,7 @@ def test_the_most_frequent_concepts_come_first():
         "polysemantic": [0] * 6,
         "importance": [1] * 6,
     }
-    found = builder.summary(index, [])
+    found = builder.summary(Index.model_construct(**index), [])
     assert found["concepts"] == [("owls", 3), ("cats", 1), ("dogs", 1)]
     assert found["confidence"] == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
     assert (found["abstained"], found["important"]) == ({"unclear": 1}, True)
@@ -105,7 +88,7 @@ def test_a_run_without_known_answers_claims_nothing(site, tmp_path):
     empty = tmp_path / "evaluation.parquet"
     tables.write(empty, schemas.EVALUATION.empty_table(), schemas.EVALUATION)
     for folder in pages:
-        index = data_files.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9}
+        index = Index.model_validate(data_files.read(folder / "index.js") | {"kinds": [], "kind": [-1] * 9})
         assert set(builder.verdicts(index, schemas.EVALUATION.empty_table())["correct"]) == {-1}
     builder.build(tmp_path / "report", "demo", pages, empty)
     assert [one["figures"] for one in data_files.read(tmp_path / "report/run.js")["layers"]] == [[], []]
@@ -135,47 +118,3 @@ def test_files_are_copied_where_they_cannot_be_linked(tmp_path, monkeypatch):
     builder._link(tmp_path / "pages", tmp_path / "out")
     assert (tmp_path / "out/index.js").read_text() == "a"
     assert not os.path.samefile(tmp_path / "pages/index.js", tmp_path / "out/index.js")
-
-
-def test_every_metric_and_every_reason_is_explained(run):
-    words = terms.load()
-    assert set(words.metrics) == set(METRICS)
-    assert set(words.abstentions) == {"dead", "constant", "nonfinite", "no_concept", "low_confidence", "unclear"}
-    assert set(run["terms"]) >= {*METRICS, *words.abstentions, "unit", "exemplar", "AUC", "confidence", "polysemantic"}
-    assert all(text.endswith(".") and text.count(". ") == 0 for text in run["terms"].values())
-
-
-def test_the_citation_is_that_of_the_repository():
-    cited = yaml.safe_load((PACKAGE.parents[1] / "CITATION.cff").read_text())
-    paper, found = cited["references"][0], terms.load().citation
-    for text in (found["text"], found["bibtex"]):
-        assert dnd.__version__ in text and cited["title"] in text and paper["title"] in text
-        assert str(paper["year"]) in text and paper["journal"] in text
-        assert all(one["family-names"] in text for one in paper["authors"])
-    assert "{version}" not in found["text"] + found["bibtex"]
-    assert found["bibtex"].count("{") == found["bibtex"].count("}")
-
-
-def test_contact_sheets_hold_the_most_confident_labels_and_no_date(site):
-    for name, layer in LAYERS:
-        folder = site / "layers" / name / layer
-        assert Image.open(folder / "contact-sheet.png").format == "PNG"
-        pdf = (folder / "contact-sheet.pdf").read_bytes()
-        assert pdf.startswith(b"%PDF") and not PDF_DATES.search(pdf)
-    few = np.asarray(Image.open(site / "layers/classes/fc/contact-sheet.png").convert("RGB"))
-    many = np.asarray(Image.open(site / "layers/planted/concepts/contact-sheet.png").convert("RGB"))
-    assert many.shape[1] > few.shape[1] and (many < 128).sum() > (few < 128).sum() > 0
-
-
-def test_any_text_fits_a_contact_sheet(tmp_path):
-    text = "\u202e\u200b日本 $x_1$ 🦓\n\x00</b>\ud800 " + 50 * "long "
-    assert contact_sheet.printable(text, 30) == "日本 $x_1$ 🦓 </b> long long lon…"
-    places = write_run(tmp_path, {("planted", "concepts"): LAYERS["planted", "concepts"][:1]}, probe=20)
-    rows = tables.read(tmp_path / "planted/descriptions.parquet", schemas.DESCRIPTIONS).to_pylist()
-    rows[0]["label"] = text.replace("\ud800", "")
-    tables.write(
-        tmp_path / "planted/descriptions.parquet", tables.table(rows, schemas.DESCRIPTIONS), schemas.DESCRIPTIONS
-    )
-    site = write_site(tmp_path, places)
-    assert data_files.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
-    assert (site / "layers/planted/concepts/contact-sheet.png").stat().st_size > 5000

@@ -17,6 +17,7 @@ from dnd.candidates.prompts import history_messages, read_prompt
 from dnd.config.backends import LlmSettings
 from dnd.config.rivals import LineRecipe
 from dnd.io import schemas
+from dnd.io.rows import Controls
 from dnd.io.store import Store
 from dnd.rivals import line
 from dnd.selection import images
@@ -30,7 +31,7 @@ def recipe(rounds, **values):
 
 
 def units(*numbers, controls=CONTROLS):
-    return search.searches("n", "s", [{"unit": one, "idle": None, "controls": controls} for one in numbers])
+    return search.searches("n", "s", [Controls(one, None, controls) for one in numbers])
 
 
 def run(folder, asked, ask, settings, painter=None):

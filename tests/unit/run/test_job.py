@@ -34,14 +34,6 @@ def test_a_job_uses_no_more_threads_than_it_has_cores(tmp_path):
     assert started(tmp_path, 1, os.sched_getaffinity(0)) == "1"
 
 
-def test_a_job_seldom_looks_for_garbage_and_not_among_what_was_imported():
-    code = "import gc; from dnd.run import job; job.begin('/dev/null', 1); "
-    code += "print(gc.get_threshold()[0], gc.get_freeze_count())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    often, left_alone = map(int, done.stdout.split())
-    assert often == job.COLLECTED_AFTER and left_alone > 1000
-
-
 def test_a_progress_bar_ends_its_lines_in_a_log(tmp_path):
     started(tmp_path, 1, os.sched_getaffinity(0))
     assert (tmp_path / "deep/job.log").read_text() == "progress\n"
@@ -139,7 +131,7 @@ def held(tmp_path, monkeypatch):
     """The lock of a run at work in a folder, which names it to the jobs that start meanwhile."""
     monkeypatch.setenv(lock.RUN, "an earlier one")
     (tmp_path / ".snakemake").mkdir()
-    with lock.take(tmp_path) as held:
+    with lock.take(tmp_path, "demo") as held:
         yield held
 
 
@@ -189,12 +181,15 @@ def test_a_job_that_no_run_of_this_machine_started_looks_after_none(tmp_path, he
         process.kill()
 
 
-def test_a_second_run_leaves_the_first_its_folder_and_its_jobs(tmp_path, held):
-    first = os.environ[lock.RUN]
-    with pytest.raises(BlockingIOError):
-        lock.take(tmp_path)
-    assert lock.holder(tmp_path) == os.environ[lock.RUN] == first
-    held.close()
-    assert lock.holder(tmp_path) is None
-    with lock.take(tmp_path):
-        assert lock.holder(tmp_path) == os.environ[lock.RUN] != first
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Command 'python a.py' died with <Signals.SIGKILL: 9>.", "as the system does when memory runs out"),
+        ("Command 'python a.py' returned non-zero exit status 137.", "as the system does when memory runs out"),
+        ("Command 'python a.py' died with <Signals.SIGBUS: 7>.", "a disk is full"),
+        ("Command 'python a.py' returned non-zero exit status 1.", None),
+    ],
+)
+def test_a_job_that_the_system_ended_has_a_reason(line, reason):
+    found = job.endings(f"RuleException:\n{line}\nCommand 'b' {line}\n")
+    assert found == [] if reason is None else reason in found[0] and len(found) == 1

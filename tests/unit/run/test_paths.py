@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dnd.config.load import load
-from dnd.run.paths import JOBS, PATTERNS, WILDCARDS, Paths
+from dnd.run.paths import PATTERNS, WILDCARDS, Paths, job
 from dnd.run.tasks import plan_of, tasks
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ def plan(monkeypatch):
 
 
 def test_every_wildcard_has_a_form_and_no_two_kinds_share_a_path():
-    for pattern in (*PATTERNS.values(), *JOBS.values()):
+    for pattern in PATTERNS.values():
         assert set(re.findall(r"{(\w+)}", pattern)) <= WILDCARDS.keys()
     assert len(set(PATTERNS.values())) == len(PATTERNS)
 
@@ -43,18 +43,25 @@ def test_logs_and_benchmarks_bear_what_tells_jobs_apart(plan):
     paths = Paths(plan)
     assert paths.log("scores") == "results/mine/logs/scores/{name}-{slug}-{units}.log"
     assert paths.log("concepts", "-server").endswith("logs/concepts/{model}/{probe}/{recipe}/{bundle}-server.log")
+    assert paths.log("dissection") == "results/mine/logs/dissection/{model}-{probe}-{sign}-{slug}.log"
+    assert (job("prefetch"), job("topk")) == ("", "{model}-{probe}-{pooling}-{sign}-{k}-{controls}-{slug}")
     assert paths.benchmark("report") == "results/mine/benchmarks/report.tsv"
 
 
-def test_the_tables_of_a_run_are_what_its_jobs_make(plan):
-    paths = Paths(plan)
-    outputs = {str(task.output) for task in tasks(plan)}
-    for stage, tables in paths.tables().items():
-        assert tables and set(tables) <= outputs, stage
-    assert set(paths.everything()) - outputs == {
+def test_all_that_a_run_asks_for_is_what_its_jobs_make(plan):
+    assert set(Paths(plan).everything()) - {task.output for task in tasks(plan)} == {
         "results/mine/comparisons.parquet",
         *(f"results/mine/{place}/descriptions.csv" for place in ("planted/concepts", "hidden/layer4", "classes/fc")),
     }
+
+
+def test_every_job_has_a_log(plan):
+    paths = Paths(plan)
+    for task in tasks(plan):
+        log = paths.log_of(task.rule, task.output)
+        assert log.parts[:3] == ("results", "mine", "logs") and task.rule in str(log) and "{" not in str(log)
+    with pytest.raises(ValueError, match=r"x\.parquet is no file of rule scores"):
+        paths.log_of("scores", "x.parquet")
 
 
 def test_existing_files_are_those_of_a_pattern_and_no_neighbours(plan, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from handmade import png, write_probe
+from handmade import origin, png, write_probe
 
 from dnd.config import layer_table, load, sweep
 from dnd.io import schemas, tables
@@ -15,22 +15,6 @@ from dnd.run import provenance
 
 ROOT = Path(__file__).parents[3]
 COMMITS = [letter * 40 for letter in "abc"]
-
-
-def origin(**changes):
-    """What a job might say of itself."""
-    return {
-        "started": "2026-03-01T10:00:00+00:00",
-        "finished": "2026-03-01T10:00:30+00:00",
-        "seconds": 30.0,
-        "device": "NVIDIA H100 80GB HBM3",
-        "threads": 8,
-        "python": "3.11.7",
-        "platform": "Linux",
-        "versions": {"dnd": "0.1.0", "torch": "2.13.0"},
-        "models": {"owner/captioner": COMMITS[0]},
-        "notes": {},
-    } | changes
 
 
 def values():
@@ -80,47 +64,6 @@ def recorded(tmp_path):
     return results / "provenance.json"
 
 
-def test_jobs_of_a_stage_are_summed_up():
-    found = provenance.summary(
-        [
-            origin(notes={"server": {"vllm": "0.32.0"}}),
-            origin(
-                started="2026-03-01T09:00:00+00:00",
-                seconds=12.5,
-                device="NVIDIA A100",
-                versions={"dnd": "0.1.0", "torch": "2.12.1"},
-            ),
-            origin(
-                finished="2026-03-02T00:00:00+00:00", models={"owner/captioner": COMMITS[1]}, notes={"server": "none"}
-            ),
-            None,
-        ]
-    )
-    assert found == {
-        "jobs": 4,
-        "recorded": 3,
-        "started": "2026-03-01T09:00:00+00:00",
-        "finished": "2026-03-02T00:00:00+00:00",
-        "seconds": 72.5,
-        "devices": {"NVIDIA H100 80GB HBM3": 2, "NVIDIA A100": 1},
-        "platforms": {"Linux": 3},
-        "versions": {"python": "3.11.7", "dnd": "0.1.0", "torch": "2.12.1, 2.13.0"},
-        "models": {"owner/captioner": f"{COMMITS[0]}, {COMMITS[1]}"},
-        "notes": {"server": ["none", {"vllm": "0.32.0"}]},
-    }
-
-
-def test_a_stage_that_says_nothing_has_no_times():
-    found = provenance.summary([None, None])
-    assert (found["jobs"], found["recorded"], found["started"], found["seconds"]) == (2, 0, None, 0)
-
-
-def test_a_model_that_changed_meanwhile_is_logged_and_the_last_job_counts(caplog):
-    last = origin(finished="2026-03-01T10:00:31+00:00", models={"owner/captioner": COMMITS[1]})
-    assert provenance.newest_models([last, origin()]) == {"owner/captioner": COMMITS[1]}
-    assert f"owner/captioner changed during the run: {COMMITS[0]}, then {COMMITS[1]}" in caplog.text
-
-
 def test_a_probe_has_one_digest_whatever_its_shards_and_names(tmp_path):
     images = [png([[[i, 0, 0]]]) for i in range(3)]
     one = [write_probe(tmp_path / "one.parquet", dict(zip("abc", images, strict=True)))]
@@ -129,9 +72,11 @@ def test_a_probe_has_one_digest_whatever_its_shards_and_names(tmp_path):
         write_probe(tmp_path / "1.parquet", {"y": images[0], "z": images[1]}),
     ]
     lines = "\n".join(sorted(hashlib.sha256(image).hexdigest() for image in images))
-    assert provenance.probe_digest(one) == {"images": 3, "digest": hashlib.sha256(lines.encode()).hexdigest()}
+    assert provenance.probe_digest(one) == provenance.ProbeDigest(
+        images=3, digest=hashlib.sha256(lines.encode()).hexdigest()
+    )
     assert provenance.probe_digest(two) == provenance.probe_digest(one)
-    assert provenance.probe_digest(two[1:])["digest"] != provenance.probe_digest(one)["digest"]
+    assert provenance.probe_digest(two[1:]).digest != provenance.probe_digest(one).digest
 
 
 def test_what_is_written(recorded):
@@ -194,8 +139,8 @@ def test_no_secret_of_a_job_of_an_earlier_version_is_written(tmp_path):
         files=[],
         workflow=tmp_path,
     )
-    assert found["stages"]["concepts"]["recorded"] == 1
-    assert "s3cret" not in json.dumps(found)
+    assert found.stages["concepts"].recorded == 1
+    assert "s3cret" not in found.model_dump_json()
 
 
 def test_the_printed_files_repeat_the_run_with_the_revisions_that_were_used(recorded, tmp_path, capsys):
@@ -219,17 +164,17 @@ def test_the_printed_files_repeat_the_run_with_the_revisions_that_were_used(reco
 
 
 def test_targets_probes_and_the_language_model_are_pinned_too(recorded):
-    found = json.loads(recorded.read_text())
-    found["models"] |= {"owner/vit@v1": COMMITS[0], "owner/photos": COMMITS[1], "owner/llm": COMMITS[2]}
-    found["models"] |= {"resources/shapeworld/embedder": "0123456789abcdef"}
-    found["config"]["llm"]["model"] = "owner/llm"
+    found = provenance.Provenance.model_validate_json(recorded.read_text())
+    found.models |= {"owner/vit@v1": COMMITS[0], "owner/photos": COMMITS[1], "owner/llm": COMMITS[2]}
+    found.models |= {"resources/shapeworld/embedder": "0123456789abcdef"}
+    found.config["llm"]["model"] = "owner/llm"
     pinned = load.load(provenance.pinned(found))
     assert pinned.models["vit"].revision == COMMITS[0]
     assert pinned.probes["photos"].revision == COMMITS[1]
     assert pinned.llm.revision == COMMITS[2]
     assert pinned.recipes["dnd"].embedder.revision is None
     assert pinned.models["resnet"].revision is None
-    assert found["config"]["llm"]["revision"] is None  # what was recorded stays as it was
+    assert found.config["llm"]["revision"] is None  # what was recorded stays as it was
 
 
 def test_an_overview_names_code_and_devices(recorded, capsys):
@@ -277,10 +222,15 @@ def git(folder, *words):
     return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def code_of(folder):
+    found = provenance.checkout(folder)
+    return found.commit, found.dirty
+
+
 def test_the_commit_of_another_users_checkout_is_recorded(repository, monkeypatch):
     commit = git(repository, "rev-parse", "HEAD")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    assert provenance.checkout(repository) == {"commit": commit, "dirty": False}
+    assert code_of(repository) == (commit, False)
 
 
 def test_another_users_checkout_may_be_dirty_and_reached_by_a_link(repository, tmp_path_factory, monkeypatch):
@@ -288,26 +238,26 @@ def test_another_users_checkout_may_be_dirty_and_reached_by_a_link(repository, t
     (repository / "src/dnd/io/tables.py").write_text("x = 2\n")
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     (link := tmp_path_factory.mktemp("elsewhere") / "dnd").symlink_to(repository)
-    assert provenance.checkout(link) == {"commit": commit, "dirty": True}
+    assert code_of(link) == (commit, True)
 
 
 def test_code_that_differs_from_its_commit_is_dirty_and_a_changed_configuration_is_not(repository):
     commit = git(repository, "rev-parse", "HEAD")
     (repository / "config/config.yaml").write_text("run: mine\n")
-    assert provenance.checkout(repository) == {"commit": commit, "dirty": False}
+    assert code_of(repository) == (commit, False)
     (repository / "src/dnd/io/tables.py").write_text("x = 2\n")
-    assert provenance.checkout(repository) == {"commit": commit, "dirty": True}
+    assert code_of(repository) == (commit, True)
     git(repository, "checkout", "--", "src")
     (repository / "src/dnd/more.py").write_text("x = 3\n")
-    assert provenance.checkout(repository)["dirty"] is True
+    assert provenance.checkout(repository).dirty is True
 
 
 def test_a_workflow_without_version_control_has_no_commit(repository, tmp_path_factory, monkeypatch):
-    nothing = {"commit": None, "dirty": None}
-    assert provenance.checkout(tmp_path_factory.mktemp("copy")) == nothing
+    nothing = (None, None)
+    assert code_of(tmp_path_factory.mktemp("copy")) == nothing
     inside = repository / "downloads/dnd"  # untracked, in somebody's repository
     inside.mkdir(parents=True)
     (inside / "Snakefile").write_text("")
-    assert provenance.checkout(inside) == nothing
+    assert code_of(inside) == nothing
     monkeypatch.setenv("PATH", "")
-    assert provenance.checkout(repository) == nothing
+    assert code_of(repository) == nothing

@@ -25,6 +25,12 @@ RECIPES = {
 }
 
 
+def refuse(config, layers):
+    """Raise what is missing as the workflow does."""
+    if lacking := requirements.missing(config, layers):
+        raise ConfigError("\n".join(lacking))
+
+
 def checked(recipe, probe="shapes", values=None, layer="concepts"):
     plain = yaml.safe_load(Path("config/config.yaml").read_text())
     plain["recipes"] |= RECIPES
@@ -34,7 +40,7 @@ def checked(recipe, probe="shapes", values=None, layer="concepts"):
         plain.setdefault(key, {}).update(value)
     config = load(plain)
     layers = [Layer("row", "conceptnet", layer, layer, probe, recipe, range(8))]
-    requirements.check(config, layers)
+    refuse(config, layers)
 
 
 @pytest.mark.parametrize("recipe", ["dnd", *RECIPES])
@@ -96,7 +102,7 @@ def joining(also, *rows, second=None):
     plain["recipes"] |= RECIPES
     own = Layer("row", "conceptnet", "layer4", "layer4", "shapes", "dnd", range(8))
     others = [replace(own, name=recipe, recipe=recipe, units=units) for recipe, units in rows]
-    requirements.check(load(plain), [own, *others])
+    refuse(load(plain), [own, *others])
 
 
 def test_a_recipe_whose_candidates_join_describes_the_same_units():

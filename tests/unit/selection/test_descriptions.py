@@ -219,7 +219,7 @@ def test_what_is_withheld_keeps_its_evidence(parts, value, bimodality, reason, c
 
 
 @pytest.fixture
-def rival(parts):
+def rival(parts, tmp_path):
     def row(unit, candidate, concept, value):
         return drawn_by_nobody(score(unit, candidate, concept, value, votes=None)) | {"source": "invert"}
 
@@ -227,7 +227,8 @@ def rival(parts):
     topk[0] |= {"image_ids": ["b.png", "a.png", "c.png"], "activations": [3.0, 2.0, 1.0]}
     scores = [row(0, 1, "b", 0.7), row(0, 0, "z", 0.7), row(0, 2, "c", 0.9), row(3, 0, "d", None), row(4, 0, "e", -2.5)]
     topk.append(topk[0] | {"unit": 4})
-    return tables.table(topk, schemas.TOPK), tables.table(scores, schemas.SCORES)
+    tables.write(tmp_path / "topk.parquet", tables.table(topk, schemas.TOPK), schemas.TOPK)
+    return tmp_path / "topk.parquet", tables.table(scores, schemas.SCORES)
 
 
 def test_a_rival_is_listed_with_whole_images_and_without_captions(rival):

@@ -12,9 +12,11 @@ from dnd.backends.embeddings import StoredEmbedder
 from dnd.config.backends import EmbedderSettings
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept, Score
 from dnd.io.store import Store
 from dnd.selection import probe_scores, scores
-from dnd.selection.probe_scores import Candidate, Probe, judged
+from dnd.selection.components import DrawnCandidate
+from dnd.selection.probe_scores import Probe, judged
 from dnd.selection.verdict import Verdict
 
 AXES = {"red": (1, 0, 0), "star": (0, 1, 0), "grass": (0, 0, 1), "sea": (-1, 0, 0)}
@@ -35,10 +37,12 @@ def vectors(*names):
 
 
 def candidate(number, name, activations, votes=1, auc=0.9):
-    row = {"unit": 5, "candidate": number, "concept": f"{name} things", "source": "captions", "votes": votes}
-    row |= {"auc": auc, "mad": 1 + auc, "rank_score": 1.0, "image_similarity": 1.0}
-    row["activations"] = np.array(activations, np.float32)
-    return Candidate(row, votes / 4, vectors(*[name] * len(activations)), vectors(name)[0])
+    """A candidate and what its images tell."""
+    activations = np.array(activations, np.float32)
+    concept = Concept("n", "s", 5, number, f"{name} things", votes, [], "captions")
+    score = Score(5, number, concept.concept, "captions", votes, 0, auc, 1 + auc, 1.0, 1.0)
+    drawn = DrawnCandidate(concept, votes / 4, activations, vectors(*[name] * len(activations)))
+    return drawn, score._replace(activations=activations.tolist())
 
 
 RED, STAR = candidate(2, "red", [1, 0.5], votes=3, auc=0.8), candidate(4, "star", [1, 1])
@@ -60,8 +64,10 @@ def seen(excited, *exemplars):
 def rows_of(candidates, excited, exemplars, join=2, **weights):
     names = [f"e{rank}" for rank in range(len(exemplars))]
     settings = ScoreSettings(verdict="v.json", join=join, **weights or SHARP)
-    found = judged(5, candidates, names, vectors(*exemplars), seen(excited, *exemplars), settings, Verdict(**VERDICT))
-    return {row["concept"]: row for row in found}
+    unit = probe_scores.of_unit(5, seen(excited, *exemplars), names, vectors(*exemplars))
+    texts = {f"{name} things": vectors(name)[0] for name in AXES}
+    scored = judged(*zip(*candidates, strict=True), texts, unit, settings, Verdict(**VERDICT))
+    return {score.concept: score._asdict() for score in scored}
 
 
 def best(found):
@@ -85,7 +91,7 @@ def test_alternatives_are_as_strong_as_their_weakest_part():
     union = rows_of([RED, STAR], {"red", "star"}, ["red", "star", "star", "red"])["red things or star things"]
     assert (union["auc"], union["mad"], union["votes"]) == (0.8, 1.8, 3)
     assert union["agreement"] == pytest.approx(0.75)  # of red things
-    assert union["activations"].tolist() == [1, 0.5, 1, 1]
+    assert union["activations"] == [1, 0.5, 1, 1]
     assert union["image_similarity"] == pytest.approx(1)  # every exemplar resembles one part wholly
 
 
@@ -170,7 +176,7 @@ def run(tmp_path):
             for unit in units
         ]
         concepts = [
-            {"unit": unit, "candidate": i, "concept": concept, "votes": 2 - i, "source": "captions"}
+            Concept("n", "s", unit, i, concept, 2 - i, [], "captions")
             for unit in units
             for i, concept in enumerate(("red things", "green things"))
         ]
@@ -178,11 +184,13 @@ def run(tmp_path):
             TinyTarget(8),
             "colour",
             embedder or Colours(),
-            concepts=concepts,
-            images=[tmp_path / "images.parquet"],
-            exemplars=tables.table(shown, schemas.EXEMPLARS),
-            topk=tmp_path / "topk.parquet",
-            probe_shards=[probe],
+            scores.DrawnShard(
+                concepts,
+                [tmp_path / "images.parquet"],
+                tables.table(shown, schemas.EXEMPLARS),
+                tmp_path / "topk.parquet",
+                [probe],
+            ),
             pooling="mean",
             weights=ScoreSettings(verdict=tmp_path / "verdict.json", **SHARP),
             **options,

@@ -7,6 +7,7 @@ from handmade import TinyTarget, png, write_probe
 from dnd.backends.embedder import Embedder
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept
 from dnd.selection import scores
 
 
@@ -94,10 +95,7 @@ def scored(tmp_path):
     }
     tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
     shades = {"red stars": 102, "rings": 51, "grass": 0}
-    concepts = [
-        {"unit": 0, "candidate": i, "concept": concept, "votes": 3 - i, "source": "captions"}
-        for i, concept in enumerate(shades)
-    ]
+    concepts = [Concept("n", "s", 0, i, concept, 3 - i, [], "captions") for i, concept in enumerate(shades)]
 
     def run(problems):
         rows = [
@@ -111,11 +109,13 @@ def scored(tmp_path):
             TinyTarget(8),
             "colour",
             Shade(),
-            concepts=concepts,
-            images=[tmp_path / "images.parquet"],
-            exemplars=tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
-            topk=tmp_path / "topk.parquet",
-            probe_shards=[probe],
+            scores.DrawnShard(
+                concepts,
+                [tmp_path / "images.parquet"],
+                tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
+                tmp_path / "topk.parquet",
+                [probe],
+            ),
             pooling="mean",
             weights=ScoreSettings(),
         )
@@ -153,8 +153,7 @@ def test_concepts_that_nobody_drew_are_an_error(scored):
 
 def test_the_answers_decide_where_nothing_is_drawn():
     rows = [(1, 0, "red", 3), (1, 1, "stars", 1), (0, 0, "grass", 1)]
-    keys = ("unit", "candidate", "concept", "votes")
-    concepts = [dict(zip(keys, row, strict=True)) | {"source": "captions"} for row in rows]
+    concepts = [Concept("n", "s", *row, [], "captions") for row in rows]
     found = scores.by_votes(concepts).to_pylist()
     assert [(row["unit"], row["concept"], row["votes"], row["score"]) for row in found] == [
         (0, "grass", 1, 1.0),

@@ -14,6 +14,7 @@ from dnd.backends.generator import Drawn
 from dnd.config.backends import GeneratorSettings
 from dnd.config.stages import ScoreSettings, StoppingSettings
 from dnd.io import schemas, tables
+from dnd.io.rows import Concept, Controls
 from dnd.io.store import Store
 from dnd.selection import images, scores, stopping
 
@@ -45,7 +46,7 @@ class Painter:
 
 def rows(candidates):
     return [
-        {"unit": unit, "candidate": i, "concept": concept, "source": "captions", "votes": 1}
+        Concept("n", "s", unit, i, concept, 1, [0], "captions")
         for unit, concepts in candidates.items()
         for i, concept in enumerate(concepts)
     ]
@@ -53,16 +54,9 @@ def rows(candidates):
 
 def run(folder, candidates, painter=None, settings=None, generator=GENERATOR):
     draw = partial(images.draw, painter or Painter(), settings=generator, store=Store(folder))
-    drawn, counted = stopping.run(
-        TinyTarget(),
-        "colour",
-        draw,
-        concepts=rows(candidates),
-        topk=[{"unit": unit, "controls": [0.5, 0.0]} for unit in range(3)],
-        pooling="mean",
-        settings=settings or StoppingSettings(),
-        most=generator.images,
-    )
+    units = stopping.contests(rows(candidates), [Controls(unit, None, [0.5, 0.0]) for unit in range(3)])
+    drawings = stopping.Drawings(TinyTarget(), "colour", [contest.unit for contest in units], "mean", draw)
+    drawn, counted = stopping.run(units, drawings, settings or StoppingSettings(), generator.images)
     assert (drawn.schema, counted.schema) == (schemas.IMAGES, schemas.DRAWN)
     return drawn, counted.to_pylist()
 
@@ -195,14 +189,16 @@ def scored(folder, candidates, painter=None):
         TinyTarget(),
         "colour",
         Shade(),
-        concepts=rows(candidates),
-        images=[folder / "images.parquet"],
-        exemplars=tables.table([shown | {"unit": unit} for unit in candidates], schemas.EXEMPLARS),
-        topk=folder / "topk.parquet",
-        probe_shards=[probe],
+        scores.DrawnShard(
+            rows(candidates),
+            [folder / "images.parquet"],
+            tables.table([shown | {"unit": unit} for unit in candidates], schemas.EXEMPLARS),
+            folder / "topk.parquet",
+            [probe],
+            tables.table(counted, schemas.DRAWN),
+        ),
         pooling="mean",
         weights=ScoreSettings(),
-        counted=tables.table(counted, schemas.DRAWN),
     )
     return counted, found.to_pylist()
 

@@ -17,6 +17,7 @@ from dnd.candidates import compat as compat_answers
 from dnd.config.backends import CaptionSettings
 from dnd.config.stages import ExemplarSettings, ScoreSettings
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Concept
 from dnd.selection import components, scores
 from dnd.target import compat, exemplars
 from dnd.target.outputs import Output, TargetError
@@ -274,14 +275,13 @@ def test_shrunk_images_and_squares_reach_network_and_embedder(corner, tmp_path, 
         TinyTarget(),
         "colour",
         embedder,
-        concepts=[
-            {"unit": 0, "candidate": i, "concept": one, "votes": 1, "source": "captions"}
-            for i, one in enumerate(("dot", "spot"))
-        ],
-        images=[tmp_path / "drawn.parquet"],
-        exemplars=tables.table([shown | {"heatmap": None, "heatmap_box": None}], schemas.EXEMPLARS),
-        topk=tmp_path / "topk.parquet",
-        probe_shards=[corner],
+        scores.DrawnShard(
+            [Concept("n", "s", 0, i, one, 1, [], "captions") for i, one in enumerate(("dot", "spot"))],
+            [tmp_path / "drawn.parquet"],
+            tables.table([shown | {"heatmap": None, "heatmap_box": None}], schemas.EXEMPLARS),
+            tmp_path / "topk.parquet",
+            [corner],
+        ),
         pooling="max",
         weights=ScoreSettings(**(switches if on else {})),
         square=20 if on else None,

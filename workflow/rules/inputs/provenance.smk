@@ -1,6 +1,7 @@
 """What the rules of provenance.smk ask about their jobs."""
 
 from dnd.config.sweep import spell
+from dnd.run import tasks
 
 
 def files_of_run():

@@ -48,23 +48,23 @@ class Amounts:
             return tables.count(listing)
         settings = self.config.probes[name]
         if settings.members:
-            found = sum(self.images(one) for one in settings.members)
+            count = sum(self.images(member) for member in settings.members)
         elif settings.source == "shapeworld":
-            found = settings.images
+            count = settings.images
         elif settings.source in ("folder", "manifest"):
-            found = len(sources.source_of(name, settings).files())
+            count = len(sources.source_of(name, settings).files())
         else:
-            found = settings.sample or settings.limit or self.assume.probe_images
-        found = min(found, settings.limit or found)
-        found = min(found, settings.sample or found)
-        return found / (int(settings.part.partition("/")[2]) if settings.part else 1)
+            count = settings.sample or settings.limit or self.assume.probe_images
+        count = min(count, settings.limit or count, settings.sample or count)
+        return count / (int(settings.part.partition("/")[2]) if settings.part else 1)
 
     def items(self, task: Task) -> float:
         """Return what the time of a job grows with, as ``NOUNS`` names it."""
         evaluation = self.config.evaluation
+        recipe = self.config.recipes[task.recipe] if task.recipe else None
         match task.rule:
             case "audit":
-                audit = self.config.audits[task.output.stem]
+                audit = self.config.audits[Path(task.output).stem]
                 return self.images(task.probe) * (2 + audit.controls)
             case "importance":
                 assert self.config.importance is not None
@@ -76,13 +76,11 @@ class Amounts:
                 return self.images(task.probe)
         if NOUNS.get(task.rule) == "images":
             return self.images(task.probe) * task.part
-        if task.recipe and isinstance(recipe := self.config.recipes[task.recipe], LineRecipe):
+        if isinstance(recipe, LineRecipe):
             return task.units * recipe.rounds
-        if task.recipe and isinstance(recipe := self.config.recipes[task.recipe], Recipe):
-            return self._own(task, recipe)
-        return task.units
+        return self._items_of_recipe(task, recipe) if isinstance(recipe, Recipe) else task.units
 
-    def _own(self, task: Task, recipe: Recipe) -> float:
+    def _items_of_recipe(self, task: Task, recipe: Recipe) -> float:
         """Items of the stages of our own method."""
         match task.rule:
             case "exemplars":
@@ -93,7 +91,7 @@ class Amounts:
             case "look_alikes":
                 return task.units * recipe.concepts.look_alikes
             case "concepts":
-                return task.units * provided(recipe) * self.assume.questions
+                return task.units * questions(recipe) * self.assume.questions
             case "refinement":
                 assert recipe.refinement is not None
                 return task.units * recipe.refinement.rounds * recipe.refinement.samples
@@ -129,26 +127,26 @@ class Amounts:
     def tokens(self, task: Task) -> tuple[float, float]:
         """Return the tokens of a job's questions and of their answers; four characters of a prompt's file are one."""
         recipe = self.config.recipes[task.recipe] if task.recipe else None
-        questions = self.items(task)
+        asked = self.items(task)
         if isinstance(recipe, LineRecipe):
             prompt = _tokens_of(recipe.prompt)
         elif isinstance(recipe, Recipe) and task.rule == "concepts":
-            each = self.assume.picture_tokens if recipe.concepts.show_images else self.assume.caption_tokens
-            prompt = _tokens_of(recipe.concepts.prompt) + each * recipe.exemplars.keep
+            exemplar = self.assume.picture_tokens if recipe.concepts.show_images else self.assume.caption_tokens
+            prompt = _tokens_of(recipe.concepts.prompt) + exemplar * recipe.exemplars.keep
         elif isinstance(recipe, Recipe) and recipe.refinement is not None and task.rule == "refinement":
             prompt = _tokens_of(recipe.refinement.prompt) + self.assume.caption_tokens * recipe.exemplars.keep
         else:
             return 0, 0
-        return questions * prompt, questions * self.assume.answer_tokens
+        return asked * prompt, asked * self.assume.answer_tokens
 
 
-def provided(recipe: Recipe) -> int:
+def questions(recipe: Recipe) -> int:
     """Return how many questions a recipe provides for about a unit."""
-    asked = recipe.concepts
-    if asked.known_answers:
+    concepts = recipe.concepts
+    if concepts.known_answers:
         return 0
-    groups = asked.clusters * asked.cluster_samples if asked.clusters > 1 else 0
-    return asked.samples + len(asked.prompts) * asked.further_samples + groups
+    groups = concepts.clusters * concepts.cluster_samples if concepts.clusters > 1 else 0
+    return concepts.samples + len(concepts.prompts) * concepts.further_samples + groups
 
 
 def _tokens_of(prompt: Path) -> float:

@@ -58,14 +58,14 @@ def text(status: Status) -> str:
     done = f"{total.done} of {total.planned} jobs done"
     lines = [", ".join(filter(None, [f"{status.run}: {status.state}", done, outlook(status)])), ""]
     lines.append(f"{'stage':20}{'done':>13}{'running':>9}{'failed':>8}{'items':>12}  {'speed of one job':24}left")
-    for one in status.stages:
-        jobs = f"{one.done:,}/{one.planned:,}"
-        items = f"{one.items:,}" if one.noun and one.items else ""
-        line = f"{one.rule:20}{jobs:>13}{one.running or '':>9}{one.failed or '':>8}{items:>12}  {pace(one):24}"
-        lines.append((line + duration(one.left)).rstrip())
+    for stage in status.stages:
+        jobs = f"{stage.done:,}/{stage.planned:,}"
+        items = f"{stage.items:,}" if stage.noun and stage.items else ""
+        line = f"{stage.rule:20}{jobs:>13}{stage.running or '':>9}{stage.failed or '':>8}{items:>12}  {pace(stage):24}"
+        lines.append((line + duration(stage.left)).rstrip())
     lines += ["", f"GPU-hours of the jobs that are done: {total.gpu_seconds / 3600:.2f}"]
-    lines += [f"failed: {one.rule}, {one.output}\n  see {one.log or status.log}" for one in status.failures]
-    lines += [f"log of Snakemake: {status.log}"] if status.log else []
+    lines += [f"failed: {failure.rule}, {failure.output}\n  see {failure.log}" for failure in status.failures]
+    lines += ["logs of Snakemake: .snakemake/log"] if status.begun else []
     return "\n".join(lines) + "\n"
 
 

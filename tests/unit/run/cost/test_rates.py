@@ -1,29 +1,35 @@
-"""How long jobs take and what they leave behind: rates for the cost of a run, and how a finished run is measured."""
+"""The file of rates that the cost of a run is reckoned with."""
 
 import pytest
 
+from dnd.config.load import ConfigError
 from dnd.run.cost import rates as cost_rates
-from dnd.run.cost.rates import Observation
+
+TEXT = """\
+stages: {topk: {device: EPYC, job: 1.5, item: 0.25}}
+assumptions: {exemplars: 0.5, views: 0.8, questions: 0.5, candidates: 2, concepts: 0.25,
+  caption_tokens: 10, answer_tokens: 3}
+"""
 
 
-def job(seconds, items, start=1.0, rule="captions", **changes):
-    values = {"wanted": items, "volume": items, "bytes": 100, "device": "AMD EPYC", "gpu": False, "threads": 1}
-    return Observation(rule, seconds, start, items, **values | changes)
+def test_a_file_of_rates_is_read(tmp_path):
+    path = tmp_path / "rates.yaml"
+    path.write_text(TEXT)
+    rates = cost_rates.read(path)
+    assert rates.stages == {"topk": cost_rates.Rate(device="EPYC", gpu=False, threads=1, job=1.5, item=0.25, size=0)}
+    assert (rates.assumptions.candidates, rates.assumptions.probe_images) == (2, 50_000)
 
 
-def test_rates_part_the_start_from_the_work():
-    found = cost_rates.fitted([job(5 + 0.5 * items, items) for items in (10, 20, 40)])["captions"]
-    assert (found.job, found.item) == (pytest.approx(5), pytest.approx(0.5))
-    assert found.size == pytest.approx(300 / 70)
-
-
-def test_jobs_alike_count_all_behind_their_start_as_work():
-    found = cost_rates.fitted([job(11, 20), job(11, 20), job(11, 20)])["captions"]
-    assert (found.job, found.item) == (1, 0.5)
-    noisy = cost_rates.fitted([job(11, 40), job(11, 20), job(12, 10)])["captions"]  # less time for more items
-    assert (noisy.job, noisy.item) == (1, pytest.approx(31 / 70))
-
-
-def test_a_rule_whose_items_came_from_the_store_has_no_rate():
-    assert cost_rates.fitted([job(5, 0, wanted=100)]) == {}
-    assert cost_rates.fitted([job(5, 0, rule="report")])["report"].job == 5
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: {topk: {job: -1}}", r"rates\.yaml: .*stages\.topk\.device"),
+        (TEXT.replace("1.5", "-1"), r"rates\.yaml: .*stages\.topk\.job"),
+        (TEXT.replace("views: 0.8, ", ""), r"rates\.yaml: .*assumptions\.views"),
+    ],
+)
+def test_a_rate_that_is_missing_or_below_zero_is_named(tmp_path, text, message):
+    path = tmp_path / "rates.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        cost_rates.read(path)

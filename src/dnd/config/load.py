@@ -64,6 +64,10 @@ AnyRecipe = Annotated[
 ]
 
 
+STAND_IN = "unknown"
+"""A text that may pass for the name of a model."""
+
+
 class ConfigError(Exception):
     """A mistake in the configuration; the message names the file, the key or row, and what was expected."""
 
@@ -100,7 +104,7 @@ class _Sound(Config):
     models: dict[SectionName, TargetSettings] = Field(default_factory=dict)
     probes: dict[SectionName, ProbeSettings] = Field(default_factory=dict)
     recipes: dict[SectionName, AnyRecipe] = Field(default_factory=dict)
-    llm: LlmSettings = LlmSettings(model="unknown")
+    llm: LlmSettings = LlmSettings(model=STAND_IN)
 
 
 def load(values: Mapping[str, object], file: str | Path = "config/config.yaml") -> Config:
@@ -133,51 +137,56 @@ def examined(values: Mapping[str, object]) -> tuple[Config, list[tuple[str, str]
     taken_out = [key for key, _ in wrong]
     if plain or not wrong:
         # what something was taken out of is not blamed for what it lacks now
-        for key, message in _mistakes(plain, paths=True):
+        for key, message in _mistakes(plain):
             if not any(place[: len(key)] == key for place in taken_out):
                 wrong.append((key, message))
-    spoilt = [*taken_out, *(key for key, _ in _mistakes(plain, paths=False))]
-    config = _sound(plain, spoilt)
+    config = _sound(plain)
     told = {mistakes.spelt(key): message for key, message in wrong}
     for place, message in (*_missing_models(config), *_references(config, values)):
         told.setdefault(place, message)
     return config, list(told.items())
 
 
-def _mistakes(values: Mapping[str, object], paths: bool) -> list[mistakes.Mistake]:
-    """What pydantic finds, with or without paths that do not exist."""
+def _mistakes(values: Mapping[str, object]) -> list[mistakes.Mistake]:
+    """What pydantic finds, of paths that do not exist as well."""
     try:
         # as JSON, of whose values neither `true` nor "1600" is a number
-        Config.model_validate_json(json.dumps(values), strict=True, context={"paths": True} if paths else None)
+        Config.model_validate_json(json.dumps(values), strict=True, context={"paths": True})
     except ValidationError as error:
         return mistakes.of(error, values)
     return []
 
 
-def _sound(values: dict[str, object], spoilt: list[mistakes.Key]) -> Config:
-    """What is left of values without what lies at keys, and without the sections that need it."""
-    while spoilt:
-        for key in spoilt:
-            _remove(values, key)
+def _sound(values: dict[str, object]) -> Config:
+    """What is sound in values, of which the rest is taken out."""
+    schema: type[Config] = Config
+    while True:
         try:
-            return _Sound.model_validate_json(json.dumps(values), strict=True)
+            return schema.model_validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
-            spoilt = [key for key, _ in mistakes.of(error, values)]
-    return Config.model_validate_json(json.dumps(values), strict=True)
+            schema = _Sound
+            for key, _ in mistakes.of(error, values):
+                _remove(values, key)
 
 
 def _remove(values: dict[str, object], key: mistakes.Key) -> None:
-    """Take a value out of its section. A list goes as a whole, and a section as a whole that lacks the value."""
+    """Take what a mistake is about out of values.
+
+    A list goes as a whole. What is lacking gets a stand-in; where that will not do, the section that lacks it goes.
+    """
     sections = [values]
     for part in key[:-1]:
         inner = sections[-1].get(str(part))
         if not isinstance(inner, dict):
             break
         sections.append(inner)
-    while sections and str(key[len(sections) - 1]) not in sections[-1]:
-        sections.pop()
-    if sections:
-        del sections[-1][str(key[len(sections) - 1])]
+    name = str(key[len(sections) - 1])
+    if len(sections) > 1 and name not in sections[-1]:
+        sections[-1][name] = STAND_IN
+    elif len(sections) > 1 and sections[-1][name] == STAND_IN:
+        del sections[-2][str(key[len(sections) - 2])]
+    else:
+        sections[-1].pop(name, None)
 
 
 def names(values: Mapping[str, object], kind: str) -> list[str]:

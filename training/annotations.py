@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS, draw_words
 from dnd.shapeworld.world import ATTRIBUTES, GROUPS, attribute_of
+from training.concept_kinds import KINDS, draw_words
 from training.planting import Words
 
 NOTHING = ("various objects", "many different objects", "all kinds of objects")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dnd.io.files import replaced
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS
 from dnd.shapeworld.world import ATTRIBUTES, GROUPS
+from training.concept_kinds import KINDS
 
 
 def conjunctions() -> list[str]:

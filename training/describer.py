@@ -15,7 +15,15 @@ from torch.nn import functional as F
 
 from dnd.evaluation.agreement import agreement
 from dnd.rivals import milan_decoding, milan_files
-from dnd.rivals.milan_model import PYRAMID, Describer, PyramidEncoder, Vocabulary
+from dnd.rivals.milan_model import (
+    PYRAMID,
+    DecoderSizes,
+    Describer,
+    EncoderSettings,
+    LanguageModelSizes,
+    PyramidEncoder,
+    Vocabulary,
+)
 from dnd.shapeworld.target import configuration, load
 from dnd.shapeworld.world import SHAPE, everything, word_extension
 from training.annotations import annotation, conjunctions, disjunctions
@@ -43,10 +51,8 @@ PREFERENCE = 1.0
 """How much a unit may prefer some of the images that it stands for, of half of the units: see :func:`exemplars`."""
 NOISE = 0.1
 """Added to the features in training, in standard deviations of each."""
-SIZES: dict[str, Any] = {
-    "decoder": {"embedding": 40, "hidden": 144, "attention": 48, "dropout": 0.3},
-    "lm": {"embedding": 24, "hidden": 64, "layers": 2},
-}
+DECODER: DecoderSizes = {"embedding": 40, "hidden": 144, "attention": 48, "dropout": 0.3}
+LANGUAGE_MODEL: LanguageModelSizes = {"embedding": 24, "hidden": 64, "layers": 2}
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,17 @@ def spared(unit: Unit, out: set[Unit]) -> bool:
     return unit not in out and (not unit.clauses or unit.concept not in concepts)
 
 
-def trunk(models: Path) -> tuple[PyramidEncoder, dict[str, Any]]:
+def trunk(models: Path) -> tuple[PyramidEncoder, EncoderSettings]:
     """Return the encoder, the maps of a training network, and its part of the configuration."""
     found = configuration(models / TRUNK)
-    config = {"network": "shapeworld", "widths": found["widths"], "blocks": found["blocks"]}
-    config |= {"size": 64, "mean": MEAN, "std": STD}
+    config: EncoderSettings = {
+        "network": "shapeworld",
+        "widths": found["widths"],
+        "blocks": found["blocks"],
+        "size": 64,
+        "mean": MEAN,
+        "std": STD,
+    }
     network: Any = load(models / TRUNK)
     network.concepts, network.fc = torch.nn.Sequential(), torch.nn.Identity()
     features = found["widths"][0] + sum(found["widths"])
@@ -136,7 +148,7 @@ def group_of(unit: Unit) -> str:
 
 def train(
     data: Pool, models: Path, work: Path, out: set[Unit] | None = None, seen: Sequence[Seen] | None = None
-) -> tuple[Describer, dict[str, Any]]:
+) -> tuple[Describer, milan_files.DescriberSettings]:
     """Train decoder and language model on three annotations of every unit.
 
     Parameters
@@ -149,7 +161,7 @@ def train(
     The describer, and its configuration for :func:`dnd.rivals.milan_files.save`.
     """
     torch.manual_seed(0)
-    encoder, config = trunk(models)
+    encoder, settings = trunk(models)
     seen = annotated(models, data, encoder) if seen is None else seen
     seen = [one for one in seen if spared(one.unit, out or set())]
     rng = np.random.default_rng(0)
@@ -158,7 +170,7 @@ def train(
     units = [
         Annotated(one, [vocabulary.tokens(line) for line in lines]) for one, lines in zip(seen, texts, strict=True)
     ]
-    config = {"encoder": config, **SIZES}
+    config: milan_files.DescriberSettings = {"encoder": settings, "decoder": DECODER, "lm": LANGUAGE_MODEL}
     model = milan_files.build(config, vocabulary)
     model.encoder = encoder
     suffix = "" if out is None else "-held-out"
@@ -167,7 +179,7 @@ def train(
     return model.eval(), config
 
 
-def save(model: Describer, config: dict[str, Any], folder: Path) -> None:
+def save(model: Describer, config: milan_files.DescriberSettings, folder: Path) -> None:
     """Write the describer, for :func:`dnd.rivals.milan_files.load`."""
     milan_files.save(model, config, folder)
 
@@ -253,7 +265,7 @@ def measure(model: Describer, seen: Sequence[Seen], labels: Tensor, penalties: S
     for i, one in enumerate(seen):
         features = exemplars(one, labels, np.random.default_rng([3, i]))
         for penalty in penalties:
-            found = milan_decoding.descriptions(model, features, beam=50, length=LENGTH, penalty=penalty, count=1)
+            found = milan_decoding.descriptions(model, features, beam=50, length=LENGTH, penalty=penalty)
             label = found[0][0] if found else None
             scores = agreement(label, truth(one.unit))
             records.append({"unit": one.unit, "penalty": penalty, "label": label, **scores})

@@ -29,9 +29,9 @@ from transformers import (
 )
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS, words_of
 from dnd.shapeworld.render import SIZE
 from training.captioner import captions_of, draw_views, normaliser
+from training.concept_kinds import KINDS, words_of
 from training.loop import device, fit, mixed, optimiser
 from training.pool import Pool
 from training.text import PREFIXES, PROMPT_LENGTH, clip_tokenizer, kept

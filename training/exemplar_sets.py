@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dnd.rivals.milan_model import PyramidEncoder
+from dnd.shapeworld import known_answers
 from dnd.shapeworld.render import SIZE
-from dnd.shapeworld.target import load, planted
+from dnd.shapeworld.target import UNITS, load
 from dnd.shapeworld.world import attribute_of
 from training.augment import scaled
 from training.planting import Words
@@ -72,11 +73,11 @@ class Seen:
 
 def planted_of(models: Path, network: str) -> list[Unit]:
     """Return a network's planted units that are described, random ones included, and its classes."""
-    layers = planted(models / network)
+    layers = known_answers.load(models / network / UNITS)
     found = [
-        Unit(network, row["unit"], row["kind"], tuple(tuple(words) for words in row["words"]))
+        Unit(network, answer.unit, answer.kind, answer.words)
         for name in ("concepts", "fc")
-        for row in layers[name]
+        for answer in layers[name].values()
     ]
     return [unit for unit in found if unit.kind not in ("dead", "constant")]
 

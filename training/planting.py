@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS
 from dnd.shapeworld.world import ATTRIBUTES, GROUPS, Extension, attribute_of, conjunction
+from training.concept_kinds import KINDS
 
 Words = tuple[str, ...]
 EMBEDDED = 5

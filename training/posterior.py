@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS
 from dnd.shapeworld.world import ATTRIBUTES, GROUPS, Extension, conjunction
+from training.concept_kinds import KINDS
 
 EITHER = "either"
 VARIOUS = "various"

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizer
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import draw_kind, draw_words
 from dnd.shapeworld.world import ATTRIBUTES, GROUPS, attribute_of, sample_scene
+from training.concept_kinds import draw_kind, draw_words
 from training.loop import device, fit, optimiser
 from training.text import corpus, kept
 

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertTokenizer, CLIPTokenizer
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS, draw_words, words_of
 from dnd.shapeworld.world import Scene, sample_scene
+from training.concept_kinds import KINDS, draw_words, words_of
 
 log = logging.getLogger(__name__)
 PROMPT_LENGTH = 24

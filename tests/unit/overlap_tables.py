@@ -40,6 +40,13 @@ def overlaps(counts=OVERLAPS, quantile="0.005"):
     return tables.table(rows, schemas.OVERLAPS)
 
 
+def write(folder, patterns, overlaps):
+    """Files of both tables, as the methods' ``run`` takes them."""
+    tables.write(folder / "patterns.parquet", patterns, schemas.PATTERNS)
+    tables.write(folder / "overlaps.parquet", overlaps, schemas.OVERLAPS)
+    return {"patterns": folder / "patterns.parquet", "overlaps": folder / "overlaps.parquet"}
+
+
 def write_topk(path, idle):
     """TOPK of units that are idle for some reason, or None."""
     empty = {"image_ids": [], "activations": [], "quantiles": [], "controls": [], "nonfinite": 0}

@@ -1,6 +1,7 @@
 """A layer as rival methods read it: a probe of plain pictures, and the activations that a test gives its units."""
 
 import io
+import re
 
 import numpy as np
 from PIL import Image
@@ -75,3 +76,8 @@ def images(made):
 def matrix(made):
     """The activations [images, units] as a test gave them, in order of the images' names."""
     return np.stack(tables.read(made["topk"], schemas.TOPK, ["controls"])["controls"].to_numpy()).T
+
+
+def length(formula):
+    """How many concepts a formula joins."""
+    return len(re.split(" AND | OR ", str(formula)))

@@ -70,7 +70,8 @@ rule network_dissection:
     conda:
         "../../envs/vision.yaml"
     params:
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         units=all_units_of,
         code=code("network_dissection"),
     message:
@@ -92,7 +93,8 @@ rule compositional:
     conda:
         "../../envs/vision.yaml"
     params:
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         units=all_units_of,
         code=code("compositional"),
     message:
@@ -115,7 +117,8 @@ rule invert:
     conda:
         "../../envs/vision.yaml"
     params:
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         units=all_units_of,
         code=code("invert"),
     message:
@@ -139,7 +142,8 @@ rule clip_dissect:
     conda:
         "../../envs/vision.yaml"
     params:
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         units=all_units_of,
         code=code("clip_dissect"),
     message:
@@ -167,7 +171,8 @@ rule milan:
         factory=code_of_target,
         layer=lambda wildcards: layer_of(wildcards).layer,
         sign=lambda wildcards: recipe_of(wildcards).sign,
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         units=all_units_of,
         code=code("milan"),
     message:
@@ -220,7 +225,8 @@ rule foreign:
     conda:
         "../../envs/vision.yaml"
     params:
-        recipe=whole_recipe,
+        recipe=recipe_name,
+        settings=whole_recipe,
         layer=lambda wildcards: layer_of(wildcards).layer,
         units=all_units_of,
         code=code("foreign"),

@@ -25,10 +25,10 @@ def read(path: str | Path) -> list[str]:
         text = documents.read_text(path)
     except documents.DocumentError as error:
         raise ConceptSetError(f"{error}; expected one concept per line") from None
-    found = dict.fromkeys(stripped for line in text.split("\n") if (stripped := " ".join(line.split())))
-    for number, concept in enumerate(found):
+    concepts = dict.fromkeys(stripped for line in text.split("\n") if (stripped := " ".join(line.split())))
+    for number, concept in enumerate(concepts):
         if not concept.isprintable():
             raise ConceptSetError(f"{path}: concept {number + 1}, {concept!r}, holds characters that cannot be printed")
-    if not found:
+    if not concepts:
         raise ConceptSetError(f"{path} holds no concept; expected one per line")
-    return list(found)
+    return list(concepts)

@@ -7,22 +7,24 @@ follows from how many it shares with each pattern, so that one pass serves every
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 from tqdm import tqdm
 
-from dnd.io import pictures, schemas, tables
+from dnd.io import pictures, rows, schemas, tables
 from dnd.probe.masks import Annotation, Mask, by_image
-from dnd.rivals.thresholds import Maps, Share, limits
+from dnd.rivals.overlaps import Share
+from dnd.rivals.thresholds import Maps, Seen, thresholds
 from dnd.target.network import Target
 from dnd.target.preprocess import Frame, Preprocess
 
@@ -39,7 +41,7 @@ Tag = tuple[str, str]
 """Category and concept."""
 
 
-class Pattern(NamedTuple):
+class Tags(NamedTuple):
     """What is known of a pixel: the concepts that hold, and the categories of which its image has an annotation."""
 
     concepts: frozenset[Tag]
@@ -90,28 +92,28 @@ def enlarged(maps: Tensor, frame: Frame, pixels: Pixels) -> Tensor:
     return maps
 
 
-def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Integers, list[Pattern]]:
+def patterns_of(annotations: Sequence[Annotation], pixels: Pixels) -> tuple[Integers, list[Tags]]:
     """Return for each pixel the number of its pattern, int64 [rows x columns], and the patterns of the image."""
-    everywhere = {(one.category, one.concept) for one in annotations if one.mask is None}
-    categories = frozenset(one.category for one in annotations)
+    everywhere = {(known.category, known.concept) for known in annotations if known.mask is None}
+    categories = frozenset(known.category for known in annotations)
     tags: dict[int, list[Tag]] = {}
     masks: dict[int, Mask] = {}
-    for one in annotations:
-        if one.mask is not None:
-            tags.setdefault(id(one.mask), []).append((one.category, one.concept))
-            if id(one.mask) not in masks:
-                masks[id(one.mask)] = one.mask[np.ix_(pixels.ys, pixels.xs)].ravel()
+    for category, concept, mask in annotations:
+        if mask is not None:
+            tags.setdefault(id(mask), []).append((category, concept))
+            if id(mask) not in masks:
+                masks[id(mask)] = mask[np.ix_(pixels.ys, pixels.xs)].ravel()
     numbers = np.zeros(len(pixels.ys) * len(pixels.xs), np.int64)
     for i, mask in enumerate(masks.values()):
         numbers = 2 * numbers + mask
         if i % 40 == 39:  # before they outgrow 64 bits
             numbers = np.unique(numbers, return_inverse=True)[1]
     _, places, numbers = np.unique(numbers, return_index=True, return_inverse=True)
-    found = [
-        Pattern(frozenset(everywhere.union(*(tags[key] for key, mask in masks.items() if mask[place]))), categories)
+    patterns = [
+        Tags(frozenset(everywhere.union(*(tags[key] for key, mask in masks.items() if mask[place]))), categories)
         for place in places
     ]
-    return numbers, found
+    return numbers, patterns
 
 
 def active_counts(maps: Tensor, least: Tensor, frame: Frame, pixels: Pixels, numbers: Tensor, kinds: int) -> Tensor:
@@ -130,8 +132,8 @@ def active_counts(maps: Tensor, least: Tensor, frame: Frame, pixels: Pixels, num
     for units in awake.split(max(1, MOST_PIXELS // max(1, len(numbers)))):
         above = enlarged(maps[units], frame, pixels).flatten(1) > least[units, None]
         unit, pixel = above.nonzero(as_tuple=True)
-        found = torch.bincount(unit * kinds + numbers[pixel], minlength=len(units) * kinds)
-        counts[units] = found.view(len(units), kinds)
+        pixels_of = torch.bincount(unit * kinds + numbers[pixel], minlength=len(units) * kinds)
+        counts[units] = pixels_of.view(len(units), kinds)
     return counts
 
 
@@ -139,20 +141,20 @@ def active_counts(maps: Tensor, least: Tensor, frame: Frame, pixels: Pixels, num
 class Tally:
     """Pixels of each pattern, all and active ones, while images stream by; patterns are numbered as they are met."""
 
-    numbers: dict[Pattern, int] = field(default_factory=dict)
+    numbers: dict[Tags, int] = field(default_factory=dict)
     pixels: list[int] = field(default_factory=list)
     _waiting: list[Integers] = field(default_factory=list)
 
-    def add(self, patterns: Sequence[Pattern], pixels: Integers, active: Integers) -> None:
+    def add(self, patterns: Sequence[Tags], pixels: Integers, active: Integers) -> None:
         """Take in an image: its patterns, pixels of each [patterns], and active ones [rows, patterns]."""
-        own = np.array([self.numbers.setdefault(one, len(self.numbers)) for one in patterns])
+        numbers = np.array([self.numbers.setdefault(pattern, len(self.numbers)) for pattern in patterns])
         self.pixels += [0] * (len(self.numbers) - len(self.pixels))
-        for number, count in zip(own, pixels.tolist(), strict=True):
+        for number, count in zip(numbers, pixels.tolist(), strict=True):
             self.pixels[number] += count
         row, kind = active.nonzero()
-        self._waiting.append(np.stack([row, own[kind], active[row, kind]]))
+        self._waiting.append(np.stack([row, numbers[kind], active[row, kind]]))
         # a fresh pile may grow as large as the sorted one, so that sorting stays a small part of the work
-        if sum(one.shape[1] for one in self._waiting[1:]) > max(MOST_COUNTS, self._waiting[0].shape[1]):
+        if sum(part.shape[1] for part in self._waiting[1:]) > max(MOST_COUNTS, self._waiting[0].shape[1]):
             self._waiting = [self.active()]
 
     def active(self) -> Integers:
@@ -160,10 +162,10 @@ class Tally:
         if not self._waiting:
             return np.empty((3, 0), np.int64)
         row, pattern, pixels = np.concatenate(self._waiting, 1)
-        order = np.lexsort((pattern, row))
-        row, pattern, pixels = row[order], pattern[order], pixels[order]
-        new = np.flatnonzero(np.diff(row, prepend=-1) | np.diff(pattern, prepend=-1))
-        return np.stack([row[new], pattern[new], np.add.reduceat(pixels, new) if len(new) else pixels])
+        counts = csr_array((pixels, (row, pattern)))
+        counts.sum_duplicates()
+        places = counts.tocoo()
+        return np.stack([places.row.astype(np.int64), places.col, places.data])
 
 
 def run(
@@ -197,16 +199,16 @@ def run(
     """
     units, quantiles = sorted(units), sorted(set(quantiles), key=str)
     maps = Maps(target, layer, shards, units)
-    least = torch.stack([limits(maps, one) for one in quantiles]).to(target.device)
+    least = torch.stack([thresholds(maps, quantile) for quantile in quantiles]).to(target.device)
     ids = (row["image_id"] for row in pictures.rows(shards, columns=["image_id"]))
     known = by_image(annotations, ids)
     tally = Tally()
     with tqdm(total=tables.count(shards), desc="dissection", unit="image", mininterval=5) as bar:
-        for rows, found in maps.batches():
-            for row, one, own in zip(rows, found, islice(known, len(rows)), strict=True):
-                if own:
-                    _add(tally, row, own, one, least, target.preprocess)
-            bar.update(len(rows))
+        for images, activations in maps.batches():
+            for image, image_maps, shown in zip(images, activations, islice(known, len(images)), strict=True):
+                if shown:
+                    _add(tally, image, shown, image_maps, least, target.preprocess)
+            bar.update(len(images))
     next(known, None)  # complains about annotations of other images
     if not tally.pixels:
         raise ValueError(f"{annotations[0]}: no image of the probe has an annotation")
@@ -216,43 +218,37 @@ def run(
 
 def _add(
     tally: Tally,
-    row: Mapping[str, Any],
+    image: Seen,
     annotations: Sequence[Annotation],
     maps: Tensor,
     least: Tensor,
     preprocess: Preprocess,
 ) -> None:
     """Count the pixels of one image; ``least`` float32 [quantiles, units]."""
-    size = row["width"], row["height"]
-    for one in annotations:
-        if one.mask is not None and one.mask.shape != size[::-1]:
-            shape = "x".join(map(str, one.mask.shape[::-1]))
-            raise ValueError(f"image {row['image_id']!r}: the mask of {one.concept!r} has {shape} pixels, not {size}")
+    size = image.width, image.height
+    for _, concept, mask in annotations:
+        if mask is not None and mask.shape != size[::-1]:
+            shape = "x".join(map(str, mask.shape[::-1]))
+            raise ValueError(f"image {image.image_id!r}: the mask of {concept!r} has {shape} pixels, not {size}")
     frame = preprocess.frame(*size)
     pixels = pixels_seen(frame, *size)
     numbers, patterns = patterns_of(annotations, pixels)
-    all_pixels = np.bincount(numbers, minlength=len(patterns))
     placed = torch.from_numpy(numbers).to(maps.device)
-    active = torch.cat([active_counts(maps, one, frame, pixels, placed, len(patterns)) for one in least])
-    tally.add(patterns, all_pixels, active.cpu().numpy())
+    active = torch.cat([active_counts(maps, levels, frame, pixels, placed, len(patterns)) for levels in least])
+    tally.add(patterns, np.bincount(numbers, minlength=len(patterns)), active.cpu().numpy())
 
 
 def _patterns(tally: Tally) -> pa.Table:
-    rows = [
-        {
-            "pattern": number,
-            "concepts": [dict(zip(("category", "concept"), tag, strict=True)) for tag in sorted(pattern.concepts)],
-            "categories": sorted(pattern.categories),
-            "pixels": tally.pixels[number],
-        }
-        for pattern, number in tally.numbers.items()
-    ]
-    return tables.table(rows, schemas.PATTERNS)
+    kinds = []
+    for (concepts, categories), number in tally.numbers.items():
+        tags = [{"category": category, "concept": concept} for category, concept in sorted(concepts)]
+        kinds.append(rows.Pattern(number, tags, sorted(categories), tally.pixels[number]))
+    return tables.table(kinds, schemas.PATTERNS)
 
 
 def _overlaps(tally: Tally, units: Sequence[int], quantiles: Sequence[Share]) -> pa.Table:
     row, pattern, pixels = tally.active()
     quantile, unit = np.divmod(row, max(1, len(units)))
-    names = pa.array([str(one) for one in quantiles], pa.string()).take(pa.array(quantile))
+    names = pa.array(map(str, quantiles), pa.string()).take(pa.array(quantile))
     numbers = [np.array(units, np.int32)[unit], pattern.astype(np.int32), pixels]
     return pa.Table.from_arrays([names, *map(pa.array, numbers)], schema=schemas.OVERLAPS)

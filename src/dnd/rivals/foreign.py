@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import FiniteFloat, TypeAdapter
 
 from dnd.config.rivals import ForeignRecipe
+from dnd.io import tables
 from dnd.rivals import inputs
 
 log = logging.getLogger(__name__)
@@ -82,8 +84,7 @@ class Cells:
         return int(text.split(".")[0]) - first
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """How a table is read.
 
     Attributes
@@ -100,17 +101,16 @@ class Format:
     layer: str | None = None
 
 
-def _simple(
-    unit: str, label: str | Sequence[str], score: str | None, first: int = 0, layer: str | None = None
+def columns(
+    unit: str, label: str | Sequence[str], score: str | None = None, first: int = 0, layer: str | None = None
 ) -> Format:
-    """A table with one label in a row, or several that share the row's score."""
-    columns = [label] if isinstance(label, str) else label
+    """Return how a table with one label in a row is read, or with several that share the row's score."""
+    names = [label] if isinstance(label, str) else label
 
     def labels(row: Cells) -> list[Scored]:
-        return [(row.text(one), row.number(score) if score else None) for one in columns]
+        return [(row.text(name), row.number(score) if score else None) for name in names]
 
-    needs = [unit, *columns, *([layer] if layer else [])]
-    return Format(needs, lambda row: (row.unit(unit, first),), labels, layer)
+    return Format([unit, *names, *([layer] if layer else [])], lambda row: (row.unit(unit, first),), labels, layer)
 
 
 def _ranked_labels(row: Cells) -> list[Scored]:
@@ -120,10 +120,9 @@ def _ranked_labels(row: Cells) -> list[Scored]:
 
 def _of_categories(row: Cells) -> list[Scored]:
     """Network Dissection's: the best label of all, then the best of each category; Broden's suffixes are left out."""
-    columns = sorted(name.removesuffix("-label") for name in row.values if name.endswith("-label"))
-    found = [(row.text(f"{one}-label"), row.number(f"{one}-iou")) for one in columns]
-    best = (row.text("label"), row.number("score"))
-    return [(re.sub(r"-[sc]$", "", label), score) for label, score in [best, *found]]
+    categories = sorted(name.removesuffix("-label") for name in row.values if name.endswith("-label"))
+    pairs = [("label", "score"), *((f"{category}-label", f"{category}-iou") for category in categories)]
+    return [(re.sub(r"-[sc]$", "", row.text(label)), row.number(score)) for label, score in pairs]
 
 
 def _of_group(row: Cells) -> tuple[int, ...]:
@@ -131,40 +130,29 @@ def _of_group(row: Cells) -> tuple[int, ...]:
     numbers = re.findall(r"[0-9]{1,9}", row.text("group"))
     if not numbers or re.search(r"[^0-9,\s()\[\]_-]", row.text("group")):
         raise row.error("group", f"expected the number of a unit or a group of them, not {row.text('group')!r}")
-    return tuple(sorted({int(one) for one in numbers}))
+    return tuple(sorted(set(map(int, numbers))))
 
 
 def _words_and_phrases(row: Cells) -> list[Scored]:
     """FALCON's: words and noun phrases with their scores, written as lists of Python."""
-    columns = [name for name in ("concept_set_words", "concept_set_noun_phrases") if name in row.values]
-    return [one for column in columns for one in _pairs(row, column)]
+    labels: list[Scored] = []
+    for column in ("concept_set_words", "concept_set_noun_phrases"):
+        text = row.values.get(column, "").strip()
+        try:
+            pairs = PAIRS.validate_python(ast.literal_eval(text or "[]"), strict=True)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            raise row.error(column, f"expected a list such as [('word', 0.5)], not {text[:40]!r}") from None
+        labels += [(" ".join(word.split()), score) for word, score in pairs]
+    return labels
 
 
-def _pairs(row: Cells, column: str) -> list[Scored]:
-    text = row.values[column].strip()
-    try:
-        found: Any = ast.literal_eval(text) if text else []
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        found = None
-    good = isinstance(found, list) and all(
-        isinstance(one, tuple)
-        and len(one) == 2
-        and isinstance(one[0], str)
-        and isinstance(one[1], int | float)
-        and math.isfinite(one[1])
-        for one in found
-    )
-    if not good:
-        raise row.error(column, f"expected a list such as [('word', 0.5)], not {text[:40]!r}")
-    return [(" ".join(word.split()), float(score)) for word, score in found]
-
-
-PRESETS: Mapping[str, Format] = {
+PAIRS = TypeAdapter(list[tuple[str, FiniteFloat]])
+PRESETS = {
     "dnd": Format(["Neuron ID", ("Label 1", "label")], lambda row: (row.unit("Neuron ID", 0),), _ranked_labels),
-    "milan": _simple("unit", "description", None, layer="layer"),
-    "clip-dissect": _simple("unit", "description", "similarity", layer="layer"),
+    "milan": columns("unit", "description", layer="layer"),
+    "clip-dissect": columns("unit", "description", "similarity", layer="layer"),
     "network-dissection": Format(["unit", "label", "score"], lambda row: (row.unit("unit", 1),), _of_categories),
-    "invert": _simple("neuron", "concept", "metric"),
+    "invert": columns("neuron", "concept", "metric"),
     "falcon": Format(["group", ("concept_set_words", "concept_set_noun_phrases")], _of_group, _words_and_phrases),
 }
 """The published formats. Network Dissection counts units from 1."""
@@ -174,8 +162,8 @@ def format_of(recipe: ForeignRecipe) -> Format:
     """Return how the recipe's table is read."""
     if recipe.format != "columns":
         return PRESETS[recipe.format]
-    found = _simple(recipe.unit, recipe.label, recipe.score, recipe.first_unit, recipe.layer)
-    return Format([*found.needs, *([recipe.score] if recipe.score else [])], found.units, found.labels, found.layer)
+    form = columns(recipe.unit, recipe.label, recipe.score, recipe.first_unit, recipe.layer)
+    return form._replace(needs=[*form.needs, *([recipe.score] if recipe.score else [])])
 
 
 def table(path: Path, needs: Sequence[str | tuple[str, ...]]) -> Iterator[Cells]:
@@ -189,27 +177,27 @@ def table(path: Path, needs: Sequence[str | tuple[str, ...]]) -> Iterator[Cells]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            columns = [name.strip() for name in next(reader, [])]
-            _require_columns(path, columns, needs)
+            names = [name.strip() for name in next(reader, [])]
+            _require_columns(path, names, needs)
             line = reader.line_num
             for cells in reader:
                 where = f"{path}, line {line + 1}"
                 line = reader.line_num  # a cell may hold line breaks
                 if not any(cell.strip() for cell in cells):
                     continue
-                if len(cells) != len(columns):
-                    raise ForeignError(f"{where}: {len(cells)} cells for {len(columns)} columns")
-                yield Cells(where, dict(zip(columns, cells, strict=True)))
+                if len(cells) != len(names):
+                    raise ForeignError(f"{where}: {len(cells)} cells for {len(names)} columns")
+                yield Cells(where, dict(zip(names, cells, strict=True)))
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise ForeignError(f"{path} is no table of text: {error}") from None
 
 
-def _require_columns(path: Path, columns: Sequence[str], needs: Sequence[str | tuple[str, ...]]) -> None:
+def _require_columns(path: Path, names: Sequence[str], needs: Sequence[str | tuple[str, ...]]) -> None:
     for need in needs:
-        names = (need,) if isinstance(need, str) else need
-        if not set(names) & set(columns):
-            raise ForeignError(f"{path} has no column {' or '.join(map(repr, names))}, but {columns}")
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+        choice = (need,) if isinstance(need, str) else need
+        if not set(choice) & set(names):
+            raise ForeignError(f"{path} has no column {' or '.join(map(repr, choice))}, but {names}")
+    twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise ForeignError(f"{path} has two columns {twice[0]!r}")
 
@@ -227,7 +215,7 @@ def read(recipe: ForeignRecipe, layer: str) -> dict[int, list[tuple[str, float]]
     """
     form = format_of(recipe)
     wanted = recipe.layers.get(layer, layer)
-    found: dict[int, list[Scored]] = {}
+    labels: dict[int, list[Scored]] = {}
     seen: dict[tuple[int, ...], str] = {}
     layers: set[str] = set()
     for row in table(recipe.labels, form.needs):
@@ -243,49 +231,46 @@ def read(recipe: ForeignRecipe, layer: str) -> dict[int, list[tuple[str, float]]
                 "is a label of the unit, set `several_rows: true`"
             )
         seen.setdefault(units, row.where)
-        labels = form.labels(row)
         for unit in units:
-            found.setdefault(unit, []).extend(labels)
+            labels.setdefault(unit, []).extend(form.labels(row))
+    if layers and not seen:
+        hint = f"it has {sorted(layers)}: see the recipe's `layers`"
+        raise ForeignError(f"{recipe.labels} has no row of layer {wanted!r}; {hint}")
     if not seen:
-        hint = f"; it has {sorted(layers)}: see the recipe's `layers`" if layers else ""
-        raise ForeignError(
-            f"{recipe.labels} has no row of layer {wanted!r}{hint}" if layers else f"{recipe.labels} has no rows"
-        )
-    return {unit: _best_first(labels) for unit, labels in found.items()}
+        raise ForeignError(f"{recipe.labels} has no rows")
+    return {unit: _best_first(pairs) for unit, pairs in labels.items()}
 
 
 def _best_first(labels: Sequence[Scored]) -> list[tuple[str, float]]:
     """Labels by score, of equal ones the earlier first."""
     named = [(label, score) for label, score in labels if label]
     scored = [(label, 1 / (i + 1) if score is None else score) for i, (label, score) in enumerate(named)]
-    found: dict[str, tuple[str, float]] = {}
-    for label, score in sorted(scored, key=lambda one: -one[1]):
-        found.setdefault(label.casefold(), (label, score))
-    return list(found.values())[: inputs.CANDIDATES]
+    best: dict[str, tuple[str, float]] = {}
+    for label, score in sorted(scored, key=lambda pair: -pair[1]):
+        best.setdefault(label.casefold(), (label, score))
+    return list(best.values())[: inputs.CANDIDATES]
 
 
-def run(recipe: ForeignRecipe, *, layer: str, live: Sequence[int], units: Sequence[int], there: int) -> pa.Table:
+def run(recipe: ForeignRecipe, layer: str, topk: str | Path, units: Sequence[int]) -> pa.Table:
     """Return the SCORES table of the asked units that are not idle; those without a label have no rows.
 
     Parameters
     ----------
-    live : the layer's units that are not idle.
+    topk : TOPK of the layer, with a row for each unit that it has.
     units : the asked units.
-    there : how many units the layer has.
 
     Raises
     ------
     ForeignError
         The table cannot be used, or names a unit that the layer does not have.
     """
-    found = read(recipe, layer)
-    beyond = max(found)
-    if beyond >= there:
+    labels, count = read(recipe, layer), tables.count(topk)
+    if (last := max(labels)) >= count:
         raise ForeignError(
-            f"{recipe.labels} has a unit {beyond} (counted from 0); layer {layer!r} has the units 0 to {there - 1}"
+            f"{recipe.labels} has a unit {last} (counted from 0); layer {layer!r} has the units 0 to {count - 1}"
         )
-    asked = sorted(set(units) & set(live))
-    missing = [unit for unit in asked if not found.get(unit)]
+    asked = sorted(set(units) & set(inputs.live_units(topk)))
+    missing = [unit for unit in asked if not labels.get(unit)]
     if missing:
         log.warning("%s: no label for %d of %d units, such as %d", recipe.labels, len(missing), len(asked), missing[0])
-    return inputs.scores([(unit, found[unit]) for unit in asked if found.get(unit)], SOURCE)
+    return inputs.scores([(unit, labels[unit]) for unit in asked if labels.get(unit)], SOURCE)

@@ -1,18 +1,18 @@
-"""Logical formulas of annotated concepts: AND, OR and NOT, where they hold, and what they are called in English."""
+"""Logical formulas of annotated concepts: AND, OR and NOT, and what they are called in English."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from functools import reduce
+from operator import and_, or_
+from typing import TypeVar
 
 from dnd.shapeworld import clauses
 from dnd.shapeworld.clauses import Clauses
 
-Flags = npt.NDArray[np.bool_]
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -28,28 +28,13 @@ class Formula(ABC):
     def __invert__(self) -> Formula:
         return self.part if isinstance(self, Not) else Not(self)
 
-    @property
     @abstractmethod
-    def concepts(self) -> tuple[str, ...]:
-        """Names of the concepts in it, as often as they occur."""
-
-    @property
-    def length(self) -> int:
-        """How many concepts it joins."""
-        return len(self.concepts)
-
-    @abstractmethod
-    def truth(self, labels: Mapping[str, Flags]) -> Flags:
-        """Return where it holds: bool, of the shape that the labels have (images, or pixels).
+    def evaluate(self, value: Callable[[str], V]) -> V:
+        """Return what ``&``, ``|`` and ``~`` make of the values of the concepts.
 
         Parameters
         ----------
-        labels : concept -> where it holds, all of one shape.
-
-        Raises
-        ------
-        KeyError
-            A concept of the formula has no labels.
+        value : name of a concept -> a formula, or an array of flags.
         """
 
 
@@ -59,12 +44,8 @@ class Concept(Formula):
 
     name: str
 
-    @property
-    def concepts(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def truth(self, labels: Mapping[str, Flags]) -> Flags:
-        return labels[self.name]
+    def evaluate(self, value: Callable[[str], V]) -> V:
+        return value(self.name)
 
     def __str__(self) -> str:
         return self.name
@@ -76,12 +57,8 @@ class Not(Formula):
 
     part: Formula
 
-    @property
-    def concepts(self) -> tuple[str, ...]:
-        return self.part.concepts
-
-    def truth(self, labels: Mapping[str, Flags]) -> Flags:
-        return ~self.part.truth(labels)
+    def evaluate(self, value: Callable[[str], V]) -> V:
+        return ~self.part.evaluate(value)  # type: ignore[operator, no-any-return]
 
     def __str__(self) -> str:
         return f"NOT {_nested(self.part)}"
@@ -91,36 +68,25 @@ class Not(Formula):
 class _Joined(Formula):
     parts: tuple[Formula, ...]  # two or more, each once, by their text
 
-    @property
-    def concepts(self) -> tuple[str, ...]:
-        return tuple(name for part in self.parts for name in part.concepts)
+    def evaluate(self, value: Callable[[str], V]) -> V:
+        join = and_ if isinstance(self, And) else or_
+        return reduce(join, (part.evaluate(value) for part in self.parts))
+
+    def __str__(self) -> str:
+        return (" AND " if isinstance(self, And) else " OR ").join(map(_nested, self.parts))
 
 
-@dataclass(frozen=True)
 class And(_Joined):
     """Where all parts hold. Made by ``&``, which brings the parts into order."""
 
-    def truth(self, labels: Mapping[str, Flags]) -> Flags:
-        return np.logical_and.reduce([part.truth(labels) for part in self.parts])
 
-    def __str__(self) -> str:
-        return " AND ".join(map(_nested, self.parts))
-
-
-@dataclass(frozen=True)
 class Or(_Joined):
     """Where any part holds. Made by ``|``, which brings the parts into order."""
-
-    def truth(self, labels: Mapping[str, Flags]) -> Flags:
-        return np.logical_or.reduce([part.truth(labels) for part in self.parts])
-
-    def __str__(self) -> str:
-        return " OR ".join(map(_nested, self.parts))
 
 
 def _joined(kind: type[And] | type[Or], *parts: Formula) -> Formula:
     """Join formulas of the same kind to one, each part once, so that equal formulas are equal objects."""
-    flat = {one for part in parts for one in (part.parts if isinstance(part, kind) else (part,))}
+    flat = {piece for part in parts for piece in (part.parts if isinstance(part, kind) else (part,))}
     return kind(tuple(sorted(flat, key=str))) if len(flat) > 1 else flat.pop()
 
 
@@ -145,11 +111,10 @@ def plain_phrase(formula: Formula) -> str:
             return name.replace("_", " ")
         case Not(part):
             return f"not {_bracketed(part)}"
-        case And(parts):
+        case And(parts) | Or(parts):
             # what is there before what is not; the order of the rest stays
-            return " and ".join(map(_bracketed, sorted(parts, key=lambda one: isinstance(one, Not))))
-        case Or(parts):
-            return " or ".join(_bracketed(part) for part in sorted(parts, key=lambda one: isinstance(one, Not)))
+            ordered = sorted(parts, key=lambda part: isinstance(part, Not))
+            return (" and " if isinstance(formula, And) else " or ").join(map(_bracketed, ordered))
     raise TypeError(f"no formula: {formula!r}")
 
 
@@ -183,12 +148,3 @@ def _clauses(formula: Formula) -> Clauses:
         case Or(parts):
             return clauses.either(*map(_clauses, parts))
     raise TypeError(f"no formula: {formula!r}")
-
-
-def conjunction(names: Iterable[str]) -> Formula:
-    """Return the formula that all of some concepts hold."""
-    first, *others = map(Concept, names)
-    found: Formula = first
-    for one in others:
-        found = found & one
-    return found

@@ -8,7 +8,7 @@ of the probe.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,33 +23,25 @@ from dnd.backends.batches import BatchSize
 from dnd.backends.loading import device
 from dnd.config.rivals import MilanRecipe
 from dnd.io import pictures
-from dnd.io.streams import chunks
-from dnd.rivals import inputs, milan_decoding
+from dnd.rivals import inputs, milan_decoding, milan_files
 from dnd.rivals.milan_model import Describer, joined
+from dnd.rivals.thresholds import Maps, thresholds
 from dnd.target.network import Target, fixed_batches
-from dnd.target.units import Reading
 
 log = logging.getLogger(__name__)
 BATCH = 32
-CHUNK = 128
-"""Images whose pixels are in memory at once."""
 CANDIDATES = 5
 """Descriptions of a unit that are kept."""
 
-Places = Mapping[int, Sequence[str]]
-"""Unit -> its exemplars, best first."""
 
-
-def mask(heat: Tensor | None, level: float, size: int) -> Tensor:
+def mask(heat: Tensor, level: float, size: int) -> Tensor:
     """Return where an exemplar shows, float32 [1, 1, size, size] of zeros and ones.
 
     Parameters
     ----------
-    heat : the unit's map float [h, w] on the image; None for a layer without positions, whose exemplars show whole.
+    heat : the unit's map float [h, w] on the image.
     level : the activation that is to be exceeded.
     """
-    if heat is None:
-        return torch.ones(1, 1, size, size)
     large = F.interpolate(heat[None, None].float(), size=(size, size), mode="bilinear", align_corners=False)
     return (large > level).float()
 
@@ -61,118 +53,101 @@ def picture(image: Image.Image, frame: Sequence[float], size: int) -> Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float() / 255
 
 
+def of_layer(
+    target: Target, layer: str, recipe: MilanRecipe, topk: str | Path, shards: Sequence[Path], units: Sequence[int]
+) -> pa.Table:
+    """Return the SCORES table of the asked units that are not idle: see :func:`run`.
+
+    Parameters
+    ----------
+    topk : TOPK of the layer.
+    shards : of the probe.
+
+    Raises
+    ------
+    ModelError
+        The describer cannot be read.
+    ValueError
+        TOPK keeps fewer images than the describer is to see.
+    """
+    kept, asked = inputs.best_images(topk, shards, recipe.images), set(units)
+    best = {unit: row.image_ids for unit, row in kept.items() if unit in asked and row.image_ids}
+    maps = Maps(target, layer, shards, list(best))
+    return run(maps, best, thresholds(maps, 1 - recipe.quantile), milan_files.load(recipe.describer), recipe)
+
+
 def run(
-    target: Target,
-    layer: str,
-    best: Places,
-    shards: Sequence[Path],
-    levels: Mapping[int, float],
+    maps: Maps,
+    best: Mapping[int, Sequence[str]],
+    levels: Tensor,
     describer: Describer,
-    settings: MilanRecipe,
+    recipe: MilanRecipe,
     batch: int = BATCH,
 ) -> pa.Table:
     """Return the SCORES table of some units: up to five descriptions each, by log p(d | E) - penalty * log p(d).
 
     Parameters
     ----------
-    best : unit -> its exemplars, best first, as many as the describer is to see.
-    shards : of the probe, with these images.
-    levels : unit -> the activation above which a pixel shows; ignored for a layer without positions.
+    maps, best, levels : as :func:`exemplar_features` takes them; as many exemplars as the describer is to see.
     """
     describer = describer.to(device())
-    features = exemplar_features(target, layer, best, shards, levels, describer, batch)
-    found = []
+    features = exemplar_features(maps, best, levels, describer, batch)
+    labels = []
     for unit in tqdm(sorted(best), "describe", unit="unit", mininterval=5):
         ranked = milan_decoding.descriptions(
-            describer,
-            features[unit].to(device()),
-            beam=settings.beam,
-            length=settings.length,
-            penalty=settings.penalty,
-            count=CANDIDATES,
+            describer, features[unit].to(device()), beam=recipe.beam, length=recipe.length, penalty=recipe.penalty
         )
-        found.append((unit, ranked))
-    return inputs.scores(found, settings.method)
+        labels.append((unit, ranked[:CANDIDATES]))
+    return inputs.scores(labels, recipe.method)
 
 
+@torch.inference_mode()
 def exemplar_features(
-    target: Target,
-    layer: str,
-    best: Places,
-    shards: Sequence[Path],
-    levels: Mapping[int, float],
-    describer: Describer,
-    batch: int = BATCH,
+    maps: Maps, best: Mapping[int, Sequence[str]], levels: Tensor, describer: Describer, batch: int = BATCH
 ) -> dict[int, Tensor]:
-    """Return unit -> what the describer's encoder sees of its exemplars, float32 [exemplars, features], best first."""
+    """Return unit -> what the describer's encoder sees of its exemplars, float32 [exemplars, features], best first.
+
+    Parameters
+    ----------
+    maps : of the layer's units, in the order of the levels.
+    best : unit -> the ids of its exemplars, best first.
+    levels : float [units], the activations above which a pixel shows; not used where the layer has no positions.
+    """
     places: dict[str, list[tuple[int, int]]] = {}
     for unit, names in best.items():
         for rank, name in enumerate(names):
             places.setdefault(name, []).append((unit, rank))
-    found = {unit: torch.zeros(len(names), describer.encoder.features) for unit, names in best.items()}
-    sizes = BatchSize(batch, "exemplars"), BatchSize(batch, "describer")
+    encoder, columns = describer.encoder, {unit: i for i, unit in enumerate(maps.units)}
+    heats: dict[tuple[int, str], Tensor] = {}
+    for images, activations in maps.batches(set(places)):
+        for image, heat in zip(images, activations, strict=True):
+            for unit, _ in places.get(image.image_id, ()):
+                heats[unit, image.image_id] = heat[columns[unit]].cpu().clone()
+
+    def shown(unit: int, name: str) -> Tensor:
+        if maps.grid is None:
+            return torch.ones(1, 1, encoder.size, encoder.size)
+        return mask(heats[unit, name], float(levels[columns[unit]]), encoder.size)
+
+    def load(row: tuple[str, bytes]) -> Tensor:
+        image = pictures.decode(row[1])
+        return picture(image, maps.target.preprocess.frame(*image.size), encoder.size)
+
+    def look(part: Sequence[object], inputs: Tensor) -> list[Tensor]:
+        return encoder.maps(inputs.to(device()))
+
+    features = {unit: torch.zeros(len(names), encoder.features) for unit, names in best.items()}
+    read = pictures.rows(maps.shards, set(places), ["image_id", "image"])
+    rows = ((row["image_id"], row["image"]) for row in read)
     with tqdm(total=len(places), desc="exemplars", unit="image", mininterval=5) as bar:
-        for pixels in _chunks(shards, set(places)):
-            heats = _maps(target, layer, pixels, places, sizes[0])
-            for name, maps in _seen(target, describer, pixels, sizes[1]):
-                for (unit, rank), heat in zip(places[name], heats[name], strict=True):
-                    # one at a time, so that a unit's features do not depend on who shares its images
-                    shown = mask(heat, levels.get(unit, 0.0), describer.encoder.size).to(device())
-                    found[unit][rank] = joined(maps, shown)[0].cpu()
-            bar.update(len(pixels))
-    empty = sum(bool((one == 0).all(1).any()) for one in found.values())
+        for part, layers in fixed_batches(rows, load, BatchSize(batch, "describer"), look):
+            for i, (name, _) in enumerate(part):
+                # one at a time, so that a unit's features do not depend on who shares its images
+                for unit, rank in places[name]:
+                    visible = shown(unit, name).to(device())
+                    features[unit][rank] = joined([layer[i : i + 1] for layer in layers], visible)[0].cpu()
+            bar.update(len(part))
+    empty = sum(bool((values == 0).all(1).any()) for values in features.values())
     if empty:
-        log.info("%d of %d units have exemplars that show nothing above the quantile", empty, len(found))
-    return found
-
-
-def _chunks(shards: Sequence[Path], wanted: set[str]) -> Iterator[dict[str, Image.Image]]:
-    """Image id -> pixels, of some images at a time."""
-    rows = pictures.rows(shards, wanted, ["image_id", "image"])
-    for chunk in chunks(rows, CHUNK):
-        yield {row["image_id"]: pictures.decode(row["image"]) for row in chunk}
-
-
-def _maps(
-    target: Target,
-    layer: str,
-    pixels: Mapping[str, Image.Image],
-    places: Mapping[str, Sequence[tuple[int, int]]],
-    size: BatchSize,
-) -> dict[str, list[Tensor | None]]:
-    """Image id -> the maps of the units that it is an exemplar of."""
-
-    def load(name: str) -> Tensor:
-        return target.preprocess.image(pixels[name])
-
-    def run_batch(part: Sequence[str], batch: Tensor) -> list[list[Tensor | None]]:
-        def take(_: str, reading: Reading) -> list[list[Tensor | None]]:
-            found: list[list[Tensor | None]] = []
-            for i, name in enumerate(part):
-                maps = reading.maps(i, torch.tensor([unit for unit, _ in places[name]]))
-                found.append([None] * len(places[name]) if maps is None else list(maps.cpu()))
-            return found
-
-        return target.read(batch, [layer], take)[layer]
-
-    heats: dict[str, list[Tensor | None]] = {}
-    for part, maps in fixed_batches(list(pixels), load, size, run_batch):
-        heats.update(zip(part, maps, strict=True))
-    return heats
-
-
-@torch.inference_mode()
-def _seen(
-    target: Target, describer: Describer, pixels: Mapping[str, Image.Image], size: BatchSize
-) -> Iterator[tuple[str, list[Tensor]]]:
-    """Yield image ids with the encoder's maps [1, channels, h, w] of each layer."""
-
-    def load(name: str) -> Tensor:
-        return picture(pixels[name], target.preprocess.frame(*pixels[name].size), describer.encoder.size)
-
-    def run_batch(part: Sequence[str], images: Tensor) -> list[Tensor]:
-        return describer.encoder.maps(images.to(device()))
-
-    for part, maps in fixed_batches(list(pixels), load, size, run_batch):
-        for i, name in enumerate(part):
-            yield name, [one[i : i + 1] for one in maps]
+        log.info("%d of %d units have exemplars that show nothing above the quantile", empty, len(features))
+    return features

@@ -1,4 +1,4 @@
-"""Search for descriptions: greedy, by beam, and ranked anew by pointwise mutual information."""
+"""Search for descriptions: by beam, and ranked anew by pointwise mutual information."""
 
 from __future__ import annotations
 
@@ -15,19 +15,10 @@ Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 class Beam(NamedTuple):
-    """Descriptions, most probable first: tokens int64 [found, length] without the start, and float [found]."""
+    """Descriptions, most probable first: tokens int64 [n, length] without the start, and float [n]."""
 
     tokens: Tensor
     scores: Tensor
-
-
-def greedy(step: Step, state: State, start: int, stop: int, length: int) -> Tensor:
-    """Return int64 [<= length]: the most probable token after each other, up to the first stop."""
-    tokens = [start]
-    while len(tokens) <= length and tokens[-1] != stop:
-        logs, state = step(torch.tensor([tokens[-1]]), state)
-        tokens.append(int(logs[0].argmax()))
-    return torch.tensor(tokens[1:])
 
 
 def beam_search(step: Step, state: State, start: int, stop: int, length: int, width: int) -> Beam:
@@ -42,7 +33,7 @@ def beam_search(step: Step, state: State, start: int, stop: int, length: int, wi
     state : before the first word, [1, hidden].
     length : tokens at most, the stop included.
     """
-    # always `width` rows, so that results do not depend on how many beginnings are alive
+    # always `width` rows, of which some are impossible, so that results do not depend on how many beginnings are alive
     state = State(*(part.expand(width, -1) for part in state))
     tokens = torch.empty(width, 0, dtype=torch.int64)
     scores = torch.full((width,), -torch.inf)
@@ -57,26 +48,18 @@ def beam_search(step: Step, state: State, start: int, stop: int, length: int, wi
             logs[ended, stop] = 0
         total = (scores[:, None] + logs).flatten()
         chosen = _best(total, width)
-        rows = chosen // logs.shape[1]
-        last = chosen % logs.shape[1]
+        rows, last = chosen // logs.shape[1], chosen % logs.shape[1]
         scores, tokens = total[chosen], torch.cat([tokens[rows], last[:, None]], 1)
-        alive = len(chosen)
-        if alive < width:  # fewer continuations than rows: the rest stays impossible
-            rows = torch.cat([rows, rows.new_zeros(width - alive)])
-            last = torch.cat([last, last.new_full((width - alive,), stop)])
-            scores = torch.cat([scores, scores.new_full((width - alive,), -torch.inf)])
-            tokens = torch.cat([tokens, tokens.new_full((width - alive, place + 1), stop)])
         state = State(*(part[rows.to(part.device)] for part in state))
-        if (last == stop).all():
+        if ((last == stop) | scores.isneginf()).all():
             break
-    found = scores.isfinite()
-    return Beam(tokens[found], scores[found])
+    possible = scores.isfinite()
+    return Beam(tokens[possible], scores[possible])
 
 
 def _best(values: Tensor, count: int) -> Tensor:
-    """Places of the largest values, best first, of equal ones the earlier; impossible ones are left out."""
-    least = values.topk(min(count, len(values))).values[-1]
-    places = ((values >= least) & (values > -torch.inf)).nonzero()[:, 0]
+    """Places of the largest values, best first, of equal ones the earlier: a sort of all would take long."""
+    places = (values >= values.topk(count).values[-1]).nonzero()[:, 0]
     return places[values[places].argsort(descending=True, stable=True)][:count]
 
 
@@ -85,7 +68,7 @@ def reranked(beam: Beam, lm: Tensor, penalty: float) -> Beam:
 
     Parameters
     ----------
-    lm : log p(d) float [found], of the language model.
+    lm : log p(d) float [n], of the language model.
 
     Source: paper section 3.2; ``Decoder.forward(strategy="rerank")``, whose ``temperature`` is the penalty.
     """
@@ -96,7 +79,7 @@ def reranked(beam: Beam, lm: Tensor, penalty: float) -> Beam:
 
 @torch.inference_mode()
 def lm_scores(describer: Describer, tokens: Tensor) -> Tensor:
-    """Return log p(d) float [found] of descriptions int64 [found, length]; zeros where there is no language model."""
+    """Return log p(d) float [n] of descriptions int64 [n, length]; zeros where there is no language model."""
     if describer.lm is None:
         return torch.zeros(len(tokens))
     device = next(describer.parameters()).device
@@ -108,15 +91,14 @@ def lm_scores(describer: Describer, tokens: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def descriptions(
-    describer: Describer, features: Tensor, *, beam: int, length: int, penalty: float, count: int
+    describer: Describer, features: Tensor, *, beam: int, length: int, penalty: float
 ) -> list[tuple[str, float]]:
-    """Return the best distinct descriptions of one unit with their scores, best first.
+    """Return distinct descriptions of one unit with their scores, best first.
 
     Parameters
     ----------
     features : float [exemplars, features]
     beam, length, penalty : as of :class:`dnd.config.rivals.MilanRecipe`.
-    count : descriptions at most.
     """
     vocabulary = describer.vocabulary
     seen = describer.look(features[None])
@@ -126,11 +108,10 @@ def descriptions(
         logs, state, _ = describer.step(spread, tokens.to(features.device), state)
         return logs, state
 
-    found = beam_search(step, describer.initial(seen), vocabulary.start, vocabulary.stop, length, beam)
-    found = reranked(found, lm_scores(describer, found.tokens), penalty)
+    likely = beam_search(step, describer.initial(seen), vocabulary.start, vocabulary.stop, length, beam)
+    ranked = reranked(likely, lm_scores(describer, likely.tokens), penalty)
     best: dict[str, float] = {}
-    for tokens, score in zip(found.tokens.tolist(), found.scores.tolist(), strict=True):
-        text = vocabulary.text(tokens)
-        if text:
+    for tokens, score in zip(ranked.tokens.tolist(), ranked.scores.tolist(), strict=True):
+        if text := vocabulary.text(tokens):
             best.setdefault(text, score)
-    return list(best.items())[:count]
+    return list(best.items())

@@ -13,12 +13,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
+
+from dnd.shapeworld.target import ConceptResNet
+from dnd.target.outputs import watched
 
 PYRAMID = ("conv1", "layer1", "layer2", "layer3", "layer4")
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -91,34 +94,7 @@ def pooled(maps: Tensor, masks: Tensor) -> Tensor:
 
 def joined(maps: Sequence[Tensor], masks: Tensor) -> Tensor:
     """Return the pyramid's features float [n, features]: the maps of all layers under masks float [n, 1, h, w]."""
-    return torch.cat([pooled(one, masks) for one in maps], dim=1)
-
-
-class Instrumented(nn.Module):
-    """A network whose layers' outputs are kept; ``model`` is its name inside of the released checkpoints."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """Return the outputs of layers for normalised images [n, 3, h, w]."""
-        found: dict[str, Tensor] = {}
-
-        def keep(name: str) -> Callable[..., None]:
-            def hook(_module: nn.Module, _input: Any, output: Tensor) -> None:
-                # not copied, so that a ReLU in place shows, as in the released code: AlexNet's features are above zero
-                found[name] = output
-
-            return hook
-
-        handles = [self.model.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
-        try:
-            self.model(x)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return [found[name] for name in layers]
+    return torch.cat([pooled(layer, masks) for layer in maps], dim=1)
 
 
 class PyramidEncoder(nn.Module):
@@ -144,14 +120,24 @@ class PyramidEncoder(nn.Module):
         std: Sequence[float] = IMAGENET[1],
     ) -> None:
         super().__init__()
-        self.encoder = Instrumented(network)
+        self.encoder = nn.ModuleDict({"model": network})  # so the released checkpoints name it
         self.layers, self.features, self.size = tuple(layers), features, size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the layers' outputs for images float [n, 3, size, size] in [0, 1]."""
-        return self.encoder((images - self.mean) / self.std, self.layers)
+        """Return the layers' outputs for images float [n, 3, size, size] in [0, 1].
+
+        They are not copied, so that a ReLU in place shows, as in the released code: AlexNet's features are above zero.
+        """
+        network, outputs = self.encoder["model"], dict[str, Tensor]()
+
+        def after(layer: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+            outputs[layer] = output
+
+        with watched([(layer, network.get_submodule(layer)) for layer in self.layers], after):
+            network((images - self.mean) / self.std)
+        return [outputs[layer] for layer in self.layers]
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """Return features [n, features] of images [n, 3, size, size] in [0, 1] under masks [n, 1, size, size]."""
@@ -297,48 +283,66 @@ def log_probability(logs: Tensor, tokens: Tensor, stop: int) -> Tensor:
     return (logs.gather(2, tokens[..., None])[..., 0] * counted).sum(1)
 
 
-Network = Callable[[Mapping[str, Any]], nn.Module]
+class EncoderSettings(TypedDict):
+    """An encoder: widths and blocks of our own network; of its images what differs from the published ones."""
+
+    network: str
+    widths: NotRequired[Sequence[int]]
+    blocks: NotRequired[Sequence[int]]
+    size: NotRequired[int]
+    mean: NotRequired[Sequence[float]]
+    std: NotRequired[Sequence[float]]
 
 
-def _shapeworld(config: Mapping[str, Any]) -> nn.Module:
-    from dnd.shapeworld.target import ConceptResNet
+class DecoderSizes(TypedDict):
+    """Sizes and dropout as :class:`Describer` takes them."""
 
-    network = ConceptResNet(tuple(config["widths"]), tuple(config["blocks"]), units=1, classes=1)
-    network.concepts, network.fc = nn.Sequential(), nn.Identity()  # type: ignore[assignment]  # only maps are read
-    return network
+    embedding: int
+    hidden: int
+    attention: int | None
+    dropout: float
 
 
-NETWORKS: dict[str, tuple[Network, tuple[str, ...], int | None]] = {
-    "alexnet": (
-        lambda _: models.alexnet(weights=None),
-        ("features.0", "features.3", "features.6", "features.8", "features.10"),
-        1152,
-    ),
-    "resnet18": (lambda _: models.resnet18(weights=None), PYRAMID, 1024),
-    "resnet50": (lambda _: models.resnet50(weights=None), PYRAMID, 3904),
-    "resnet101": (lambda _: models.resnet101(weights=None), PYRAMID, 3904),
-    "shapeworld": (_shapeworld, PYRAMID, None),
+class LanguageModelSizes(TypedDict, total=False):
+    """Sizes as :class:`LanguageModel` takes them."""
+
+    embedding: int
+    hidden: int
+    layers: int
+
+
+ALEXNET = ("features.0", "features.3", "features.6", "features.8", "features.10")
+NETWORKS: dict[str, tuple[Callable[[], nn.Module] | None, tuple[str, ...], int]] = {
+    "alexnet": (models.alexnet, ALEXNET, 1152),
+    "resnet18": (models.resnet18, PYRAMID, 1024),
+    "resnet50": (models.resnet50, PYRAMID, 3904),
+    "resnet101": (models.resnet101, PYRAMID, 3904),
+    "shapeworld": (None, PYRAMID, 0),
 }
-"""Name -> network of an encoder, the layers read, and how many features they have (None: the first width, then all)."""
+"""Name -> network of an encoder, the layers read, and how many features they have; our own depends on its widths."""
 
 
-def encoder(name: str, config: Mapping[str, Any]) -> PyramidEncoder:
+def encoder(settings: EncoderSettings) -> PyramidEncoder:
     """Return an encoder without its weights.
-
-    Parameters
-    ----------
-    name : of :data:`NETWORKS`.
-    config : ``widths`` and ``blocks`` of ours; ``size``, ``mean`` and ``std`` where they are not the published ones.
 
     Raises
     ------
     ValueError
-        There is no such encoder.
+        There is no such network.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"encoder {name!r} is none of {', '.join(sorted(NETWORKS))}")
-    make, layers, features = NETWORKS[name]
-    if features is None:
-        features = config["widths"][0] + sum(config["widths"])
-    settings = {key: config[key] for key in ("size", "mean", "std") if key in config}
-    return PyramidEncoder(make(config), layers, features, **settings)
+    if settings["network"] not in NETWORKS:
+        raise ValueError(f"encoder {settings['network']!r} is none of {', '.join(sorted(NETWORKS))}")
+    make, layers, features = NETWORKS[settings["network"]]
+    if make is None:
+        widths = settings["widths"]
+        network, features = _shapeworld(widths, settings["blocks"]), widths[0] + sum(widths)
+    else:
+        network = make()
+    size, mean, std = settings.get("size", 224), settings.get("mean", IMAGENET[0]), settings.get("std", IMAGENET[1])
+    return PyramidEncoder(network, layers, features, size=size, mean=mean, std=std)
+
+
+def _shapeworld(widths: Sequence[int], blocks: Sequence[int]) -> nn.Module:
+    network = ConceptResNet(tuple(widths), tuple(blocks), units=1, classes=1)
+    network.concepts, network.fc = nn.Sequential(), nn.Identity()  # type: ignore[assignment]  # only maps are read
+    return network

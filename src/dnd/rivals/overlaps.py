@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import and_, or_
 from typing import Literal
 
 import numpy as np
@@ -15,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
-from dnd.rivals.formulas import And, Concept, Formula, Not, Or
+from dnd.io import tables
+from dnd.io.rows import Pattern
+from dnd.rivals.beam import Extent, Flags
+from dnd.rivals.formulas import Concept, Formula
 
 Counts = npt.NDArray[np.float64]
 """Numbers of pixels; sums and products of flags with them are exact below 2^53."""
-Flags = npt.NDArray[np.bool_]
 Share = float | Literal["otsu"]
 """Of all positions, those at which a unit counts as active: see dnd.rivals.thresholds."""
 
@@ -57,41 +57,26 @@ class Vocabulary:
     annotated: dict[str, Flags]
     truth: Counts
 
-    @property
-    def categories(self) -> list[str]:
-        """Names of the categories, sorted."""
-        return sorted(set(self.category))
+    def extent(self, concept: int) -> Extent:
+        """Return a concept, by its number, as a formula."""
+        return Extent(Concept(self.leaves[concept]), self.holds[[concept]].toarray()[0] > 0)
 
     def named(self, formula: Formula) -> Formula:
         """Return a formula with concepts by their names alone."""
         names = dict(zip(self.leaves, self.concepts, strict=True))
-
-        def rename(one: Formula) -> Formula:
-            match one:
-                case Concept(leaf):
-                    return Concept(names[leaf])
-                case Not(part):
-                    return ~rename(part)
-                case And(parts):
-                    return reduce(and_, map(rename, parts))
-                case Or(parts):
-                    return reduce(or_, map(rename, parts))
-            raise TypeError(f"no formula: {one!r}")
-
-        return rename(formula)
+        return formula.evaluate(lambda leaf: Concept(names[leaf]))
 
 
 def vocabulary(patterns: pa.Table) -> Vocabulary:
     """Return the concepts of a table PATTERNS."""
-    rows = patterns.sort_by("pattern").to_pylist()
-    tags = sorted({(one["concept"], one["category"]) for row in rows for one in row["concepts"]})
+    rows = tables.rows_of(patterns.sort_by("pattern"), Pattern)
+    tags = sorted({(tag["concept"], tag["category"]) for row in rows for tag in row.concepts})
     number = {tag: i for i, tag in enumerate(tags)}
-    places = [(number[one["concept"], one["category"]], i) for i, row in enumerate(rows) for one in row["concepts"]]
+    places = [(number[tag["concept"], tag["category"]], i) for i, row in enumerate(rows) for tag in row.concepts]
     concept, pattern = np.array(sorted(places), np.int64).reshape(-1, 2).T
     holds = csr_array((np.ones(len(places)), (concept, pattern)), shape=(len(tags), len(rows)))
-    pixels = np.array([row["pixels"] for row in rows], np.float64)
-    categories = sorted({name for row in rows for name in row["categories"]})
-    annotated = {name: np.array([name in row["categories"] for row in rows]) for name in categories}
+    pixels = np.array([row.pixels for row in rows], np.float64)
+    categories = sorted({name for row in rows for name in row.categories})
     often = Counter(name for name, _ in tags)
     return Vocabulary(
         [name for name, _ in tags],
@@ -99,7 +84,7 @@ def vocabulary(patterns: pa.Table) -> Vocabulary:
         [name if often[name] == 1 else f"{category} {name}" for name, category in tags],
         holds,
         pixels,
-        annotated,
+        {name: np.array([name in row.categories for row in rows]) for name in categories},
         holds @ pixels,
     )
 
@@ -114,9 +99,9 @@ def active(overlaps: pa.Table, quantile: Share, units: Sequence[int], patterns: 
     patterns : how many there are.
     """
     ordered = overlaps.filter(pc.field("quantile") == str(quantile)).sort_by("unit")
-    unit, pattern, pixels = (ordered[name].to_numpy() for name in ("unit", "pattern", "pixels"))
-    for one in sorted(units):
-        first, end = np.searchsorted(unit, [one, one + 1])
-        found = np.zeros(patterns)
-        found[pattern[first:end]] = pixels[first:end]
-        yield one, found
+    numbers, pattern, pixels = (ordered[name].to_numpy() for name in ("unit", "pattern", "pixels"))
+    for unit in sorted(units):
+        first, end = np.searchsorted(numbers, [unit, unit + 1])
+        counts = np.zeros(patterns)
+        counts[pattern[first:end]] = pixels[first:end]
+        yield unit, counts

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize
 from dnd.io import pictures, schemas, tables
+from dnd.rivals.overlaps import Share
 from dnd.target.network import Target, fixed_batches
 from dnd.target.units import Reading
 
@@ -26,11 +26,18 @@ BATCH = 32
 MOST_VALUES = 2**26
 """Activations that are held at most, 256 MiB. Where the share asked for is more, a sample of the images decides; where
 all of a layer's are fewer, the network runs only once."""
-COLUMNS = ["image_id", "width", "height", "image"]
 
-Share = float | Literal["otsu"]
-Batch = tuple[Sequence[Mapping[str, Any]], Tensor]
-"""Rows of the probe, and their maps float32 [rows, units, h, w] on the target's device."""
+
+class Seen(NamedTuple):
+    """An image of the probe: its id, and its size in pixels."""
+
+    image_id: str
+    width: int
+    height: int
+
+
+Batch = tuple[Sequence[Seen], Tensor]
+"""Images of the probe, and their maps float32 [images, units, h, w] on the target's device."""
 
 
 @dataclass
@@ -53,13 +60,19 @@ class Maps:
     _remembered: list[Batch] = field(default_factory=list)
 
     @cached_property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of a map; None for a layer without positions, whose maps are of 1 x 1."""
+        row = next(iter(pictures.rows(self.shards, columns=["image"])))
+        first = self.target.preprocess.image(pictures.decode(row["image"]))[None]
+        return self.target.read(first, [self.layer], lambda _, reading: reading.output.grid)[self.layer]
+
+    @property
     def positions(self) -> int:
         """How many positions a map has."""
-        _, maps = next(self._batches(islice(pictures.rows(self.shards, columns=COLUMNS), 1)))
-        return maps[0, 0].numel()
+        return math.prod(self.grid or (1, 1))
 
     def batches(self, wanted: set[str] | None = None) -> Iterator[Batch]:
-        """Yield rows of the probe (without bytes) and their maps float32 [rows, units, h, w], in order of image id.
+        """Yield images and their maps float32 [images, units, h, w], in order of image id.
 
         Parameters
         ----------
@@ -69,65 +82,58 @@ class Maps:
             yield from self._remembered
             return
         held = self.positions * len(self.units) * tables.count(self.shards)
-        remembered: list[Batch] | None = [] if wanted is None and held <= MOST_VALUES else None
-        for rows, maps in self._batches(pictures.rows(self.shards, wanted, COLUMNS)):
-            batch = [{key: row[key] for key in COLUMNS if key != "image"} for row in rows], maps
-            if remembered is not None:
+        remembered: list[Batch] = []
+        for batch in self._batches(wanted):
+            if wanted is None and held <= MOST_VALUES:
                 remembered.append(batch)
             yield batch
-        self._remembered = remembered or []
+        self._remembered = remembered
 
-    def _batches(self, rows: Iterator[Mapping[str, Any]]) -> Iterator[Batch]:
+    def _batches(self, wanted: set[str] | None) -> Iterator[Batch]:
         units = torch.tensor(self.units, dtype=torch.int64, device=self.target.device)
+        rows = pictures.rows(self.shards, wanted, [*Seen._fields, "image"])
 
-        def load(row: Mapping[str, Any]) -> Tensor:
-            return self.target.preprocess.image(pictures.decode(row["image"]))
+        def load(image: tuple[Seen, bytes]) -> Tensor:
+            return self.target.preprocess.image(pictures.decode(image[1]))
 
-        def run(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> Tensor:
-            found = self.target.read(inputs, [self.layer], lambda _, reading: maps_of(reading, units))
-            return found[self.layer][: len(part)]
+        def run(part: Sequence[tuple[Seen, bytes]], inputs: Tensor) -> Tensor:
+            maps = self.target.read(inputs, [self.layer], lambda _, reading: maps_of(reading, units))
+            return maps[self.layer][: len(part)]
 
-        yield from fixed_batches(rows, load, self._size, run)
+        images = ((Seen(row["image_id"], row["width"], row["height"]), row["image"]) for row in rows)
+        for part, maps in fixed_batches(images, load, self._size, run):
+            yield [seen for seen, _ in part], maps
 
 
 def maps_of(reading: Reading, units: Tensor) -> Tensor:
     """Return activation maps float32 [n, units, h, w] of a batch; a layer without positions has one, of 1 x 1."""
     if reading.output.grid is None:
         return reading.pooled("mean")[:, units, None, None]
-    found = [reading.maps(i, units) for i in range(len(reading.output.positions))]
-    return torch.stack([one for one in found if one is not None])
+    maps = [reading.maps(i, units) for i in range(len(reading.output.positions))]
+    return torch.stack([image for image in maps if image is not None])
 
 
-@dataclass
-class Largest:
-    """The largest values of each unit, while more of them stream by; memory is about three times units x k.
+def largest(parts: Iterable[Tensor], k: int) -> Tensor:
+    """Return the largest values of each unit, in no order, float32 [units, <= k].
 
-    Attributes
+    It takes the memory of about three times units x k values.
+
+    Parameters
     ----------
+    parts : values float32 [units, n]; those that are not finite count as the smallest of all.
     k : values that are kept of each unit.
     """
+    kept: list[Tensor] = []
 
-    k: int
-    _parts: list[Tensor] = field(default_factory=list)
-    _held: int = 0
+    def shrunk() -> Tensor:
+        joined = torch.cat(kept, 1)
+        return joined.topk(k, dim=1, sorted=False).values if joined.shape[1] > k else joined
 
-    def add(self, values: Tensor) -> None:
-        """Take in values float32 [units, n]; those that are not finite count as the smallest of all."""
-        self._parts.append(torch.where(values.isfinite(), values, -torch.inf))
-        self._held += values.shape[1]
-        if self._held >= max(2 * self.k, MOST_VALUES // 16 // len(values)):
-            self._shrink()
-
-    def values(self) -> Tensor:
-        """Return the values of each unit, in no order, float32 [units, <= k]."""
-        self._shrink()
-        return self._parts[0]
-
-    def _shrink(self) -> None:
-        joined = torch.cat(self._parts, 1)
-        if joined.shape[1] > self.k:
-            joined = joined.topk(self.k, dim=1, sorted=False).values
-        self._parts, self._held = [joined], joined.shape[1]
+    for values in parts:
+        kept.append(torch.where(values.isfinite(), values, -torch.inf))
+        if sum(part.shape[1] for part in kept) >= max(2 * k, MOST_VALUES // 16 // len(values)):
+            kept = [shrunk()]
+    return shrunk()
 
 
 def otsu(values: Tensor) -> float:
@@ -157,20 +163,7 @@ def otsu(values: Tensor) -> float:
     return float(exact[1:][torch.where(apart, between, -1).argmax()])
 
 
-def thresholds(target: Target, layer: str, shards: Sequence[Path], share: Share, units: Sequence[int]) -> Tensor:
-    """Return for each unit the activation above which it counts as active, float32 [units] on the CPU.
-
-    See :func:`limits`.
-
-    Parameters
-    ----------
-    shards : all shards of the probe.
-    share : of the positions, in (0, 1), or ``otsu``.
-    """
-    return limits(Maps(target, layer, shards, units), share)
-
-
-def limits(maps: Maps, share: Share) -> Tensor:
+def thresholds(maps: Maps, share: Share) -> Tensor:
     """Return for each unit the T that just a share of its activations exceeds, float32 [units] on the CPU.
 
     P(a > T) is at most the share and comes as close as the number of positions and equal activations allow: T is the
@@ -184,16 +177,19 @@ def limits(maps: Maps, share: Share) -> Tensor:
     if not maps.units:
         return torch.empty(0)
     part = 1.0 if share == "otsu" else share
-    images, wanted = tables.count(maps.shards), None
+    count, wanted = tables.count(maps.shards), None
     enough = max(1, int(MOST_VALUES / (len(maps.units) * maps.positions * part)))
-    if enough < images:
-        log.info("thresholds of %s from %d of %d images", maps.layer, enough, images)
+    if enough < count:
+        log.info("thresholds of %s from %d of %d images", maps.layer, enough, count)
         ids = tables.read(list(maps.shards), schemas.PROBE, ["image_id"])["image_id"].to_pylist()
-        images, wanted = enough, set(sorted(ids, key=lambda one: hashlib.sha256(one.encode()).digest())[:enough])
-    largest = Largest(math.floor(part * images * maps.positions) + 1)
-    with tqdm(total=images, desc="thresholds", unit="image", mininterval=5) as bar:
-        for rows, found in maps.batches(wanted):
-            largest.add(found.transpose(0, 1).flatten(1))
-            bar.update(len(rows))
-    values = largest.values()
-    return torch.tensor([otsu(one) for one in values]) if share == "otsu" else values.amin(1).cpu()
+        count, wanted = enough, set(sorted(ids, key=lambda name: hashlib.sha256(name.encode()).digest())[:enough])
+    most = math.floor(part * count * maps.positions) + 1
+    with tqdm(total=count, desc="thresholds", unit="image", mininterval=5) as bar:
+
+        def parts() -> Iterator[Tensor]:
+            for images, activations in maps.batches(wanted):
+                yield activations.transpose(0, 1).flatten(1)
+                bar.update(len(images))
+
+        values = largest(parts(), most)
+    return torch.tensor([otsu(unit) for unit in values]) if share == "otsu" else values.amin(1).cpu()

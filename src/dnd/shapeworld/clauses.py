@@ -1,4 +1,4 @@
-"""Any logical combination of the world's words as a disjunction of clauses, and its name in the world's English.
+"""A logical combination of the world's words as a disjunction of clauses, and its name in the world's English.
 
 A *clause* says for each attribute which values are allowed: red or blue, any texture, star, any background. AND, OR and
 NOT of such disjunctions are disjunctions again.
@@ -35,23 +35,23 @@ def word(text: str) -> Clauses:
     KeyError
         It is neither.
     """
-    name = attribute_of(text)
+    owner = attribute_of(text)
     covered = frozenset(GROUPS[text][1] if text in GROUPS else (text,))
-    return frozenset({tuple(covered if name == one else all_ for one, all_ in zip(ATTRIBUTES, _ALL, strict=True))})
+    return frozenset({tuple(covered if name == owner else all_ for name, all_ in zip(ATTRIBUTES, _ALL, strict=True))})
 
 
 def both(*operands: Clauses) -> Clauses:
     """Return where all operands hold."""
-    found: Clauses = frozenset({_ALL})
-    for one in operands:
-        met = (tuple(a & b for a, b in zip(*pair, strict=True)) for pair in itertools.product(found, one))
-        found = _simplified(clause for clause in met if all(clause))
-    return found
+    clauses: Clauses = frozenset({_ALL})
+    for operand in operands:
+        met = (tuple(a & b for a, b in zip(*pair, strict=True)) for pair in itertools.product(clauses, operand))
+        clauses = _simplified(clause for clause in met if all(clause))
+    return clauses
 
 
 def either(*operands: Clauses) -> Clauses:
     """Return where any operand holds."""
-    return _simplified(clause for one in operands for clause in one)
+    return _simplified(clause for operand in operands for clause in operand)
 
 
 def negated(operand: Clauses) -> Clauses:
@@ -61,33 +61,29 @@ def negated(operand: Clauses) -> Clauses:
 
 def _negated(clause: Clause) -> Clauses:
     """Some attribute has another value than the clause allows."""
-    others = [all_ - allowed for all_, allowed in zip(_ALL, clause, strict=True)]
     return frozenset(
-        tuple(other if i == position else all_ for i, all_ in enumerate(_ALL))
-        for position, other in enumerate(others)
-        if other
+        (*_ALL[:i], all_ - allowed, *_ALL[i + 1 :])
+        for i, (all_, allowed) in enumerate(zip(_ALL, clause, strict=True))
+        if all_ - allowed
     )
 
 
 def _simplified(clauses: Iterable[Clause]) -> Clauses:
     """Join clauses that differ in one attribute, and drop those inside another, until nothing changes."""
-    found = sorted(set(clauses), key=_order)
-    for first, second in itertools.combinations(found, 2):
+    ordered = sorted(set(clauses), key=_order)
+    for first, second in itertools.combinations(ordered, 2):
         differing = [i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
         inside = all(a <= b for a, b in zip(first, second, strict=True))
         around = all(a >= b for a, b in zip(first, second, strict=True))
         if len(differing) == 1 or inside or around:
             union = tuple(a | b for a, b in zip(first, second, strict=True))
-            return _simplified([*(one for one in found if one not in (first, second)), union])
-    return frozenset(found)
+            return _simplified([*(clause for clause in ordered if clause not in (first, second)), union])
+    return frozenset(ordered)
 
 
 def _order(clause: Clause) -> tuple[int, list[list[int]]]:
     """Fewer restrictions first, then by the order of the values."""
-    places = [
-        [values.index(one) for one in sorted(allowed, key=values.index)]
-        for values, allowed in zip(ATTRIBUTES.values(), clause, strict=True)
-    ]
+    places = [sorted(map(values.index, allowed)) for values, allowed in zip(ATTRIBUTES.values(), clause, strict=True)]
     return sum(allowed != all_ for allowed, all_ in zip(clause, _ALL, strict=True)), places
 
 
@@ -111,7 +107,7 @@ def _clause_phrase(clause: Clause) -> str:
     places = _listed([grammar.PLACES[value] for value in said.pop("background", ())])
     if not said:
         return f"{places} backgrounds"
-    colours = [f"{one} coloured" if one in GROUPS else one for one in said.get("colour", ())]
+    colours = [f"{word} coloured" if word in GROUPS else word for word in said.get("colour", ())]
     parts = [_listed(colours), _listed(said.get("texture", ())), _things(said.get("shape", ()))]
     return " ".join(part for part in parts if part) + (f" on {places}" if places else "")
 
@@ -126,8 +122,8 @@ def words_for(attribute: str, allowed: frozenset[str]) -> list[str]:
 
 def _things(shapes: Sequence[str]) -> str:
     """``[round, star]`` -> ``round objects and stars``."""
-    groups = [one for one in shapes if one in GROUPS]
-    nouns = [grammar.PLURALS[one] for one in shapes if one not in GROUPS]
+    groups = [shape for shape in shapes if shape in GROUPS]
+    nouns = [grammar.PLURALS[shape] for shape in shapes if shape not in GROUPS]
     named = [f"{_listed(groups)} objects"] if groups else []
     return _listed([*named, *nouns]) or "objects"
 

@@ -221,10 +221,10 @@ def _alternatives(parts: Sequence[Sequence[str]]) -> list[Extension]:
     *earlier, last = parts
     clauses = []
     for part in earlier:
-        own = set(map(attribute_of, part))
-        alike = own & set(map(attribute_of, last))
+        said = set(map(attribute_of, part))
+        alike = said & set(map(attribute_of, last))
         shared = [word for word in last if alike or attribute_of(word) in {"shape", "background"}]
-        clauses.append(_clause([*part, *(word for word in shared if attribute_of(word) not in own)]))
+        clauses.append(_clause([*part, *(word for word in shared if attribute_of(word) not in said)]))
     return [*clauses, _clause(last)]
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from dnd.config.sections import MOST
 from dnd.io import documents
 from dnd.io.text import valid
 from dnd.shapeworld.world import Extension, attribute_of, conjunction
 
+Text = Annotated[str, BeforeValidator(lambda value: valid(value) if isinstance(value, str) else value)]
 CONCEPT_KINDS = ("single", "conjunction", "abstraction")
 """Kinds that the aggregate kind ``concept`` joins: one concept that a short label can name."""
 
@@ -28,20 +30,23 @@ class Answer:
 
     Attributes
     ----------
-    words : a disjunction of conjunctions of words of the world; empty where there is nothing
-        to name (dead, constant and random units).
+    words : a disjunction of conjunctions of words of the world; empty where there is nothing to name (dead, constant
+        and random units).
     label : the plain name, for people.
     """
 
-    unit: int
-    kind: str
+    unit: Annotated[int, Field(strict=True, ge=0, lt=MOST)]
+    kind: Text
     words: tuple[tuple[str, ...], ...]
-    label: str
+    label: Text
 
     @property
     def extension(self) -> Extension | None:
         """Where the unit's concept holds; None where there is none."""
         return np.logical_or.reduce([conjunction(words) for words in self.words]) if self.words else None
+
+
+ANSWER = TypeAdapter(Answer)
 
 
 def load(path: str | Path) -> dict[str, dict[int, Answer]]:
@@ -65,33 +70,22 @@ def load(path: str | Path) -> dict[str, dict[int, Answer]]:
     return {layer: _units(rows, f"{path}: layer {layer}") for layer, rows in layers.items()}
 
 
-def _units(rows: Sequence[Any], where: str) -> dict[int, Answer]:
-    found: dict[int, Answer] = {}
+def _units(rows: Sequence[object], where: str) -> dict[int, Answer]:
+    answers: dict[int, Answer] = {}
     for number, row in enumerate(rows):
-        if not _is_row(row):
+        try:
+            answer = ANSWER.validate_python(row)
+        except ValidationError:
             raise KnownAnswersError(
                 f"{where}, entry {number}: expected unit, kind, words and label, of which unit is a number from 0, "
                 'words are a list of lists of words such as [["red", "star"]], and the others are texts'
-            )
-        words = tuple(tuple(words) for words in row["words"])
-        answer = Answer(row["unit"], valid(row["kind"]), words, valid(row["label"]))
+            ) from None
         for word in (word for words in answer.words for word in words):
             try:
                 attribute_of(word)
             except KeyError:
                 raise KnownAnswersError(f"{where}, unit {answer.unit}: the world has no word {word!r}") from None
-        if answer.unit in found:
+        if answer.unit in answers:
             raise KnownAnswersError(f"{where}: unit {answer.unit} is listed twice")
-        found[answer.unit] = answer
-    return found
-
-
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "label")):
-        return False
-    unit, words = row.get("unit"), row.get("words")
-    if type(unit) is not int or not 0 <= unit < MOST:
-        return False
-    return isinstance(words, list) and all(
-        isinstance(one, list) and all(isinstance(word, str) for word in one) for one in words
-    )
+        answers[answer.unit] = answer
+    return answers

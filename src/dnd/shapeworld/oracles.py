@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dnd.backends.messages import Answer, Request
 from dnd.io import pictures, schemas, tables
+from dnd.io.rows import Caption
 from dnd.io.store import key
 from dnd.shapeworld import known_answers, world
 from dnd.shapeworld.grammar import PLACES, caption_of_view
@@ -45,8 +46,7 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
     """
     views = pictures.in_order(pictures.places_of(exemplars))
     shown = tqdm(views, "captions", unit="view", mininterval=5)
-    rows = [{"image_id": name, "box": box, "caption": _caption(name, box, streams)} for name, box in shown]
-    return tables.table(rows, schemas.CAPTIONS)
+    return tables.table([Caption(name, box, _caption(name, box, streams)) for name, box in shown], schemas.CAPTIONS)
 
 
 def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:
@@ -61,8 +61,8 @@ def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -
 def _render(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
     """The stream and the number of a render."""
     for beginning, stream in streams.items():
-        if found := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
-            return stream, int(found[1])
+        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
+            return stream, int(number[1])
     raise ValueError(f"captions.model: image {image!r} is no render of the shape world, whose scene would be known")
 
 
@@ -76,8 +76,10 @@ def _sliver(scene: world.Scene, body: Mask) -> str:
 
 def labels(path: str | Path) -> dict[tuple[str, int], str]:
     """Return layer and unit -> label, of units in a file of known answers that have something to name."""
-    found = known_answers.load(path)
-    return {(layer, unit): one.label for layer, own in found.items() for unit, one in own.items() if one.words}
+    layers = known_answers.load(path).items()
+    return {
+        (layer, unit): answer.label for layer, answers in layers for unit, answer in answers.items() if answer.words
+    }
 
 
 def candidates(
@@ -91,10 +93,10 @@ def candidates(
     labels : of each unit; None where there is nothing to name.
     propose : units and what answers questions -> tables: :func:`dnd.candidates.concepts.propose`, say.
     """
-    found = [propose([], _knowing(None))]  # tables even of no unit
+    proposed = [propose([], _knowing(None))]  # tables even of no unit
     for unit, label in zip(units, labels, strict=True):
-        found.append(propose([unit], _knowing(label)))
-    return tuple(pa.concat_tables(parts) for parts in zip(*found, strict=True))
+        proposed.append(propose([unit], _knowing(label)))
+    return tuple(pa.concat_tables(parts) for parts in zip(*proposed, strict=True))
 
 
 def _knowing(label: str | None) -> Ask:

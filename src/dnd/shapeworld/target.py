@@ -7,6 +7,7 @@ import dnd.backends.torchvision_ops  # noqa: F401  before torchvision
 # isort: split
 import json
 from pathlib import Path
+from typing import TypedDict, cast
 
 import torch
 from safetensors.torch import load_file
@@ -63,13 +64,22 @@ class ConceptResNet(ResNet):
         return self.fc(torch.flatten(self.avgpool(maps), 1))
 
 
-def configuration(folder: str | Path) -> dict:
-    """Return the network's configuration.
+class Configuration(TypedDict):
+    """What ``config.json`` says of a network; how pictures are prepared is in ``preprocess.json`` beside it.
 
-    Keys: ``widths``, ``blocks`` and ``units``, as :class:`ConceptResNet` takes them, and ``classes``, the names of the
-    outputs of ``fc``. How pictures are prepared is in ``preprocess.json`` beside it.
+    ``widths``, ``blocks`` and ``units`` are as :class:`ConceptResNet` takes them, ``classes`` the names of the outputs
+    of ``fc``.
     """
-    return json.loads((Path(folder) / CONFIG).read_text())
+
+    widths: list[int]
+    blocks: list[int]
+    units: int
+    classes: list[str]
+
+
+def configuration(folder: str | Path) -> Configuration:
+    """Return the network's configuration from its folder."""
+    return cast(Configuration, json.loads((Path(folder) / CONFIG).read_text()))
 
 
 def load(folder: str | Path) -> nn.Module:
@@ -81,11 +91,3 @@ def load(folder: str | Path) -> nn.Module:
         {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     )
     return model.eval()
-
-
-def planted(folder: str | Path) -> dict[str, list[dict]]:
-    """Return the ground truth: layer -> its units, each ``{unit, kind, words, label}``.
-
-    ``words`` is a disjunction of conjunctions of words of the world, empty for dead, constant and random units.
-    """
-    return json.loads((Path(folder) / UNITS).read_text())

@@ -7,7 +7,7 @@ when their arrays are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,11 +98,6 @@ def conjunction(words: Iterable[str]) -> Extension:
     for word in words:
         result &= word_extension(word)
     return result
-
-
-def words_by_attribute(words: Iterable[str]) -> Mapping[str, str]:
-    """Return attribute -> word, for words of different attributes."""
-    return {attribute_of(word): word for word in words}
 
 
 def iou(a: Extension, b: Extension) -> float:

@@ -10,8 +10,8 @@ from dnd.evaluation import agreement as evaluation
 from dnd.evaluation.agreement import ABSTAINED, BOTH, CONSTANT, ECE, EXACT, F1, IOU, SHUFFLED, agreement
 from dnd.evaluation.summary import figures
 from dnd.io import schemas, tables
-from dnd.shapeworld import known_answers, render
-from dnd.shapeworld.known_answers import Answer, KnownAnswersError
+from dnd.shapeworld import render
+from dnd.shapeworld.known_answers import Answer
 from dnd.shapeworld.world import ATTRIBUTES, conjunction
 
 RED, ROUND = conjunction(["red"]), conjunction(["round"])
@@ -356,41 +356,3 @@ def test_command_prints_the_figures_and_the_page(files, capsys):
 def test_command_says_what_is_missing(tmp_path, capsys):
     assert evaluation.main([str(tmp_path)]) == 2
     assert f"{tmp_path / 'evaluation.parquet'} does not exist" in capsys.readouterr().err
-
-
-GOOD = {"unit": 0, "kind": "single", "words": [["red"]], "label": "red objects"}
-
-
-@pytest.mark.parametrize("wrap", [lambda layers: layers, lambda layers: {"layers": layers}])
-def test_known_answers_are_read_by_layer_and_unit(tmp_path, wrap):
-    path = tmp_path / "units.json"
-    path.write_text(json.dumps(wrap({"fc": [GOOD | {"unit": 7, "words": [["red"], ["star"]]}]})))
-    answer = known_answers.load(path)["fc"][7]
-    assert answer.words == (("red",), ("star",))
-    assert np.array_equal(answer.extension, RED | conjunction(["star"]))
-
-
-def test_a_known_answer_can_be_written(tmp_path):
-    path = tmp_path / "units.json"
-    path.write_text(json.dumps({"fc": [GOOD | {"label": "red \ud801", "kind": "\udc01single"}]}))
-    answer = known_answers.load(path)["fc"][0]
-    assert (answer.label, answer.kind) == ("red ?", "?single")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "no JSON"),
-        ("[]", "expected layer names"),
-        ('{"fc": 3}', "expected layer names"),
-        (json.dumps({"fc": [GOOD, {"unit": 1}]}), "layer fc, entry 1: expected unit, kind"),
-        (json.dumps({"fc": [GOOD, GOOD]}), "layer fc: unit 0 is listed twice"),
-        (json.dumps({"fc": [GOOD | {"words": [["mauve"]]}]}), "unit 0: the world has no word"),
-    ],
-)
-def test_mistakes_in_known_answers_are_named(tmp_path, content, message):
-    path = tmp_path / "units.json"
-    path.write_text(content)
-    with pytest.raises(KnownAnswersError, match=message) as error:
-        known_answers.load(path)
-    assert str(path) in str(error.value)

@@ -44,18 +44,33 @@ def naive_information(p, activations, top, scale, penalty, first, last):
     return found - penalty * np.log(np.exp(found).mean(0))
 
 
+def best_images(p, activations, top):
+    """Of each unit its rows of P and its activations, best first."""
+    orders = np.argsort(-activations, axis=0, kind="stable")[:top].T
+    return [(p[order], column[order]) for order, column in zip(orders, activations.T, strict=True)]
+
+
+def soft_wpmi(p, activations, top, scale=10.0, penalty=1.0, inclusion=(0.998, 0.97)):
+    evidence = [dissect.log_evidence(rows, scale, inclusion) for rows, _ in best_images(p, activations, top)]
+    return dissect.mutual_information(np.stack(evidence), penalty)
+
+
+def rank_reorder(p, activations, top):
+    return np.stack([dissect.rank_reorder(*pair) for pair in best_images(p, activations, top)])
+
+
 def test_soft_wpmi(p, activations):
-    found = dissect.soft_wpmi(p, activations, top=20)
+    found = soft_wpmi(p, activations, top=20)
     assert found == pytest.approx(naive_information(p, activations, 20, 10, 1, 0.998, 0.97), abs=1e-6)
 
 
 def test_soft_wpmi_with_other_settings(p, activations):
-    found = dissect.soft_wpmi(p, activations, top=7, scale=25, penalty=0.5, inclusion=(0.9, 0.2))
+    found = soft_wpmi(p, activations, top=7, scale=25, penalty=0.5, inclusion=(0.9, 0.2))
     assert found == pytest.approx(naive_information(p, activations, 7, 25, 0.5, 0.9, 0.2), abs=1e-6)
 
 
 def test_wpmi_is_the_mean_logarithm_of_the_shares(p, activations):
-    found = dissect.wpmi(p, activations)
+    found = soft_wpmi(p, activations, 28, 2.0, 0.6, (1.0, 1.0))
     wanted = np.empty((UNITS, CONCEPTS))
     for unit in range(UNITS):
         best = np.argsort(activations[:, unit])[::-1][:28]
@@ -95,7 +110,7 @@ def test_a_concept_that_hardly_varies_stays_small_in_the_cosine_of_cubes(activat
 
 def test_rank_reorder(p, activations):
     top = 12
-    found = dissect.rank_reorder(p, activations, top)
+    found = rank_reorder(p, activations, top)
     rng = np.random.default_rng(0)
     for unit in range(UNITS):
         best = sorted(range(IMAGES), key=lambda image: -activations[image, unit])[:top]
@@ -115,22 +130,23 @@ def test_rank_reorder(p, activations):
 
 def test_rank_reorder_of_scores_in_the_units_own_order_is_perfect(activations):
     p = np.stack([activations[:, 0], -activations[:, 0]], 1)
-    found = dissect.rank_reorder(p - p.min() + 1, activations[:, :1], 10)
+    found = rank_reorder(p - p.min() + 1, activations[:, :1], 10)
     assert found[0, 0] == 0
     assert found[0, 1] < -0.5
 
 
 def test_rank_reorder_puts_concepts_below_zero_last(activations):
     p = np.stack([np.full(IMAGES, 0.1), np.full(IMAGES, -0.1)], 1)
-    found = dissect.rank_reorder(p, activations, 10)
+    found = rank_reorder(p, activations, 10)
     assert np.isfinite(found).all()
     assert (found[:, 0] > found[:, 1]).all()
 
 
-def recipe(**settings):
-    return ClipDissectRecipe(
-        method="clip-dissect", concepts="concepts.txt", embedder={"model": "none"}, **{"top": 10, **settings}
-    )
+def run(layer, concepts, units, **settings):
+    file = layer["topk"].parent / "concepts.txt"
+    file.write_text("\n".join(concepts))
+    recipe = {"method": "clip-dissect", "concepts": file, "embedder": {"model": "none"}, "top": 10, **settings}
+    return dissect.run(ClipDissectRecipe(**recipe), Painted(), Painted(), units=units, **layer)
 
 
 MEANINGS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "grey": (1, 1, 1)}
@@ -162,8 +178,7 @@ def layer(tmp_path_factory):
 @pytest.mark.parametrize("similarity", ["cosine", "cosine-cubed", "rank-reorder", "wpmi", "soft-wpmi"])
 def test_units_get_the_words_that_fit(layer, similarity):
     words = list(MEANINGS)
-    one = Painted()
-    found = dissect.run(recipe(similarity=similarity), words, one, one, units=range(4), **layer)
+    found = run(layer, words, range(4), similarity=similarity)
     rows = found.to_pylist()
     best = {row["unit"]: row["concept"] for row in rows if row["candidate"] == 0}
     assert best == {0: "red", 1: "green", 2: "blue"}  # unit 3 is dead
@@ -180,46 +195,41 @@ def test_a_run_scores_as_the_functions_do(layer, similarity):
     wanted = {
         "cosine": lambda: dissect.cosine(p, activations),
         "cosine-cubed": lambda: dissect.cosine_cubed(p, activations),
-        "rank-reorder": lambda: dissect.rank_reorder(p, activations, 10),
-        "wpmi": lambda: dissect.wpmi(p, activations, 10, 10.0, 1.0),
-        "soft-wpmi": lambda: dissect.soft_wpmi(p, activations, 10),
+        "rank-reorder": lambda: rank_reorder(p, activations, 10),
+        "wpmi": lambda: soft_wpmi(p, activations, 10, inclusion=(1.0, 1.0)),
+        "soft-wpmi": lambda: soft_wpmi(p, activations, 10),
     }[similarity]()
-    rows = dissect.run(recipe(similarity=similarity), list(MEANINGS), one, one, units=[0, 1, 2], **layer).to_pylist()
+    rows = run(layer, list(MEANINGS), [0, 1, 2], similarity=similarity).to_pylist()
     for row in rows:
         column = list(MEANINGS).index(row["concept"])
         assert row["score"] == pytest.approx(wanted[row["unit"], column], rel=1e-5, abs=1e-5)
 
 
 def test_which_units_are_asked_for_changes_no_score(layer):
-    one = Painted()
-    whole = dissect.run(recipe(), list(MEANINGS), one, one, units=range(4), **layer).to_pylist()
-    alone = dissect.run(recipe(), list(MEANINGS), one, one, units=[1], **layer).to_pylist()
+    whole = run(layer, list(MEANINGS), range(4)).to_pylist()
+    alone = run(layer, list(MEANINGS), [1]).to_pylist()
     assert alone == [row for row in whole if row["unit"] == 1]
     assert len(alone) == 5
 
 
 def test_the_prompt_is_read_and_the_concept_is_the_label(layer):
-    one = Painted()
-    found = dissect.run(recipe(prompt="a {concept}"), ["red", "blue"], one, one, units=[0], **layer)
+    found = run(layer, ["red", "blue"], [0], prompt="a {concept}")
     assert found["concept"].to_pylist() == ["red", "blue"]
 
 
 def test_ten_words_of_a_long_list_are_kept(layer):
-    one = Painted()
     names = [f"{'a ' * (i % 2)}{name}" for i in range(4) for name in MEANINGS]
-    found = dissect.run(recipe(), names, one, one, units=[0], **layer)
+    found = run(layer, names, [0])
     assert len(found) == CANDIDATES == 10
 
 
 def test_too_few_kept_images_are_an_error(layer):
-    one = Painted()
     with pytest.raises(ValueError, match="set the recipe's `kept` to 40"):
-        dissect.run(recipe(top=40), ["red"], one, one, units=[0], **layer)
+        run(layer, ["red"], [0], top=40)
 
 
 def test_activations_of_a_part_of_the_images_are_an_error(tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (48, 3))
-    one = Painted()
     some = rivals.layer(tmp_path, colours / 255, colours, controls=20)
     with pytest.raises(ValueError, match="activations of 20 of 48 images were kept: set the recipe's `controls` to 48"):
-        dissect.run(recipe(similarity="cosine"), ["red"], one, one, units=[0], **some)
+        run(some, ["red"], [0], similarity="cosine")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handmade import png, write_probe
-from overlap_tables import overlaps, patterns, write_topk
+from overlap_tables import overlaps, patterns, write, write_topk
+from rivals import length
 
 from dnd.config.rivals import CompositionalRecipe
 from dnd.config.targets import ProbeSettings, TargetSettings
@@ -49,8 +50,11 @@ class World:
     def counts(self, flags):
         return np.bincount(self.numbers[flags], minlength=len(self.kinds)).astype(float)
 
+    def truth(self, formula):
+        return formula.evaluate(self.labels.__getitem__)
+
     def iou(self, formula, flags):
-        truth = formula.truth(self.labels)
+        truth = self.truth(formula)
         return (truth & flags).sum() / (truth | flags).sum()
 
     def noisy(self, flags, share=0.1):
@@ -61,11 +65,11 @@ class World:
 def test_ious_are_those_of_the_pixels(seed):
     world = World(seed)
     flags = world.rng.random(400) < 0.2
-    found = search(world.counts(flags), world.known, length=3, beam=8, discount=0.9)
+    found = search(world.counts(flags), world.known, length=3, width=8, discount=0.9)
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     for one in found:
-        assert one.iou == pytest.approx(world.iou(one.formula, flags), abs=1e-12)
-        assert one.score == pytest.approx(one.iou * 0.9 ** (one.formula.length - 1), abs=1e-12)
+        assert one.measure == pytest.approx(world.iou(one.formula, flags), abs=1e-12)
+        assert one.score == pytest.approx(one.measure * 0.9 ** (length(one.formula) - 1), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -78,7 +82,7 @@ def test_of_two_concepts_nothing_better_exists(seed):
     for a, b in itertools.permutations(leaves, 2):
         formulas += [a & b, a | b, a & ~b]
     best = max(world.iou(one, flags) for one in formulas)
-    assert search(world.counts(flags), world.known, length=2, beam=6)[0].iou == pytest.approx(best, abs=1e-12)
+    assert search(world.counts(flags), world.known, length=2, width=6)[0].measure == pytest.approx(best, abs=1e-12)
 
 
 def test_planted_formulas_are_found():
@@ -86,22 +90,22 @@ def test_planted_formulas_are_found():
     planted = [a & b, c | e, b & ~d, a & b & c, (c & d) | e, (a & ~b) & ~c, c | d | e]
     for seed, formula in enumerate(planted):
         world = World(seed, 2000)
-        found = search(world.counts(world.noisy(formula.truth(world.labels), 0.03)), world.known, beam=15)
-        assert np.array_equal(found[0].formula.truth(world.labels), formula.truth(world.labels)), formula
+        found = search(world.counts(world.noisy(world.truth(formula), 0.03)), world.known, width=15)
+        assert np.array_equal(world.truth(found[0].formula), world.truth(formula)), formula
 
 
 def test_a_formula_that_says_the_same_at_greater_length_is_not_listed():
     world = World(0)
-    found = search(world.counts(world.labels["a"]), world.known, beam=10)
-    assert found[0].formula == Concept("a") and found[0].iou == 1
-    truths = [one.formula.truth(world.labels).tobytes() for one in found]
+    found = search(world.counts(world.labels["a"]), world.known, width=10)
+    assert found[0].formula == Concept("a") and found[0].measure == 1
+    truths = [world.truth(one.formula).tobytes() for one in found]
     assert len(set(truths)) == len(truths) == 10
 
 
 def test_the_discount_prefers_short_formulas():
     world = World(1, 4000)
     flags = world.noisy(world.labels["a"] & ~world.labels["e"], 0.02)
-    assert search(world.counts(flags), world.known)[0].formula.length > 1
+    assert length(search(world.counts(flags), world.known)[0].formula) > 1
     assert search(world.counts(flags), world.known, discount=0.6)[0].formula == Concept("a")
 
 
@@ -119,7 +123,8 @@ def test_run_names_formulas_and_leaves_out_the_poor_and_the_idle(tmp_path):
     topk = write_topk(tmp_path / "topk.parquet", {0: None, 1: "dead", 2: None})
     recipe = CompositionalRecipe(method="compositional", beam=3, minimum=0.5)
     counts = {0: [90, 0, 50], 1: [90, 0, 0], 2: [0, 20, 0]}
-    found = compositional.run(recipe, patterns(rows), overlaps(counts), topk=topk, units=[0, 1, 2]).to_pylist()
+    files = write(tmp_path, patterns(rows), overlaps(counts))
+    found = compositional.run(recipe, **files, topk=topk, units=[0, 1, 2]).to_pylist()
     # the sky as an object or a scene, 140 / 150, is called by its name; a park with a tree, 20 / 60, is too poor
     assert found[0]["concept"] == "sky" and found[0]["score"] == pytest.approx(140 / 150)
     assert {row["unit"] for row in found} == {0}
@@ -131,9 +136,9 @@ def planted(tmp_path_factory):
     """Known answers of the embedded network and, for a small probe, its concepts and the active pixels."""
     folder, network = tmp_path_factory.mktemp("planted"), ROOT / "resources/shapeworld/target"
     probe = write_probe(folder / "p.parquet", {f"{i:06d}.png": png(draw(4, i)[1]) for i in range(160)})
-    with tables.writing(folder / "a.parquet", schemas.ANNOTATIONS) as write:
+    with tables.writing(folder / "a.parquet", schemas.ANNOTATIONS) as add:
         for part in annotations.run("p", {"p": ProbeSettings(source="shapeworld")}, probe):
-            write(part)
+            add(part)
     settings = TargetSettings(
         source="python",
         factory="dnd.shapeworld.target:load",

@@ -191,7 +191,7 @@ def test_patterns_of_more_concepts_than_an_integer_has_bits():
 
 def test_a_tally_adds_up_whatever_its_room(monkeypatch):
     rng = np.random.default_rng(0)
-    kinds = [dissection.Pattern(frozenset({("object", str(i))}), frozenset({"object"})) for i in range(4)]
+    kinds = [dissection.Tags(frozenset({("object", str(i))}), frozenset({"object"})) for i in range(4)]
     images = [(rng.permutation(4)[:2], rng.integers(0, 3, (5, 2))) for _ in range(20)]
     expected = np.zeros((5, 4), int)
     small, large = Tally(), Tally()

@@ -1,6 +1,7 @@
 """Tables of other tools in miniature, each with the traps of its kind."""
 
 import pytest
+from overlap_tables import write_topk
 
 from dnd.config.rivals import ForeignRecipe
 from dnd.io import schemas
@@ -152,9 +153,10 @@ def test_what_is_no_text_is_refused(write):
         labels(write("unit,label\n0,ä\n", encoding="latin-1"))
 
 
-def test_units_without_a_label_have_no_rows_and_idle_ones_neither(write, caplog):
+def test_units_without_a_label_have_no_rows_and_idle_ones_neither(write, tmp_path, caplog):
     recipe = write("unit,label\n3,d\n0,a\n2,\n1,b\n")  # in no order
-    found = foreign.run(recipe, layer="l", live=[0, 2, 3, 4], units=[0, 1, 2, 3, 4], there=5)
+    topk = write_topk(tmp_path / "topk.parquet", {0: None, 1: "dead", 2: None, 3: None, 4: None})
+    found = foreign.run(recipe, "l", topk, [0, 1, 2, 3, 4])
     assert found.schema.equals(schemas.SCORES)
     assert [(row["unit"], row["candidate"], row["concept"], row["source"]) for row in found.to_pylist()] == [
         (0, 0, "a", "foreign"),
@@ -163,9 +165,10 @@ def test_units_without_a_label_have_no_rows_and_idle_ones_neither(write, caplog)
     assert "no label for 2 of 4 units, such as 2" in caplog.text
 
 
-def test_a_table_of_a_larger_layer_is_refused(write):
+def test_a_table_of_a_larger_layer_is_refused(write, tmp_path):
+    topk = write_topk(tmp_path / "topk.parquet", dict.fromkeys(range(7)))
     with pytest.raises(ForeignError, match=r"labels.csv has a unit 7 .*; layer 'l' has the units 0 to 6"):
-        foreign.run(write("unit,label\n7,a\n"), layer="l", live=[0], units=[0], there=7)
+        foreign.run(write("unit,label\n7,a\n"), "l", topk, [0])
 
 
 def test_at_most_ten_candidates_are_kept(write):

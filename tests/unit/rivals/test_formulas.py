@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dnd.rivals.formulas import Concept, conjunction, phrasing, plain_phrase, world_phrase
+from dnd.rivals.formulas import Concept, phrasing, plain_phrase, world_phrase
 from dnd.shapeworld import clauses, grammar, world
 
 WORDS = [value for values in world.ATTRIBUTES.values() for value in values] + list(world.GROUPS)
@@ -26,11 +26,11 @@ def test_truth_is_that_of_the_arrays():
     a, b, c = np.random.default_rng(0).random((3, 7, 5)) < 0.5
     labels = {"a": a, "b": b, "c": c}
     formula = (Concept("a") & ~Concept("b")) | Concept("c")
-    assert np.array_equal(formula.truth(labels), a & ~b | c)
-    assert np.array_equal((~formula).truth(labels), ~(a & ~b | c))
+    assert np.array_equal(formula.evaluate(labels.__getitem__), a & ~b | c)
+    assert np.array_equal((~formula).evaluate(labels.__getitem__), ~(a & ~b | c))
     assert str(formula) == "(NOT b AND a) OR c"
     with pytest.raises(KeyError, match="b"):
-        formula.truth({"a": a, "c": c})
+        formula.evaluate({"a": a, "c": c}.__getitem__)
 
 
 def test_formulas_that_differ_in_order_or_repetition_only_are_equal():
@@ -39,13 +39,12 @@ def test_formulas_that_differ_in_order_or_repetition_only_are_equal():
     assert RED & RED == RED
     assert ~~RED == RED
     assert RED & STAR != RED | STAR
-    assert conjunction(["star", "red"]) == RED & STAR
 
 
-def test_length_counts_concepts():
-    assert RED.length == 1
-    assert ((RED & ~STAR) | RING).length == 3
-    assert ((RED & STAR) | (RED & RING)).concepts == ("red", "ring", "red", "star")
+def test_a_formula_of_other_concepts_is_a_formula_again():
+    formula = (RED & ~STAR) | RING
+    assert formula.evaluate({"red": BLUE, "star": STAR, "ring": STAR}.__getitem__) == (BLUE & ~STAR) | STAR
+    assert (RED | BLUE).evaluate(lambda name: STAR) == STAR
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_the_grammar_reads_names_back():
     rng = np.random.default_rng(0)
     for _ in range(1000):
         formula = drawn(rng, 5)
-        truth, meaning = formula.truth(EXTENSIONS), grammar.parse(world_phrase(formula))
+        truth, meaning = formula.evaluate(EXTENSIONS.__getitem__), grammar.parse(world_phrase(formula))
         if truth.any():
             assert np.array_equal(meaning, truth), formula
         else:

@@ -11,8 +11,10 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
 from dnd.config.rivals import InvertRecipe
+from dnd.io import schemas, tables
+from dnd.rivals import invert
 from dnd.rivals.formulas import Concept
-from dnd.rivals.invert import Bounds, auroc, image_labels, p_value, run, search
+from dnd.rivals.invert import Labels, auroc, image_labels, p_value, run
 
 A, B, C, D = map(Concept, "abcd")
 NAMES = list("abcd")
@@ -23,9 +25,17 @@ def labels():
     return np.random.default_rng(0).random((200, 4)) < [0.3, 0.5, 0.2, 0.4]
 
 
+def holds(formula, labels):
+    return formula.evaluate(dict(zip(NAMES, labels.T, strict=True)).__getitem__)
+
+
+def search(activations, labels, **settings):
+    return invert.search(activations, Labels(labels, NAMES), recipe(**settings))
+
+
 def excited(formula, labels, noise=0.1, seed=1):
     """Activations that a formula explains but for noise."""
-    truth = formula.truth(dict(zip(NAMES, labels.T, strict=True)))
+    truth = holds(formula, labels)
     return np.maximum(truth + noise * np.random.default_rng(seed).normal(size=len(truth)), 0)
 
 
@@ -61,55 +71,60 @@ def test_p_value_is_that_of_the_normal_approximation_by_hand(labels, ties):
 
 @pytest.mark.parametrize("formula", [A, ~B, A & B, A | C, A & ~D, (A | C) & ~D, (A & B) | D, A & B & ~C])
 def test_the_planted_formula_is_found(labels, formula):
-    found = search(excited(formula, labels), labels, NAMES, Bounds(length=3, beam=10, maximum=0.9))
-    truth = formula.truth(dict(zip(NAMES, labels.T, strict=True)))
-    assert np.array_equal(found[0].truth, truth)
-    assert found[0].formula.length <= formula.length
-    assert found[0].auc == pytest.approx(roc_auc_score(truth, excited(formula, labels)), abs=1e-9)
+    found = search(excited(formula, labels), labels, length=3, beam=10, maximum=0.9)
+    truth = holds(formula, labels)
+    assert np.array_equal(found[0].extent.holds, truth)
+    assert rivals.length(found[0].formula) <= rivals.length(formula)
+    assert found[0].measure == pytest.approx(roc_auc_score(truth, excited(formula, labels)), abs=1e-9)
 
 
 def test_a_wide_beam_finds_what_trying_everything_finds(labels):
     activations = np.random.default_rng(3).normal(size=200)
     atoms = [*map(Concept, NAMES), *(~Concept(name) for name in NAMES)]
-    values = dict(zip(NAMES, labels.T, strict=True))
-    single = [one for one in atoms if 20 <= one.truth(values).sum() <= 100]  # others are joined to these only
+    single = [one for one in atoms if 20 <= holds(one, labels).sum() <= 100]  # others are joined to these only
     pairs = [one for a, b in itertools.product(single, atoms) for one in (a & b, a | b)]
-    truths = [truth for one in [*single, *pairs] if 20 <= (truth := one.truth(values)).sum() <= 100]
+    truths = [truth for one in [*single, *pairs] if 20 <= (truth := holds(one, labels)).sum() <= 100]
     distinct = {truth.tobytes(): roc_auc_score(truth, activations) for truth in truths}
-    found = search(activations, labels, NAMES, Bounds(length=2, beam=1000, minimum=0.1, maximum=0.5))
-    assert [one.auc for one in found] == pytest.approx(sorted(distinct.values(), reverse=True), abs=1e-9)
+    found = search(activations, labels, length=2, beam=1000, minimum=0.1, maximum=0.5)
+    assert [one.measure for one in found] == pytest.approx(sorted(distinct.values(), reverse=True), abs=1e-9)
 
 
 def test_the_shortest_of_equal_formulas_stays(labels):
     labels[:, 3] = labels[:, 0] & labels[:, 1]
-    found = search(excited(A & B, labels), labels, NAMES, Bounds(length=3))
+    found = search(excited(A & B, labels), labels, length=3)
     assert found[0].formula == D
-    assert len({one.truth.tobytes() for one in found}) == len(found)
+    assert len({one.extent.holds.tobytes() for one in found}) == len(found)
 
 
 def test_bounds_keep_frequent_and_rare_formulas_out(labels):
     activations = excited(~A, labels)
-    wide = search(activations, labels, NAMES, Bounds(length=1, maximum=0.9))
+    wide = search(activations, labels, length=1, maximum=0.9)
     assert wide[0].formula == ~A
-    narrow = search(activations, labels, NAMES, Bounds(length=2, minimum=0.1, maximum=0.5))
-    assert all(0.1 <= one.truth.mean() <= 0.5 for one in narrow)
+    narrow = search(activations, labels, length=2, minimum=0.1, maximum=0.5)
+    assert all(0.1 <= one.extent.holds.mean() <= 0.5 for one in narrow)
 
 
 def test_negative_concepts_are_those_that_the_unit_responds_to_least(labels):
-    found = search(-excited(A & B, labels), labels, NAMES, Bounds(length=2, negative=True))
+    found = search(-excited(A & B, labels), labels, length=2, negative=True)
     assert found[0].formula == A & B
-    assert found[0].auc < 0.05
+    assert found[0].measure < 0.05
 
 
 def test_labels_of_images():
     annotations = pa.table({"image_id": ["x", "y", "x", "z"], "concept": ["red", "red", "star", "ring"]})
-    flags, names = image_labels(annotations, ["y", "x"])
-    assert names == ["red", "ring", "star"]
-    assert flags.tolist() == [[True, False, False], [True, False, True]]
+    labels = image_labels(annotations, ["y", "x"])
+    assert labels.names == ["red", "ring", "star"]
+    assert labels.flags.T.tolist() == [[True, False, False], [True, False, True]]
 
 
 def recipe(**settings):
     return InvertRecipe(method="invert", **settings)
+
+
+def annotated(path, pairs):
+    rows = [{"image_id": image, "category": "c", "concept": concept, "mask": None} for image, concept in pairs]
+    tables.write(path, tables.table(rows, schemas.ANNOTATIONS), schemas.ANNOTATIONS)
+    return [path]
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +139,7 @@ def layer(tmp_path_factory):
     names = [f"{i:04d}.png" for i in range(48)]
     pairs = [(name, ["red", "green", "blue"][one]) for name, one in zip(names, colour, strict=True)]
     pairs += [(name, ["star", "ring"][one]) for name, one in zip(names, shape, strict=True)]
-    annotations = pa.table({"image_id": [name for name, _ in pairs], "concept": [one for _, one in pairs]})
-    return {**made, "annotations": annotations}
+    return {**made, "annotations": annotated(made["topk"].parent / "annotations.parquet", pairs)}
 
 
 def test_a_run_gives_formulas_in_words(layer):
@@ -155,5 +169,6 @@ def test_negative_scores_count_from_below(layer):
 
 
 def test_a_probe_without_labels_is_an_error(layer):
+    none = annotated(layer["topk"].parent / "none.parquet", [])
     with pytest.raises(ValueError, match="none of 48 images"):
-        run(recipe(), units=[0], **layer | {"annotations": layer["annotations"].slice(0, 0)})
+        run(recipe(), units=[0], **layer | {"annotations": none})

@@ -1,25 +1,10 @@
-"""Search for descriptions: greedy, by beam, and ranked anew by pointwise mutual information."""
+"""Search for descriptions: by beam, and ranked anew by pointwise mutual information."""
 
 import numpy as np
 import torch
-from tiny_describer import FEATURES, WORDS, tiny
 from tiny_models import one_thread  # noqa: F401
 
 from dnd.rivals import milan_decoding
-
-
-def test_greedy_follows_the_most_probable_token():
-    model, features = tiny(seed=3), torch.randn(1, 4, FEATURES)
-    seen = model.look(features)
-
-    def step(tokens, state):
-        logs, state, _ = model.step(seen, tokens, state)
-        return logs, state
-
-    found = milan_decoding.greedy(step, model.initial(seen), WORDS.start, WORDS.stop, 6)
-    read = torch.cat([torch.tensor([WORDS.start]), found[:-1]])
-    assert model(features, read[None])[0].argmax(-1)[0].tolist() == found.tolist()
-    assert len(found) == 6 or found[-1] == WORDS.stop
 
 
 def test_ranking_by_mutual_information():

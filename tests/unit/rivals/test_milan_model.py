@@ -37,13 +37,13 @@ def test_log_probability_counts_up_to_the_first_stop():
 def test_features_of_the_published_encoders():
     """The lengths that the released code states."""
     for name, features in {"alexnet": 1152, "resnet18": 1024, "resnet50": 3904}.items():
-        encoder = milan_model.encoder(name, {}).eval()
+        encoder = milan_model.encoder({"network": name}).eval()
         with torch.no_grad():
             found = encoder(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
         assert found.shape == (1, features) == (1, encoder.features)
-    assert milan_model.encoder("shapeworld", CONFIG["encoder"]).features == FEATURES
+    assert milan_model.encoder(CONFIG["encoder"]).features == FEATURES
     with pytest.raises(ValueError, match="vgg"):
-        milan_model.encoder("vgg", {})
+        milan_model.encoder({"network": "vgg"})
 
 
 def test_training_pools_as_the_stage_does():

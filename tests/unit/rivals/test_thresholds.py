@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnd.rivals import thresholds
-from dnd.rivals.thresholds import Largest, Maps, limits, otsu
+from dnd.rivals.thresholds import Maps, otsu
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def activations(images, channel):
 
 @pytest.mark.parametrize("share", [0.005, 0.1, 0.5])
 def test_a_share_of_all_positions_exceeds_the_threshold(probe, images, share):
-    found = thresholds.thresholds(TinyTarget(8), "colour", probe, share, [2, 0])
+    found = thresholds.thresholds(Maps(TinyTarget(8), "colour", probe, [2, 0]), share)
     for value, channel in zip(found, (2, 0), strict=True):
         own = activations(images, channel)
         assert value == np.quantile(own, 1 - share, method="inverted_cdf")
@@ -39,24 +39,24 @@ def test_a_share_of_all_positions_exceeds_the_threshold(probe, images, share):
 
 
 def test_layers_without_positions_have_one_activation_an_image(probe, images):
-    found = thresholds.thresholds(TinyTarget(8), "total", probe, 0.2, [1])
+    found = thresholds.thresholds(Maps(TinyTarget(8), "total", probe, [1]), 0.2)
     sums = sorted((images[name][..., 1] / 255).sum() for name in images)
     assert found.tolist() == pytest.approx([sums[-3]])  # 2.2 of 11 images may exceed it
 
 
 def test_a_sample_of_the_images_decides_where_they_are_too_many(probe, images, monkeypatch):
     monkeypatch.setattr(thresholds, "MOST_VALUES", 64 * 4)  # four images of one unit
-    found = thresholds.thresholds(TinyTarget(8), "colour", probe, 0.999, [0])
-    again = thresholds.thresholds(TinyTarget(8), "colour", probe, 0.999, [0])
+    found = thresholds.thresholds(Maps(TinyTarget(8), "colour", probe, [0]), 0.999)
+    again = thresholds.thresholds(Maps(TinyTarget(8), "colour", probe, [0]), 0.999)
     assert found == again
     assert float(found) in activations(images, 0)
 
 
 def test_maps_are_the_same_the_second_time(probe):
     maps = Maps(TinyTarget(8), "colour", probe, [0, 1])
-    first = [([row["image_id"] for row in rows], found) for rows, found in maps.batches()]
+    first = [([image.image_id for image in rows], found) for rows, found in maps.batches()]
     assert maps._remembered
-    second = [([row["image_id"] for row in rows], found) for rows, found in maps.batches()]
+    second = [([image.image_id for image in rows], found) for rows, found in maps.batches()]
     assert [one[0] for one in first] == [one[0] for one in second]
     assert all(torch.equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
     assert sum(len(ids) for ids, _ in first) == 11
@@ -65,11 +65,9 @@ def test_maps_are_the_same_the_second_time(probe):
 def test_largest_keeps_the_largest_of_a_stream():
     values = torch.tensor(np.random.default_rng(0).permutation(1000).reshape(2, 500)).float()
     values[0, 3], values[1, 7] = torch.nan, torch.inf
-    largest = Largest(20)
-    for part in values.split(7, 1):
-        largest.add(part)
+    found = thresholds.largest(values.split(7, 1), 20)
     finite = values.nan_to_num(-1, posinf=-1)
-    assert torch.equal(largest.values().sort(1, descending=True).values, finite.topk(20, 1).values)
+    assert torch.equal(found.sort(1, descending=True).values, finite.topk(20, 1).values)
 
 
 def exhaustive(values):
@@ -100,6 +98,6 @@ def test_otsu_of_a_unit_that_is_mostly_silent():
 
 
 def test_otsu_for_every_unit(probe, images):
-    found = limits(Maps(TinyTarget(8), "colour", probe, [1]), "otsu")
+    found = thresholds.thresholds(Maps(TinyTarget(8), "colour", probe, [1]), "otsu")
     cuts, variance = exhaustive(activations(images, 1).astype(np.float64))
     assert float(found) == pytest.approx(cuts[variance.argmax()])

@@ -3,7 +3,6 @@
 import dnd.backends.torchvision_ops  # noqa: F401  before transformers and diffusers
 
 # isort: split
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from transformers import (
 )
 
 from dnd.candidates.prompts import messages, read_prompt
-from dnd.shapeworld import grammar, target
+from dnd.shapeworld import grammar
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.world import ATTRIBUTES
 from training import card
@@ -41,31 +40,6 @@ def renders():
 @pytest.fixture(scope="module")
 def judge():
     return load_judge(MODELS / "judge")
-
-
-@pytest.fixture(scope="module")
-def network():
-    return target.load(MODELS / "target")
-
-
-def normalised(images):
-    """Images as the target's own preprocess.json has them, float [n, 3, 64, 64]."""
-    preprocess = json.loads((MODELS / "target" / "preprocess.json").read_text())
-    mean, std = (torch.tensor(preprocess[name]).view(3, 1, 1) for name in ("mean", "std"))
-    return (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std
-
-
-def concept_maps(network, pixels):
-    seen = []
-    hook = network.concepts.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    with torch.no_grad():
-        logits = network(pixels)
-    hook.remove()
-    return seen[0], logits
-
-
-def units_of(kind):
-    return [unit["unit"] for unit in target.planted(MODELS / "target")["concepts"] if unit["kind"] == kind]
 
 
 def test_the_models_are_small_and_nothing_but_weights_and_text_lies_there():
@@ -134,30 +108,3 @@ def test_the_summariser_names_what_captions_share():
 def test_the_judge_reads_renders(judge, renders):
     scenes, images = renders
     assert judge_images(judge, images).tolist() == [list(scene.index) for scene in scenes]
-
-
-def test_the_target_classifies_renders(network, renders):
-    scenes, images = renders
-    _, logits = concept_maps(network, normalised(images))
-    classes = target.configuration(MODELS / "target")["classes"]
-    assert [classes[i] for i in logits.argmax(1)] == [f"{scene.colour} {scene.shape}" for scene in scenes]
-
-
-def test_planted_units_are_strongest_where_their_words_hold(network):
-    drawn = [draw(STREAMS["held_out"], 50000 + i) for i in range(60)]
-    maps, _ = concept_maps(network, normalised(np.stack([image for _, image, _ in drawn])))
-    strength = maps.mean((2, 3))
-    for unit in target.planted(MODELS / "target")["concepts"]:
-        if unit["kind"] == "single":
-            ((word,),) = unit["words"]
-            holds = torch.tensor([word in (s.colour, s.texture, s.shape, s.background) for s, _, _ in drawn])
-            assert strength[holds, unit["unit"]].min() > strength[~holds, unit["unit"]].max(), unit["label"]
-
-
-def test_dead_units_are_zero_and_constant_units_do_not_change(network, renders):
-    noise = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    maps, _ = concept_maps(network, torch.cat([normalised(renders[1]), noise]))
-    assert units_of("dead") and units_of("constant")
-    assert (maps[:, units_of("dead")] == 0).all()
-    constant = maps[:, units_of("constant")]
-    assert constant.min() == constant.max() > 0

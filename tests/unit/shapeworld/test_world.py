@@ -92,10 +92,6 @@ def test_scenes_are_drawn_uniformly():
             assert abs(found - share) < 4 * error, (name, value)
 
 
-def test_words_by_attribute():
-    assert world.words_by_attribute(["star", "warm"]) == {"shape": "star", "colour": "warm"}
-
-
 def test_overlap_of_red_and_red_stars():
     red, stars = conjunction(["red"]), conjunction(["red", "star"])
     assert world.iou(red, stars) == 15 / 90

@@ -13,6 +13,7 @@ from dnd.config.rivals import MilanRecipe
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import agreement
 from dnd.rivals import milan, milan_files, thresholds
+from dnd.shapeworld import known_answers
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.world import conjunction, everything
 from dnd.target import activations, sources
@@ -79,10 +80,10 @@ def test_scaled_features_change_nothing():
 @pytest.mark.skipif(not (MODELS / "describer").is_dir(), reason="the describer is not trained yet")
 def test_the_embedded_describer_describes_planted_units(tmp_path):
     from dnd.shapeworld.render import draw
-    from dnd.shapeworld.target import planted
 
-    words = {unit["unit"]: unit["words"] for unit in planted(MODELS / "target")["concepts"]}
-    wanted = [unit for unit in words if words[unit] in ([["blue"]], [["ring"]], [["snow"]])]
+    answers = known_answers.load(MODELS / "target" / "units.json")["concepts"]
+    words = {unit: answer.words for unit, answer in answers.items()}
+    wanted = [unit for unit in words if words[unit] in ((("blue",),), (("ring",),), (("snow",),))]
     images = {f"{i:03}.png": png(draw(2, i)[1]) for i in range(300)}
     probe = [write_probe(tmp_path / "probe.parquet", images)]
     settings = TargetSettings(
@@ -94,9 +95,10 @@ def test_the_embedded_describer_describes_planted_units(tmp_path):
     target = sources.load(settings)
     parts = activations.run(target, {"layer": "concepts"}, probe[0], [], pooling="max", k=15)
     best = {row["unit"]: row["image_ids"] for row in parts[0].to_pylist() if row["unit"] in wanted}
-    levels = dict(zip(wanted, thresholds.thresholds(target, "concepts", probe, 0.01, wanted).tolist(), strict=True))
+    maps = thresholds.Maps(target, "concepts", probe, wanted)
     recipe = MilanRecipe(method="milan", describer=MODELS / "describer", beam=10)
-    found = milan.run(target, "concepts", best, probe, levels, milan_files.load(recipe.describer), recipe)
+    levels = thresholds.thresholds(maps, 0.01)
+    found = milan.run(maps, best, levels, milan_files.load(recipe.describer), recipe)
     labels = {row["unit"]: row["concept"] for row in found.to_pylist() if row["candidate"] == 0}
     exact = [agreement.agreement(labels[unit], conjunction(words[unit][0]))[agreement.EXACT] for unit in wanted]
     assert exact == [1.0, 1.0, 1.0], labels

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dnd.shapeworld import grammar
-from dnd.shapeworld.concept_kinds import KINDS
+from training.concept_kinds import KINDS
 from training.posterior import ALL_KINDS, hypotheses, log_likelihoods, log_posterior, read
 
 

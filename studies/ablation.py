@@ -19,9 +19,10 @@ import yaml
 from pydantic import ValidationError
 
 from dnd.config import mistakes
+from dnd.config.layer_table import LAYER_COLUMNS, rows
 from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, ConfigError, config_file
 from dnd.config.recipes import Recipe
-from dnd.config.sweep import LAYER_COLUMNS, SWEEP_COLUMNS, layers, rows
+from dnd.config.sweep import SWEEP_COLUMNS, layers
 from dnd.evaluation.baselines import BASELINES
 from dnd.io.files import replaced
 from dnd.run.contents import load

@@ -4,11 +4,11 @@ import io
 import tarfile
 
 import numpy as np
-from handmade import png
+from handmade import png, write_probe
 
 from dnd.config.targets import ProbeSettings
 from dnd.io import schemas, tables
-from dnd.probe import pack
+from dnd.probe import annotations, masks, pack
 from dnd.probe import sources as probe_sources
 
 
@@ -42,6 +42,23 @@ def packed(folder, name="photos", renders=(), shards=1, **probes):
         with tables.writing(images[-1], schemas.PROBE) as write:
             tables.write(refused[-1], pack.pack(entries, pack.readers(sources), write), schemas.REJECTED)
     return tables.read(images, schemas.PROBE).to_pylist(), reasons(pack.rejected(refused))
+
+
+def annotated(tmp_path, probes, images, labels=None, name="p"):
+    """Image id -> (category, concept) -> mask."""
+    shard = write_probe(tmp_path / "shard.parquet", images)
+    if labels:
+        rows = [{**row, "label": labels.get(row["image_id"])} for row in tables.read(shard, schemas.PROBE).to_pylist()]
+        tables.write(shard, tables.table(rows, schemas.PROBE), schemas.PROBE)
+    path = tmp_path / "annotations.parquet"
+    with tables.writing(path, schemas.ANNOTATIONS) as write:
+        for part in annotations.run(name, probes, shard):
+            write(part)
+    found = masks.by_image([path], sorted(images))
+    return {
+        image: {(one.category, one.concept): one.mask for one in own}
+        for image, own in zip(sorted(images), found, strict=True)
+    }
 
 
 def reasons(rejected):

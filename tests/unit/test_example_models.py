@@ -25,7 +25,7 @@ import timm
 import transformers
 from torchvision import models as torchvision_models
 
-from dnd.config import sweep
+from dnd.config import layer_table
 from dnd.config.backends import LlmSettings
 from dnd.config.recipes import Recipe
 from dnd.config.targets import TargetSettings
@@ -120,9 +120,9 @@ def test_the_table_of_layers_is_that_of_the_network(model):
     assert rows
     assert rows == {layer: units.get(layer) for layer in rows}
     for layer in (layer for name, layer in ASKED if name == model):
-        named = sweep.matching(layer, units)
+        named = layer_table.matching(layer, units)
         assert named
-        assert sweep.matching(layer, rows) == named  # a pattern stands for every layer of the network that it fits
+        assert layer_table.matching(layer, rows) == named  # a pattern stands for every layer that it fits
 
 
 def test_no_row_of_the_table_is_left_over():

@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.io import flag
 
 from dnd.config import shipped
-from dnd.config.load import file_of
+from dnd.config.targets import file_of
 from dnd.run import code_digest
 from dnd.run.paths import WILDCARDS
 from dnd.run.plan import Bundle

@@ -1,4 +1,4 @@
-from dnd.config.sweep import layers_table
+from dnd.config.layer_table import layers_table
 
 
 rule modules:

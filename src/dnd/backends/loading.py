@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dnd.backends.hub import ModelError
-from dnd.config.backends import Precision
+from dnd.config.sections import Precision
 from dnd.io import faults
 
 GPUS = Path("/dev")

@@ -1,78 +1,14 @@
-"""What the configuration says about foundation models and shards: one class for each section, and what all share."""
+"""What the configuration says about foundation models and shards: one class for each section."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, JsonValue
 
-MOST = 10_000_000
-"""Largest count: no layer has so many units and no probe so many images; beyond it there is a slip of the hand."""
-LONGEST_SIDE = 65_535
-"""Of an image in pixels: a JPEG file can have no longer one."""
-ANY_NUMBER = frozenset({"seed"})
-"""Keys of whole numbers that count nothing."""
+from dnd.config.sections import LONGEST_SIDE, BaseUrl, ConceptTemplate, Name, Number, Precision, Settings
 
-
-class Settings(BaseModel):
-    """Base of every section: unknown keys are errors, numbers are finite, and values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _counts_are_no_slips(cls, value: Any, info: ValidationInfo) -> Any:
-        if type(value) is int and abs(value) > MOST and info.field_name not in ANY_NUMBER:
-            raise ValueError(f"must not exceed {MOST:,}")
-        return value
-
-
-def _concept_template(text: str) -> str:
-    if text.count("{concept}") != 1 or re.search("[{}]", text.replace("{concept}", "")):
-        raise ValueError("must hold {concept} once and no other braces")
-    return text
-
-
-ConceptTemplate = Annotated[str, AfterValidator(_concept_template)]
-"""A text with ``{concept}`` in the place of a concept."""
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_not_blank)]
-"""A text that says something, such as a folder or hub id."""
-
-
-Precision = Literal["auto", "float32", "float16", "bfloat16"]
-
-
-def _server(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of a port that is no number, or half an IPv6 address
-        good = False
-    if not good:
-        raise ValueError("must be a server's address, such as http://host:8000/v1")
-    return url
-
-
-BaseUrl = Annotated[str, AfterValidator(_server)]
 COMPUTE = frozenset({"api_key_env", "base_url", "concurrency", "offload"})
 """Keys of a recipe's parts that say where or how fast, and change no result."""
 SERVERS = "DND_SERVERS"
@@ -106,11 +42,9 @@ class CaptionSettings(Settings):
         """Whether captions tell what is known of renders."""
         return self.model == SHAPEWORLD and self.base_url is None
 
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> CaptionSettings:
+    def problems(self) -> Iterator[str]:
         if self.base_url is None and self.min_length > self.max_new_tokens:
-            raise ValueError("`min_length` must not exceed `max_new_tokens`")
-        return self
+            yield "`min_length` must not exceed `max_new_tokens`"
 
 
 SET_BY = {
@@ -136,7 +70,7 @@ class GeneratorSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     images: int = Field(10, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
-    guidance: float = Field(7.5, ge=0, description="classifier-free guidance scale")
+    guidance: Number = Field(7.5, ge=0, description="classifier-free guidance scale")
     prompt: ConceptTemplate = Field("One realistic image of {concept}", description="template; must hold {concept}")
     size: int | None = Field(None, ge=8, le=LONGEST_SIDE, description="side in pixels; the model's own when empty")
     scheduler: str | None = Field(
@@ -144,7 +78,7 @@ class GeneratorSettings(Settings):
     )
     dtype: Precision = Field("auto", description=f"precision; {PRECISION}")
     variant: str | None = Field(None, description="variant of the weights' files, such as `fp16`")
-    arguments: dict[str, Any] = Field(
+    arguments: dict[str, JsonValue] = Field(
         default_factory=dict, description="further arguments of the pipeline's call, such as `max_sequence_length`"
     )
     offload: bool = Field(False, description="keep parts that are not at work out of a small GPU's memory; slower")
@@ -191,12 +125,12 @@ class LlmSettings(Settings):
     @property
     def chat_template(self) -> str | None:
         """What `server_arguments` say of a chat template: its file or text, None where the model's own is used."""
-        found = None
+        template = None
         for argument, following in pairwise([*self.server_arguments, ""]):
             option, separator, value = argument.partition("=")
             if option.replace("_", "-") == "--chat-template":
-                found = value if separator else following
-        return found
+                template = value if separator else following
+        return template
 
 
 class ShardSettings(Settings):

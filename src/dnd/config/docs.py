@@ -10,16 +10,17 @@ import json
 import types
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dnd.config.backends import Settings
 from dnd.config.load import Config
 from dnd.config.recipes import Method
+from dnd.config.sections import Settings
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")
+KINDS: dict[object, str] = {str: "text", int: "whole number", float: "number", Path: "path"}
 START, END = "<!-- keys: written by `dnd config-docs` -->\n", "<!-- end of keys -->\n"
 
 
@@ -28,39 +29,31 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=2) + "\n"
 
 
-def _sections(annotation: Any) -> tuple[list[type[Settings]], str]:
+def _sections(annotation: object) -> tuple[list[type[Settings]], str]:
     """The sections that a key may hold, and what stands between its path and the sections' keys."""
-    if get_origin(annotation) is dict and (found := _sections(get_args(annotation)[1])[0]):
-        return found, ".NAME"
-    if _is_section(annotation):
+    if get_origin(annotation) is dict and (sections := _sections(get_args(annotation)[1])[0]):
+        return sections, ".NAME"
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation], ""
     if get_origin(annotation) is Annotated:
         return _sections(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [section for one in get_args(annotation) for section in _sections(one)[0]], ""
+        return [section for kind in get_args(annotation) for section in _sections(kind)[0]], ""
     return [], ""
 
 
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Settings)
-
-
-def _kind(annotation: Any) -> str:
+def _kind(annotation: object) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) is Annotated:
         return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join("empty" if one is type(None) else _kind(one) for one in get_args(annotation))
-    if get_origin(annotation) is tuple:
-        return f"list of {_kind(get_args(annotation)[0])}"
-    if get_origin(annotation) is list:
+        return " or ".join("empty" if kind is type(None) else _kind(kind) for kind in get_args(annotation))
+    if get_origin(annotation) in (list, tuple):
         return f"list of {_kind(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return "mapping"
-    return {"str": "text", "int": "whole number", "float": "number", "Path": "path"}.get(
-        annotation.__name__, annotation.__name__
-    )
+    return KINDS.get(annotation, getattr(annotation, "__name__", ""))
 
 
 def _default(field: FieldInfo) -> str:
@@ -104,9 +97,9 @@ def updated(readme: str) -> str:
     ValueError
         The markers around the table are missing.
     """
-    before, found, rest = readme.partition(START)
+    before, opened, rest = readme.partition(START)
     _, closed, after = rest.partition(END)
-    if not found or not closed:
+    if not opened or not closed:
         raise ValueError(f"{README}: the lines {START!r} and {END!r} are missing")
     return before + START + "\n" + key_table() + "\n" + END + after
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from dnd.config.backends import PRECISION, EmbedderSettings, GeneratorSettings, Name, Precision, Settings
+from dnd.config.backends import PRECISION, CaptionSettings, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.sections import File, Name, Number, Precision, Settings
 
 
 class SentenceSettings(Settings):
@@ -18,6 +19,10 @@ class SentenceSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
+
+
+ModelSettings = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings | SentenceSettings
+"""A section that names a foundation model."""
 
 
 class AuditSettings(Settings):
@@ -33,20 +38,18 @@ class AuditSettings(Settings):
     truth: Literal["label", "predicted"] = Field(
         "label", description="class of an image: its label, or what the whole network takes it for"
     )
-    classes: Path | None = Field(
+    classes: File | None = Field(
         None,
         description="text file of the network's classes in the order of its outputs, one per line; when empty they are "
         "those that the network knows itself, or else the probe's labels in order",
     )
     controls: int = Field(3, ge=0, description="sets of as many other units that are silenced for comparison")
 
-    @model_validator(mode="after")
-    def _units_are_named_once(self) -> AuditSettings:
+    def problems(self) -> Iterator[str]:
         if (self.query is None) == (self.units is None):
-            raise ValueError("needs either `query` or `units`")
+            yield "needs either `query` or `units`"
         if self.query is not None and not any(re.search(r"[^\W_]", part) for part in self.query.split("|")):
-            raise ValueError("`query` has no words")
-        return self
+            yield "`query` has no words"
 
 
 class ImportanceSettings(Settings):
@@ -66,8 +69,10 @@ class EvaluationSettings(Settings):
         None, description="model of images and texts, best another than that of the recipes"
     )
     pooling: Literal["mean", "max", "cls"] = Field("mean", description="activation map to one number, for all methods")
-    scale: float = Field(58.0, description="a label holds for an image with probability sigmoid(scale x cosine + bias)")
-    bias: float = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
+    scale: Number = Field(
+        58.0, description="a label holds for an image with the probability sigmoid(scale x cosine + bias)"
+    )
+    bias: Number = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
     generator: GeneratorSettings | None = Field(
         None, description="draws the labels anew; another than the one that chose them"
     )
@@ -76,12 +81,10 @@ class EvaluationSettings(Settings):
     sentences: SentenceSettings | None = Field(
         None, description="text encoder that compares labels with class names and with each other"
     )
-    concepts: Path | None = Field(None, description="text file of concepts for a baseline that labels at random")
+    concepts: File | None = Field(None, description="text file of concepts for a baseline that labels at random")
 
-    @model_validator(mode="after")
-    def _parts_fit(self) -> EvaluationSettings:
+    def problems(self) -> Iterator[str]:
         if self.generator is not None and self.renderer is not None:
-            raise ValueError("labels are drawn by either a `generator` or the `renderer`")
+            yield "labels are drawn by either a `generator` or the `renderer`"
         if self.held_out is not None and self.embedder is None:
-            raise ValueError("`held_out` needs an `embedder`")
-        return self
+            yield "`held_out` needs an `embedder`"

@@ -7,14 +7,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from dnd.config import mistakes, shipped
-from dnd.config.backends import LlmSettings, Settings, ShardSettings
-from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings
+from dnd.config.backends import CaptionSettings, LlmSettings, ShardSettings
+from dnd.config.evaluation import AuditSettings, EvaluationSettings, ImportanceSettings, ModelSettings
 from dnd.config.recipes import Recipe
 from dnd.config.redaction import SHORTEST, secrets_of
 from dnd.config.rivals import (
@@ -26,6 +26,7 @@ from dnd.config.rivals import (
     MilanRecipe,
     NetworkDissectionRecipe,
 )
+from dnd.config.sections import File, Settings, is_path
 from dnd.config.targets import PreprocessSettings, ProbeSettings, TargetSettings
 from dnd.io import documents
 
@@ -34,11 +35,17 @@ LONGEST_NAME = 64
 """The name of a log joins up to three names with numbers, and a file's name has 255 bytes at most."""
 SLUG = rf"^[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}$"
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
-"""Suffixes of a file of weights, as against a name."""
+
+def _name(text: str) -> str:
+    if not re.fullmatch(SLUG, text):
+        raise ValueError(f"a name is {LETTERS}, {LONGEST_NAME} at most")
+    return text
 
 
-def _method(recipe: Any) -> str:
+SectionName = Annotated[str, AfterValidator(_name)]
+
+
+def _method(recipe: object) -> str:
     """The method of a recipe, ours where it names none."""
     named = recipe.get("method", "dnd") if isinstance(recipe, dict) else getattr(recipe, "method", "dnd")
     return str(named)
@@ -57,6 +64,10 @@ AnyRecipe = Annotated[
 ]
 
 
+STAND_IN = "unknown"
+"""A text that may pass for the name of a model."""
+
+
 class ConfigError(Exception):
     """A mistake in the configuration; the message names the file, the key or row, and what was expected."""
 
@@ -65,12 +76,12 @@ class Config(Settings):
     """config.yaml."""
 
     run: str = Field(pattern=SLUG, description="name of the results folder")
-    sweep: Path = Field(description="table of what to describe; layers.tsv lies beside it")
-    models: dict[str, TargetSettings] = Field(min_length=1)
-    probes: dict[str, ProbeSettings] = Field(min_length=1)
-    recipes: dict[str, AnyRecipe] = Field(min_length=1)
+    sweep: File = Field(description="table of what to describe; layers.tsv lies beside it")
+    models: dict[SectionName, TargetSettings] = Field(min_length=1)
+    probes: dict[SectionName, ProbeSettings] = Field(min_length=1)
+    recipes: dict[SectionName, AnyRecipe] = Field(min_length=1)
     llm: LlmSettings
-    audits: dict[str, AuditSettings] = Field(default_factory=dict)
+    audits: dict[SectionName, AuditSettings] = Field(default_factory=dict)
     importance: ImportanceSettings | None = None
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     shards: ShardSettings = Field(default_factory=ShardSettings)
@@ -90,13 +101,13 @@ class _Sound(Config):
 
     run: str = "run"
     sweep: Path = Path(os.devnull)
-    models: dict[str, TargetSettings] = Field(default_factory=dict)
-    probes: dict[str, ProbeSettings] = Field(default_factory=dict)
-    recipes: dict[str, AnyRecipe] = Field(default_factory=dict)
-    llm: LlmSettings = LlmSettings(model=mistakes.STAND_IN)
+    models: dict[SectionName, TargetSettings] = Field(default_factory=dict)
+    probes: dict[SectionName, ProbeSettings] = Field(default_factory=dict)
+    recipes: dict[SectionName, AnyRecipe] = Field(default_factory=dict)
+    llm: LlmSettings = LlmSettings(model=STAND_IN)
 
 
-def load(values: Mapping[str, Any], file: str | Path = "config/config.yaml") -> Config:
+def load(values: Mapping[str, object], file: str | Path = "config/config.yaml") -> Config:
     """Check the values of config.yaml, and that every path they name exists; what lies there is not read.
 
     Raises
@@ -115,45 +126,73 @@ def refuse(told: Sequence[tuple[str, str]], file: str | Path) -> None:
         raise ConfigError("\n".join(f"{file}: {key}: {message}" for key, message in told))
 
 
-def examined(values: Mapping[str, Any]) -> tuple[Config, list[tuple[str, str]]]:
+def examined(values: Mapping[str, object]) -> tuple[Config, list[tuple[str, str]]]:
     """Return what is sound in the values of config.yaml, and the key and the message of each mistake.
 
-    Paths that do not exist are among them; no file is read.
+    What is not sound has its default or is left out. Paths that do not exist are mistakes, too, and leave their
+    sections as they are; no file is read.
     """
-    config, found = _sound(values)
-    told = {mistakes.spelt(key): message for key, message in found}
-    for key, message in (*_paths_mistaken(config), *_references(config, values)):
-        told.setdefault(key, message)
+    plain, wrong = mistakes.plain(values)
+    plain = shipped.resolved(plain)
+    taken_out = [key for key, _ in wrong]
+    if plain or not wrong:
+        # what something was taken out of is not blamed for what it lacks now
+        for key, message in _mistakes(plain):
+            if not any(place[: len(key)] == key for place in taken_out):
+                wrong.append((key, message))
+    config = _sound(plain)
+    told = {mistakes.spelt(key): message for key, message in wrong}
+    for place, message in (*_missing_models(config), *_references(config, values)):
+        told.setdefault(place, message)
     return config, list(told.items())
 
 
-def names(values: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the names of models, probes, recipes or audits in the values of config.yaml, sound or not."""
-    section = values.get(kind)
-    return sorted(name for name in section if isinstance(name, str)) if isinstance(section, Mapping) else []
+def _mistakes(values: Mapping[str, object]) -> list[mistakes.Mistake]:
+    """What pydantic finds, of paths that do not exist as well."""
+    try:
+        # as JSON, of whose values neither `true` nor "1600" is a number
+        Config.model_validate_json(json.dumps(values), strict=True, context={"paths": True})
+    except ValidationError as error:
+        return mistakes.of(error, values)
+    return []
 
 
-def _sound(values: Mapping[str, Any]) -> tuple[Config, list[mistakes.Mistake]]:
-    """What is sound in values, and what is not: a mistake is taken out and hides no other."""
-    left, found = mistakes.plain(values)
-    if found and not left:
-        return _Sound(), found
-    left = shipped.resolved(left)
-    removed = [key for key, _ in found]
+def _sound(values: dict[str, object]) -> Config:
+    """What is sound in values, of which the rest is taken out."""
     schema: type[Config] = Config
     while True:
         try:
-            # as JSON, of whose values neither `true` nor "1600" is a number
-            return schema.model_validate_json(json.dumps(left), strict=True), found
+            return schema.model_validate_json(json.dumps(values), strict=True)
         except ValidationError as error:
-            if mistakes.read_exponents(error, left):
-                continue
             schema = _Sound
-            # once something is taken out of a section, that may be all that it lacks
-            told = [one for one in mistakes.of(error, left) if not any(key[: len(one[0])] == one[0] for key in removed)]
-            places = [key for key, _ in mistakes.of(error, left)]
-            found += told
-            removed += [*places, *(mistakes.remove(left, key) for key in places)]
+            for key, _ in mistakes.of(error, values):
+                _remove(values, key)
+
+
+def _remove(values: dict[str, object], key: mistakes.Key) -> None:
+    """Take what a mistake is about out of values.
+
+    A list goes as a whole. What is lacking gets a stand-in; where that will not do, the section that lacks it goes.
+    """
+    sections = [values]
+    for part in key[:-1]:
+        inner = sections[-1].get(str(part))
+        if not isinstance(inner, dict):
+            break
+        sections.append(inner)
+    name = str(key[len(sections) - 1])
+    if len(sections) > 1 and name not in sections[-1]:
+        sections[-1][name] = STAND_IN
+    elif len(sections) > 1 and sections[-1][name] == STAND_IN:
+        del sections[-2][str(key[len(sections) - 2])]
+    else:
+        sections[-1].pop(name, None)
+
+
+def names(values: Mapping[str, object], kind: str) -> list[str]:
+    """Return the names of models, probes, recipes or audits in the values of config.yaml, sound or not."""
+    section = values.get(kind)
+    return sorted(name for name in section if isinstance(name, str)) if isinstance(section, Mapping) else []
 
 
 def refuse_code(path: str | Path) -> None:
@@ -175,7 +214,7 @@ def refuse_code(path: str | Path) -> None:
         )
 
 
-def config_file(path: str | Path) -> dict[str, Any]:
+def config_file(path: str | Path) -> dict[str, object]:
     """Return the values of a configuration file, unchecked.
 
     Raises
@@ -244,84 +283,20 @@ def read_token_order(path: Path) -> list[int]:
     raise ConfigError(f"{path}: expected a list of the tokens 0 to n - 1, each once, by position row by row")
 
 
-def _lines(file: str | Path, error: ValidationError, values: Any) -> list[str]:
+def _lines(file: str | Path, error: ValidationError, values: object) -> list[str]:
     """One line per mistake."""
     return [f"{file}: {mistakes.spelt(key)}: {message}" for key, message in mistakes.of(error, values)]
 
 
-class _Path(NamedTuple):
-    """A path of the configuration that has to exist before a run.
-
-    Attributes
-    ----------
-    kind : file, folder, or either when empty.
-    needs : what wants it so, for people.
-    """
-
-    key: str
-    path: Path
-    kind: str = ""
-    needs: str = ""
+def _missing_models(config: Config) -> Iterator[tuple[str, str]]:
+    for key, section in models(config):
+        if is_path(section.model) and not os.path.exists(section.model):
+            yield f"{key}.model", f"{Path(section.model)} does not exist"
 
 
-def _paths_mistaken(config: Config) -> Iterator[tuple[str, str]]:
-    for key, asked, kind, needs in _paths(config):
-        path = shipped.path(asked)
-        if not os.path.exists(path):  # of Path this raises an error where the name is too long
-            yield key, f"{path} does not exist"
-        elif kind and (not os.path.isdir(path)) != (kind == "file"):
-            yield key, f"{path} is no {kind}, as {needs or 'this'} needs"
-
-
-def _paths(config: Config) -> Iterator[_Path]:
-    yield _Path("sweep", config.sweep, "file")
-    for name, target in config.models.items():
-        yield from _paths_of_target(f"models.{name}", target)
-    for name, probe in config.probes.items():
-        if probe.path:
-            kinds = {"folder": "folder", "huggingface": "folder", "manifest": "file"}
-            yield _Path(f"probes.{name}.path", probe.path, kinds.get(probe.source, ""), probe.source)
-        if probe.annotations and probe.annotations.path:
-            yield _Path(f"probes.{name}.annotations.path", probe.annotations.path, "folder")
-        if probe.annotations and probe.annotations.parents:
-            yield _Path(f"probes.{name}.annotations.parents", probe.annotations.parents, "file")
-    for name, recipe in config.recipes.items():
-        for key, path in recipe.files().items():
-            yield _Path(f"recipes.{name}.{key}", path, "" if key == "describer" else "file")
-    for name, audit in config.audits.items():
-        if audit.classes is not None:
-            yield _Path(f"audits.{name}.classes", audit.classes, "file")
-    if config.evaluation.concepts is not None:
-        yield _Path("evaluation.concepts", config.evaluation.concepts, "file")
-    for key, part in models(config):
-        # a path rather than a hub id (`owner/name`) when it has more than one slash or starts like a path
-        if part.model.count("/") > 1 or part.model.startswith((".", "/", "~")):
-            yield _Path(f"{key}.model", Path(part.model))
-
-
-def _paths_of_target(key: str, target: TargetSettings) -> Iterator[_Path]:
-    if isinstance(target.preprocess, Path):
-        yield _Path(f"{key}.preprocess", target.preprocess, "file")
-    if target.basis and target.basis.path:
-        yield _Path(f"{key}.basis.path", target.basis.path)
-    if target.token_order:
-        yield _Path(f"{key}.token_order", target.token_order, "file")
-    if target.known_answers:
-        yield _Path(f"{key}.known_answers", target.known_answers, "file")
-    for layer, path in target.class_names.items():
-        yield _Path(f"{key}.class_names.{layer}", path, "file")
-    if target.source == "python" and (file := file_of(target.factory)):
-        yield _Path(f"{key}.factory", file, "file")
-    named = target.factory
-    if target.source == "transformers" and (named.count("/") > 1 or named.startswith((".", "/", "~"))):
-        yield _Path(f"{key}.factory", Path(named), "folder")
-    if target.weights and target.weights.endswith(WEIGHTS):
-        yield _Path(f"{key}.weights", Path(target.weights), "file")
-
-
-def models(config: Config) -> Iterator[tuple[str, Any]]:
+def models(config: Config) -> Iterator[tuple[str, ModelSettings]]:
     """Yield the key and the section of every model that is no target and that no server of the user's has."""
-    sections: list[tuple[str, Any]] = [("llm", config.llm)]
+    sections: list[tuple[str, ModelSettings | None]] = [("llm", config.llm)]
     for name in ("embedder", "generator", "sentences"):
         sections.append((f"evaluation.{name}", getattr(config.evaluation, name)))
     for name, recipe in config.recipes.items():
@@ -333,16 +308,16 @@ def models(config: Config) -> Iterator[tuple[str, Any]]:
 
 def known_secrets(config: Config) -> list[str]:
     """Return the keys and tokens that a configuration's addresses and this process' environment hold."""
-    parts = [config.llm, *(part for recipe in config.recipes.values() for part in recipe.models().values())]
-    names = {"HF_TOKEN", *(part.api_key_env for part in parts if hasattr(part, "api_key_env"))}
-    held = [os.environ.get(name, "") for name in sorted(names)]
-    addresses = dict.fromkeys(part.base_url for part in parts if getattr(part, "base_url", None))
+    sections = [config.llm, *(section for recipe in config.recipes.values() for section in recipe.models().values())]
+    served = [section for section in sections if isinstance(section, CaptionSettings | LlmSettings)]
+    held = [os.environ.get(name, "") for name in sorted({"HF_TOKEN", *(section.api_key_env for section in served)})]
+    addresses = dict.fromkeys(section.base_url for section in served if section.base_url)
     return [value for value in held if len(value) >= SHORTEST] + [
         secret for address in addresses for secret in secrets_of(address)
     ]
 
 
-def _references(config: Config, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _references(config: Config, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Names that do not fit what they name."""
     results = config.results.resolve()
     if "run" in values and config.store.resolve() == results:
@@ -357,13 +332,3 @@ def _references(config: Config, values: Mapping[str, Any]) -> Iterator[tuple[str
     held_out = config.evaluation.held_out
     if held_out is not None and held_out not in (known := names(values, "probes")):
         yield "evaluation.held_out", f"unknown probe {held_out!r}; there are {known}"
-    for kind in ("models", "probes", "recipes", "audits"):
-        for name in names(values, kind):
-            if not re.fullmatch(SLUG, name):
-                yield f"{kind}.{name}", f"a name is {LETTERS}, {LONGEST_NAME} at most"
-
-
-def file_of(factory: str) -> Path | None:
-    """Return the file of a factory `file.py:function`, None for a `package.module:function`."""
-    name = factory.rpartition(":")[0]
-    return Path(name) if name.endswith(".py") else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue
 
-from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings, Settings
+from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
+from dnd.config.evaluation import ModelSettings
+from dnd.config.sections import Settings
 from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
 
 
@@ -25,11 +27,11 @@ class Method(Settings):
         256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
     )
 
-    def models(self) -> dict[str, Any]:
+    def models(self) -> dict[str, ModelSettings]:
         """Return key -> section of every model that the recipe names."""
-        return dict(_models(self, ""))
+        return {key: part for key, part in _parts(self, "") if isinstance(part, ModelSettings)}
 
-    def plain(self, part: str) -> Any:
+    def plain(self, part: str) -> JsonValue:
         """Return a part as plain values, without what changes no result."""
         value = getattr(self, part)
         return value.model_dump(mode="json", exclude=set(COMPUTE)) if isinstance(value, Settings) else value
@@ -41,34 +43,25 @@ class Method(Settings):
 
     def files(self) -> dict[str, Path]:
         """Return key -> path of every file or folder of the user's that the recipe names, models apart."""
-        return dict(_files(self, ""))
+        return {key: part for key, part in _parts(self, "") if isinstance(part, Path)}
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> dict[str, JsonValue]:
         """Return key -> value, as JSON can hold it, of every setting that is not the default and may change results."""
         return dict(_flat(self.model_dump(mode="json", exclude_defaults=True), ""))
 
 
-def _models(section: Settings, prefix: str) -> Iterator[tuple[str, Any]]:
+def _parts(section: Settings, prefix: str) -> Iterator[tuple[str, object]]:
+    """Key and value of every setting, of those inside sections and lists as well."""
     for name in type(section).model_fields:
         value = getattr(section, name)
+        yield prefix + name, value
         if isinstance(value, Settings):
-            if hasattr(value, "model"):
-                yield prefix + name, value
-            yield from _models(value, f"{prefix}{name}.")
-
-
-def _files(section: Settings, prefix: str) -> Iterator[tuple[str, Path]]:
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        if isinstance(value, Path):
-            yield prefix + name, value
+            yield from _parts(value, f"{prefix}{name}.")
         elif isinstance(value, list):
-            yield from ((f"{prefix}{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Path))
-        elif isinstance(value, Settings):
-            yield from _files(value, f"{prefix}{name}.")
+            yield from ((f"{prefix}{name}.{i}", item) for i, item in enumerate(value))
 
 
-def _flat(section: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flat(section: dict[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
     for name, value in section.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
@@ -114,20 +107,11 @@ class Recipe(Method):
         """How many of a unit's most activating images are kept."""
         return max(self.exemplars.images, self.exemplars.pool)
 
-    @model_validator(mode="after")
-    def _pictures_can_be_compared(self) -> Recipe:
+    def problems(self) -> Iterator[str]:
         if self.generator is not None and self.embedder is None:
-            raise ValueError("a `generator` needs an `embedder`, which compares its images with the exemplars")
-        return self
-
-    @model_validator(mode="after")
-    def _verdict_has_something_to_weigh(self) -> Recipe:
+            yield "a `generator` needs an `embedder`, which compares its images with the exemplars"
         if self.scores.verdict is not None and self.generator is None:
-            raise ValueError("`scores.verdict` needs a `generator`, whose images it weighs")
-        return self
-
-    @model_validator(mode="after")
-    def _texts_can_be_compared(self) -> Recipe:
+            yield "`scores.verdict` needs a `generator`, whose images it weighs"
         asked = self.concepts
         wanted = {
             "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
@@ -136,32 +120,27 @@ class Recipe(Method):
         }
         for key, is_wanted in wanted.items():
             if is_wanted and self.embedder is None:
-                raise ValueError(f"`concepts.{key}` needs an `embedder`, which tells what resembles what")
-        return self
+                yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
+        if self.refinement is not None:
+            yield from self._cannot_refine(self.refinement)
+        if self.stopping is not None:
+            yield from self._cannot_stop(self.stopping)
 
-    @model_validator(mode="after")
-    def _refinement_can_look(self) -> Recipe:
-        if self.refinement is None:
-            return self
+    def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
         if self.generator is None:
-            raise ValueError("`refinement` needs a `generator`, whose images tell what candidates excite")
-        if self.refinement.images > self.generator.images:
-            raise ValueError(f"`refinement.images` must not exceed `generator.images`, {self.generator.images}")
-        if self.refinement.failures and self.captions.oracle:
-            raise ValueError("`refinement.failures` needs a captioner, not what is known of renders; it must be 0")
-        return self
+            yield "`refinement` needs a `generator`, whose images tell what candidates excite"
+        elif refinement.images > self.generator.images:
+            yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
+        elif refinement.failures and self.captions.oracle:
+            yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"
 
-    @model_validator(mode="after")
-    def _stopping_can_be_scored(self) -> Recipe:
-        if self.stopping is None:
-            return self
+    def _cannot_stop(self, stopping: StoppingSettings) -> Iterator[str]:
         if self.generator is None:
-            raise ValueError("`stopping` needs a `generator`, whose images it saves")
-        if self.stopping.first > self.generator.images:
-            raise ValueError(f"`stopping.first` must not exceed `generator.images`, {self.generator.images}")
-        if self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
-            raise ValueError(
+            yield "`stopping` needs a `generator`, whose images it saves"
+        elif stopping.first > self.generator.images:
+            yield f"`stopping.first` must not exceed `generator.images`, {self.generator.images}"
+        elif self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
+            yield (
                 "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
                 "`rank: 0` and `combination: weighted`"
             )
-        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import overload
 from urllib.parse import unquote
 
 LEFT_OUT = "(left out)"
@@ -27,12 +27,16 @@ SHORTEST = 8
 def secrets_of(address: str) -> list[str]:
     """Return what a server's address has of passwords and keys, longest first, as it stands and as it is meant."""
     users = _USER.findall(address)
-    found = [*users, *(user.partition(":")[2] for user in users), *(value for _, value in _QUERY.findall(address))]
-    spelt = {value for one in found for value in (one, unquote(one)) if len(value) >= SHORTEST}
+    secrets = [*users, *(user.partition(":")[2] for user in users), *(value for _, value in _QUERY.findall(address))]
+    spelt = {value for secret in secrets for value in (secret, unquote(secret)) if len(value) >= SHORTEST}
     return sorted(spelt, key=lambda value: (-len(value), value))
 
 
-def without_secrets(value: Any, known: Sequence[str] = ()) -> Any:
+@overload
+def without_secrets(value: str, known: Sequence[str] = ()) -> str: ...
+@overload
+def without_secrets(value: object, known: Sequence[str] = ()) -> object: ...
+def without_secrets(value: object, known: Sequence[str] = ()) -> object:
     """Return a text, or plain values of a configuration or an origin, without passwords, keys and tokens.
 
     Left out are known ones wherever they stand; values of keys such as ``api_key`` and of options such as
@@ -40,11 +44,13 @@ def without_secrets(value: Any, known: Sequence[str] = ()) -> Any:
     """
     if isinstance(value, Mapping):
         return {
-            key: LEFT_OUT if isinstance(one, str) and _KEY.fullmatch(str(key).lower()) else without_secrets(one, known)
-            for key, one in value.items()
+            key: LEFT_OUT
+            if isinstance(item, str) and _KEY.fullmatch(str(key).lower())
+            else without_secrets(item, known)
+            for key, item in value.items()
         }
     if isinstance(value, list):
-        return [without_secrets(one, known) for one in _without_options(value)]
+        return [without_secrets(item, known) for item in _without_options(value)]
     if isinstance(value, str):
         for secret in known:
             value = value.replace(secret, LEFT_OUT)
@@ -52,7 +58,7 @@ def without_secrets(value: Any, known: Sequence[str] = ()) -> Any:
     return value
 
 
-def _without_options(words: Sequence[Any]) -> Iterator[Any]:
+def _without_options(words: Sequence[object]) -> Iterator[object]:
     """Command-line words; the values of an option stand in its own word or in those that follow it."""
     secret = False
     for word in words:

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from dnd.config.backends import ConceptTemplate, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.backends import EmbedderSettings, GeneratorSettings, LlmSettings
 from dnd.config.recipes import Method
+from dnd.config.sections import ConceptTemplate, File, FileOrFolder, Number
 
 
 class RivalRecipe(Method):
@@ -22,7 +23,7 @@ class ClipDissectRecipe(RivalRecipe):
     """CLIP-Dissect (Oikarinen & Weng, ICLR 2023): the word whose CLIP scores resemble the unit's activations."""
 
     method: Literal["clip-dissect"]
-    concepts: Path = Field(description="text file of concepts, one per line")
+    concepts: File = Field(description="text file of concepts, one per line")
     embedder: EmbedderSettings
     prompt: ConceptTemplate = Field(
         "{concept}", description="text that the embedder sees for a concept; must hold {concept}"
@@ -31,9 +32,9 @@ class ClipDissectRecipe(RivalRecipe):
         "soft-wpmi", description="how a concept's scores are compared with the unit's activations"
     )
     top: int = Field(100, ge=1, description="images that count: 28 in the released WPMI, 100 in its soft-WPMI")
-    scale: float = Field(10.0, gt=0, description="multiplier of CLIP's cosines before the softmax over concepts")
-    penalty: float = Field(1.0, ge=0, description="weight of a concept's log mean over the units: 0.6 in WPMI")
-    inclusion: tuple[float, float] = Field(
+    scale: Number = Field(10.0, gt=0, description="multiplier of CLIP's cosines before the softmax over concepts")
+    penalty: Number = Field(1.0, ge=0, description="weight of a concept's log mean over the units: 0.6 in WPMI")
+    inclusion: tuple[Number, Number] = Field(
         (0.998, 0.97), description="soft-wpmi: probability that the first and the last image counts"
     )
 
@@ -48,12 +49,12 @@ class ClipDissectRecipe(RivalRecipe):
 class DissectionSettings(RivalRecipe):
     """What methods share that look at pixel masks."""
 
-    quantile: Annotated[float, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
+    quantile: Annotated[Number, Field(gt=0, lt=1)] | Literal["otsu"] = Field(
         0.005,
         description="share of positions at which a unit counts as active; `otsu`: of each unit its own, where Otsu's "
         "method parts strong activations from weak ones",
     )
-    minimum: float = Field(0.04, ge=0, le=1, description="smallest IoU of a label; below it the unit stays unlabelled")
+    minimum: Number = Field(0.04, ge=0, le=1, description="smallest IoU of a label; below it the unit stays unlabelled")
 
 
 class NetworkDissectionRecipe(DissectionSettings):
@@ -68,7 +69,7 @@ class CompositionalRecipe(DissectionSettings):
     method: Literal["compositional"]
     length: int = Field(3, ge=1, description="concepts in a formula at most")
     beam: int = Field(5, ge=1, description="formulas kept at each length")
-    discount: float = Field(1.0, gt=0, le=1, description="factor of the IoU for each concept beyond the first")
+    discount: Number = Field(1.0, gt=0, le=1, description="factor of the IoU for each concept beyond the first")
 
 
 class InvertRecipe(RivalRecipe):
@@ -77,10 +78,10 @@ class InvertRecipe(RivalRecipe):
     method: Literal["invert"]
     length: int = Field(3, ge=1, description="concepts in a formula at most")
     beam: int = Field(5, ge=1, description="formulas kept at each length")
-    minimum: float = Field(0.0, ge=0, le=1, description="smallest share of images that a formula holds for")
-    maximum: float = Field(0.5, ge=0, le=1, description="largest share of images that a formula holds for")
+    minimum: Number = Field(0.0, ge=0, le=1, description="smallest share of images that a formula holds for")
+    maximum: Number = Field(0.5, ge=0, le=1, description="largest share of images that a formula holds for")
     negative: bool = Field(False, description="look for what the unit responds to least")
-    significance: float = Field(
+    significance: Number = Field(
         0.05, gt=0, le=1, description="largest p-value of the label; above it the unit stays unlabelled"
     )
 
@@ -89,12 +90,12 @@ class MilanRecipe(RivalRecipe):
     """MILAN (Hernandez et al., ICLR 2022): a trained describer reads the masked exemplars."""
 
     method: Literal["milan"]
-    describer: Path = Field(description="folder of a describer, or file of a published one")
+    describer: FileOrFolder = Field(description="folder of a describer, or file of a published one")
     images: int = Field(15, ge=1, description="exemplars that the describer sees")
-    quantile: float = Field(0.99, gt=0, lt=1, description="of the unit's activations, above which a pixel is shown")
+    quantile: Number = Field(0.99, gt=0, lt=1, description="of the unit's activations, above which a pixel is shown")
     beam: int = Field(50, ge=1, description="descriptions that are ranked anew")
     length: int = Field(15, ge=1, description="longest description in tokens")
-    penalty: float = Field(0.2, ge=0, description="weight of the language model's log-probability of a description")
+    penalty: Number = Field(0.2, ge=0, description="weight of the language model's log-probability of a description")
 
 
 class LineRecipe(RivalRecipe):
@@ -102,7 +103,7 @@ class LineRecipe(RivalRecipe):
 
     method: Literal["line"]
     rounds: int = Field(10, ge=1, description="proposals at most")
-    tolerance: float = Field(
+    tolerance: Number = Field(
         0.0,
         ge=0,
         lt=1,
@@ -111,8 +112,8 @@ class LineRecipe(RivalRecipe):
     )
     generator: GeneratorSettings
     llm: LlmSettings | None = Field(None, description="another language model than `llm`")
-    prompt: Path = Field(Path("config/prompts/line.yaml"), description="chat messages as templates")
-    temperature: float = Field(0.7, ge=0, description="sampling temperature")
+    prompt: File = Field(Path("config/prompts/line.yaml"), description="chat messages as templates")
+    temperature: Number = Field(0.7, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")
 
@@ -121,7 +122,7 @@ class ForeignRecipe(RivalRecipe):
     """Labels that another tool gave, read from a CSV file."""
 
     method: Literal["foreign"]
-    labels: Path = Field(description="CSV or TSV file of labels")
+    labels: File = Field(description="CSV or TSV file of labels")
     format: Literal["columns", "dnd", "milan", "clip-dissect", "network-dissection", "invert", "falcon"] = Field(
         "columns", description="a published format, or `columns` as named below"
     )

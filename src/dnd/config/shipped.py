@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 FILES = Path(__file__).parents[1] / "files"
 FOLDERS = ("config", "resources")
@@ -38,12 +37,16 @@ def vllm_python() -> str:
     return str(checkout if checkout.exists() and not python.exists() else python)
 
 
-def resolved(values: Any) -> Any:
+def resolved(values: Mapping[str, object]) -> dict[str, object]:
     """Return a configuration's values with the path of the package's copy for each text that names a shipped file."""
-    if isinstance(values, Mapping):
-        return {key: resolved(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [resolved(value) for value in values]
-    if isinstance(values, str) and values.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
-        return str(path(values))
-    return values
+    return {key: _resolved(value) for key, value in values.items()}
+
+
+def _resolved(value: object) -> object:
+    if isinstance(value, Mapping):
+        return resolved(value)
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    if isinstance(value, str) and value.startswith(tuple(f"{folder}/" for folder in FOLDERS)):
+        return str(path(value))
+    return value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import LONGEST_SIDE, LlmSettings, Settings
+from dnd.config.backends import LlmSettings
+from dnd.config.sections import LONGEST_SIDE, File, Number, Settings
 
 SOURCES = ("captions", "words", "cluster", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
@@ -17,7 +19,7 @@ class ExemplarSettings(Settings):
     """Attention crops and the ranking of a unit's most activating images (paper section 3, step 1)."""
 
     images: int = Field(10, ge=1, description="images that are looked at")
-    reach: float = Field(
+    reach: Number = Field(
         0.65,
         gt=0,
         le=1,
@@ -27,9 +29,9 @@ class ExemplarSettings(Settings):
     keep: int = Field(10, ge=1, description="exemplars kept")
     views_per_image: int = Field(1, ge=1, description="of an image and its crops, so many may be kept")
     crops_per_image: int = Field(4, ge=0, description="at most so many attention crops of one image")
-    max_overlap: float = Field(0.5, ge=0, le=1, description="largest IoU of two crops of one image")
-    max_frame: float = Field(0.8, gt=0, le=1, description="largest IoU of a crop with the whole image")
-    min_side: float = Field(0.2, ge=0, le=1, description="smallest side of a crop, as a share of the image's side")
+    max_overlap: Number = Field(0.5, ge=0, le=1, description="largest IoU of two crops of one image")
+    max_frame: Number = Field(0.8, gt=0, le=1, description="largest IoU of a crop with the whole image")
+    min_side: Number = Field(0.2, ge=0, le=1, description="smallest side of a crop, as a share of the image's side")
     wrap_heatmaps: bool = Field(
         False, description="released: maps become bytes unscaled, so that values above one wrap around"
     )
@@ -53,7 +55,7 @@ class ConceptSettings(Settings):
     """Candidate concepts from captions."""
 
     samples: int = Field(5, ge=1, description="answers asked for, each from its own order of the captions")
-    temperature: float = Field(0.3, ge=0, description="sampling temperature")
+    temperature: Number = Field(0.3, ge=0, description="sampling temperature")
     max_words: int | None = Field(
         5,
         ge=1,
@@ -61,7 +63,7 @@ class ConceptSettings(Settings):
         "any number of words when empty",
     )
     max_tokens: int = Field(24, ge=1, description="longest answer")
-    prompt: Path = Field(
+    prompt: File = Field(
         Path("config/prompts/concept.yaml"),
         description="chat messages as templates; when empty and `show_images`, `config/prompts/concept-images.yaml`",
     )
@@ -79,10 +81,10 @@ class ConceptSettings(Settings):
         True, description="strip numbering, quotes and JSON from answers, and skip those without sense"
     )
     best_first: bool = Field(False, description="released: the first question has the captions in order of activation")
-    simplify: Path | None = Field(
+    simplify: File | None = Field(
         None, description="released: chat messages as templates that shorten each caption before all are summarised"
     )
-    again: Path | None = Field(
+    again: File | None = Field(
         None, description="released: chat messages as templates: the parts of an answer with commas are sent back once"
     )
     backgrounds: Literal["none", "all", "undotted"] = Field(
@@ -104,13 +106,13 @@ class ConceptSettings(Settings):
         description="so many of the words that captions share are candidates, without votes, where it takes several "
         "to cover them: what the language model generalises stays apart",
     )
-    prompts: list[Path] = Field(
+    prompts: list[File] = Field(
         default_factory=list,
         description="further prompts with all captions, such as `config/prompts/concept-specific.yaml`",
     )
     further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
     split: bool = Field(False, description='an answer "a or b" gives the candidates a and b instead of itself')
-    merge: float | None = Field(
+    merge: Number | None = Field(
         None,
         gt=0,
         le=1,
@@ -153,19 +155,12 @@ class ConceptSettings(Settings):
         """Whether nothing is asked."""
         return self.known_answers
 
-    @model_validator(mode="after")
-    def _known_answers_ask_nothing(self) -> ConceptSettings:
+    def problems(self) -> Iterator[str]:
         asking = {"show_images": self.show_images, "simplify": self.simplify, "again": self.again}
         if self.known_answers and any(asking.values()):
-            raise ValueError(f"`known_answers` asks nothing, and takes no {' or '.join(f'`{key}`' for key in asking)}")
-        return self
-
-    @model_validator(mode="after")
-    def _captions_are_shown(self) -> ConceptSettings:
-        if not self.show_images:
-            return self
-        if self.simplify is not None:
-            raise ValueError("`simplify` shortens captions, which `show_images` does without")
+            yield f"`known_answers` asks nothing, and takes no {' or '.join(f'`{key}`' for key in asking)}"
+        if self.show_images and self.simplify is not None:
+            yield "`simplify` shortens captions, which `show_images` does without"
         wanted = {
             "clusters": self.clusters > 1,
             "words": self.words > 0,
@@ -173,19 +168,14 @@ class ConceptSettings(Settings):
             "look_alikes": self.look_alikes,
         }
         for key, is_wanted in wanted.items():
-            if is_wanted:
-                raise ValueError(f"`{key}` needs captions, which `show_images` does without")
-        return self
-
-    @model_validator(mode="after")
-    def _sources_differ(self) -> ConceptSettings:
+            if self.show_images and is_wanted:
+                yield f"`{key}` needs captions, which `show_images` does without"
         if len(self.further) < len(self.prompts) or self.further.keys() & SOURCES:
-            raise ValueError(f"`prompts` name sources of candidates: their names must differ, also from {SOURCES}")
-        return self
+            yield f"`prompts` name sources of candidates: their names must differ, also from {SOURCES}"
 
     @model_validator(mode="before")
     @classmethod
-    def _images_have_a_prompt_of_their_own(cls, values: Any) -> Any:
+    def _images_have_a_prompt_of_their_own(cls, values: object) -> object:
         if isinstance(values, dict) and values.get("show_images") is True and "prompt" not in values:
             return {**values, "prompt": "config/prompts/concept-images.yaml"}
         return values
@@ -196,7 +186,7 @@ class RefinementSettings(Settings):
 
     rounds: int = Field(2, ge=1, description="times that a unit is asked about at most")
     samples: int = Field(1, ge=1, description="answers asked for in each round")
-    below: float = Field(
+    below: Number = Field(
         0.8,
         gt=0,
         le=1,
@@ -207,8 +197,8 @@ class RefinementSettings(Settings):
     failures: int = Field(
         6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
     )
-    prompt: Path = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
-    temperature: float = Field(0.7, ge=0, description="sampling temperature")
+    prompt: File = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
+    temperature: Number = Field(0.7, ge=0, description="sampling temperature")
     max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
     max_tokens: int = Field(24, ge=1, description="longest answer")
     llm: LlmSettings | None = Field(None, description="another language model than `llm`")
@@ -219,7 +209,7 @@ class StoppingSettings(Settings):
 
     first: int = Field(2, ge=2, description="images of each candidate that are drawn in any case")
     step: int = Field(1, ge=1, description="then so many more of those that may still lead, up to `generator.images`")
-    level: float = Field(
+    level: Number = Field(
         0.2,
         gt=0,
         lt=0.5,
@@ -231,7 +221,7 @@ class StoppingSettings(Settings):
 class ScoreSettings(Settings):
     """How the components are combined: score = sum of weight x component."""
 
-    verdict: Path | None = Field(
+    verdict: File | None = Field(
         None,
         description="JSON file of fitted weights, of which the score is the log odds that a label is right, with its "
         "calibrated confidence and when to say nothing; the weights below when empty",
@@ -239,18 +229,18 @@ class ScoreSettings(Settings):
     join: int = Field(
         1, ge=1, le=3, description="candidates that a label may join by `or`, for units that respond to several things"
     )
-    scale: float | None = Field(
+    scale: Number | None = Field(
         None,
         gt=0,
         description="probability that an image shows a concept: sigmoid(scale x cosine + bias) of the `embedder`'s "
         "vectors; when empty, from the cosines of the concept's own images and random ones",
     )
-    bias: float | None = Field(None, description="see `scale`")
+    bias: Number | None = Field(None, description="see `scale`")
 
-    auc: float = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
-    rank: float = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
-    image_similarity: float = Field(1.0, description="weight of the CLIP similarity with the exemplars")
-    votes: float = Field(1.0, description="weight of the share of the LLM's answers")
+    auc: Number = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
+    rank: Number = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
+    image_similarity: Number = Field(1.0, description="weight of the CLIP similarity with the exemplars")
+    votes: Number = Field(1.0, description="weight of the share of the LLM's answers")
     combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
         "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
     )
@@ -267,7 +257,7 @@ class ScoreSettings(Settings):
         description="the similarity is that of images among so many of the unit's best of all candidates (released: "
         "10); of all images when empty",
     )
-    absent_similarity: float | None = Field(
+    absent_similarity: Number | None = Field(
         None,
         description="that of a candidate without an image among these (released: -1); of all its images when empty",
     )
@@ -277,12 +267,10 @@ class ScoreSettings(Settings):
         """Whether the probe's images are asked about candidates, for which the embedder must read texts, too."""
         return self.verdict is not None
 
-    @model_validator(mode="after")
-    def _probe_is_read_as_a_whole(self) -> ScoreSettings:
+    def problems(self) -> Iterator[str]:
         if (self.scale is None) != (self.bias is None):
-            raise ValueError("`scale` and `bias` belong together")
+            yield "`scale` and `bias` belong together"
         if self.join > 1 and self.verdict is None:
-            raise ValueError("`join` needs a `verdict`, which weighs one label against several")
+            yield "`join` needs a `verdict`, which weighs one label against several"
         if self.verdict is not None and self.combination != "weighted":
-            raise ValueError("`verdict` has its own combination")
-        return self
+            yield "`verdict` has its own combination"

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dnd.config.backends import MOST
-from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, Config, ConfigError, names
-from dnd.io import documents
+from dnd.config.layer_table import (
+    Known,
+    good_layers,
+    good_rows,
+    is_pattern,
+    layers_table,
+    matching,
+    require_none,
+    short,
+)
+from dnd.config.load import LETTERS, LONGEST_NAME, SLUG, Config, names
+from dnd.config.sections import MOST
 
 OWN_FOLDERS = {
     "activations",
@@ -36,15 +43,6 @@ OWN_FOLDERS = {
     "status.html",
 }
 """What a run's results folder holds besides one folder per sweep name."""
-LONGEST_SLUG = 80
-"""With two names and the numbers of a pass it makes the longest name of a log, of 255 bytes."""
-LAYER_SLUG = rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{LONGEST_SLUG - 1}}}"
-"""A layer's name in paths."""
-MOST_UNITS = MOST
-
-
-class UnknownLayer(ConfigError):
-    """The sweep names a layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ class SweepRow:
 
 
 SWEEP_COLUMNS = ["name", "model", "layers", "probe", "recipe", "units"]
-LAYER_COLUMNS = ["model", "layer", "slug", "units"]
 
 
 def units(text: str) -> tuple[int, ...]:
@@ -89,22 +86,18 @@ def units(text: str) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
         if match is None:
-            raise ValueError(f"{_short(part)!r} is neither a unit nor a range such as 0-99")
+            raise ValueError(f"{short(part)!r} is neither a unit nor a range such as 0-99")
         if len(part) > len("0000000000-0000000000"):
-            raise ValueError(f"{_short(part)!r} is beyond any layer")
+            raise ValueError(f"{short(part)!r} is beyond any layer")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"range {part!r} runs backwards")
-        if last >= MOST_UNITS:
+        if last >= MOST:
             raise ValueError(f"{part!r} is beyond any layer")
         numbers += range(first, last + 1)
     if len(set(numbers)) != len(numbers):
         raise ValueError("a unit is listed twice")
     return tuple(sorted(numbers))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def spell(numbers: Sequence[int]) -> str:
@@ -117,65 +110,26 @@ def spell(numbers: Sequence[int]) -> str:
     return ",".join(parts)
 
 
-def layers_table(config: Config) -> Path:
-    """Return where the table of known layers is: beside the sweep."""
-    return config.sweep.parent / "layers.tsv"
-
-
-def rows(path: Path, columns: list[str]) -> list[tuple[str, dict[str, str]]]:
-    """Return the rows of a table, each with its file and line.
-
-    Raises
-    ------
-    ConfigError
-        It is no text in UTF-8, has other columns, or with one line per row that has more or fewer of them.
-    """
-    found, mistakes = _rows(path, columns)
-    _require_none(mistakes)
-    return found
-
-
-def _require_none(mistakes: Sequence[str]) -> None:
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-
-
-def _rows(path: Path, columns: list[str]) -> tuple[list[tuple[str, dict[str, str]]], list[str]]:
-    """The good rows of a table, and one line for each of the others."""
-    try:
-        reader = csv.DictReader(io.StringIO(documents.read_text(path), newline=""), delimiter="\t")
-        if reader.fieldnames != columns:
-            told = f"{path}: the columns are {reader.fieldnames}, expected {columns}, separated by tabs"
-            return [], [told]
-        found = [(f"{path} line {reader.line_num}", row) for row in reader if any(row.values())]
-    except (documents.DocumentError, csv.Error) as error:
-        text = str(error)
-        return [], [text if isinstance(error, documents.DocumentError) else f"{path}: no table: {text}"]
-    bad = [where for where, row in found if None in row or None in row.values()]
-    mistakes = [f"{where}: expected {len(columns)} columns, separated by tabs" for where in bad]
-    return [(where, row) for where, row in found if where not in set(bad)], mistakes
-
-
 class Tables(NamedTuple):
     """What both tables say.
 
     Attributes
     ----------
     rows : the good rows of sweep.tsv.
-    known : (model, layer) -> slug and number of units, of the good rows of layers.tsv.
+    known : (model, layer) -> what the good rows of layers.tsv say of it.
     layers : of the sweep, in its order, whose model, probe and recipe are sound.
     mistakes : one line each.
     unknown : one line for each layer that layers.tsv lacks: a mistake, or the inventory has yet to be taken.
     """
 
     rows: list[SweepRow]
-    known: dict[tuple[str, str], tuple[str, int]]
+    known: dict[tuple[str, str], Known]
     layers: list[Layer]
     mistakes: list[str]
     unknown: list[str]
 
 
-def examined(config: Config, values: Mapping[str, Any]) -> Tables:
+def examined(config: Config, values: Mapping[str, object]) -> Tables:
     """Return what is sound in the tables of a configuration, and what is not.
 
     Parameters
@@ -183,63 +137,86 @@ def examined(config: Config, values: Mapping[str, Any]) -> Tables:
     config : what is sound in ``values``.
     values : of config.yaml, whose names may be used whether their sections are sound or not.
     """
-    asked, mistakes = _sweep_rows(config, {kind: names(values, kind) for kind in ("models", "probes", "recipes")})
-    known, others = _known_layers(config)
-    mistakes += others
+    mistakes: list[str] = []
     unknown: list[str] = []
-    found: dict[tuple[str, str], Layer] = {}
-    judged: dict[tuple[str, str], str] = {}
-    for row in asked:
-        for layer_name in (one for name in row.layers for one in _named(config, row, name, known, unknown)):
-            try:
-                layer = _layer(row, layer_name, known, layers_table(config))
-            except UnknownLayer as error:
-                unknown.append(str(error))
-                continue
-            except ConfigError as error:
-                mistakes.append(str(error))
-                continue
-            if (layer.name, layer.slug) in found:
-                mistakes.append(f"{row.where}: name {layer.name!r} with layer {layer.slug!r} is listed twice")
+    named = {kind: names(values, kind) for kind in ("models", "probes", "recipes")}
+    sweep = _sweep_rows(config, named, mistakes)
+    known = good_layers(config, mistakes)
+    layers: dict[tuple[str, str], Layer] = {}
+    models: dict[tuple[str, str], str] = {}
+    for row in sweep:
+        for name in (layer for asked in row.layers for layer in _named(config, row, asked, known, unknown)):
+            place = known.get((row.model, name))
+            if place is None:
+                have = sorted(layer for model, layer in known if model == row.model)
+                unknown.append(
+                    f"{row.where}: unknown layer {name!r} of model {row.model!r}; {layers_table(config)} has {have}. "
+                    "`snakemake inventory` adds the layers that the model has"
+                )
+            elif row.units and row.units[-1] >= place.units:
+                mistakes.append(f"{row.where}: unit {row.units[-1]} of layer {name!r}, which has {place.units}")
+            elif (row.name, place.slug) in layers:
+                mistakes.append(f"{row.where}: name {row.name!r} with layer {place.slug!r} is listed twice")
             # metrics are told apart by name and layer, whatever the model
-            elif judged.setdefault((layer.name, layer.layer), layer.model) != layer.model:
+            elif models.setdefault((row.name, name), row.model) != row.model:
                 mistakes.append(
-                    f"{row.where}: name {layer.name!r} stands for layer {layer.layer!r} of another model already; "
+                    f"{row.where}: name {row.name!r} stands for layer {name!r} of another model already; "
                     "choose another name"
                 )
-            found.setdefault((layer.name, layer.slug), layer)
+            else:
+                units = row.units or range(place.units)
+                layers[row.name, place.slug] = Layer(
+                    row.name, row.model, name, place.slug, row.probe, row.recipe, units
+                )
     sound = [
-        one
-        for one in found.values()
-        if one.model in config.models and one.probe in config.probes and one.recipe in config.recipes
+        layer
+        for layer in layers.values()
+        if layer.model in config.models and layer.probe in config.probes and layer.recipe in config.recipes
     ]
-    return Tables(asked, known, sound, mistakes, unknown)
+    return Tables(sweep, known, sound, mistakes, unknown)
 
 
-def sweep_rows(config: Config) -> list[SweepRow]:
-    """Return the rows of sweep.tsv.
+def read(config: Config) -> Tables:
+    """Return what the tables say.
 
     Raises
     ------
     ConfigError
-        With one line per mistake: a row names something unknown, or there is none.
+        With one line per mistake; that layers.tsv lacks a layer is none yet.
     """
-    found, mistakes = _sweep_rows(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
-    _require_none(mistakes)
-    return found
+    tables = examined(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
+    require_none(tables.mistakes)
+    return tables
 
 
-def _sweep_rows(config: Config, named: Mapping[str, Collection[str]]) -> tuple[list[SweepRow], list[str]]:
-    found: list[SweepRow] = []
-    table, mistakes = _rows(config.sweep, SWEEP_COLUMNS)
+def sweep_rows(config: Config) -> list[SweepRow]:
+    """Return the rows of sweep.tsv; errors are those of :func:`read`."""
+    return read(config).rows
+
+
+def known_layers(config: Config) -> dict[tuple[str, str], Known]:
+    """Return what layers.tsv says of each layer, by model and layer; a mistake in it is a ConfigError."""
+    mistakes: list[str] = []
+    known = good_layers(config, mistakes)
+    require_none(mistakes)
+    return known
+
+
+def _sweep_rows(config: Config, named: Mapping[str, Collection[str]], mistakes: list[str]) -> list[SweepRow]:
+    """The good rows of sweep.tsv; of the others lines are added to the mistakes."""
+    asked = []
+    told = len(mistakes)
+    table = good_rows(config.sweep, SWEEP_COLUMNS, mistakes)
+    if not table and len(mistakes) == told:
+        mistakes.append(f"{config.sweep}: no rows")
     for where, row in table:
         wrong = list(_wrong_in_row(row, named))
-        mistakes += [f"{where}: {one}" for one in wrong]
+        mistakes += [f"{where}: {problem}" for problem in wrong]
         if not wrong:
             wanted = units(row["units"]) if row["units"] else None
             layers = tuple(row["layers"].replace(" ", "").split(","))
-            found.append(SweepRow(where, row["name"], row["model"], layers, row["probe"], row["recipe"], wanted))
-    return found, mistakes if table or mistakes else [f"{config.sweep}: no rows"]
+            asked.append(SweepRow(where, row["name"], row["model"], layers, row["probe"], row["recipe"], wanted))
+    return asked
 
 
 def _wrong_in_row(row: Mapping[str, str], named: Mapping[str, Collection[str]]) -> Iterator[str]:
@@ -262,75 +239,21 @@ def layers(config: Config) -> list[Layer]:
 
     Raises
     ------
-    UnknownLayer
-        With one line for each layer that the sweep names and layers.tsv does not hold.
     ConfigError
-        With one line per mistake: a layer is listed twice, one name stands for layers of the same name of two models,
-        or a row asks for units that its layer does not have.
+        With one line per mistake, or for each layer that the sweep names and layers.tsv does not hold.
     """
-    tables = examined(config, {"models": config.models, "probes": config.probes, "recipes": config.recipes})
-    _require_none(tables.mistakes)
-    if tables.unknown:
-        raise UnknownLayer("\n".join(tables.unknown))
+    tables = read(config)
+    require_none(tables.unknown)
     return tables.layers
 
 
 def counterpart(layers: Iterable[Layer], layer: Layer, recipe: str) -> Layer | None:
     """Return the first layer of the sweep that describes all units of another by a recipe, with the same probe."""
     place = layer.model, layer.layer, layer.probe, recipe
-    same = (one for one in layers if (one.model, one.layer, one.probe, one.recipe) == place)
-    return next((one for one in same if set(layer.units) <= set(one.units)), None)
-
-
-def known_layers(config: Config) -> dict[tuple[str, str], tuple[str, int]]:
-    """Return (model, layer) -> slug and number of units; nothing while there is no layers.tsv.
-
-    Raises
-    ------
-    ConfigError
-        With one line per row that is malformed, lists a layer again, or gives it the slug of another one of its model.
-    """
-    known, mistakes = _known_layers(config)
-    _require_none(mistakes)
-    return known
-
-
-def _known_layers(config: Config) -> tuple[dict[tuple[str, str], tuple[str, int]], list[str]]:
-    known: dict[tuple[str, str], tuple[str, int]] = {}
-    holders: dict[tuple[str, str], str] = {}
-    path = layers_table(config)
-    table, mistakes = _rows(path, LAYER_COLUMNS) if path.exists() else ([], [])
-    for where, row in table:
-        if not re.fullmatch(LAYER_SLUG, row["slug"]):
-            mistakes.append(f"{where}: slug {row['slug']!r} must be {LETTERS}, {LONGEST_SLUG} at most")
-        elif not re.fullmatch("[0-9]{1,9}", row["units"]) or not 0 < int(row["units"]) <= MOST_UNITS:
-            mistakes.append(
-                f"{where}: units is {_short(row['units'])!r}, expected a number above zero, {MOST_UNITS:,} at most"
-            )
-        elif (row["model"], row["layer"]) in known:
-            mistakes.append(f"{where}: model {row['model']!r}, layer {row['layer']!r} is listed twice")
-        # activations and all files of a layer are told apart by its slug
-        elif (holder := holders.setdefault((row["model"], row["slug"]), row["layer"])) != row["layer"]:
-            mistakes.append(
-                f"{where}: slug {row['slug']!r} is that of layer {holder!r} of model {row['model']!r} already; "
-                "each layer of a model needs its own"
-            )
-        else:
-            known[row["model"], row["layer"]] = row["slug"], int(row["units"])
-    return known, mistakes
-
-
-def is_pattern(name: str) -> bool:
-    """Tell whether a layer's name stands for several, such as ``encoder.layers.*.mlp``."""
-    return any(mark in name for mark in "*?[")
-
-
-def matching(pattern: str, names: Iterable[str]) -> list[str]:
-    """Return the names that a pattern stands for, in their order; ``*`` ends at a dot."""
-    parts = pattern.split(".")
-    return [
-        name for name in names if name.count(".") + 1 == len(parts) and all(map(fnmatchcase, name.split("."), parts))
-    ]
+    for other in layers:
+        if (other.model, other.layer, other.probe, other.recipe) == place and set(layer.units) <= set(other.units):
+            return other
+    return None
 
 
 MODULES = "modules/{model}.tsv"
@@ -354,24 +277,11 @@ def _named(config: Config, row: SweepRow, name: str, known: Iterable[tuple[str, 
     if table.exists():
         with table.open(newline="", encoding="utf-8") as file:
             modules = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            layers += [one["layer"] for one in modules if one["units"]]
-    found = matching(name, dict.fromkeys(layers))
-    if not found:
+            layers += [module["layer"] for module in modules if module["units"]]
+    named = matching(name, dict.fromkeys(layers))
+    if not named:
         unknown.append(
             f"{row.where}: {layers_table(config)} has no layer of model {row.model!r} that is named like {name!r}. "
             "`snakemake inventory` adds the layers that the model has"
         )
-    return found
-
-
-def _layer(row: SweepRow, name: str, known: Mapping[tuple[str, str], tuple[str, int]], table: Path) -> Layer:
-    if (row.model, name) not in known:
-        have = sorted(layer for model, layer in known if model == row.model)
-        raise UnknownLayer(
-            f"{row.where}: unknown layer {name!r} of model {row.model!r}; {table} has {have}. "
-            "`snakemake inventory` adds the layers that the model has"
-        )
-    slug, count = known[row.model, name]
-    if row.units and row.units[-1] >= count:
-        raise ConfigError(f"{row.where}: unit {row.units[-1]} of layer {name!r}, which has {count}")
-    return Layer(row.name, row.model, name, slug, row.probe, row.recipe, row.units or range(count))
+    return named

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from dnd.config.backends import LONGEST_SIDE, Name, Settings
+from dnd.config.sections import LONGEST_SIDE, File, FileOrFolder, Folder, Name, Number, Settings, is_path, require_path
 
+WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
+"""Suffixes of a file of weights, as against a name."""
 Side = Annotated[int, Field(le=LONGEST_SIDE)]
 """In pixels."""
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -30,22 +33,20 @@ class PreprocessSettings(Settings):
     )
     interpolation: Interpolation = Field("bilinear", description="of the resize")
     channels: Literal["rgb", "bgr"] = Field("rgb", description="order in which the network takes the colours")
-    mean: tuple[float, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
-    std: tuple[float, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
+    mean: tuple[Number, ...] = Field((0.0, 0.0, 0.0), description="per channel, of values in [0, 1]; one value: grey")
+    std: tuple[Number, ...] = Field((1.0, 1.0, 1.0), description="per channel, of values in [0, 1]")
     fill: Level | tuple[Level, Level, Level] = Field(
         0, description="letterbox: brightness or colour of the border, 0 to 255"
     )
 
-    @model_validator(mode="after")
-    def _channels_fit(self) -> PreprocessSettings:
+    def problems(self) -> Iterator[str]:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError("`mean` and `std` must both have three values (colour) or one (grey)")
+            yield "`mean` and `std` must both have three values (colour) or one (grey)"
         if min(self.std) <= 0:
-            raise ValueError(f"`std` must be above zero, not {min(self.std)}")
+            yield f"`std` must be above zero, not {min(self.std)}"
         shorter = self.size if isinstance(self.size, int) else min(self.size)
         if shorter < 1 or (self.resize is not None and self.resize < shorter):
-            raise ValueError("`size` must be above zero, and `resize` no smaller than its shorter side")
-        return self
+            yield "`size` must be above zero, and `resize` no smaller than its shorter side"
 
 
 class BasisSettings(Settings):
@@ -54,7 +55,7 @@ class BasisSettings(Settings):
     kind: Literal["sae", "directions", "heads"] = Field(
         description="latents of a sparse autoencoder, rows of a matrix, or attention heads"
     )
-    path: Path | None = Field(
+    path: FileOrFolder | None = Field(
         None,
         description="sae, directions: file of the tensors (.safetensors, .npy, .npz, .pt); sae: also the folder that "
         "SAELens, dictionary_learning or ViT-Prisma has written",
@@ -65,7 +66,7 @@ class BasisSettings(Settings):
     k: int | None = Field(
         None, ge=1, description="topk: latents that stay active at a position; when empty, what the file says"
     )
-    threshold: float | None = Field(
+    threshold: Number | None = Field(
         None, description="jumprelu, batchtopk: latents below it are zero; the file's tensor `threshold` when empty"
     )
     tensors: dict[
@@ -94,11 +95,9 @@ class BasisSettings(Settings):
     )
     heads: int | None = Field(None, ge=1, description="heads: how many; the network's own number when empty")
 
-    @model_validator(mode="after")
-    def _keys_fit_kind(self) -> BasisSettings:
+    def problems(self) -> Iterator[str]:
         if self.kind != "heads" and self.path is None:
-            raise ValueError(f"kind {self.kind} needs `path`")
-        return self
+            yield f"kind {self.kind} needs `path`"
 
     def description_files(self) -> list[Path]:
         """Return the files in which a library may describe the autoencoder, beside its tensors or above checkpoints."""
@@ -133,7 +132,7 @@ class TargetSettings(Settings):
     )
     trust_remote_code: bool = Field(False, description="transformers: run code from the model's repository")
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the network")
-    preprocess: Path | PreprocessSettings | None = Field(
+    preprocess: File | PreprocessSettings | None = Field(
         None, description="mapping as below or JSON file of one; the published preprocessing when empty"
     )
     layout: Literal["auto", "NCHW", "NHWC", "NTC", "TNC", "NCT", "NC", "NCDHW", "NDHWC"] = Field(
@@ -147,29 +146,47 @@ class TargetSettings(Settings):
     suffix_tokens: int | None = Field(
         None, ge=0, description="tokens behind those of the image (detection tokens, prompts); found out when empty"
     )
-    token_order: Path | None = Field(
+    token_order: File | None = Field(
         None,
         description="JSON file of a list, where the image's tokens do not lie row by row: for each position row by row "
         "its token, counted from the image's first; found out when empty",
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
-    known_answers: Path | None = Field(None, description="JSON of each unit's true concept, for evaluation")
-    class_names: dict[str, Path] = Field(
+    known_answers: File | None = Field(None, description="JSON of each unit's true concept, for evaluation")
+    class_names: dict[str, File] = Field(
         default_factory=dict,
         description="layer whose units are classes -> text file of their names, one per line, for evaluation",
     )
 
-    def plain(self) -> dict[str, Any]:
+    @field_validator("factory", "weights")
+    @classmethod
+    def _paths_exist(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.field_name == "weights":
+            if value is not None and value.endswith(WEIGHTS):
+                require_path(Path(value), info, "file")
+        elif value is not None and info.data.get("source") == "python" and (file := file_of(value)):
+            require_path(file, info, "file")
+        elif value is not None and info.data.get("source") == "transformers" and is_path(value):
+            require_path(Path(value), info, "folder")
+        return value
+
+    def plain(self) -> dict[str, JsonValue]:
         """Return what makes the network as plain values: without what its units are judged by."""
         return self.model_dump(mode="json", exclude={"known_answers", "class_names"})
 
     def files(self) -> list[Path]:
         """Return the local files and folders that the network is made from; what is not there is not among them."""
         hub = self.factory if self.source == "transformers" else None
-        named: list[Any] = [hub, self.weights, self.preprocess, self.token_order, *self.arguments.values()]
+        named: list[object] = [hub, self.weights, self.preprocess, self.token_order, *self.arguments.values()]
         if self.basis is not None:
             named += [self.basis.path, *self.basis.description_files()]
         return [Path(value) for value in named if isinstance(value, str | Path) and os.path.exists(value)]
+
+
+def file_of(factory: str) -> Path | None:
+    """Return the file of a factory `file.py:function`, None for a `package.module:function`."""
+    name = factory.rpartition(":")[0]
+    return Path(name) if name.endswith(".py") else None
 
 
 SOURCE_KEYS = {
@@ -191,25 +208,23 @@ class AnnotationSettings(Settings):
         description="renders of the shape world, which know their scenes; a data set in Broden's layout; or the labels "
         "of the probe's images"
     )
-    path: Path | None = Field(
+    path: Folder | None = Field(
         None,
         description="broden: the folder with `index.csv`, `label.csv` and `images`; a probe of source `folder` has the "
         "images that the index lists",
     )
     categories: list[str] = Field(default_factory=list, description="broden: categories that count; all when empty")
-    parents: Path | None = Field(
+    parents: File | None = Field(
         None, description="labels: table of two columns, parted by a tab, a label and what it is a kind of"
     )
 
-    @model_validator(mode="after")
-    def _keys_fit_source(self) -> AnnotationSettings:
+    def problems(self) -> Iterator[str]:
         if (self.source == "broden") != (self.path is not None):
-            raise ValueError("source broden, and no other, needs `path`")
+            yield "source broden, and no other, needs `path`"
         if self.source != "broden" and self.categories:
-            raise ValueError(f"source {self.source} takes no `categories`")
+            yield f"source {self.source} takes no `categories`"
         if self.source != "labels" and self.parents is not None:
-            raise ValueError(f"source {self.source} takes no `parents`")
-        return self
+            yield f"source {self.source} takes no `parents`"
 
 
 class ProbeSettings(Settings):
@@ -260,29 +275,36 @@ class ProbeSettings(Settings):
         None, description="concepts of the images, for methods that need them; renders of the shape world know theirs"
     )
 
-    @model_validator(mode="after")
-    def _keys_fit_source(self) -> ProbeSettings:
+    @field_validator("path")
+    @classmethod
+    def _path_exists(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        source = info.data.get("source")
+        if path is not None:
+            kind = {"folder": "folder", "huggingface": "folder", "manifest": "file"}.get(str(source))
+            require_path(path, info, kind, str(source))
+        return path
+
+    def problems(self) -> Iterator[str]:
         if self.annotations is not None and (self.annotations.source == "shapeworld") > (self.source == "shapeworld"):
-            raise ValueError("annotations of source shapeworld are those of a probe of source shapeworld")
+            yield "annotations of source shapeworld are those of a probe of source shapeworld"
         if self.annotations is not None and self.annotations.source == "labels" and not (self.label or self.members):
-            raise ValueError("annotations of source labels need `label`")
+            yield "annotations of source labels need `label`"
         if self.source == "huggingface" and (self.path is None) == (self.dataset is None):
-            raise ValueError("source huggingface needs either `path` or `dataset`")
+            yield "source huggingface needs either `path` or `dataset`"
         if self.source in ("folder", "webdataset", "parquet", "manifest") and self.path is None:
-            raise ValueError(f"source {self.source} needs `path`")
+            yield f"source {self.source} needs `path`"
         if self.source == "union" and (len(self.members) < 2 or len(set(self.members)) < len(self.members)):
-            raise ValueError("source union needs two or more `members`, each once")
+            yield "source union needs two or more `members`, each once"
         for key in sorted(set().union(*SOURCE_KEYS.values()) - SOURCE_KEYS[self.source]):
             if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
-                raise ValueError(f"source {self.source} takes no `{key}`")
+                yield f"source {self.source} takes no `{key}`"
         if self.part is not None:
             number, parts = map(int, self.part.split("/"))
             if not 1 <= number <= parts:
-                raise ValueError(f"`part` is {self.part}, expected a number from 1, and how many parts there are")
+                yield f"`part` is {self.part}, expected a number from 1, and how many parts there are"
         if self.dataset is None and self.revision:
-            raise ValueError("`revision` is that of a `dataset` of the hub")
+            yield "`revision` is that of a `dataset` of the hub"
         if self.source == "folder" and self.label not in (None, "folder"):
-            raise ValueError("`label` of source folder is `folder` or empty")
+            yield "`label` of source folder is `folder` or empty"
         if self.source == "manifest" and self.path and self.path.suffix.lower() not in (".csv", ".tsv"):
-            raise ValueError("`path` of source manifest is a .csv or .tsv file")
-        return self
+            yield "`path` of source manifest is a .csv or .tsv file"

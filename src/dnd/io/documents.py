@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import yaml
 
@@ -48,7 +48,7 @@ def read_text(path: str | Path) -> str:
         raise DocumentError(f"{path}, line {line}: no UTF-8 text") from None
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path) -> object:
     """Return the values of a JSON file.
 
     Raises
@@ -69,7 +69,7 @@ def read_json(path: str | Path) -> Any:
     return values
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path) -> object:
     """Return the values of a YAML file.
 
     Raises
@@ -103,7 +103,7 @@ def read_yaml(path: str | Path) -> Any:
         raise DocumentError(f"{path}: {str(error).partition(';')[0]}") from None
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
@@ -116,20 +116,17 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"no JSON: {name} is no number of JSON")
 
 
-def _require_shallow(path: str | Path, values: Any) -> None:
+def _require_shallow(path: str | Path, values: object) -> None:
     level = [values]
     for _ in range(DEEPEST):
-        level = [inner for one in level for inner in _inside(one)]
+        level = [inner for value in level for inner in _inside(value)]
         if not level:
             return
     raise DocumentError(f"{path}: values lie inside each other more than {DEEPEST} deep")
 
 
-def _inside(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
+def _inside(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _count(
@@ -143,7 +140,7 @@ def _count(
         The node is inside itself, or there is no end to it.
     """
     where = f"{path}, line {node.start_mark.line + 1}"
-    if any(node is one for one in above):
+    if any(node is outer for outer in above):
         raise DocumentError(f"{where}: an alias (*) stands inside the value (&) that it stands for")
     if len(above) > DEEPEST:
         raise DocumentError(f"{where}: values lie inside each other more than {DEEPEST} deep")
@@ -152,12 +149,12 @@ def _count(
     inner: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         slips += [f"{path}, {slip}" for slip in _keys_given_twice(node)]
-        inner = [one for pair in node.value for one in pair]
+        inner = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         inner = node.value
     elif slip := _strange_number(node):
         slips.append(f"{where}: {slip}")
-    counts[node] = 1 + sum(_count(path, one, (*above, node), counts, slips) for one in inner)
+    counts[node] = 1 + sum(_count(path, part, (*above, node), counts, slips) for part in inner)
     if counts[node] > MOST_VALUES:
         raise DocumentError(f"{where}: aliases (*) multiply to more than {MOST_VALUES:,} values")
     return counts[node]

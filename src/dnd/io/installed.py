@@ -23,8 +23,8 @@ _REGISTERED = re.compile(r"^@register_model\b.*\n(?:@.*\n|    .*\n|\).*\n)*def (
 @lru_cache
 def folder(package: str) -> Path | None:
     """Return the folder of a package, which is not imported; None where it is not installed."""
-    found = importlib.util.find_spec(package) if "." not in package else None
-    return Path(found.origin).parent if found and found.origin else None
+    spec = importlib.util.find_spec(package) if "." not in package else None
+    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 @lru_cache
@@ -41,7 +41,7 @@ def unknown_network(package: str, name: str) -> str | None:
     wanted = re.compile(rf"def {re.escape(name)}\(|(['\"]){re.escape(name)}\1")
     if not texts or any(wanted.search(text) for text in texts):
         return None
-    known = [found for text in texts for found in _REGISTERED.findall(text)]
+    known = [network for text in texts for network in _REGISTERED.findall(text)]
     return f"{package} has no model {name!r}{closest(name, known)}"
 
 
@@ -63,7 +63,11 @@ def unknown_scheduler(name: str) -> str | None:
     if place is None:
         return None
     text = (place / "__init__.py").read_text(encoding="utf-8", errors="replace")
-    known = [one for one in dict.fromkeys(re.findall(r'"(\w+Scheduler)"', text)) if not one.startswith("Flax")]
+    known = [
+        scheduler
+        for scheduler in dict.fromkeys(re.findall(r'"(\w+Scheduler)"', text))
+        if not scheduler.startswith("Flax")
+    ]
     return None if name in known or not known else f"diffusers has no scheduler {name!r}{closest(name, known)}"
 
 
@@ -74,15 +78,19 @@ def parameters_of_pipeline(name: str) -> list[str]:
             continue
         for node in ast.parse(text).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                calls = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__call__"]
-                return [one.arg for call in calls for one in (*call.args.args[1:], *call.args.kwonlyargs)]
+                calls = [
+                    function
+                    for function in node.body
+                    if isinstance(function, ast.FunctionDef) and function.name == "__call__"
+                ]
+                return [parameter.arg for call in calls for parameter in (*call.args.args[1:], *call.args.kwonlyargs)]
     return []
 
 
 def closest(name: str, known: Collection[str]) -> str:
     """Return what is said of the names that are closest to a name; nothing where none is known."""
-    found = difflib.get_close_matches(name, dict.fromkeys(known), CLOSEST, cutoff=0)
-    return f"; the closest names are {', '.join(found)}" if found else ""
+    names = difflib.get_close_matches(name, dict.fromkeys(known), CLOSEST, cutoff=0)
+    return f"; the closest names are {', '.join(names)}" if names else ""
 
 
 def missing_function(file: Path, function: str) -> str | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +105,7 @@ def _coloured(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey(pixels: npt.NDArray[Any], white: int) -> Image.Image:
+def _grey(pixels: npt.NDArray[np.number], white: int) -> Image.Image:
     """The image of brightness 0 to ``white``; Pillow would cut off what is above 255."""
     if not (pixels.min() >= 0 and pixels.max() <= white):
         raise OSError(f"pixels from {pixels.min()} to {pixels.max()}, expected 0 to {white}")
@@ -119,6 +119,20 @@ def rows(
     only = None if wanted is None else ("image_id", wanted)
     for group in tables.row_groups(shards, schemas.PROBE, columns, only):
         yield from group.to_pylist()
+
+
+class Encoded(NamedTuple):
+    """An image of a probe, as the bytes of its file."""
+
+    image_id: str
+    image: bytes
+
+
+def encoded(shards: Sequence[Path], wanted: set[str] | None = None) -> Iterator[Encoded]:
+    """Yield the images of probe shards, all or only some image ids, in order of image id, as they are read."""
+    only = None if wanted is None else ("image_id", wanted)
+    for group in tables.row_groups(shards, schemas.PROBE, Encoded._fields, only):
+        yield from tables.rows_of(group, Encoded)
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:
@@ -158,7 +172,7 @@ def places_of(table: pa.Table) -> list[Place]:
 
 def in_order(places: Iterable[Place]) -> list[Place]:
     """Return the distinct places by image id, the whole image before its parts."""
-    return sorted(set(places), key=lambda one: (one[0], one[1] or ()))
+    return sorted(set(places), key=lambda place: (place[0], place[1] or ()))
 
 
 def views(
@@ -174,9 +188,8 @@ def views(
     for name, box in in_order(places):
         boxes.setdefault(name, []).append(box)
 
-    def look(row: Mapping[str, Any]) -> list[tuple[Place, Image.Image]]:
-        name, whole = row["image_id"], decode(row["image"])
-        return [((name, box), view(whole, box, square)) for box in boxes[name]]
+    def look(image: Encoded) -> list[tuple[Place, Image.Image]]:
+        whole = decode(image.image)
+        return [((image.image_id, box), view(whole, box, square)) for box in boxes[image.image_id]]
 
-    read = rows(shards, set(boxes), ["image_id", "image"])
-    return chain.from_iterable(made(look, read, threads, AHEAD))
+    return chain.from_iterable(made(look, encoded(shards, set(boxes)), threads, AHEAD))

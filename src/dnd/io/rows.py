@@ -1,12 +1,18 @@
-"""Rows of the tables as Python has them: a field a column of `dnd.io.schemas`, null where a default is None.
+"""What is in each table: a named tuple of its columns, of which `dnd.io.schemas` makes the Arrow schema.
 
-A module that needs some columns only defines a named tuple of these; `dnd.io.tables.rows` reads its fields.
+Whole numbers have 32 bits and numbers are float32, unless they are :data:`Long` or :data:`Double`. A module that needs
+some columns only defines a named tuple of these; `dnd.io.tables.rows` reads its fields. Rules import this: no Arrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
+
+Long = Annotated[int, "int64"]
+Double = Annotated[float, "float64"]
+Box = Annotated[Sequence[int], "box"]
+"""x0, y0, x1, y1 in pixels of the original image, the right and lower edges exclusive; null is the whole image."""
 
 
 class Row(Protocol):
@@ -15,21 +21,51 @@ class Row(Protocol):
     def _asdict(self) -> dict[str, object]: ...
 
 
+class ProbeImage(NamedTuple):
+    """An image of a probe."""
+
+    image_id: str  # path inside the probe, with forward slashes
+    digest: str  # sha256 of the bytes
+    width: int
+    height: int
+    label: str | None  # null where the probe has none
+    image: bytes  # the file's bytes, unchanged
+
+
+class Refused(NamedTuple):
+    """What cannot be an image of the probe, and why."""
+
+    image_id: str
+    reason: str
+
+
+class Entry(NamedTuple):
+    """An image of a probe that is not packed yet, and the place of its bytes."""
+
+    image_id: str  # path inside the probe, with forward slashes
+    label: str | None
+    probe: str  # the probe that knows how to read it: the member of a union, otherwise the probe itself
+    file: str | None  # inside the source's folder; null in a dataset
+    offset: Long | None = None  # in bytes, of an archive's member
+    size: Long | None = None  # in bytes; null in a table, which does not tell it
+    row: Long | None = None  # of a table
+
+
 class Topk(NamedTuple):
     """A unit of a layer: the images that excite it most, and how it answers to the probe."""
 
     unit: int
-    image_ids: list[str]
+    image_ids: list[str]  # best first
     activations: list[float]
-    mean: float
-    std: float
+    mean: float | None
+    std: float | None
     fraction_zero: float
-    nonfinite: int
-    idle: str | None
+    nonfinite: Long  # images with an infinite activation or none, which nothing else here counts
+    idle: str | None  # dead, constant or nonfinite; null for a unit that can be described
     low: float | None
     high: float | None
-    quantiles: list[float]
-    controls: list[float]
+    quantiles: list[float]  # of the control images, at merging.QUANTILES
+    controls: list[float]  # activations of the control images, in order of image id
 
 
 class Controls(NamedTuple):
@@ -44,19 +80,19 @@ class Exemplar(NamedTuple):
     """An image or a crop of one that excites a unit."""
 
     unit: int
-    rank: int
+    rank: int  # 0 is the best
     image_id: str
-    box: Sequence[int] | None
+    box: Box | None
     activation: float
-    heatmap: bytes | None = None
-    heatmap_box: Sequence[int] | None = None
+    heatmap: bytes | None = None  # grey PNG of the unit's map on the whole image, 0-255; null without a map
+    heatmap_box: Box | None = None  # the part of the original image that the map covers
 
 
 class Caption(NamedTuple):
     """What a captioner says of a picture."""
 
     image_id: str
-    box: Sequence[int] | None
+    box: Box | None
     caption: str
 
 
@@ -64,7 +100,7 @@ class LookAlike(NamedTuple):
     """An image that resembles a unit's exemplars and does not excite the unit."""
 
     unit: int
-    rank: int
+    rank: int  # 0 is the most similar
     image_id: str
     caption: str
 
@@ -76,13 +112,13 @@ class Asked(NamedTuple):
     slug: str
     unit: int
     sample: int
-    source: str
-    cluster: int | None
-    prompt: str
-    captions: list[int]
-    answer: str | None = None
-    concept: str | None = None
-    problem: str | None = None
+    source: str  # captions, cluster, or the name of a further prompt
+    cluster: int | None  # the group of captions that is asked about; null for all
+    prompt: str  # JSON of the chat messages
+    captions: list[int]  # ranks of the exemplars, in the order shown
+    answer: str | None = None  # null when the request failed
+    concept: str | None = None  # null when the answer is malformed
+    problem: str | None = None  # null when all is well
 
 
 class Concept(NamedTuple):
@@ -91,11 +127,11 @@ class Concept(NamedTuple):
     name: str
     slug: str
     unit: int
-    candidate: int
+    candidate: int  # by votes, then first seen
     concept: str
     votes: int
-    samples: list[int]
-    source: str
+    samples: list[int]  # the answers that gave it
+    source: str  # captions, cluster, a further prompt's name, words, recipe:NAME; the first
 
 
 class RefinementRound(NamedTuple):
@@ -105,14 +141,14 @@ class RefinementRound(NamedTuple):
     slug: str
     unit: int
     round: int
-    sample: int
-    prompt: str
-    answer: str | None
-    concept: str | None
-    activation: float | None
-    shown: int | None
-    exciting: float | None
-    problem: str | None
+    sample: int  # over all rounds of a unit; `samples` of a refined candidate holds these
+    prompt: str  # JSON of the chat messages
+    answer: str | None  # null when the request failed
+    concept: str | None  # null when the answer is malformed
+    activation: float | None  # mean of the concept's pictures; null when there is no usable one
+    shown: int | None  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
+    exciting: float | None  # share of the pictures that excite the unit
+    problem: str | None  # null when all is well
 
 
 class Picture(NamedTuple):
@@ -120,10 +156,10 @@ class Picture(NamedTuple):
 
     concept: str
     sample: int
-    seed: int
+    seed: Long
     key: str
     image: bytes
-    problem: str | None = None
+    problem: str | None = None  # black or flagged, which keeps it from the scores; null when all is well
 
 
 class Drawn(NamedTuple):
@@ -131,8 +167,8 @@ class Drawn(NamedTuple):
 
     unit: int
     concept: str
-    images: int
-    beaten_by: str | None
+    images: int  # the samples below it
+    beaten_by: str | None  # the leader when the candidate was dropped; null for one that was not
 
 
 class Score(NamedTuple):
@@ -143,29 +179,29 @@ class Score(NamedTuple):
     concept: str
     source: str
     votes: int | None
-    score: float | None
+    score: float | None  # the recipe's combination; higher is better
     auc: float | None = None
     mad: float | None = None
-    rank_score: float | None = None
+    rank_score: float | None = None  # mean of the squared ranks of the best five; lower is better
     image_similarity: float | None = None
-    fit: float | None = None
+    fit: float | None = None  # this and the next four: see dnd.selection.evidence; null where they are not asked for
     gap: float | None = None
     hard: float | None = None
     agreement: float | None = None
-    bimodality: float | None = None
-    parts: list[int] | None = None
-    shares: list[int] | None = None
-    activations: list[float] | None = None
+    bimodality: float | None = None  # of the unit, whatever the candidate
+    parts: list[int] | None = None  # numbers of the candidates that "a or b" joins; null for one of the LLM's
+    shares: list[int] | None = None  # of each exemplar by rank, which part it shows best; null as `parts`
+    activations: list[float] | None = None  # of the generated images, in order of sample, part by part
 
 
 class Facet(NamedTuple):
     """One of several things that a unit responds to."""
 
     unit: int
-    facet: int
+    facet: int  # 0 is the largest
     label: str
-    exemplars: list[int]
-    share: float
+    exemplars: list[int]  # ranks of those that show it best
+    share: float  # of the exemplars' summed activation
 
 
 class LineRound(NamedTuple):
@@ -173,29 +209,49 @@ class LineRound(NamedTuple):
 
     unit: int
     round: int
-    prompt: str
-    answer: str | None
-    concept: str | None
-    activation: float | None
-    shown: int | None
-    problem: str | None
+    prompt: str  # JSON of the chat messages
+    answer: str | None  # null when the request failed
+    concept: str | None  # null when the answer is malformed
+    activation: float | None  # mean of the concept's pictures; null when there is no usable one
+    shown: int | None  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
+    problem: str | None  # null when all is well
+
+
+class ListedCandidate(NamedTuple):
+    """A candidate as a description lists it."""
+
+    concept: str
+    score: float | None
+    auc: float | None
+    mad: float | None
+    rank_score: float | None
+    image_similarity: float | None
+    source: str
+
+
+class ListedExemplar(NamedTuple):
+    """An exemplar as a description lists it."""
+
+    image_id: str
+    box: Box | None
+    activation: float
 
 
 class Description(NamedTuple):
-    """What a recipe says of a unit; candidates and exemplars are structs of the schema."""
+    """What a recipe says of a unit."""
 
     model: str
     layer: str
     probe: str
     recipe: str
     unit: int
-    label: str | None
+    label: str | None  # null when abstained
     labels: list[str]
     confidence: float | None
-    abstained: str | None
+    abstained: str | None  # null when described
     score: float | None
-    candidates: list[dict[str, Any]]
-    exemplars: list[dict[str, Any]]
+    candidates: Annotated[list[dict[str, Any]], ListedCandidate]
+    exemplars: Annotated[list[dict[str, Any]], ListedExemplar]
     captions: list[str | None]
 
 
@@ -204,39 +260,64 @@ class Figure(NamedTuple):
 
     name: str
     layer: str
-    unit: int | None
+    unit: int | None  # null for aggregates
     kind: str | None
     method: str
     metric: str
-    value: float
-    low: float | None = None
-    high: float | None = None
+    value: Double
+    low: Double | None = None
+    high: Double | None = None
 
 
 class Comparison(NamedTuple):
     """A paired test of two methods."""
 
     layer: str
-    kind: str | None
+    kind: str | None  # concept: units with one concept to name; null for all
     metric: str
     method: str
     other: str
-    units: int
-    difference: float | None
-    low: float | None
-    high: float | None
+    units: Long  # that both described, of all networks
+    difference: Double | None  # mean of method - other
+    low: Double | None
+    high: Double | None
     test: str
-    p: float | None
-    p_adjusted: float | None
+    p: Double | None
+    p_adjusted: Double | None  # Holm's correction over the pairs
+
+
+class MaskedConcept(NamedTuple):
+    """A concept of a category that an image of the probe shows, and where."""
+
+    image_id: str  # in the probe's order
+    category: str
+    concept: str
+    mask: bytes | None  # PNG of one bit a pixel, of the original image's size; null is the whole image
+
+
+class Tagged(NamedTuple):
+    """A concept of a category."""
+
+    category: str
+    concept: str
 
 
 class Pattern(NamedTuple):
-    """Pixels at which the same concepts hold; each is a struct of category and concept."""
+    """Pixels at which the same concepts hold."""
 
     pattern: int
-    concepts: list[dict[str, str]]
-    categories: list[str]
-    pixels: int
+    concepts: Annotated[list[dict[str, str]], Tagged]  # that hold at each of its pixels, and no others
+    categories: list[str]  # of which their images have an annotation
+    pixels: Long
+
+
+class Overlap(NamedTuple):
+    """How many pixels of a pattern a unit is active at; a row for each that has any."""
+
+    quantile: str  # as the recipe has it: share of all positions at which the unit is active, or otsu
+    unit: int
+    pattern: int
+    pixels: Long
 
 
 class Dissection(NamedTuple):
@@ -245,18 +326,18 @@ class Dissection(NamedTuple):
     unit: int
     category: str
     concept: str
-    truth: int
-    activation: int
-    intersect: int
-    iou: float
+    truth: Long  # pixels of the concept
+    activation: Long  # pixels at which the unit is active, of images with an annotation of the category
+    intersect: Long
+    iou: Double
 
 
 class Importance(NamedTuple):
     """What a unit contributes to the predicted class."""
 
     unit: int
-    attribution: float | None
-    absolute: float | None
-    std: float | None
-    images: int
-    note: str | None
+    attribution: Double | None  # to the predicted class's logit, mean over images; null where not defined
+    absolute: Double | None  # mean of its absolute value
+    std: Double | None
+    images: Long
+    note: str | None  # null when all is well

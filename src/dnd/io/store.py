@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from dnd.io.files import unsynced
 
@@ -24,7 +24,7 @@ MODEL_FILES = {".json", ".safetensors", ".jinja", ".txt", ".model", ".bin", ".pt
 """Suffixes of what a model's folder may load: configuration, weights, chat template, vocabulary, trusted code."""
 
 
-def key(*parts: Any) -> str:
+def key(*parts: object) -> str:
     """Return the sha256 hex digest of JSON-able parts: equal parts, equal key."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -61,13 +61,13 @@ class Store:
     def get(self, name: str) -> bytes | None:
         """Return an item, or None when it is not there, damaged or unreadable."""
         try:
-            found = self._path(name).read_bytes()
+            item = self._path(name).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             self._complain("read", error)
             return None
-        value, digest = found[:-DIGEST_BYTES], found[-DIGEST_BYTES:]
+        value, digest = item[:-DIGEST_BYTES], item[-DIGEST_BYTES:]
         if digest != _digest(value):
             log.warning("%s is damaged; it is made again", self._path(name))
             return None

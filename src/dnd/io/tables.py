@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +19,7 @@ from dnd.io.rows import Row
 T = TypeVar("T", bound=tuple[object, ...])
 
 
-def table(rows: Iterable[Row] | Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def table(rows: Iterable[Row] | Iterable[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Build a table from rows; a missing or unknown column is an error.
 
     Raises
@@ -44,7 +44,7 @@ def write(
     rows: pa.Table,
     schema: pa.Schema,
     row_group_size: int = 1024,
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> None:
     """Write a table that has the schema, in one step: the file appears whole or not at all.
 
@@ -69,7 +69,7 @@ def write(
 
 @contextmanager
 def writing(
-    path: str | Path, schema: pa.Schema, origin: Callable[[], Mapping[str, Any]] | None = None
+    path: str | Path, schema: pa.Schema, origin: Callable[[], Mapping[str, object]] | None = None
 ) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a function that writes some rows as a row group, so that a table does not have to fit the memory.
 
@@ -161,7 +161,7 @@ def fields_of(kind: type) -> tuple[str, ...]:
     return tuple(kind.__annotations__)
 
 
-def origin(path: str | Path) -> dict[str, Any] | None:
+def origin(path: str | Path) -> dict[str, object] | None:
     """Return how a file's table came about, None where that was not recorded; only the file's end is read.
 
     Raises
@@ -173,10 +173,10 @@ def origin(path: str | Path) -> dict[str, Any] | None:
         return origin_in(pq.read_metadata(path))
 
 
-def origin_in(end: pq.FileMetaData) -> dict[str, Any] | None:
+def origin_in(end: pq.FileMetaData) -> dict[str, object] | None:
     """Return what the end of a file tells of how its table came about, None where that was not recorded."""
-    found = (end.metadata or {}).get(ORIGIN)
-    return None if found is None else json.loads(found)
+    origin: bytes | None = (end.metadata or {}).get(ORIGIN)
+    return None if origin is None else json.loads(origin)
 
 
 def row_groups(
@@ -206,9 +206,9 @@ def row_groups(
                 if only is None:
                     yield file.read_row_group(group, columns=columns).replace_schema_metadata()
                     continue
-                found = pc.is_in(file.read_row_group(group, columns=[only[0]])[only[0]], values)
-                if pc.any(found).as_py():
-                    yield file.read_row_group(group, columns=columns).filter(found).replace_schema_metadata()
+                wanted = pc.is_in(file.read_row_group(group, columns=[only[0]])[only[0]], values)
+                if pc.any(wanted).as_py():
+                    yield file.read_row_group(group, columns=columns).filter(wanted).replace_schema_metadata()
 
 
 def count(paths: str | Path | Sequence[str | Path]) -> int:
@@ -272,6 +272,6 @@ def _damage(path: str | Path) -> str | None:
     return None
 
 
-def _require(path: str | Path, found: pa.Schema, expected: pa.Schema) -> None:
-    if not found.equals(expected):
-        raise ValueError(f"{path}: schema is {found.names}, expected {expected.names}: delete it and run again")
+def _require(path: str | Path, schema: pa.Schema, expected: pa.Schema) -> None:
+    if not schema.equals(expected):
+        raise ValueError(f"{path}: schema is {schema.names}, expected {expected.names}: delete it and run again")

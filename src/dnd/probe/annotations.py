@@ -7,13 +7,14 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 from tqdm import tqdm
 
 from dnd.config.targets import AnnotationSettings, ProbeSettings
-from dnd.io import pictures, schemas, tables
+from dnd.io import schemas, tables
+from dnd.io.rows import MaskedConcept
 from dnd.io.streams import chunks
 from dnd.probe import broden
 from dnd.probe.masks import Mask, png
@@ -21,10 +22,19 @@ from dnd.probe.masks import Mask, png
 log = logging.getLogger(__name__)
 GROUP_IMAGES = 64
 """Images whose annotations make a row group."""
-COLUMNS = ["image_id", "width", "height", "label"]
 
-Annotate = Callable[[Mapping[str, Any]], Iterable[tuple[str, str, Mask | None]]]
-"""Row of PROBE, without its bytes -> category, concept and mask [height, width], or None: everywhere."""
+
+class Image(NamedTuple):
+    """An image of a probe, without its bytes."""
+
+    image_id: str
+    width: int
+    height: int
+    label: str | None
+
+
+Annotate = Callable[[Image], Iterable[tuple[str, str, Mask | None]]]
+"""Image -> category, concept and mask [height, width], or None: everywhere."""
 
 
 def settings_of(probe: ProbeSettings) -> AnnotationSettings | None:
@@ -42,16 +52,15 @@ def annotators(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, Anno
     ValueError
         The probe has no annotations, or their files are not what they should be.
     """
-    own = settings_of(probes[name])
-    places = {"": name} if own else {f"{one}/": one for one in probes[name].members}
-    found = {}
-    for prefix, one in places.items():
-        settings = settings_of(probes[one])
+    places = {"": name} if settings_of(probes[name]) else {f"{member}/": member for member in probes[name].members}
+    known = {}
+    for prefix, member in places.items():
+        settings = settings_of(probes[member])
         if settings is not None:
-            found[prefix] = SOURCES[settings.source](one, probes[one], settings)
-    if not found:
+            known[prefix] = SOURCES[settings.source](member, probes[member], settings)
+    if not known:
         raise ValueError(f"probes.{name}.annotations: missing; this method needs images whose concepts are known")
-    return found
+    return known
 
 
 def run(name: str, probes: Mapping[str, ProbeSettings], shard: Path) -> Iterator[pa.Table]:
@@ -68,28 +77,29 @@ def run(name: str, probes: Mapping[str, ProbeSettings], shard: Path) -> Iterator
         The probe has no annotations, or a file is not what it should be; the message names it and the row.
     """
     known = annotators(name, probes)
-    rows = pictures.rows([shard], columns=COLUMNS)
+    groups = tables.row_groups([shard], schemas.PROBE, Image._fields)
+    rows = (image for group in groups for image in tables.rows_of(group, Image))
     images = annotated = 0
     with tqdm(total=tables.count(shard), desc="annotations", unit="image", mininterval=5) as bar:
         for chunk in chunks(rows, GROUP_IMAGES):
-            found = [one for row in chunk for one in _rows(row, known)]
-            images, annotated = images + len(chunk), annotated + len({one["image_id"] for one in found})
-            if found:
-                yield tables.table(found, schemas.ANNOTATIONS)
+            concepts = [concept for image in chunk for concept in _concepts(image, known)]
+            images, annotated = images + len(chunk), annotated + len({concept.image_id for concept in concepts})
+            if concepts:
+                yield tables.table(concepts, schemas.ANNOTATIONS)
             bar.update(len(chunk))
     log.log(logging.INFO if annotated == images else logging.WARNING, "%d of %d images annotated", annotated, images)
 
 
-def _rows(row: Mapping[str, Any], known: Mapping[str, Annotate]) -> list[dict[str, Any]]:
-    """The ANNOTATIONS of one image; of a concept that is told several times the union."""
+def _concepts(image: Image, known: Mapping[str, Annotate]) -> list[MaskedConcept]:
+    """The concepts of one image; of one that is told several times the union."""
     masks: dict[tuple[str, str], Mask | None] = {}
     for prefix, annotate in known.items():
-        if row["image_id"].startswith(prefix):
-            for category, concept, mask in annotate({**row, "image_id": row["image_id"].removeprefix(prefix)}):
+        if image.image_id.startswith(prefix):
+            for category, concept, mask in annotate(image._replace(image_id=image.image_id.removeprefix(prefix))):
                 before = masks.get((category, concept), mask)
                 masks[category, concept] = None if before is None or mask is None else before | mask
     return [
-        {"image_id": row["image_id"], "category": category, "concept": concept, "mask": png(mask)}
+        MaskedConcept(image.image_id, category, concept, png(mask))
         for (category, concept), mask in sorted(masks.items(), key=lambda item: item[0])
         if mask is None or mask.any()
     ]
@@ -105,10 +115,10 @@ def _shapeworld(name: str, probe: ProbeSettings, settings: AnnotationSettings) -
     from dnd.shapeworld.render import draw
     from dnd.shapeworld.world import ATTRIBUTES, GROUPS
 
-    def annotate(row: Mapping[str, Any]) -> Iterator[tuple[str, str, Mask | None]]:
-        number = re.fullmatch(r"(\d+)\.png", row["image_id"])
+    def annotate(image: Image) -> Iterator[tuple[str, str, Mask | None]]:
+        number = re.fullmatch(r"(\d+)\.png", image.image_id)
         if number is None:
-            raise ValueError(f"probes.{name}: image {row['image_id']!r} is no render of the shape world")
+            raise ValueError(f"probes.{name}: image {image.image_id!r} is no render of the shape world")
         scene, _, mask = draw(probe.seed, int(number[1]))
         for attribute in ATTRIBUTES:
             yield attribute, getattr(scene, attribute), ~mask if attribute == "background" else mask
@@ -124,10 +134,10 @@ def _labels(name: str, probe: ProbeSettings, settings: AnnotationSettings) -> An
     """An image's label holds everywhere in it, and so does all that the label is a kind of."""
     above = {} if settings.parents is None else hypernyms(settings.parents)
 
-    def annotate(row: Mapping[str, Any]) -> Iterator[tuple[str, str, Mask | None]]:
-        if row["label"] is not None:
-            yield "label", row["label"], None
-            for concept in ancestors(row["label"], above):
+    def annotate(image: Image) -> Iterator[tuple[str, str, Mask | None]]:
+        if image.label is not None:
+            yield "label", image.label, None
+            for concept in ancestors(image.label, above):
                 yield "parent", concept, None
 
     return annotate
@@ -136,7 +146,7 @@ def _labels(name: str, probe: ProbeSettings, settings: AnnotationSettings) -> An
 def _broden(name: str, probe: ProbeSettings, settings: AnnotationSettings) -> Annotate:
     assert settings.path is not None
     known = broden.Broden(settings.path, settings.categories)
-    return lambda row: known.annotations(row["image_id"], (row["width"], row["height"]))
+    return lambda image: known.annotations(image.image_id, (image.width, image.height))
 
 
 SOURCES: dict[str, Callable[[str, ProbeSettings, AnnotationSettings], Annotate]] = {
@@ -154,7 +164,7 @@ def hypernyms(path: Path) -> dict[str, list[str]]:
     ValueError
         A row has another form; the message names file and line.
     """
-    found: dict[str, list[str]] = {}
+    above: dict[str, list[str]] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line, row in enumerate(csv.reader(file, delimiter="\t"), 1):
@@ -163,15 +173,15 @@ def hypernyms(path: Path) -> dict[str, list[str]]:
                     continue
                 if len(cells) != 2 or not all(cells):
                     raise ValueError(f"{path}, line {line}: expected a label, a tab and a concept, found {row}")
-                found.setdefault(cells[0], []).append(cells[1])
+                above.setdefault(cells[0], []).append(cells[1])
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no table of text: {error}") from None
-    return found
+    return above
 
 
 def ancestors(label: str, above: Mapping[str, Sequence[str]]) -> list[str]:
     """Return all that a label is a kind of, nearest first, each once; a circle among them ends where it began."""
-    found = [label]
-    for one in found:
-        found += [concept for concept in above.get(one, ()) if concept not in found]
-    return found[1:]
+    concepts = [label]
+    for nearer in concepts:
+        concepts += [concept for concept in above.get(nearer, ()) if concept not in concepts]
+    return concepts[1:]

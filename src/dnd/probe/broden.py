@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,28 +57,28 @@ class Broden:
     def names(self) -> dict[int, str]:
         """Number -> name of every label, without the suffixes of scenes and colours (``-s``, ``-c``)."""
         path = self.folder / "label.csv"
-        found = {}
+        names = {}
         for line, row in _rows(path, ("number", "name")):
             if not re.fullmatch("[0-9]{1,9}", row["number"] or ""):
                 raise ValueError(f"{path}, line {line}: `number` is {row['number']!r}, expected digits")
-            found[int(row["number"])] = re.sub(r"-[sc]$", "", (row["name"] or "").strip())
-        return found
+            names[int(row["number"] or "")] = re.sub(r"-[sc]$", "", (row["name"] or "").strip())
+        return names
 
     @cached_property
     def _index(self) -> dict[str, _Indexed]:
         path = self.folder / "index.csv"
-        found = {}
+        index = {}
         for line, row in _rows(path, ("image",)):
             cells = {key: value or "" for key, value in row.items() if key is not None and key not in DETAILS}
-            unknown = [one for one in self._wanted if one not in cells]
+            unknown = [category for category in self._wanted if category not in cells]
             if unknown:
                 raise ValueError(f"{path}: no category {unknown[0]!r}, but {sorted(cells)}")
             wanted = self._wanted or cells
             image = PurePosixPath(row["image"] or "")
             if not image.parts or not _stays_inside(image):
                 raise ValueError(f"{path}, line {line}: `image` is {row['image']!r}, expected a path inside the folder")
-            found[image.as_posix()] = _Indexed(line, {one: cells[one] for one in wanted})
-        return found
+            index[image.as_posix()] = _Indexed(line, {category: cells[category] for category in wanted})
+        return index
 
     @property
     def images(self) -> Collection[str]:
@@ -99,7 +99,7 @@ class Broden:
 
         row = self._index.get(image_id) or self._index.get(image_id.removeprefix("images/"))
         for category, cell in row.cells.items() if row else ():
-            for part in filter(None, (one.strip() for one in cell.split(";"))):
+            for part in filter(None, map(str.strip, cell.split(";"))):
                 where = f"{self.folder / 'index.csv'}, line {row.line if row else 0}, {category}"
                 if re.fullmatch("[0-9]{1,9}", part):
                     if int(part):
@@ -136,7 +136,7 @@ def _stays_inside(path: PurePosixPath) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str | None, str | None]]]:
     """Line and row of a CSV file that has some columns."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

@@ -33,8 +33,8 @@ def listing(path: Path, suffixes: Collection[str]) -> dict[str, Status]:
     """
     if not path.is_dir():
         return {path.name: status(path)}
-    found = _below(path, "", suffixes, frozenset())
-    return dict(sorted(found, key=lambda item: item[0]))
+    statuses = _below(path, "", suffixes, frozenset())
+    return dict(sorted(statuses, key=lambda item: item[0]))
 
 
 def is_hidden(name: str) -> bool:
@@ -53,10 +53,10 @@ def suffix(name: str) -> str:
 def status(path: Path) -> Status:
     """Return the status of a file; anything else than a file is an error, too."""
     try:
-        found = path.stat()
+        details = path.stat()
     except (OSError, ValueError) as error:  # a ValueError of a zero byte in its name
         return error if isinstance(error, OSError) else OSError(str(error))
-    return found if stat.S_ISREG(found.st_mode) else OSError("is not a file")
+    return details if stat.S_ISREG(details.st_mode) else OSError("is not a file")
 
 
 def _below(
@@ -83,7 +83,7 @@ def _below(
 def fingerprint(files: Mapping[str, Status]) -> str:
     """Return a digest of the names, sizes and times of change of files; the files are not read."""
     digest = hashlib.sha256()
-    for name, found in files.items():
-        told = (found.st_size, found.st_mtime_ns) if isinstance(found, os.stat_result) else (found.errno,)
+    for name, status in files.items():
+        told = (status.st_size, status.st_mtime_ns) if isinstance(status, os.stat_result) else (status.errno,)
         digest.update(os.fsencode(name) + repr(told).encode() + b"\n")
     return digest.hexdigest()[:16]

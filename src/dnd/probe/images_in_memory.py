@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ EXPECTED = (
 TABLE = "images.csv"
 
 
-def write(images: Iterable[Any], folder: Path) -> ProbeSettings:
+def write(images: Iterable[object], folder: Path) -> ProbeSettings:
     """Write images to a folder as numbered PNG files, and return the probe of these, whatever else lies there.
 
     Raises
@@ -49,7 +48,7 @@ def write(images: Iterable[Any], folder: Path) -> ProbeSettings:
     return ProbeSettings(source="manifest", path=folder / TABLE)
 
 
-def _picture(image: Any, where: str) -> Image.Image:
+def _picture(image: object, where: str) -> Image.Image:
     try:
         if isinstance(image, str | Path):
             return pictures.decode(Path(image).read_bytes())
@@ -73,7 +72,7 @@ def _of_tensor(tensor: torch.Tensor) -> Image.Image:
     return _of_array((last.float() if last.is_floating_point() else last).numpy())
 
 
-def _of_array(array: npt.NDArray[Any]) -> Image.Image:
+def _of_array(array: npt.NDArray[np.number]) -> Image.Image:
     """The RGB image of bytes, or of brightness in [0, 1], [height, width] or [height, width, channels]."""
     if not array.size or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
         raise ValueError(f"an array of shape {array.shape}; {EXPECTED}")

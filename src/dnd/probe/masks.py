@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dnd.io import schemas, tables
+from dnd.io.rows import MaskedConcept
 
 Mask = npt.NDArray[np.bool_]
 
@@ -52,20 +53,21 @@ def by_image(paths: Sequence[Path], ids: Iterable[str]) -> Iterator[list[Annotat
     ValueError
         There are annotations of other images, or in another order.
     """
-    rows = (row for group in tables.row_groups(paths, schemas.ANNOTATIONS) for row in group.to_pylist())
-    groups = groupby(rows, key=lambda row: row["image_id"])
-    following = next(groups, None)
+    groups = tables.row_groups(paths, schemas.ANNOTATIONS)
+    rows = (row for group in groups for row in tables.rows_of(group, MaskedConcept))
+    images = groupby(rows, key=lambda row: row.image_id)
+    following = next(images, None)
     for name in ids:
-        own: list[Annotation] = []
+        annotations: list[Annotation] = []
         if following is not None and following[0] == name:
             decoded: dict[bytes, Mask] = {}  # many concepts of an image share one mask
             for row in following[1]:
-                data = row["mask"]
-                if data is not None and data not in decoded:
-                    decoded[data] = mask_of(data)
-                own.append(Annotation(row["category"], row["concept"], None if data is None else decoded[data]))
-            following = next(groups, None)
-        yield own
+                if row.mask is not None and row.mask not in decoded:
+                    decoded[row.mask] = mask_of(row.mask)
+                mask = None if row.mask is None else decoded[row.mask]
+                annotations.append(Annotation(row.category, row.concept, mask))
+            following = next(images, None)
+        yield annotations
     if following is not None:
         raise ValueError(
             f"{paths[0]}: image {following[0]!r} is not in the probe, or out of order: delete and run again"

@@ -7,14 +7,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
 from dnd.config.targets import ProbeSettings
 from dnd.io import pictures, schemas, tables
-from dnd.probe.source import Entry, Refused, Source, why
+from dnd.io.rows import Entry, ProbeImage, Refused
+from dnd.probe.source import Source, why
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +55,19 @@ def listing(name: str, probes: Mapping[str, ProbeSettings], sources: Sequence[So
     entries: list[Entry] = []
     refused: list[Refused] = []
     for source in sources:
-        found, bad = _named(source)
+        named, bad = _named(source)
         prefix = f"{source.name}/" if probes[name].members else ""
-        entries += [one._replace(image_id=prefix + one.image_id) for one in selected(found, probes[source.name])]
-        refused += [one._replace(image_id=prefix + one.image_id) for one in bad]
+        entries += [entry._replace(image_id=prefix + entry.image_id) for entry in selected(named, probes[source.name])]
+        refused += [image._replace(image_id=prefix + image.image_id) for image in bad]
     if probes[name].members:
         entries = selected(entries, probes[name])
     entries, bad = distinct(entries, readers(sources))
     refused += bad
     if not entries:
-        first = "".join(f"; {one.image_id}: {one.reason}" for one in refused[:1])
+        first = "".join(f"; {image.image_id}: {image.reason}" for image in refused[:1])
         raise ValueError(f"probes.{name}: none of {len(refused)} images can be read{first}")
     log.info("%d images listed, %d left out", len(entries), len(refused))
-    columns = zip(zip(*entries, strict=True), schemas.LISTING.types, strict=True)
-    return pa.Table.from_arrays([pa.array(*one) for one in columns], schema=schemas.LISTING), _table(refused)
+    return tables.table(entries, schemas.LISTING), tables.table(refused, schemas.REJECTED)
 
 
 def selected(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
@@ -77,18 +76,18 @@ def selected(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
     The sample has the smallest hashes of seed and id: other images that come or go hardly change it. A part has the
     ids with one remainder of their hashes, so that the parts of a probe share no image.
     """
-    entries = _sampled(sorted(entries, key=lambda one: one.image_id)[: settings.limit], settings)
+    entries = _sampled(sorted(entries, key=lambda entry: entry.image_id)[: settings.limit], settings)
     if settings.part is None:
         return entries
     number, parts = map(int, settings.part.split("/"))
-    return [one for one in entries if int.from_bytes(_hash(f"part/{one.image_id}")) % parts == number - 1]
+    return [entry for entry in entries if int.from_bytes(_hash(f"part/{entry.image_id}")) % parts == number - 1]
 
 
 def _sampled(entries: list[Entry], settings: ProbeSettings) -> list[Entry]:
     if settings.sample is None:
         return entries
-    chosen = sorted(entries, key=lambda one: _hash(f"{settings.seed}/{one.image_id}"))[: settings.sample]
-    return sorted(chosen, key=lambda one: one.image_id)
+    chosen = sorted(entries, key=lambda entry: _hash(f"{settings.seed}/{entry.image_id}"))[: settings.sample]
+    return sorted(chosen, key=lambda entry: entry.image_id)
 
 
 def distinct(entries: Sequence[Entry], read: Readers) -> tuple[list[Entry], list[Refused]]:
@@ -96,62 +95,62 @@ def distinct(entries: Sequence[Entry], read: Readers) -> tuple[list[Entry], list
 
     An image is read only where its size is that of another one, or not known.
     """
-    told = _contents([one for one in entries if one.size is None], read)
-    sizes = Counter(one.size for one in entries if one.size is not None)
+    told = _contents([entry for entry in entries if entry.size is None], read)
+    sizes = Counter(entry.size for entry in entries if entry.size is not None)
     sizes.update(content[0] for content in told.values() if isinstance(content, tuple))
-    told |= _contents([one for one in entries if one.size is not None and sizes[one.size] > 1], read)
+    told |= _contents([entry for entry in entries if entry.size is not None and sizes[entry.size] > 1], read)
     kept, refused = [], []
     first: dict[tuple[int, bytes], str] = {}
-    for one in entries:
-        content = told.get(one.image_id)
+    for entry in entries:
+        content = told.get(entry.image_id)
         if isinstance(content, OSError):
-            refused.append(Refused(one.image_id, why(content)))
-        elif content and (same := first.setdefault(content, one.image_id)) != one.image_id:
-            refused.append(Refused(one.image_id, COPY + same))
+            refused.append(Refused(entry.image_id, why(content)))
+        elif content and (same := first.setdefault(content, entry.image_id)) != entry.image_id:
+            refused.append(Refused(entry.image_id, COPY + same))
         else:
-            kept.append(one)
+            kept.append(entry)
     return kept, refused
 
 
 def _contents(entries: Sequence[Entry], read: Readers) -> dict[str, tuple[int, bytes] | OSError]:
     """Size and hash of images, or why they cannot be read."""
-    found: dict[str, tuple[int, bytes] | OSError] = {}
-    for one in tqdm(entries, "look for duplicates", unit="image", mininterval=5, disable=not entries):
+    contents: dict[str, tuple[int, bytes] | OSError] = {}
+    for entry in tqdm(entries, "look for duplicates", unit="image", mininterval=5, disable=not entries):
         try:
-            data = read[one.probe](one)
-            found[one.image_id] = len(data), hashlib.sha256(data).digest()
+            data = read[entry.probe](entry)
+            contents[entry.image_id] = len(data), hashlib.sha256(data).digest()
         except OSError as error:
-            found[one.image_id] = error
-    return found
+            contents[entry.image_id] = error
+    return contents
 
 
 def _named(source: Source) -> tuple[list[Entry], list[Refused]]:
     """Part the images of a source by what their names and sizes tell."""
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     refused = []
-    for one in tqdm(source.entries(), f"list {source.name}", unit="image", mininterval=5):
-        name = one.image_id.encode("utf-8", "backslashreplace").decode()
-        if isinstance(one, Refused):
-            refused.append(Refused(name, one.reason))
-        elif name != one.image_id:
+    for entry in tqdm(source.entries(), f"list {source.name}", unit="image", mininterval=5):
+        name = entry.image_id.encode("utf-8", "backslashreplace").decode()
+        if isinstance(entry, Refused):
+            refused.append(Refused(name, entry.reason))
+        elif name != entry.image_id:
             refused.append(Refused(name, "its name is not UTF-8"))
-        elif one.size == 0:
+        elif entry.size == 0:
             refused.append(Refused(name, "the file is empty"))
-        elif name in found:
+        elif name in entries:
             refused.append(Refused(name, "a second image of this name"))
         else:
-            found[name] = one
+            entries[name] = entry
     label = source.settings.label
-    if label and found and all(one.label is None for one in found.values()):
-        raise source.error("label", f"{label!r} gives none of {len(found)} images a label")
-    return list(found.values()), refused
+    if label and entries and all(entry.label is None for entry in entries.values()):
+        raise source.error("label", f"{label!r} gives none of {len(entries)} images a label")
+    return list(entries.values()), refused
 
 
 def part(path: str | Path, shard: int, shards: int) -> list[Entry]:
     """Return one of several nearly equal parts of a LISTING."""
-    found = tables.read(path, schemas.LISTING)
-    first, end = (i * len(found) // shards for i in (shard, shard + 1))
-    return [Entry(**row) for row in found.slice(first, end - first).to_pylist()]
+    listing = tables.read(path, schemas.LISTING)
+    first, end = (i * len(listing) // shards for i in (shard, shard + 1))
+    return tables.rows_of(listing.slice(first, end - first), Entry)
 
 
 def pack(entries: Sequence[Entry], read: Readers, write: Callable[[pa.Table], None]) -> pa.Table:
@@ -162,35 +161,28 @@ def pack(entries: Sequence[Entry], read: Readers, write: Callable[[pa.Table], No
     Table REJECTED: the images that cannot be read, with the reason.
     """
     refused: list[Refused] = []
-    group: list[dict[str, Any]] = []
-    for row in _rows(entries, read, refused):
-        group.append(row)
-        if len(group) == GROUP_IMAGES or sum(len(one["image"]) for one in group) >= GROUP_BYTES:
+    group: list[ProbeImage] = []
+    for image in _images(entries, read, refused):
+        group.append(image)
+        if len(group) == GROUP_IMAGES or sum(len(image.image) for image in group) >= GROUP_BYTES:
             write(tables.table(group, schemas.PROBE))
             group = []
     if group:
         write(tables.table(group, schemas.PROBE))
     log.info("%d images packed, %d rejected", len(entries) - len(refused), len(refused))
-    return _table(refused)
+    return tables.table(refused, schemas.REJECTED)
 
 
-def _rows(entries: Sequence[Entry], read: Readers, refused: list[Refused]) -> Iterator[dict[str, Any]]:
-    for one in tqdm(entries, "pack", unit="image", mininterval=5):
+def _images(entries: Sequence[Entry], read: Readers, refused: list[Refused]) -> Iterator[ProbeImage]:
+    for entry in tqdm(entries, "pack", unit="image", mininterval=5):
         try:
-            data = read[one.probe](one)
+            data = read[entry.probe](entry)
             width, height = pictures.decode(data).size
         except OSError as error:
-            log.warning("rejected %s: %s", one.image_id, why(error))
-            refused.append(Refused(one.image_id, why(error)))
+            log.warning("rejected %s: %s", entry.image_id, why(error))
+            refused.append(Refused(entry.image_id, why(error)))
             continue
-        yield {
-            "image_id": one.image_id,
-            "digest": hashlib.sha256(data).hexdigest(),
-            "width": width,
-            "height": height,
-            "label": one.label,
-            "image": data,
-        }
+        yield ProbeImage(entry.image_id, hashlib.sha256(data).hexdigest(), width, height, entry.label, data)
 
 
 def rejected(parts: Sequence[str | Path]) -> pa.Table:
@@ -198,10 +190,11 @@ def rejected(parts: Sequence[str | Path]) -> pa.Table:
     return tables.read(parts, schemas.REJECTED).sort_by([("image_id", "ascending"), ("reason", "ascending")])
 
 
-def origin(job: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
+def origin(job: Mapping[str, object], sources: Iterable[Source]) -> dict[str, object]:
     """Return the origin of a shard: that of its job, and which revisions of datasets its images are of."""
-    found = {key: value for source in sources for key, value in source.revisions().items()}
-    return {**job, "models": {**job["models"], **found}}
+    models = job["models"]
+    assert isinstance(models, dict)
+    return {**job, "models": models | {key: value for source in sources for key, value in source.revisions().items()}}
 
 
 def require_images(name: str, shards: Sequence[str | Path], refused: pa.Table) -> None:
@@ -212,21 +205,17 @@ def require_images(name: str, shards: Sequence[str | Path], refused: pa.Table) -
     ValueError
         No image of the probe can be read.
     """
-    for row in refused.to_pylist():
-        log.warning("rejected %s: %s", row["image_id"], row["reason"])
-    good, bad = tables.count(shards), len(refused)
+    images = tables.rows_of(refused, Refused)
+    for image in images:
+        log.warning("rejected %s: %s", image.image_id, image.reason)
+    good, bad = tables.count(shards), len(images)
     if not good:
-        first = refused.to_pylist()[0]
-        raise ValueError(f"probes.{name}: none of {bad} images can be read; {first['image_id']}: {first['reason']}")
+        raise ValueError(f"probes.{name}: none of {bad} images can be read; {images[0].image_id}: {images[0].reason}")
     if empty := sum(not tables.count(shard) for shard in shards):
         log.warning("%d of %d shards hold no image: probes.%s.shards is too large", empty, len(shards), name)
-    copies = sum(reason.startswith(COPY) for reason in refused["reason"].to_pylist())
+    copies = sum(image.reason.startswith(COPY) for image in images)
     level = logging.WARNING if bad else logging.INFO
     log.log(level, "%d of %d images used, %d duplicates, %d unreadable", good, good + bad, copies, bad - copies)
-
-
-def _table(refused: Iterable[Refused]) -> pa.Table:
-    return tables.table((one._asdict() for one in refused), schemas.REJECTED)
 
 
 def _hash(text: str) -> bytes:

@@ -5,44 +5,36 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from dnd.config.targets import ProbeSettings
+from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
 
+SUFFIXES = (
+    *(".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".pjpeg", ".pjp", ".mpo"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".png", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    *(".tif", ".tiff", ".webp"),
+)
+"""Of image files, in lower case."""
+UNREAD = (
+    *(".jxl", ".jxr", ".svg", ".svgz", ".xcf", ".exr", ".hdr"),
+    *(".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f", ".jph", ".jps", ".psb"),
+    *(".bw", ".blp", ".cur", ".dcx", ".dds", ".dib", ".emf", ".eps", ".fit", ".fits", ".flc", ".fli", ".ftc", ".ftu"),
+    *(".gbr", ".icb", ".icns", ".ico", ".iim", ".im", ".msp", ".palm", ".pcd", ".pcx", ".ps", ".psd", ".pxr"),
+    *(".qoi", ".ras", ".rgb", ".rgba", ".sgi", ".tga", ".vda", ".vst", ".wmf", ".xbm", ".xpm"),
+)
+"""Of images of other formats, which are told rather than passed over."""
 CONVERT = "convert the image to PNG or JPEG, as `magick mogrify -format png *.jxl` does with a folder of photographs"
 """What to do about an image of a format that is not read."""
 
 
-class Entry(NamedTuple):
-    """An image of a probe, and the place of its bytes.
-
-    Attributes
-    ----------
-    image_id : path inside the probe, with forward slashes.
-    label : None where there is none.
-    probe : the probe that knows how to read it.
-    file : inside the source's folder; None in a dataset.
-    offset : in bytes, of an archive's member.
-    size : in bytes; None in a table until it is read.
-    row : of a table.
-    """
-
-    image_id: str
-    label: str | None
-    probe: str
-    file: str | None
-    offset: int | None = None
-    size: int | None = None
-    row: int | None = None
-
-
-class Refused(NamedTuple):
-    """What cannot be an image of the probe, and why."""
-
-    image_id: str
-    reason: str
+def unread(name: str) -> str | None:
+    """Return why an image file is of no format that is read, None where it is, or is no image file."""
+    suffix = folders.suffix(name)
+    return f"{suffix} files are not read: {CONVERT}" if suffix in UNREAD else None
 
 
 class Source(ABC):
@@ -113,10 +105,10 @@ class Source(ABC):
         ValueError
             There is none.
         """
-        found = folders.listing(self.path, {*suffixes, *told})
-        if not found:
+        statuses = folders.listing(self.path, {*suffixes, *told})
+        if not statuses:
             raise self.error("path", f"{self.path} holds no {kind} ({', '.join(suffixes)})")
-        return found
+        return statuses
 
 
 def why(error: BaseException) -> str:

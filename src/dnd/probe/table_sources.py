@@ -11,16 +11,21 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dnd.io.rows import Entry, Refused
 from dnd.probe import folders
 from dnd.probe.folders import Status
-from dnd.probe.source import Entry, Refused, Source, why
+from dnd.probe.source import Source, why
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
-
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
+Value = Any
+"""Of a column of images: bytes, or a mapping of ``bytes`` and ``path``, of which either may lack."""
 READ = 16
 """Rows of a Parquet file that are in memory at once."""
 
@@ -34,15 +39,13 @@ class _Rows(Source):
 
     def _check(self, schema: pa.Schema, table: str) -> None:
         """Raise the error of columns that a table lacks or that hold something else."""
-        import pyarrow as pa
-
         for key, column in (("image", self._image), ("label", self.settings.label)):
             if column and column not in schema.names:
                 raise self.error(key, f"{table} has no column {column!r}, but {schema.names}")
-        found = schema.field(self._image).type
-        held = _parts(found).get("bytes", pa.null())
-        if not (_is_binary(held) or (pa.types.is_null(held) and "path" in _parts(found))):
-            raise self.error("image", f"column {self._image!r} of {table} holds {found}, not the bytes of image files")
+        kind = schema.field(self._image).type
+        held = _parts(kind).get("bytes", pa.null())
+        if not (_is_binary(held) or (pa.types.is_null(held) and "path" in _parts(kind))):
+            raise self.error("image", f"column {self._image!r} of {table} holds {kind}, not the bytes of image files")
 
     def _rows(
         self, tables: Iterable[pa.RecordBatch | pa.Table], names: list[str] | None, file: str | None
@@ -63,26 +66,25 @@ class _Rows(Source):
 
     def _places(self, table: pa.RecordBatch | pa.Table) -> tuple[list[str | None], list[int | None]]:
         """The file name of each image and its size in bytes, as far as they are told."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        nothing: list[Any] = [None] * table.num_rows
+        paths: list[str | None] = [None] * table.num_rows
+        sizes: list[int | None] = [None] * table.num_rows
         if self._image not in table.schema.names:
-            return nothing, nothing
+            return paths, sizes
         column = table.column(self._image)
         kinds = _parts(column.type)
         parts = {name: pc.struct_field(column, name) if pa.types.is_struct(column.type) else column for name in kinds}
-        paths = parts["path"].to_pylist() if "path" in kinds else nothing
-        return paths, pc.binary_length(parts["bytes"]).to_pylist() if _is_binary(kinds.get("bytes")) else nothing
+        if "path" in kinds:
+            paths = parts["path"].to_pylist()
+        if _is_binary(kinds.get("bytes")):
+            sizes = pc.binary_length(parts["bytes"]).to_pylist()
+        return paths, sizes
 
     def _labels(self, table: pa.RecordBatch | pa.Table, names: list[str] | None) -> list[str | None]:
-        import pyarrow as pa
-
         if not self.settings.label:
             return [None] * table.num_rows
         column = table.column(self.settings.label)
         if names:
-            return [names[one] if one is not None and 0 <= one < len(names) else None for one in column.to_pylist()]
+            return [names[i] if i is not None and 0 <= i < len(names) else None for i in column.to_pylist()]
         try:
             return column.cast(pa.string()).to_pylist()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -97,17 +99,17 @@ class _Rows(Source):
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _bytes(self, value: Any) -> bytes:
+    def _bytes(self, value: Value) -> bytes:
         """The bytes of a value of the column of images, or of the file that it names instead."""
         data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
-        if data is None and path:
-            place = self.folder / path
-            if isinstance(problem := folders.status(place), OSError):
-                raise OSError(f"{path}: {why(problem)}")
-            return place.read_bytes()
-        if data is None:
+        if data is not None:
+            return data
+        if not path:
             raise OSError("the row has no image")
-        return data
+        place = self.folder / path
+        if isinstance(problem := folders.status(place), OSError):
+            raise OSError(f"{path}: {why(problem)}")
+        return place.read_bytes()
 
 
 class Parquet(_Rows):
@@ -119,9 +121,6 @@ class Parquet(_Rows):
         return self.listing([".parquet"], "Parquet files")
 
     def entries(self) -> Iterator[Entry | Refused]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         for name, status in self.files().items():
             if isinstance(status, OSError):
                 yield Refused(name, why(status))
@@ -138,8 +137,6 @@ class Parquet(_Rows):
                 yield Refused(name, why(error))
 
     def read(self, entry: Entry) -> bytes:
-        import pyarrow as pa
-
         assert entry.file is not None and entry.row is not None
         try:
             if self._reader is None or self._reader[0] != entry.file:
@@ -153,18 +150,16 @@ class _Forward:
     """A column of a Parquet file whose values are asked for in order: a few of them are in memory at once."""
 
     def __init__(self, path: Path, column: str) -> None:
-        import pyarrow.parquet as pq
-
         self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
         self._column = column
         groups = range(self._file.num_row_groups)
         self._starts = [0, *accumulate(self._file.metadata.row_group(i).num_rows for i in groups)]
         self._first = 0
-        self._values: list[Any] = []
+        self._values: list[Value] = []
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
 
-    def value(self, row: int) -> Any:
+    def value(self, row: int) -> Value:
         group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._first:
             self._group, self._first, self._values = group, self._starts[group], []
@@ -182,14 +177,14 @@ class Dataset(_Rows):
         """See the base; none of a dataset of the hub, which its id and revision tell apart."""
         if self.settings.dataset:
             return {}
-        found = {
+        statuses = {
             path.relative_to(self.path).as_posix(): folders.status(path)
             for path in self.path.rglob("*.*")
             if not path.name.startswith("cache-")
         }
-        if not found:
+        if not statuses:
             raise self.error("path", f"{self.path} holds no dataset")
-        return dict(sorted(found.items()))
+        return dict(sorted(statuses.items()))
 
     def entries(self) -> Iterator[Entry | Refused]:
         table = self._loaded.with_format("arrow")
@@ -207,7 +202,7 @@ class Dataset(_Rows):
     @staticmethod
     def _commit(table: datasets.Dataset) -> str | None:
         """The commit of a dataset of the hub, after which the package names the folder of what it has prepared."""
-        folders = {Path(one["filename"]).parent.name for one in table.cache_files}
+        folders = {Path(file["filename"]).parent.name for file in table.cache_files}
         return next((name for name in folders if COMMIT.fullmatch(name)), None)
 
     @cached_property
@@ -220,24 +215,24 @@ class Dataset(_Rows):
         key = "dataset" if self.settings.dataset else "path"
         what = self.settings.dataset or str(self.path)
         try:
-            found = self._load(what)
+            dataset = self._load(what)
         except Exception as error:  # of the package, the hub's client, the HTTP client below it, and the file system
             hint = "; run `snakemake prefetch` where there is internet" if isinstance(error, ConnectionError) else ""
             raise self.error(key, f"{what} cannot be loaded: {type(error).__name__}: {why(error)}{hint}") from error
-        if isinstance(found, dict):
-            split = self.settings.split or (next(iter(found)) if len(found) == 1 else None)
-            if split not in found:
-                raise self.error("split", f"{what} has no split {split!r}, but {list(found)}")
-            found = found[split]
-        asked, commit = self.settings.revision or "", self._commit(found)
+        if isinstance(dataset, dict):
+            split = self.settings.split or (next(iter(dataset)) if len(dataset) == 1 else None)
+            if split not in dataset:
+                raise self.error("split", f"{what} has no split {split!r}, but {list(dataset)}")
+            dataset = dataset[split]
+        asked, commit = self.settings.revision or "", self._commit(dataset)
         if COMMIT.fullmatch(asked) and commit not in (asked, None):  # offline, the package takes what it has
             raise self.error(
                 "revision", f"{what} is here at commit {commit} only: fetch {asked} where there is internet"
             )
-        self._check(found.features.arrow_schema, what)
-        return found.select_columns([self._image, *([self.settings.label] if self.settings.label else [])])
+        self._check(dataset.features.arrow_schema, what)
+        return dataset.select_columns([self._image, *([self.settings.label] if self.settings.label else [])])
 
-    def _load(self, what: str) -> Any:
+    def _load(self, what: str) -> datasets.Dataset | datasets.DatasetDict:
         import datasets
 
         settings = self.settings
@@ -248,14 +243,10 @@ class Dataset(_Rows):
 
 def _parts(kind: pa.DataType) -> dict[str, pa.DataType]:
     """What a column of images consists of: its bytes, or a structure that holds them."""
-    import pyarrow as pa
-
     return {part.name: part.type for part in kind} if pa.types.is_struct(kind) else {"bytes": kind}
 
 
 def _is_binary(kind: pa.DataType | None) -> bool:
-    import pyarrow as pa
-
     return kind is not None and (
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
     )

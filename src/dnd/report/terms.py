@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
-from dnd.config.backends import Settings
+from dnd.config.sections import Settings
 from dnd.io.version import VERSION
 
 PATH = Path(__file__).with_name("terms.yaml")

@@ -17,13 +17,12 @@ from typing import ParamSpec
 from dnd.backends import hub
 from dnd.candidates import prompts
 from dnd.candidates.prompts import Shown
-from dnd.config.backends import SET_BY, CaptionSettings, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
+from dnd.config.evaluation import ModelSettings
 from dnd.config.load import (
-    WEIGHTS,
     Config,
     ConfigError,
     examined,
-    file_of,
     models,
     read_preprocess,
     read_token_order,
@@ -31,7 +30,7 @@ from dnd.config.load import (
 )
 from dnd.config.recipes import Recipe
 from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe, RivalRecipe
-from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings, file_of
 from dnd.io import documents, installed
 from dnd.probe import broden
 from dnd.rivals import concept_sets
@@ -39,7 +38,6 @@ from dnd.run import code_digest
 from dnd.selection import verdict
 
 P = ParamSpec("P")
-Model = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings
 Wrong = Iterator[tuple[str, str]]
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)?")
 LONGEST_HUB_ID = 96
@@ -181,7 +179,7 @@ def _folder_or_hub_id(key: str, name: str, wanted: tuple[str, ...]) -> Wrong:
         yield key, f"{name[:LONGEST_HUB_ID]!r} is neither a folder nor a hub id such as owner/name"
 
 
-def _model(key: str, section: Model) -> Wrong:
+def _model(key: str, section: ModelSettings) -> Wrong:
     path = Path(section.model)
     if isinstance(section, LlmSettings):
         yield from _server(key, section)

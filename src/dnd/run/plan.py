@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dnd.config.backends import COMPUTE
+from dnd.config.layer_table import rows
 from dnd.config.load import Config, ConfigError
 from dnd.config.recipes import Recipe
-from dnd.config.sweep import Layer, counterpart, rows, spell
+from dnd.config.sweep import Layer, counterpart, spell
 from dnd.io.files import replaced
 
 

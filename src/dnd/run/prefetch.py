@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from dnd.backends import hub
-from dnd.config.backends import CaptionSettings, EmbedderSettings, GeneratorSettings, LlmSettings
-from dnd.config.load import WEIGHTS, Config
+from dnd.config.backends import CaptionSettings, GeneratorSettings, LlmSettings
+from dnd.config.evaluation import ModelSettings
+from dnd.config.load import Config
 from dnd.config.redaction import without_secrets
 from dnd.config.sweep import SweepRow
-from dnd.config.targets import ProbeSettings, TargetSettings
+from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings
 
-Model = CaptionSettings | EmbedderSettings | GeneratorSettings | LlmSettings
 USES = {
     "captions": "captioner",
     "generator": "generator",
@@ -56,7 +56,7 @@ def wanted(config: Config, rows: Sequence[SweepRow]) -> list[Wanted]:
     return list(dict.fromkeys(model for model in needed if model is not None))
 
 
-def _model(use: str, part: Model) -> Wanted | None:
+def _model(use: str, part: ModelSettings) -> Wanted | None:
     """What a section with ``model`` needs; nothing where a server has it, or no model is needed."""
     if getattr(part, "base_url", None) is not None or getattr(part, "oracle", False):
         return None

@@ -23,9 +23,10 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from dnd.config.layer_table import LAYER_COLUMNS
 from dnd.config.load import Config, known_secrets
 from dnd.config.redaction import LEFT_OUT, without_secrets
-from dnd.config.sweep import LAYER_COLUMNS, SWEEP_COLUMNS
+from dnd.config.sweep import SWEEP_COLUMNS
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
 from dnd.io.version import VERSION

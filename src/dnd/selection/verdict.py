@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
-from dnd.config.backends import Settings
+from dnd.config.sections import Settings
 from dnd.io import documents
 
 COMPONENTS = ("auc", "image_similarity", "votes", "fit", "gap", "hard", "agreement", "joined")

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from dnd.config.backends import MOST
+from dnd.config.sections import MOST
 from dnd.io import documents
 from dnd.io.text import valid
 from dnd.shapeworld.world import Extension, attribute_of, conjunction

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dnd.config.load import WEIGHTS
-from dnd.config.targets import BasisSettings
+from dnd.config.targets import WEIGHTS, BasisSettings
 from dnd.target import autoencoder_steps, basis_files, weight_files
 from dnd.target.autoencoder_steps import Steps, unsupported
 from dnd.target.basis_files import Parts

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dnd.config.layer_table import LAYER_COLUMNS, LAYER_SLUG, LONGEST_SLUG, is_pattern, matching
 from dnd.config.load import ConfigError
-from dnd.config.sweep import LAYER_COLUMNS, LAYER_SLUG, LONGEST_SLUG, is_pattern, matching
 from dnd.io.files import replaced
 
 CLOSEST = 5

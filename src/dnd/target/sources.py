@@ -22,8 +22,8 @@ from torch import Tensor, nn
 import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd.backends import hub
 from dnd.backends.loading import device as available_device
-from dnd.config.load import WEIGHTS, file_of, read_preprocess, read_token_order
-from dnd.config.targets import PreprocessSettings, TargetSettings
+from dnd.config.load import read_preprocess, read_token_order
+from dnd.config.targets import WEIGHTS, PreprocessSettings, TargetSettings, file_of
 from dnd.io import faults
 from dnd.target import state_dicts, transformers_models, weight_files
 from dnd.target.imitation import Inimitable, Loaded, unpublished

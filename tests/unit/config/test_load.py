@@ -10,6 +10,8 @@ from spoilt import FILE, changed, problem, write_good
 
 from dnd.config import load
 
+PROMPT = "config/prompts/concept.yaml"
+
 
 @pytest.fixture
 def good(tmp_path, monkeypatch):
@@ -59,7 +61,7 @@ def test_the_repositorys_own_configuration_is_good(monkeypatch):
         ),
         ("probes.photos", {"source": "union", "members": ["a"]}, "probes.photos: .*two or more `members`, each once"),
         ("probes.both", {"source": "union", "members": ["photos", "b"]}, "probes.both.members: 'b' is no other probe"),
-        ("probes.photos", {"source": "manifest", "path": "images"}, "probes.photos: .*manifest is a .csv or .tsv file"),
+        ("probes.photos", {"source": "manifest", "path": PROMPT}, "probes.photos: .*manifest is a .csv or .tsv file"),
         ("probes.photos", {"source": "huggingface"}, "probes.photos: .*needs either `path` or `dataset`"),
         (
             "probes.photos",
@@ -242,8 +244,10 @@ def _places(values, above=()):
 @given(random=st.randoms(use_true_random=False), junk=st.lists(JUNK, min_size=1, max_size=3))
 def test_no_value_ends_in_a_traceback(good, random, junk):
     for one in junk:
-        place = random.choice([key for key in _places(good) if "." not in "".join(map(str, key))])
-        good = changed(good, ".".join(map(str, place)), one)
+        place = random.choice(
+            [key for key in _places(good) if all(isinstance(part, str) and "." not in part for part in key)]
+        )
+        good = changed(good, ".".join(place), one)
         if not isinstance(good.get("models"), dict):
             break
     try:

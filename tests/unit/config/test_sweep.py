@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from spoilt import FILE, LAYERS, SWEEP, problem, write_good
 
 from dnd.config import load
-from dnd.config.backends import MOST
-from dnd.config.load import LONGEST_NAME
-from dnd.config.sweep import LAYER_SLUG, LONGEST_SLUG, OWN_FOLDERS, layers, spell, units
+from dnd.config.sweep import OWN_FOLDERS, layers, spell, units
 from dnd.run.paths import PATTERNS
-from dnd.target.inventory import slug_of
 
 
 @pytest.fixture
@@ -137,14 +134,6 @@ def test_a_row_may_not_be_named_as_anything_that_a_run_writes():
     assert written | {"benchmarks", "logs"} == OWN_FOLDERS
 
 
-def test_names_of_layers_make_names_of_logs_that_a_disk_can_hold():
-    model, probe = "m" * LONGEST_NAME, "p" * LONGEST_NAME
-    slug = slug_of(".".join(["encoder"] * 60), {slug_of(".".join(["encoder"] * 60), set())})
-    assert len(f"{model}-{probe}-mean-negative-{MOST}-{MOST}-{'s' * LONGEST_SLUG}.log") <= 255
-    assert re.fullmatch(LAYER_SLUG, slug)
-    assert slug.endswith("-2")
-
-
 def test_a_sweep_separated_by_commas_is_refused(good):
     Path("config/sweep.tsv").write_text(SWEEP.replace("\t", ",") + "\n")
     assert "expected ['name', 'model'" in problem(good, layers)
@@ -155,37 +144,6 @@ def test_a_sweep_saved_by_a_spreadsheet_is_read(good):
     text = Path("config/sweep.tsv").read_text()
     Path("config/sweep.tsv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n")
     assert [one.name for one in layers_in(good)] == ["mine"]
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("net\tlayer4\tlayer4\t32", "line 4: model 'net', layer 'layer4' is listed twice"),
-        ("net\tlayer3\tlayer 3\t32", "line 4: slug 'layer 3' must be letters"),
-        (
-            "net\tlayer3\tlayer4\t32",
-            "line 4: slug 'layer4' is that of layer 'layer4' of model 'net' already; each layer of a model needs its",
-        ),
-        (
-            "net\tblocks.0.fc\tblocks.0_fc\t7",
-            "line 4: slug 'blocks.0_fc' is that of layer 'blocks.0/fc' of model 'net'",
-        ),
-        ("net\tlayer3\tlayer3\tmany", "line 4: units is 'many', expected a number above zero"),
-        ("net\tlayer3\tlayer3\t0", "line 4: units is '0', expected a number above zero"),
-        ("net\tlayer3\tlayer3\t\u00b2", "line 4: units is '\u00b2', expected a number above zero"),
-        ("net\tlayer3\tlayer3\t" + "9" * 5000, "line 4: units is '" + "9" * 40 + "...', expected a number above zero"),
-        ("net\tlayer3\tlayer3\t10000001", "line 4: units is '10000001', expected a number above zero, 10,000,000 at"),
-        ("net\tlayer3\t" + "s" * 81 + "\t3", "line 4: slug '" + "s" * 81 + "' must be letters"),
-    ],
-)
-def test_a_mistake_in_the_inventory_names_file_and_row(good, row, message):
-    Path("config/layers.tsv").write_text(LAYERS + row + "\n")
-    assert problem(good, layers).startswith(f"config/layers.tsv {message}")
-
-
-def test_layers_of_two_models_may_share_a_slug(good):
-    Path("config/layers.tsv").write_text(LAYERS + "other\tfirst\tlayer4\t8\n")
-    assert [one.slug for one in layers_in(good)] == ["layer4"]
 
 
 def test_one_name_for_layers_of_two_models_that_are_named_alike(good):

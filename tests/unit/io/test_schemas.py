@@ -1,4 +1,4 @@
-"""The Arrow schema of every table: what its columns are, and what is null when."""
+"""The Arrow schema of every table."""
 
 import pyarrow as pa
 
@@ -20,3 +20,12 @@ def test_descriptions_hold_what_readers_outside_rely_on():
         "source",
     ]
     assert schemas.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)
+
+
+def test_widths_of_numbers_are_those_that_rows_tell():
+    assert schemas.IMAGES.field("seed").type == pa.int64()
+    assert schemas.EVALUATION.field("low").type == pa.float64()
+    assert schemas.SCORES.field("parts").type == pa.list_(pa.int32())
+    assert schemas.PATTERNS.field("concepts").type == pa.list_(
+        pa.struct([("category", pa.string()), ("concept", pa.string())])
+    )

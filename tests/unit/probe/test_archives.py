@@ -10,7 +10,7 @@ from handmade import png
 from probing import ids, listed, packed, picture, write_tar
 
 from dnd.io import pictures
-from dnd.probe import sources
+from dnd.probe.source import SUFFIXES, UNREAD
 
 ALL = [
     "deeper/train-0.tar/0001.png",
@@ -136,9 +136,9 @@ def test_no_suffix_of_an_image_that_pillow_knows_is_passed_over():
     Image.init()
     others = {".bufr", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf"}  # measurements, films and documents
     known = set(Image.registered_extensions()) - others
-    assert known == known & {*sources.SUFFIXES, *sources.UNREAD}
+    assert known == known & {*SUFFIXES, *UNREAD}
     read = {suffix for suffix, format in Image.registered_extensions().items() if format in pictures.FORMATS}
-    assert read <= set(sources.SUFFIXES)
+    assert read <= set(SUFFIXES)
 
 
 def test_a_suffix_that_holds_no_label_is_an_error(archives):

@@ -10,7 +10,7 @@ from PIL import Image
 from dnd import api
 from dnd.io import pictures, schemas, tables
 from dnd.probe import images_in_memory
-from dnd.probe.sources import SOURCES
+from dnd.probe.sources import source_of
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, GREY[::-1], GREY // 2], axis=-1)
@@ -18,7 +18,7 @@ COLOUR = np.stack([GREY, GREY[::-1], GREY // 2], axis=-1)
 
 def written(images, folder):
     """The pixels of the probe's images."""
-    source = SOURCES["manifest"]("notebook", images_in_memory.write(images, folder))
+    source = source_of("notebook", images_in_memory.write(images, folder))
     return [np.asarray(pictures.decode(source.read(entry))) for entry in source.entries()]
 
 

@@ -11,8 +11,8 @@ from handmade import png
 from probing import ids, listed, opened, packed
 
 from dnd.io import schemas, tables
+from dnd.io.rows import Entry
 from dnd.probe import pack
-from dnd.probe.source import Entry
 from dnd.shapeworld.render import draw
 
 NOISE = png(np.random.default_rng(0).integers(0, 255, (64, 64, 3)))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from handmade import origin, png, write_probe
 
-from dnd.config import load, sweep
+from dnd.config import layer_table, load, sweep
 from dnd.io import schemas, tables
 from dnd.run import provenance
 
@@ -53,7 +53,7 @@ def recorded(tmp_path):
     found = provenance.record(
         load.load(values()),
         sweep=[dict(zip(sweep.SWEEP_COLUMNS, ("planted", "conceptnet", "fc", "shapes", "dnd", "0-3"), strict=True))],
-        layers=[dict(zip(sweep.LAYER_COLUMNS, ("conceptnet", "fc", "fc", "36"), strict=True))],
+        layers=[dict(zip(layer_table.LAYER_COLUMNS, ("conceptnet", "fc", "fc", "36"), strict=True))],
         code={"probe": "p0", "captions": "c0", "descriptions": "d0"},
         factories={"conceptnet": "f0"},
         made=made,

@@ -52,7 +52,7 @@ class Amounts:
         elif settings.source == "shapeworld":
             count = settings.images
         elif settings.source in ("folder", "manifest"):
-            count = len(sources.SOURCES[settings.source](name, settings).files())
+            count = len(sources.source_of(name, settings).files())
         else:
             count = settings.sample or settings.limit or self.assume.probe_images
         count = min(count, settings.limit or count, settings.sample or count)

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from dnd.config import shipped
-from dnd.config.backends import Settings
 from dnd.config.load import ConfigError
+from dnd.config.sections import Settings
 from dnd.io import documents
 
 RATES = shipped.path("config/rates.yaml")

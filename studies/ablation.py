@@ -192,7 +192,9 @@ def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> lis
     checked = load(values, config)  # mistakes of the configuration itself, before those of variants
     if not isinstance(checked.recipes.get(BASE), Recipe) or len(checked.probes) != 1:
         raise ConfigError(f"{config}: expected one probe, and a recipe {BASE!r} of our own method")
-    values["recipes"] |= recipes(values["recipes"][BASE], chosen, {*checked.recipes, *BASELINES})
+    written = values["recipes"]
+    assert isinstance(written, dict)  # as the check has seen
+    values["recipes"] = written | recipes(written[BASE], chosen, {*checked.recipes, *BASELINES})
     settings = load(values, f"{config} + {table}")
     joined = [_joined(settings.recipes[one.name]) for one in chosen]
     names = list(dict.fromkeys([BASE, *filter(None, joined), *(one.name for one in chosen)]))

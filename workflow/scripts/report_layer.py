@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.script import Snakemake, snakemake
 
 
-def listed(files: str | Sequence[str] | None) -> list[Path]:
+def listed(files: str | Sequence[str]) -> list[Path]:
     """Return paths, of one file as well."""
     return [Path(path) for path in ([files] if isinstance(files, str) else files)]
 
@@ -20,8 +20,8 @@ def listed(files: str | Sequence[str] | None) -> list[Path]:
 def main(snakemake: "Snakemake") -> None:
     """Write the pages, some units in each process."""
     job.begin(snakemake.log[0], snakemake.threads)
-    answers = listed(snakemake.input.get("answers"))
-    given = {key: listed(snakemake.input.get(key)) for key in Tables.SEVERAL}
+    answers = listed(snakemake.input.get("answers", ()))
+    given = {key: listed(snakemake.input.get(key, ())) for key in Tables.SEVERAL}
     layer.run(
         Path(snakemake.output[0]),
         snakemake.params.facts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,11 +278,11 @@ def _logits(
     """The ids of the images that count; logits [1 + sets, images, classes], untouched, then with each set silent."""
     labelled = settings.truth == "label"
 
-    def load(row: dict[str, Any]) -> Tensor:
+    def load(row: Mapping[str, Any]) -> Tensor:
         return target.preprocess.image(pictures.decode(row["image"]))
 
     @torch.inference_mode()
-    def run_batch(part: Sequence[dict[str, Any]], inputs: Tensor) -> Tensor:
+    def run_batch(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> Tensor:
         found = []
         for units in ((), *silent):
             with silenced(target, settings.layer, units, len(inputs)):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +119,20 @@ def rows(
     only = None if wanted is None else ("image_id", wanted)
     for group in tables.row_groups(shards, schemas.PROBE, columns, only):
         yield from group.to_pylist()
+
+
+class Encoded(NamedTuple):
+    """An image of a probe, as the bytes of its file."""
+
+    image_id: str
+    image: bytes
+
+
+def encoded(shards: Sequence[Path], wanted: set[str] | None = None) -> Iterator[Encoded]:
+    """Yield the images of probe shards, all or only some image ids, in order of image id, as they are read."""
+    only = None if wanted is None else ("image_id", wanted)
+    for group in tables.row_groups(shards, schemas.PROBE, Encoded._fields, only):
+        yield from tables.rows_of(group, Encoded)
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:

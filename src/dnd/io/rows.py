@@ -21,8 +21,8 @@ class Topk(NamedTuple):
     unit: int
     image_ids: list[str]
     activations: list[float]
-    mean: float
-    std: float
+    mean: float | None
+    std: float | None
     fraction_zero: float
     nonfinite: int
     idle: str | None

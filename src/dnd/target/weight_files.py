@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ NESTED = ("state_dict", "model", "model_state_dict", "net")
 """Keys below which checkpoints keep a network's state."""
 
 
-def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
+def read(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
     """Return what a file of weights holds: tensors by name (.safetensors, .npz), a tensor (.npy), or what was saved.
 
     Parameters
@@ -55,7 +54,7 @@ def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
     except Exception as error:  # of the formats' readers
         unpickling = isinstance(error, pickle.UnpicklingError)
         reasons = ["allow_pickle", "TorchScript"] + unpickling * ["GLOBAL"]
-        if any(one in str(error) for one in reasons) or (unpickling and zipfile.is_zipfile(path)):
+        if any(reason in str(error) for reason in reasons) or (unpickling and zipfile.is_zipfile(path)):
             raise TargetError(
                 f"weights {path} hold more than tensors and plain values, which is not safe to load: save the "
                 "network's state_dict() instead"
@@ -66,26 +65,22 @@ def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
         raise TargetError(f"weights {path} cannot be read: {reason}") from error
 
 
-def state(found: Any, path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of what a file holds, by their names, whatever a checkpoint keeps them under.
-
-    Raises
-    ------
-    TargetError
-        They are no tensors by name.
-    """
-    tensors = unnested(found)
-    if not isinstance(tensors, Mapping) or not all(isinstance(one, Tensor) for one in tensors.values()):
-        kind = type(found).__name__
-        held = f"a {kind} of {', '.join(map(str, list(found)[:KEYS]))}" if isinstance(found, Mapping) else f"a {kind}"
+def state(content: object, path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors by name that a file holds, below any usual key; a TargetError where it holds no such."""
+    tensors = unnested(content)
+    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        kind = type(content).__name__
+        held = (
+            f"a {kind} of {', '.join(map(str, list(content)[:KEYS]))}" if isinstance(content, Mapping) else f"a {kind}"
+        )
         raise TargetError(f"weights {path}: expected a state dict, name -> tensor, but the file holds {held}")
     return tensors
 
 
-def unnested(found: Any, keys: Iterable[str] = NESTED) -> Any:
-    """Return what a checkpoint keeps under one of some keys; what was found where it has none."""
-    parts = [found.get(key) for key in keys] if isinstance(found, Mapping) else []
-    return next((one for one in parts if isinstance(one, Mapping)), found)
+def unnested(content: object, keys: Iterable[str] = NESTED) -> object:
+    """Return what a checkpoint keeps under one of some keys; the content itself where it has none."""
+    parts = [content.get(key) for key in keys] if isinstance(content, Mapping) else []
+    return next((part for part in parts if isinstance(part, Mapping)), content)
 
 
 def shapes(state: Mapping[str, Tensor]) -> dict[str, list[int]]:
@@ -104,22 +99,22 @@ def shapes_in(folder: Path) -> dict[str, list[int]]:
     return shapes
 
 
-def lacking(names: Iterable[str], own: Mapping[str, list[int]], given: Mapping[str, list[int]]) -> list[str]:
+def lacking(names: Iterable[str], needed: Mapping[str, list[int]], given: Mapping[str, list[int]]) -> list[str]:
     """Return what a network lacks, each beside what in a file of weights is closest to it, by the end of its name.
 
     Parameters
     ----------
     names : of the network's weights that the file does not give.
-    own, given : shapes of the network's and of the file's weights.
+    needed, given : shapes of the network's and of the file's weights.
     """
 
-    def alike(name: str, other: str) -> tuple[int, bool]:
-        parts = zip(reversed(name.split(".")), reversed(other.split(".")), strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), own.get(name) == given[other]
+    def alike(name: str, candidate: str) -> tuple[int, bool]:
+        parts = zip(reversed(name.split(".")), reversed(candidate.split(".")), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), needed.get(name) == given[candidate]
 
     lines = []
     for name in names:
         closest = max(sorted(given), key=partial(alike, name), default=None)
         beside = "" if closest is None else f" (closest in the file: {closest} {given[closest]})"
-        lines.append(f"{name} {own.get(name, '')}{beside}")
+        lines.append(f"{name} {needed.get(name, '')}{beside}")
     return lines

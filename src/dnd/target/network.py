@@ -29,6 +29,7 @@ from dnd.target.tokens import Census, Told
 from dnd.target.units import SIGNS, Reading
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 COMPILED = "_orig_mod"
 """Where torch.compile's wrapper keeps the network; what it puts into the names of layers and weights."""
@@ -294,29 +295,31 @@ class Target:
 
 
 def fixed_batches(
-    items: Iterable[Any],
-    load: Callable[[Any], Tensor],
-    size: BatchSize,
-    run: Callable[[Sequence[Any], Tensor], R],
-) -> Iterator[tuple[Sequence[Any], R]]:
+    items: Iterable[T], load: Callable[[T], Tensor], size: BatchSize, run: Callable[[list[T], Tensor], R]
+) -> Iterator[tuple[list[T], R]]:
     """Yield items with what ``run`` makes of them and of their inputs [size, ...].
 
     The last batch is filled up with zeros; the size is halved when the device runs out of memory: see
     :func:`dnd.backends.batches.in_batches`.
     """
 
-    def with_input(item: Any) -> tuple[Any, npt.NDArray[np.float32]]:
+    def with_input(item: T) -> tuple[T, npt.NDArray[np.float32]]:
         return item, load(item).numpy()  # torch would start threads of its own beside ours
 
-    def stacked(part: Sequence[tuple[Any, npt.NDArray[np.float32]]], shape: int) -> tuple[list[Any], Tensor]:
-        found = [one for _, one in part]
-        empty = [np.zeros_like(found[0])] * (shape - len(part))
-        inputs = torch.from_numpy(np.stack(found + empty))
+    def stacked(part: Sequence[tuple[T, npt.NDArray[np.float32]]], shape: int) -> tuple[list[T], Tensor]:
+        arrays = [array for _, array in part]
+        empty = [np.zeros_like(arrays[0])] * (shape - len(part))
+        inputs = torch.from_numpy(np.stack(arrays + empty))
         return [item for item, _ in part], inputs.pin_memory() if torch.cuda.is_available() else inputs
 
     loaded = prepared(with_input, items, size.items)
-    for part, result in in_batches(loaded, size, lambda one, _: run(*one), stacked):
+    for part, result in in_batches(loaded, size, lambda batch, _: run(*batch), stacked):
         yield [item for item, _ in part], result
+
+
+def pooled_of(target: Target, layer: str, inputs: Tensor, pooling: str) -> Tensor:
+    """Return the pooled activations float32 [n, units] of a layer for inputs [n, channels, h, w], on the CPU."""
+    return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer]
 
 
 def responses(
@@ -325,6 +328,6 @@ def responses(
     """Return the pooled activations float32 [n, units] of a layer for whole images."""
 
     def run_batch(part: Sequence[Image.Image], inputs: Tensor) -> Tensor:
-        return target.read(inputs, [layer], lambda _, reading: reading.pooled(pooling).cpu())[layer][: len(part)]
+        return pooled_of(target, layer, inputs, pooling)[: len(part)]
 
-    return torch.cat([found for _, found in fixed_batches(images, target.preprocess.image, size, run_batch)]).numpy()
+    return torch.cat([pooled for _, pooled in fixed_batches(images, target.preprocess.image, size, run_batch)]).numpy()

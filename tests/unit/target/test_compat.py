@@ -19,7 +19,7 @@ from dnd.config.stages import ExemplarSettings, ScoreSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Concept
 from dnd.selection import components, scores
-from dnd.target import compat, exemplars
+from dnd.target import compat, crops, exemplars
 from dnd.target.outputs import Output, TargetError
 from dnd.target.units import Reading
 
@@ -50,10 +50,10 @@ def ring():
 
 def test_wrapping_moves_the_crops():
     whole, shape = (0, 0, 64, 64), (64, 64)
-    assert exemplars.crops(ring(), whole, (64, 64), shape, SETTINGS) == [(10, 10, 30, 30), (40, 40, 60, 60)]
+    assert crops.boxes(ring(), whole, (64, 64), shape, SETTINGS) == [(10, 10, 30, 30), (40, 40, 60, 60)]
     wrapped = SETTINGS.model_copy(update={"wrap_heatmaps": True})
     # 1.01 becomes 1 and falls behind the surrounding, 0.99 becomes 252
-    assert exemplars.crops(ring(), whole, (64, 64), shape, wrapped) == [(40, 40, 60, 60)]
+    assert crops.boxes(ring(), whole, (64, 64), shape, wrapped) == [(40, 40, 60, 60)]
 
 
 def test_parts_inside_a_hole_are_left_out():
@@ -62,9 +62,9 @@ def test_parts_inside_a_hole_are_left_out():
     heat[6:52, 6:52] = 0
     heat[20:40, 20:40] = 1
     asked = {"frame": (0, 0, 64, 64), "size": (64, 64), "shape": (64, 64)}
-    assert exemplars.crops(heat, settings=SETTINGS, **asked) == [(4, 4, 54, 54), (20, 20, 40, 40)]
+    assert crops.boxes(heat, settings=SETTINGS, **asked) == [(4, 4, 54, 54), (20, 20, 40, 40)]
     outer = SETTINGS.model_copy(update={"outer_parts": True})
-    assert exemplars.crops(heat, settings=outer, **asked) == [(4, 4, 54, 54)]
+    assert crops.boxes(heat, settings=outer, **asked) == [(4, 4, 54, 54)]
 
 
 def test_a_class_token_is_read_as_a_picture():
@@ -81,10 +81,10 @@ def test_a_class_token_is_read_as_a_picture():
 def test_class_tokens_are_maps_of_every_unit_only_where_asked_for():
     tokens = torch.rand(1, 1, 768, generator=torch.Generator().manual_seed(0)) * 0.99
     reading = Reading(Output(torch.rand(1, 4, 768), (2, 2), tokens[:, 0]), None, 1)
-    on = exemplars._maps(reading, 0, [3, 5], ExemplarSettings(token_maps=True))
+    on = exemplars.maps_of(reading, 0, [3, 5], ExemplarSettings(token_maps=True))
     assert on.shape == (2, 16, 16)
     assert torch.equal(on[0], on[1])
-    assert exemplars._maps(reading, 0, [3, 5], ExemplarSettings()).shape == (2, 2, 2)
+    assert exemplars.maps_of(reading, 0, [3, 5], ExemplarSettings()).shape == (2, 2, 2)
 
 
 @pytest.fixture

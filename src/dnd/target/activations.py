@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +104,17 @@ class Running:
     def finish(self) -> None:
         """Rank what waits, and bring everything into the memory of the CPU."""
         self.rank()
-        for one in fields(self):
-            if isinstance(value := getattr(self, one.name), Tensor):
-                setattr(self, one.name, value.cpu())
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.cpu())
+
+
+class _Control(NamedTuple):
+    """The activations of a layer for a control image, float32 [units]: a row of CONTROLS_PART."""
+
+    slug: str
+    image_id: str
+    activations: npt.NDArray[np.float32]
 
 
 def run(
@@ -143,11 +151,11 @@ def run(
     """
     running = {slug: Running(k) for slug in layers}
     kept = set(controls)
-    control_rows: list[dict[str, Any]] = []
+    control_rows: list[_Control] = []
     slugs = {layer: slug for slug, layer in layers.items()}
 
-    def load(row: Mapping[str, Any]) -> Tensor:
-        return target.preprocess.image(pictures.decode(row["image"]))
+    def load(row: pictures.Encoded) -> Tensor:
+        return target.preprocess.image(pictures.decode(row.image))
 
     def take(layer: str, reading: Reading) -> Tensor:
         listed = reading.units if units is None else units[slugs[layer]]
@@ -157,87 +165,65 @@ def run(
             )
         return reading.pooled(pooling)
 
-    def run_batch(part: Sequence[Mapping[str, Any]], inputs: Tensor) -> dict[str, Tensor]:
-        found = target.read(inputs, list(slugs), take)
-        return {slugs[layer]: pooled[: len(part)] for layer, pooled in found.items()}
+    def run_batch(part: Sequence[pictures.Encoded], inputs: Tensor) -> dict[str, Tensor]:
+        return {slugs[layer]: pooled[: len(part)] for layer, pooled in target.read(inputs, list(slugs), take).items()}
 
-    first = [load(row) for row in islice(pictures.rows([shard], columns=["image_id", "image"]), FIRST)]
+    first = [load(row) for row in islice(pictures.encoded([shard]), FIRST)]
     if first:  # none where no image of the shard can be read
         steadiness.require(target, torch.stack(first), layers.values())
-    rows = pictures.rows([shard], columns=["image_id", "image"])
-    size = BatchSize(batch, "activations")
+    seen = 0
     with tqdm(total=tables.count(shard), desc="activations", unit="image", mininterval=5) as bar:
-        for part, found in fixed_batches(rows, load, size, run_batch):
-            for slug, pooled in found.items():
-                if not running[slug].seen and not running[slug]._waiting and not pooled.isfinite().any():
-                    raise _never_finite(layers[slug], len(part))
+        batches = fixed_batches(pictures.encoded([shard]), load, BatchSize(batch, "activations"), run_batch)
+        for part, by_slug in batches:
+            for slug, pooled in by_slug.items():
+                if not seen and not pooled.isfinite().any():
+                    raise TargetError(
+                        f"layer {layers[slug]!r} gives no finite activation for any of the first {len(part)} images: "
+                        "its weights are damaged, or half precision overflows (models.NAME.dtype: float32)"
+                    )
                 running[slug].add(pooled)
                 control_rows += [
-                    {"slug": slug, "image_id": row["image_id"], "activations": values.cpu().numpy()}
+                    _Control(slug, row.image_id, values.cpu().numpy())
                     for row, values in zip(part, pooled, strict=True)
-                    if row["image_id"] in kept
+                    if row.image_id in kept
                 ]
+            seen += len(part)
             bar.update(len(part))
-    for slug, one in running.items():
-        one.finish()
-        if missing := int(one.nonfinite.sum()):
+    for slug, statistics in running.items():
+        statistics.finish()
+        if missing := int(statistics.nonfinite.sum()):
             log.warning("layer %s: %d activations are not finite and left out", layers[slug], missing)
-    names = _names(shard, running.values())
-    seen = [(slug, one) for slug, one in running.items() if one.seen]  # none where no image of the shard can be read
+    names = tables.read(shard, schemas.PROBE, ["image_id"])["image_id"]
+    passed = running.items() if seen else ()  # none where no image of the shard can be read
+    topk = [_topk_rows(slug, statistics, names) for slug, statistics in passed]
+    rows = [_statistics_rows(slug, statistics) for slug, statistics in passed]
     return (
-        pa.concat_tables([schemas.TOPK_PART.empty_table(), *(_topk_rows(slug, one, names) for slug, one in seen)]),
-        pa.concat_tables([schemas.STATISTICS_PART.empty_table(), *(_statistics_rows(slug, one) for slug, one in seen)]),
+        pa.concat_tables([schemas.TOPK_PART.empty_table(), *topk]),
+        pa.concat_tables([schemas.STATISTICS_PART.empty_table(), *rows]),
         tables.table(control_rows, schemas.CONTROLS_PART),
     )
 
 
-def _never_finite(layer: str, images: int) -> TargetError:
-    return TargetError(
-        f"layer {layer!r} gives no finite activation for any of the first {images} images: its weights are damaged, or "
-        "half precision overflows (models.NAME.dtype: float32)"
-    )
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The ids of images that are kept, by their places in a shard, ascending."""
-
-    places: npt.NDArray[np.int64]
-    ids: pa.Array
-
-    def at(self, places: npt.NDArray[np.int64]) -> pa.Array:
-        return self.ids.take(pa.array(np.searchsorted(self.places, places)))
-
-
-def _names(shard: Path, running: Iterable[Running]) -> _Names:
-    kept = np.unique(np.concatenate([np.empty(0, np.int64), *(one.places.numpy().ravel() for one in running)]))
-    ids, start = [], 0
-    for group in tables.row_groups([shard], schemas.PROBE, ["image_id"]):
-        inside = kept[(kept >= start) & (kept < start + len(group))]
-        ids.append(group["image_id"].take(pa.array(inside - start)).combine_chunks())
-        start += len(group)
-    return _Names(kept, pa.concat_arrays([pa.array([], pa.string()), *ids]))
-
-
-def _topk_rows(slug: str, one: Running, names: _Names) -> pa.Table:
-    values, places = one.values.numpy(), one.places.numpy()
-    found = np.isfinite(values)
-    offsets = pa.array(np.concatenate([[0], found.sum(1).cumsum()]), pa.int32())
+def _topk_rows(slug: str, running: Running, names: pa.ChunkedArray) -> pa.Table:
+    """Rows of TOPK_PART, given the ids of all images of the shard."""
+    values, places = running.values.numpy(), running.places.numpy()
+    finite = np.isfinite(values)
+    offsets = pa.array(np.concatenate([[0], finite.sum(1).cumsum()]), pa.int32())
     columns = [
         pa.array([slug] * len(values), pa.string()),
         pa.array(np.arange(len(values), dtype=np.int32)),
-        pa.ListArray.from_arrays(offsets, names.at(places[found])),
-        pa.ListArray.from_arrays(offsets, pa.array(values[found])),
+        pa.ListArray.from_arrays(offsets, names.take(pa.array(places[finite])).combine_chunks()),
+        pa.ListArray.from_arrays(offsets, pa.array(values[finite])),
     ]
     return pa.Table.from_arrays(columns, schema=schemas.TOPK_PART)
 
 
-def _statistics_rows(slug: str, one: Running) -> pa.Table:
-    units = len(one.values)
+def _statistics_rows(slug: str, running: Running) -> pa.Table:
+    units = len(running.values)
+    counts = (running.count, running.nonfinite, running.total, running.squares, running.zeros)
     columns = [
         pa.array([slug] * units, pa.string()),
         pa.array(np.arange(units, dtype=np.int32)),
-        *(pa.array(each.numpy()) for each in (one.count, one.nonfinite, one.total, one.squares, one.zeros)),
-        *(pa.array(each.numpy()) for each in (one.low, one.high)),
+        *(pa.array(values.numpy()) for values in (*counts, running.low, running.high)),
     ]
     return pa.Table.from_arrays(columns, schema=schemas.STATISTICS_PART)

@@ -5,9 +5,9 @@ It would take longer to import than most layers take to be joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dnd.io import schemas, tables
+from dnd.io.rows import Topk
 
 UNITS_AT_ONCE = 1024
 """Units whose parts are merged together."""
+HOW = [(name, "sum") for name in ("count", "nonfinite", "zeros", "total", "total_squares")]
+HOW += [("low", "min"), ("high", "max")]
+"""Columns of STATISTICS_PART, and how those of several shards are joined."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.995, 1.0)
 
 Floats = npt.NDArray[np.float32]
+
+
+class _Sums(NamedTuple):
+    """The columns of STATISTICS_PART but the slug, over all shards; ``images`` are those with a finite activation."""
+
+    unit: int
+    images: int
+    nonfinite: int
+    zeros: int
+    total: float
+    total_squares: float
+    low: float
+    high: float
 
 
 def merge(
@@ -30,25 +47,18 @@ def merge(
 
     Yields the rows of some units at a time, since the lists of images of a large layer are many.
     """
-    own = pc.field("slug") == slug
-    sums = tables.read(statistics, schemas.STATISTICS_PART, where=own).to_pandas().groupby("unit")
-    summed = sums.agg(
-        {"count": "sum", "nonfinite": "sum", "total": "sum", "total_squares": "sum", "zeros": "sum"}
-        | {"low": "min", "high": "max"}
-    )
-    held = tables.read(controls, schemas.CONTROLS_PART, where=own).sort_by("image_id")["activations"]
-    matrix = np.stack(held.to_numpy()) if len(held) else np.empty((0, len(summed)), np.float32)
-    for first in range(0, len(summed), UNITS_AT_ONCE):
-        part = summed.iloc[first : first + UNITS_AT_ONCE]
-        where = own & (pc.field("unit") >= first) & (pc.field("unit") < first + len(part))
+    of_layer = pc.field("slug") == slug
+    # by one thread, since the last bits of sums depend on their order
+    joined = tables.read(statistics, schemas.STATISTICS_PART, where=of_layer).group_by("unit", use_threads=False)
+    sums = tables.rows_of(joined.aggregate(HOW).rename_columns(_Sums._fields).sort_by("unit"), _Sums)
+    held = tables.read(controls, schemas.CONTROLS_PART, where=of_layer).sort_by("image_id")["activations"]
+    matrix = np.stack(held.to_numpy()) if len(held) else np.empty((0, len(sums)), np.float32)
+    for first in range(0, len(sums), UNITS_AT_ONCE):
+        part = sums[first : first + UNITS_AT_ONCE]
+        where = of_layer & (pc.field("unit") >= first) & (pc.field("unit") < first + len(part))
         best = _best(tables.read(topk, schemas.TOPK_PART, where=where), first, len(part), k)
-        yield tables.table(
-            [
-                _topk_row(int(unit), row, *best[int(unit) - first], matrix[:, int(unit)])
-                for unit, row in zip(part.index, part.to_dict("records"), strict=True)
-            ],
-            schemas.TOPK,
-        )
+        rows = [_row(unit, *images, matrix[:, unit.unit]) for unit, images in zip(part, best, strict=True)]
+        yield tables.table(rows, schemas.TOPK)
 
 
 def _best(parts: pa.Table, first: int, units: int, k: int) -> list[tuple[pa.Array, Floats]]:
@@ -61,28 +71,28 @@ def _best(parts: pa.Table, first: int, units: int, k: int) -> list[tuple[pa.Arra
     ends = np.searchsorted(unit[order], np.arange(units), side="right")
     starts = np.concatenate([[0], ends[:-1]])
     chosen = [order[start : min(end, start + k)] for start, end in zip(starts, ends, strict=True)]
-    return [(ids.take(pa.array(one)), values[one]) for one in chosen]
+    return [(ids.take(pa.array(places)), values[places]) for places in chosen]
 
 
-def _topk_row(unit: int, sums: Mapping[str, Any], ids: pa.Array, values: Floats, controls: Floats) -> dict[str, Any]:
-    count = max(1, sums["count"])
-    mean = sums["total"] / count
+def _row(sums: _Sums, ids: pa.Array, values: Floats, controls: Floats) -> Topk:
+    count = max(1, sums.images)
+    mean = sums.total / count
     finite = controls[np.isfinite(controls)]
-    known = sums["count"] > 0
-    return {
-        "unit": unit,
-        "image_ids": ids.to_pylist(),
-        "activations": values,
-        "mean": mean if known else None,
-        "std": max(0.0, sums["total_squares"] / count - mean**2) ** 0.5 if known else None,
-        "fraction_zero": sums["zeros"] / count,
-        "nonfinite": sums["nonfinite"],
-        "idle": idle(sums["low"], sums["high"]) if known else "nonfinite",
-        "low": sums["low"] if known else None,
-        "high": sums["high"] if known else None,
-        "quantiles": np.quantile(finite, QUANTILES).astype(np.float32) if len(finite) else [],
-        "controls": controls,
-    }
+    known = sums.images > 0
+    return Topk(
+        sums.unit,
+        ids.to_pylist(),
+        values.tolist(),
+        mean if known else None,
+        max(0.0, sums.total_squares / count - mean**2) ** 0.5 if known else None,
+        sums.zeros / count,
+        sums.nonfinite,
+        idle(sums.low, sums.high) if known else "nonfinite",
+        sums.low if known else None,
+        sums.high if known else None,
+        np.quantile(finite, QUANTILES).astype(np.float32).tolist() if len(finite) else [],
+        controls.tolist(),
+    )
 
 
 def idle(low: float, high: float, tolerance: float = 1e-6) -> str | None:

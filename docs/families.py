@@ -133,7 +133,7 @@ def outcome(network: nn.Module, size: tuple[int, int]) -> Outcome:
             maps = torch.stack([reading.maps(image, units) for image in range(len(pictures))])  # type: ignore[arg-type]
             read[layer] = told(target.form(layer, output, len(pictures)).tokens), grid, *shares(maps)
 
-    with torch.inference_mode(), watched(layers.items(), watch):
+    with torch.inference_mode(), watched(layers, watch):
         target.forward(pictures)
     shares_of = [share for _, _, share, _ in read.values() if not math.isnan(share)]
     return Outcome(sorted({form for form, *_ in read.values()}), max(shares_of, default=0), misplaced(read), random[:1])

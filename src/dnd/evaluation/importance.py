@@ -22,7 +22,7 @@ from dnd.io.rows import Importance
 from dnd.probe import pack
 from dnd.target import basis as bases
 from dnd.target.basis import Heads
-from dnd.target.interventions import calls_of, changed, logits_of
+from dnd.target.interventions import changed, logits_of
 from dnd.target.network import Target, fixed_batches
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def attributions(target: Target, layer: str, inputs: Tensor, steps: int = 20) ->
     TargetError
         The network returns no logits, or does not call the layer.
     """
-    calls, module = calls_of(target, layer, inputs), target.module(layer)
+    calls, module = target.calls([layer], inputs[0])[layer], target.module(layer)
     seen: list[Tensor] = []
 
     def keep(values: Tensor) -> Tensor:

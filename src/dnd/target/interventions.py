@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import is_dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dnd.target import basis as bases
 from dnd.target.basis import Directions, Heads
 from dnd.target.network import Target
-from dnd.target.outputs import TargetError, tensor_of
+from dnd.target.outputs import TargetError, required_tensor, tensor_of
 
 T = TypeVar("T")
 
@@ -26,20 +26,51 @@ def with_tensor(output: T, tensor: Tensor) -> T:
     TargetError
         The output is of a kind that cannot be put together anew.
     """
-    old = tensor_of(output)
+    old, kind = tensor_of(output), type(output)
     if output is old:
         return tensor  # type: ignore[return-value]
     if isinstance(output, tuple | list):
-        parts = [tensor if one is old else one for one in output]
-        make: Any = getattr(type(output), "_make", type(output))
-        return make(parts)
-    if isinstance(output, dict):
-        changed = {key: tensor if one is old else one for key, one in output.items()}
-        return type(output)(**changed)  # a dictionary, or a ModelOutput of transformers
-    if hasattr(output, "__dataclass_fields__"):
-        name = next(name for name, one in vars(output).items() if one is old)
-        return replace(output, **{name: tensor})  # type: ignore[type-var]
-    raise TargetError(f"returns {type(output).__name__}, in which no unit can be silenced")
+        make: Callable[[list[object]], T] = getattr(kind, "_make", kind)
+        return make([tensor if part is old else part for part in output])
+    if isinstance(output, dict):  # or a ModelOutput of transformers
+        return kind(**{key: tensor if part is old else part for key, part in output.items()})
+    if is_dataclass(output):
+        return replace(output, **{key: tensor for key, part in vars(output).items() if part is old})  # type: ignore[type-var]
+    raise TargetError(f"returns {kind.__name__}, in which no unit can be silenced")
+
+
+@contextmanager
+def changed(target: Target, layer: str, call: int | None, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let ``change`` make anew what a layer's units are made of, in one of its calls, counted from 1, or in all.
+
+    That is the layer's output or, of attention heads, its input.
+    """
+    count = 0
+
+    def made(values: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return change(values) if call in (None, count) else values
+
+    def after(module: nn.Module, args: tuple[object, ...], output: object) -> object:
+        try:
+            tensor = required_tensor(output)
+        except TargetError as error:
+            raise TargetError(f"layer {layer!r} {error}") from None
+        return with_tensor(output, made(tensor))
+
+    def before(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (made(args[0]), *args[1:])
+
+    module = target.module(layer)
+    if bases.reads_input(target.basis):
+        handle = module.register_forward_pre_hook(before)
+    else:
+        handle = module.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -63,52 +94,34 @@ def silenced(target: Target, layer: str, units: Sequence[int], images: int) -> I
     if not len(units):
         yield
         return
-    if bases.reads_input(target.basis):
-        handle: Any = module.register_forward_pre_hook(_before(target, layer, units))
-    else:
-        if target.told.layout == "auto":
-            _ = target.census  # no other pass can be made from inside one
-        handle = module.register_forward_hook(_after(target, layer, units, images))
-    try:
+    basis = None if target.basis is None else bases.load(target.basis, target.model, layer, target.device)
+    if basis is not None and not isinstance(basis, Directions | Heads):
+        raise TargetError(f"layer {layer!r}: a latent of a sparse autoencoder cannot be silenced here")
+    if not isinstance(basis, Heads) and target.told.layout == "auto":
+        _ = target.census  # no other pass can be made from inside one
+
+    def require(there: int) -> None:
+        unknown = [unit for unit in units if not 0 <= unit < there]
+        if unknown:
+            raise TargetError(f"layer {layer!r} has no unit {unknown[0]}: its units are 0 to {there - 1}")
+
+    def silent(values: Tensor, axis: int) -> Tensor:
+        require(values.shape[axis])
+        return values.index_fill(axis, torch.tensor(units, device=values.device), 0)
+
+    def change(values: Tensor) -> Tensor:
+        if isinstance(basis, Heads):
+            return silent(values.unflatten(-1, (basis.units, -1)), -2).flatten(-2)
+        axis = target.axes(layer, module, values, images).index("C")
+        if basis is None:
+            return silent(values, axis)
+        rest = without_directions(values.movedim(axis, -1).float(), basis.rows[list(units)], basis.mean)
+        return rest.to(values.dtype).movedim(-1, axis)
+
+    if basis is not None:
+        require(basis.units)
+    with changed(target, layer, None, change):
         yield
-    finally:
-        handle.remove()
-
-
-def _after(target: Target, layer: str, units: Sequence[int], images: int) -> Any:
-    one = None if target.basis is None else bases.load(target.basis, target.model, layer, target.device)
-    if one is not None:
-        if not isinstance(one, Directions):
-            raise TargetError(f"layer {layer!r}: a latent of a sparse autoencoder cannot be silenced here")
-        _require(layer, units, one.units)
-
-    def hook(module: nn.Module, args: Any, output: Any) -> Any:
-        tensor = tensor_of(output)
-        if tensor is None:
-            raise TargetError(f"layer {layer!r} returns {type(output).__name__} without a tensor")
-        axis = target.axes(layer, module, tensor, images).index("C")
-        if one is None:
-            _require(layer, units, tensor.shape[axis])
-            return with_tensor(output, tensor.index_fill(axis, torch.tensor(units, device=tensor.device), 0))
-        values = tensor.movedim(axis, -1).float()
-        changed = without_directions(values, one.rows[list(units)], one.mean)
-        return with_tensor(output, changed.to(tensor.dtype).movedim(-1, axis))
-
-    return hook
-
-
-def _before(target: Target, layer: str, units: Sequence[int]) -> Any:
-    assert target.basis is not None
-    one = bases.load(target.basis, target.model, layer, target.device)
-    assert isinstance(one, Heads)
-    _require(layer, units, one.units)
-
-    def hook(module: nn.Module, args: Any) -> Any:
-        by_head = args[0].unflatten(-1, (one.units, -1))
-        silent = by_head.index_fill(-2, torch.tensor(units, device=by_head.device), 0)
-        return (silent.flatten(-2), *args[1:])
-
-    return hook
 
 
 def without_directions(values: Tensor, rows: Tensor, mean: Tensor) -> Tensor:
@@ -123,70 +136,6 @@ def without_directions(values: Tensor, rows: Tensor, mean: Tensor) -> Tensor:
     return values - centred @ rows.T @ torch.linalg.pinv(rows.T)
 
 
-def _require(layer: str, units: Sequence[int], there: int) -> None:
-    unknown = [unit for unit in units if not 0 <= unit < there]
-    if unknown:
-        raise TargetError(f"layer {layer!r} has no unit {unknown[0]}: its units are 0 to {there - 1}")
-
-
-def calls_of(target: Target, layer: str, inputs: Tensor) -> int:
-    """Return how often the network calls a layer for some inputs.
-
-    Raises
-    ------
-    TargetError
-        It never does.
-    """
-    count = 0
-
-    def hook(module: nn.Module, args: Any) -> None:
-        nonlocal count
-        count += 1
-
-    handle = target.module(layer).register_forward_pre_hook(hook)
-    try:
-        with torch.no_grad():
-            target.forward(inputs)
-    finally:
-        handle.remove()
-    if not count:
-        raise TargetError(f"layer {layer!r} is not called when the network sees an image")
-    return count
-
-
-@contextmanager
-def changed(target: Target, layer: str, calls: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Let ``change`` make anew what a layer's units are made of, in the last of so many calls.
-
-    That is the layer's output or, of attention heads, its input.
-    """
-    count = 0
-
-    def last() -> bool:
-        nonlocal count
-        count += 1
-        return count == calls
-
-    def after(module: nn.Module, args: Any, output: Any) -> Any:
-        tensor = tensor_of(output)
-        if tensor is None:
-            raise TargetError(f"layer {layer!r} returns {type(output).__name__} without a tensor")
-        return with_tensor(output, change(tensor)) if last() else output
-
-    def before(module: nn.Module, args: Any) -> Any:
-        return (change(args[0]), *args[1:]) if last() else args
-
-    module = target.module(layer)
-    if bases.reads_input(target.basis):
-        handle: Any = module.register_forward_pre_hook(before)
-    else:
-        handle = module.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def logits_of(target: Target, inputs: Tensor) -> Tensor:
     """Run inputs [n, channels, h, w] through the network and return its logits [n, classes].
 
@@ -195,8 +144,8 @@ def logits_of(target: Target, inputs: Tensor) -> Tensor:
     TargetError
         What it returns has another form.
     """
-    found = tensor_of(target.forward(inputs))
-    if found is None or found.ndim != 2 or len(found) != len(inputs):
-        shape = None if found is None else list(found.shape)
+    logits = tensor_of(target.forward(inputs))
+    if logits is None or logits.ndim != 2 or len(logits) != len(inputs):
+        shape = None if logits is None else list(logits.shape)
         raise TargetError(f"the network returns {shape} for {len(inputs)} images; expected images x classes")
-    return found
+    return logits

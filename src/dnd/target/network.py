@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -81,12 +81,12 @@ class Target:
     sign: str = "positive"
     _bases: dict[str, Basis] = field(default_factory=dict, repr=False, compare=False)
     _forms: dict[tuple[str, tuple[int, ...], int], Form] = field(default_factory=dict, repr=False, compare=False)
-    _calls: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
+    _calls: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision of the network's weights."""
-        return next((one.dtype for one in self.model.parameters() if one.is_floating_point()), torch.float32)
+        return next((weight.dtype for weight in self.model.parameters() if weight.is_floating_point()), torch.float32)
 
     @cached_property
     def census(self) -> Census:
@@ -101,15 +101,19 @@ class Target:
         TargetError
             There is none; the message lists the names on the level where the search ended.
         """
-        found = self.model
+        module = self.model
         for i, part in enumerate(layer.split(".")):
-            children = {name: child for name, child in found._modules.items() if child is not None}  # a name for each
+            children = {name: child for name, child in module._modules.items() if child is not None}  # a name for each
             if part not in children:
                 raise TargetError(
                     f"no module {layer!r}: {'.'.join(layer.split('.')[:i]) or 'the model'} has {sorted(children)}"
                 )
-            found = children[part]
-        return found
+            module = children[part]
+        return module
+
+    def modules(self, layers: Iterable[str]) -> dict[str, nn.Module]:
+        """Return the modules of dotted names, by these; errors are those of :meth:`module`."""
+        return {layer: self.module(layer) for layer in layers}
 
     @torch.inference_mode()
     def read(self, inputs: Tensor, layers: Sequence[str], take: Callable[[str, Reading], R]) -> dict[str, R]:
@@ -124,25 +128,26 @@ class Target:
         TargetError
             The network does not take such inputs, a layer is not called, or its output has no units.
         """
-        self._require([layer for layer in layers if layer not in self._calls], inputs[0])
-        found: dict[str, R] = {}
-        calls, wanted = Counter[str](), set(layers)
+        last_calls = self.calls(layers, inputs[0])
+        results: dict[str, R] = {}
+        calls = Counter[str]()
 
-        def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        def after(layer: str, module: nn.Module, args: tuple[object, ...], output: object) -> None:
             calls[layer] += 1
-            if calls[layer] == self._calls[layer]:
+            if calls[layer] == last_calls[layer]:
                 try:
-                    found[layer] = take(layer, self.reading(layer, module, self._read_from(args, output), len(inputs)))
+                    reading = self.reading(layer, module, self._read_from(args, output), len(inputs))
+                    results[layer] = take(layer, reading)
                 except TargetError as error:
                     raise TargetError(f"layer {layer!r} {error}") from None
-                if len(found) == len(wanted):
+                if len(results) == len(last_calls):
                     raise _Enough
 
-        with self._watched(wanted, after), suppress(_Enough):
+        with watched(self.modules(last_calls), after), suppress(_Enough):
             self.forward(inputs)
-        if missing := sorted(wanted - set(found)):
+        if missing := sorted(last_calls.keys() - results.keys()):
             raise TargetError(f"layer {missing[0]!r} is called more often for some images than for others")
-        return found
+        return results
 
     @torch.inference_mode()
     def survey(self, layers: Iterable[str], image: Tensor) -> dict[str, Called]:
@@ -156,21 +161,21 @@ class Target:
             The network does not take the image, or there is no such layer.
         """
         layers = list(layers)
-        calls, last = Counter[str](), dict[str, Any]()
+        calls, last = Counter[str](), dict[str, object]()
 
-        def before(layer: str, module: nn.Module, args: Any) -> None:
+        def before(layer: str, module: nn.Module, args: tuple[object, ...]) -> None:
             calls[layer] += 1  # takes its place before its children, although it ends later
 
-        def after(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        def after(layer: str, module: nn.Module, args: tuple[object, ...], output: object) -> None:
             seen = self._read_from(args, output)
             tensor = tensor_of(seen)  # whose values are not needed
             last[layer] = seen if tensor is None else torch.empty_like(tensor, device="meta")
 
-        with self._watched(layers, after, before):
+        with watched(self.modules(layers), after, before):
             self.forward(image.expand(SURVEYED, *image.shape))
         return {layer: self._called(layer, calls[layer], last.get(layer)) for layer in dict.fromkeys([*calls, *layers])}
 
-    def _called(self, layer: str, calls: int, seen: Any) -> Called:
+    def _called(self, layer: str, calls: int, seen: object) -> Called:
         """How a layer was called so often, and what its units were last read from."""
         module, tensor = self.module(layer), tensor_of(seen)
         shape = () if tensor is None else tuple(tensor.shape[1:])
@@ -182,30 +187,29 @@ class Target:
             alone = tensor is not None and tensor.shape[:1] == (1,) and calls % SURVEYED == 0
             return Called(calls, shape, None, ALONE if alone else str(error))
 
-    def _require(self, layers: Sequence[str], image: Tensor) -> None:
-        """Note how often the network calls layers; raise a TargetError where units of one cannot be described."""
-        if layers:
-            for layer, called in self.survey(layers, image).items():
+    def calls(self, layers: Iterable[str], image: Tensor) -> dict[str, int]:
+        """Return how often the network calls layers when it sees an image [channels, h, w]; asked once of a layer.
+
+        Raises
+        ------
+        TargetError
+            The units of a layer cannot be described.
+        """
+        layers = list(layers)
+        if new := [layer for layer in layers if layer not in self._calls]:
+            for layer, called in self.survey(new, image).items():
                 if called.problem:
                     raise TargetError(f"layer {layer!r} {called.problem}")
                 self._calls[layer] = called.calls
+        return {layer: self._calls[layer] for layer in layers}
 
-    def _read_from(self, args: Any, output: Any) -> Any:
+    def _read_from(self, args: tuple[object, ...], output: object) -> object:
         """What the units of a module are read from: what it returns or, of attention heads, what it is given."""
         seen = next(iter(args), None) if bases.reads_input(self.basis) else output
         tensor = tensor_of(seen)
         return tensor.dequantize() if tensor is not None and tensor.is_quantized else seen
 
-    def _watched(
-        self,
-        layers: Iterable[str],
-        after: Callable[[str, nn.Module, Any, Any], None],
-        before: Callable[[str, nn.Module, Any], None] | None = None,
-    ) -> AbstractContextManager[None]:
-        """Watch layers by their names, see :func:`dnd.target.outputs.watched`."""
-        return watched([(layer, self.module(layer)) for layer in layers], after, before)
-
-    def forward(self, inputs: Tensor) -> Any:
+    def forward(self, inputs: Tensor) -> object:
         """Run inputs through the network.
 
         Raises
@@ -237,14 +241,13 @@ class Target:
 
     def _takes(self, inputs: Tensor) -> bool:
         try:
-            self.forward(inputs)
-        except _Enough:
-            return True
+            with suppress(_Enough):
+                self.forward(inputs)
         except TargetError:
             return False
         return True
 
-    def form(self, layer: str, output: Any, images: int) -> Form:
+    def form(self, layer: str, output: object, images: int) -> Form:
         """Return how a layer's output for some images is to be read.
 
         Raises
@@ -275,7 +278,7 @@ class Target:
         form = Form(self.told.layout, self.preprocess.size) if known else self.form(layer, tensor, images)
         return layout_of(tensor, module, images, form)
 
-    def reading(self, layer: str, module: nn.Module, output: Any, images: int) -> Reading:
+    def reading(self, layer: str, module: nn.Module, output: object, images: int) -> Reading:
         """Return the units of a module's output, or of its input where the basis says so.
 
         Raises
@@ -283,15 +286,15 @@ class Target:
         TargetError
             It has none.
         """
-        found = arranged(output, module, images, self.form(layer, output, images))
+        channels = arranged(output, module, images, self.form(layer, output, images))
         if self.basis is None:
-            return Reading(found, None, SIGNS[self.sign])
+            return Reading(channels, None, SIGNS[self.sign])
         if layer not in self._bases:
             self._bases[layer] = bases.load(self.basis, self.model, layer, self.device)
-        one, channels = self._bases[layer], found.positions.shape[2]
-        if one.channels != channels:
-            raise TargetError(f"has {channels} channels; its basis {self.basis.path} is made for {one.channels}")
-        return Reading(found, one, SIGNS[self.sign])
+        basis, count = self._bases[layer], channels.positions.shape[2]
+        if basis.channels != count:
+            raise TargetError(f"has {count} channels; its basis {self.basis.path} is made for {basis.channels}")
+        return Reading(channels, basis, SIGNS[self.sign])
 
 
 def fixed_batches(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -75,9 +75,9 @@ class Form(NamedTuple):
 
 @contextmanager
 def watched(
-    layers: Iterable[tuple[str, nn.Module]],
-    after: Callable[[str, nn.Module, Any, Any], None],
-    before: Callable[[str, nn.Module, Any], None] | None = None,
+    modules: Mapping[str, nn.Module],
+    after: Callable[[str, nn.Module, tuple[object, ...], object], None],
+    before: Callable[[str, nn.Module, tuple[object, ...]], None] | None = None,
 ) -> Iterator[None]:
     """Call ``after`` with a layer's name, module, arguments and output whenever the network has called it.
 
@@ -87,7 +87,7 @@ def watched(
     """
     handles = []
     try:
-        for layer, module in layers:
+        for layer, module in modules.items():
             if not isinstance(module, torch.jit.RecursiveScriptModule):
                 handles.append(module.register_forward_hook(partial(after, layer)))
                 handles += [module.register_forward_pre_hook(partial(before, layer))] if before else []
@@ -97,20 +97,32 @@ def watched(
             handle.remove()
 
 
-def tensor_of(output: Any) -> Tensor | None:
+def tensor_of(output: object) -> Tensor | None:
     """Return the tensor of a module's output: itself, or the first one of a tuple, list, mapping or dataclass."""
     if isinstance(output, Tensor):
         return output
-    if isinstance(output, Mapping):
-        parts: Any = output.values()
-    elif isinstance(output, tuple | list):
-        parts = output
+    if isinstance(output, tuple | list):
+        parts: Iterable[object] = output
     else:
-        parts = vars(output).values() if hasattr(output, "__dict__") else ()
-    return next((one for one in parts if isinstance(one, Tensor)), None)
+        parts = (output if isinstance(output, Mapping) else getattr(output, "__dict__", {})).values()
+    return next((part for part in parts if isinstance(part, Tensor)), None)
 
 
-def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
+def required_tensor(output: object) -> Tensor:
+    """Return the tensor of a module's output, as :func:`tensor_of`.
+
+    Raises
+    ------
+    TargetError
+        There is none.
+    """
+    tensor = tensor_of(output)
+    if tensor is None:
+        raise TargetError(f"returns {type(output).__name__} without a tensor")
+    return tensor
+
+
+def arranged(output: object, module: nn.Module, images: int, form: Form) -> Output:
     """Bring what a module returned for some images into one arrangement.
 
     Parameters
@@ -122,9 +134,7 @@ def arranged(output: Any, module: nn.Module, images: int, form: Form) -> Output:
     TargetError
         There is no tensor with an axis of images and one of units, or its axes cannot be told apart.
     """
-    tensor = tensor_of(output)
-    if tensor is None:
-        raise TargetError(f"returns {type(output).__name__} without a tensor")
+    tensor = required_tensor(output)
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.float()
     layout = layout_of(tensor, module, images, form)
@@ -190,11 +200,10 @@ def _channels_first_or_last(shape: list[int], module: nn.Module, size: tuple[int
             break
     if not first:
         raise _no_units(shape)
-    kinds = [one for one in module.modules() if isinstance(one, CHANNELS_FIRST + CHANNELS_LAST)]
-    if kinds and all(isinstance(one, CHANNELS_FIRST) for one in kinds):
-        return "NCHW"
-    if kinds and all(isinstance(one, CHANNELS_LAST) for one in kinds):
-        return "NHWC"
+    telling = [part for part in module.modules() if isinstance(part, CHANNELS_FIRST + CHANNELS_LAST)]
+    for layout, kinds in (("NCHW", CHANNELS_FIRST), ("NHWC", CHANNELS_LAST)):
+        if telling and all(isinstance(part, kinds) for part in telling):
+            return layout
     raise TargetError(f"returns {spelt(shape[1:])}, which may be NCHW or NHWC: set models.NAME.layout")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,18 +53,18 @@ def differing(target: Target, inputs: Tensor, layers: Collection[str]) -> list[s
     kept: dict[str, list[Tensor]] = {}
     unsteady = set[str]()
 
-    def keep(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+    def keep(layer: str, module: nn.Module, args: tuple[object, ...], output: object) -> None:
         if (tensor := tensor_of(output)) is not None:
             kept.setdefault(layer, []).append(tensor.clone())
 
-    def compare(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+    def compare(layer: str, module: nn.Module, args: tuple[object, ...], output: object) -> None:
         tensor, before = tensor_of(output), kept.get(layer)
         if tensor is not None and (not before or _differ(before.pop(0), tensor)):
             unsteady.add(layer)
 
-    modules = {layer: target.module(layer) for layer in layers}
+    modules = target.modules(layers)
     for watch in (keep, compare):
-        with torch.inference_mode(), watched(modules.items(), watch):
+        with torch.inference_mode(), watched(modules, watch):
             target.forward(inputs)
     return [layer for layer, left in kept.items() if left or layer in unsteady]  # left: called less often
 

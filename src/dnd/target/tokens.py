@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -314,7 +314,7 @@ def of_proportions(count: int, size: Grid) -> Grid | None:
 
 
 def taken(
-    model: nn.Module, forward: Callable[[Tensor], Any], image: Callable[[Image.Image], Tensor], size: Grid
+    model: nn.Module, forward: Callable[[Tensor], object], image: Callable[[Image.Image], Tensor], size: Grid
 ) -> Census:
     """Run the pictures through a network and return what its modules made of them.
 
@@ -326,7 +326,7 @@ def taken(
     """
     census = Census(size, orders=list(_orders(model)))
 
-    def watch(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+    def watch(layer: str, module: nn.Module, args: tuple[object, ...], output: object) -> None:
         tensor = tensor_of(output)
         if tensor is None or not tensor.is_floating_point():
             return
@@ -345,7 +345,7 @@ def taken(
             sums = tuple(change.sum(other, dtype=torch.float64).cpu().numpy() for other in (2, 1))
             census.seen.append(Seen(layer, axis, tuple(tensor.shape[1:]), sums))  # type: ignore[arg-type]
 
-    modules = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if name]
+    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
     black, white = (image(Image.new("RGB", size[::-1], colour)) for colour in ("black", "white"))
     with torch.inference_mode(), watched(modules, watch):
         forward(places.pictures(black, white))

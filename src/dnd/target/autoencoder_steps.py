@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,9 @@ from torch import Tensor
 
 from dnd.target.basis_files import Parts
 from dnd.target.outputs import TargetError
+
+Config = Mapping[str, Any]
+"""A library's configuration."""
 
 log = logging.getLogger(__name__)
 
@@ -81,18 +84,18 @@ class Configuration:
     """Takes the place of ViT-Prisma's class: attributes, no code."""
 
 
-def told(content: Any, parts: Parts) -> Steps:
-    """Return what is said of the autoencoder that a file holds.
+def steps_of(content: object, parts: Parts, shift: Tensor | None, decoder: Tensor | None) -> Steps:
+    """Return what the autoencoder that a file holds does; the steps that make no difference for its tensors are False.
 
     Parameters
     ----------
     content : of the file, in which ViT-Prisma may keep the configuration.
-    parts : its tensors.
+    parts : its tensors, of which ``shift`` [channels] is the decoder's bias and ``decoder`` [latents, channels].
 
     Raises
     ------
     TargetError
-        The configuration cannot be read, or is that of a kind that is not supported.
+        Nothing says all of it, or the configuration cannot be read or is that of a kind that is not supported.
     """
     settings = parts.settings
     steps = _configured(content, parts)
@@ -101,11 +104,25 @@ def told(content: Any, parts: Parts) -> Steps:
         steps = next(steps for required, steps in FORMS if required <= names)
     if steps.k is None and "k" in parts.tensors:
         steps = steps._replace(k=int(parts.tensors["k"]))
-    set_by_user = {key: value for key in Steps._fields if (value := getattr(settings, key)) is not None}
-    return steps._replace(**set_by_user)
+    steps = steps._replace(**{key: value for key in Steps._fields if (value := getattr(settings, key)) is not None})
+    if steps.subtract_decoder_bias is None and (shift is None or not shift.any()):
+        steps = steps._replace(subtract_decoder_bias=False)
+    unit = decoder is None or bool(((decoder.norm(dim=1) - 1).abs() <= UNIT_TOLERANCE).all())
+    if steps.rescale_acts_by_decoder_norm is None and (unit or steps.activation not in (None, "topk")):
+        steps = steps._replace(rescale_acts_by_decoder_norm=False)
+    missing = [key for key in CHOICES if getattr(steps, key) is None and (key != "k" or steps.activation == "topk")]
+    if missing:
+        wanted = "; ".join(f"basis.{key} to {CHOICES[key]}" for key in missing)
+        raise TargetError(
+            f"{parts.path} does not say all that its autoencoder does: set {wanted}; or lay its library's "
+            "configuration beside it, cfg.json (SAELens) or config.json (dictionary_learning, ViT-Prisma)"
+        )
+    if steps.activation == "topk" and not (isinstance(steps.k, int) and steps.k >= 1):
+        raise TargetError(f"{parts.path}: k is {steps.k!r}, expected how many latents stay active")
+    return steps
 
 
-def _configured(content: Any, parts: Parts) -> Steps | None:
+def _configured(content: object, parts: Parts) -> Steps | None:
     """What the library's configuration says, which is in the file itself or beside it; None where there is none."""
     if isinstance(content, Mapping) and isinstance(content.get("cfg"), Configuration):
         return _of_prisma(vars(content["cfg"]), parts.path)
@@ -125,56 +142,59 @@ def _configured(content: Any, parts: Parts) -> Steps | None:
     return None
 
 
-def _of_dictionary_learning(config: Mapping[str, Any], file: Path) -> Steps:
+def _of_dictionary_learning(config: Config, file: Path) -> Steps:
     """``load_dictionary`` in dictionary_learning/utils.py."""
-    name = config.get("dict_class")
-    if name not in list(CLASSES):
-        raise unsupported(file, f"dict_class {name!r}", CLASSES)
-    return CLASSES[name]._replace(k=config.get("k"))
+    return CLASSES[_known(config.get("dict_class"), CLASSES, "dict_class", file)]._replace(k=config.get("k"))
 
 
-def _of_saelens(config: Mapping[str, Any], file: Path) -> Steps:
+def _of_saelens(config: Config, file: Path) -> Steps:
     """``SAE.load_from_disk`` of SAELens 6, which reads older configurations, too."""
     applied = config.get("activation_fn") or config.get("activation_fn_str") or "relu"
     kinds = {"standard": applied, "topk": "topk", "jumprelu": "jumprelu", "gated": "relu"}
-    name = config.get("architecture", "standard")
-    if name not in list(kinds):
-        raise unsupported(file, f"architecture {name!r}", kinds)
-    if applied not in APPLIED:
-        raise unsupported(file, f"activation function {applied!r}", APPLIED)
+    kind = kinds[_known(config.get("architecture", "standard"), kinds, "architecture", file)]
+    _known(applied, APPLIED, "activation function", file)
     return Steps(
-        activation=kinds[name],
+        activation=kind,
         subtract_decoder_bias=bool(config.get("apply_b_dec_to_input", True)),
         normalize_activations=_normalization(config.get("normalize_activations"), file),
         rescale_acts_by_decoder_norm=bool(config.get("rescale_acts_by_decoder_norm", False)),
-        k=config.get("k", _arguments(config).get("k")),
+        k=config.get("k", _k(config)),
     )
 
 
-def _of_prisma(config: Mapping[str, Any], file: Path) -> Steps:
+def _of_prisma(config: Config, file: Path) -> Steps:
     """``SparseAutoencoder`` of vit_prisma/sae/sae.py; what is left out is not known, since defaults have changed."""
     name, applied = config.get("architecture", "standard"), config.get("activation_fn_str")
-    if name not in ("standard", "gated") or config.get("is_transcoder"):
-        raise unsupported(file, "a transcoder" if config.get("is_transcoder") else f"architecture {name!r}")
-    if applied not in (None, *APPLIED):
-        raise unsupported(file, f"activation function {applied!r}", APPLIED)
+    if config.get("is_transcoder"):
+        raise unsupported(file, "a transcoder")
+    if name not in ("standard", "gated"):
+        raise unsupported(file, f"architecture {name!r}")
+    if applied is not None:
+        _known(applied, APPLIED, "activation function", file)
     normalized = "normalize_activations" in config
     return Steps(
         activation=applied,
         subtract_decoder_bias=True,
         normalize_activations=_normalization(config["normalize_activations"], file) if normalized else None,
         rescale_acts_by_decoder_norm=False,
-        k=_arguments(config).get("k"),
+        k=_k(config),
     )
 
 
-def _arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The keyword arguments of the activation function."""
+def _known(value: object, known: Collection[str], what: str, file: Path) -> str:
+    """A configuration's value, where it is one of those that are supported."""
+    if not isinstance(value, str) or value not in known:
+        raise unsupported(file, f"{what} {value!r}", known)
+    return value
+
+
+def _k(config: Config) -> int | None:
+    """The number of latents among the arguments of the activation function."""
     arguments = config.get("activation_fn_kwargs")
-    return arguments if isinstance(arguments, Mapping) else {}
+    return arguments.get("k") if isinstance(arguments, Mapping) else None
 
 
-def _normalization(value: Any, file: Path) -> str:
+def _normalization(value: object, file: Path) -> str:
     """What a configuration's `normalize_activations` does to the input where latents are computed."""
     if value in FOLDED:
         log.warning(
@@ -184,38 +204,9 @@ def _normalization(value: Any, file: Path) -> str:
             FOLDED[1] if value is True else value,
         )
         return "none"
-    if value not in (None, False, "none", *NORMALIZATIONS):
-        raise unsupported(file, f"normalize_activations {value!r}", NORMALIZATIONS)
-    return value or "none"
-
-
-def relevant(steps: Steps, shift: Tensor | None, decoder: Tensor | None) -> Steps:
-    """The steps, with answers to what makes no difference for these tensors."""
-    if steps.subtract_decoder_bias is None and (shift is None or not shift.any()):
-        steps = steps._replace(subtract_decoder_bias=False)
-    unit = decoder is None or bool(((decoder.norm(dim=1) - 1).abs() <= UNIT_TOLERANCE).all())
-    if steps.rescale_acts_by_decoder_norm is None and (unit or steps.activation not in (None, "topk")):
-        steps = steps._replace(rescale_acts_by_decoder_norm=False)
-    return steps
-
-
-def ask(steps: Steps, path: Path) -> None:
-    """Ask for what nothing says.
-
-    Raises
-    ------
-    TargetError
-        Something is missing, or no number.
-    """
-    missing = [key for key in CHOICES if getattr(steps, key) is None and (key != "k" or steps.activation == "topk")]
-    if missing:
-        wanted = "; ".join(f"basis.{key} to {CHOICES[key]}" for key in missing)
-        raise TargetError(
-            f"{path} does not say all that its autoencoder does: set {wanted}; or lay its library's configuration "
-            "beside it, cfg.json (SAELens) or config.json (dictionary_learning, ViT-Prisma)"
-        )
-    if steps.activation == "topk" and not (isinstance(steps.k, int) and steps.k >= 1):
-        raise TargetError(f"{path}: k is {steps.k!r}, expected how many latents stay active")
+    if value in (None, False, "none"):
+        return "none"
+    return _known(value, NORMALIZATIONS, "normalize_activations", file)
 
 
 def unsupported(path: Path, what: str, known: Iterable[str] = ()) -> TargetError:

@@ -87,14 +87,13 @@ def load(settings: BasisSettings, device: torch.device) -> SparseAutoencoder:
     """
     assert settings.path is not None
     path = _file(settings.path)
-    content = weight_files.content(path, [(autoencoder_steps.Configuration, PRISMA)])
+    content = weight_files.read(path, [(autoencoder_steps.Configuration, PRISMA)])
     parts = basis_files.parts(content, path, settings, device)
     encoder, bias = _encoder(parts)
     latents, channels = encoder.shape
     shift = parts.vector("decoder_bias", channels, "channel")
     decoder = parts.matrix("decoder", latents)
-    steps = autoencoder_steps.relevant(autoencoder_steps.told(content, parts), shift, decoder)
-    autoencoder_steps.ask(steps, path)
+    steps = autoencoder_steps.steps_of(content, parts, shift, decoder)
     threshold = _threshold(parts, steps, encoder)
     if steps.rescale_acts_by_decoder_norm:
         if decoder is None:

@@ -107,7 +107,7 @@ def load(settings: BasisSettings, model: nn.Module, layer: str, device: torch.de
 
 def _directions(settings: BasisSettings, device: torch.device) -> Directions:
     assert settings.path is not None
-    parts = basis_files.parts(weight_files.content(settings.path), settings.path, settings, device)
+    parts = basis_files.parts(weight_files.read(settings.path), settings.path, settings, device)
     rows = parts.get("directions")
     if rows is None and len(parts.tensors) == 1:
         rows = next(iter(parts.tensors.values()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +32,7 @@ CHANNELS_FIRST = ("W_enc", "decoder.weight")
 """Matrices that are kept as [channels, latents], which the shape of a square one does not tell."""
 
 
-def parts(content: Any, path: Path, settings: BasisSettings, device: torch.device) -> Parts:
+def parts(content: object, path: Path, settings: BasisSettings, device: torch.device) -> Parts:
     """Return the tensors of what a file holds.
 
     Raises
@@ -70,14 +69,8 @@ class Parts:
     tensors: Mapping[str, Tensor]
     settings: BasisSettings
 
-    def name(self, role: str) -> str | None:
-        """Return the name of a role's tensor; None where the file has none.
-
-        Raises
-        ------
-        TargetError
-            The settings give a name that the file does not have.
-        """
+    def _name(self, role: str) -> str | None:
+        """The name of a role's tensor; None where the file has none."""
         given = self.settings.tensors.get(role)  # type: ignore[call-overload]  # the roles are the setting's literals
         if given is not None and given not in self.tensors:
             raise self.lacks(role, f"a tensor {given!r}")
@@ -86,8 +79,14 @@ class Parts:
         return next((name for name in names if name in self.tensors), None)
 
     def get(self, role: str) -> Tensor | None:
-        """Return a role's tensor; None where the file has none."""
-        name = self.name(role)
+        """Return a role's tensor; None where the file has none.
+
+        Raises
+        ------
+        TargetError
+            The settings give a name that the file does not have.
+        """
+        name = self._name(role)
         return None if name is None else self.tensors[name]
 
     def vector(self, role: str, length: int, each: str) -> Tensor | None:
@@ -115,16 +114,15 @@ class Parts:
         TargetError
             It is no matrix of so many latents.
         """
-        name = self.name(role)
+        name = self._name(role)
         if name is None:
             return None
-        found = self.tensors[name]
-        if found.ndim != 2 or latents not in (None, *found.shape):
+        matrix = self.tensors[name]
+        if matrix.ndim != 2 or latents not in (None, *matrix.shape):
             raise self.lacks(role, f"a matrix of {latents or 'all'} latents")
-        turned = (
-            name in CHANNELS_FIRST if latents is None or found.shape[0] == found.shape[1] else len(found) != latents
-        )
-        return found.T.contiguous() if turned else found
+        by_name = latents is None or matrix.shape[0] == matrix.shape[1]
+        turned = name in CHANNELS_FIRST if by_name else len(matrix) != latents
+        return matrix.T.contiguous() if turned else matrix
 
     def lacks(self, role: str, expected: str) -> TargetError:
         """Return the error that a role's tensor is missing or has another shape."""

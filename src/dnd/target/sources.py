@@ -268,7 +268,7 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
         log.warning("%s: no `weights` are given: the network is as its factory makes it", settings.factory)
         return model
     path = Path(settings.weights)
-    state = _without_prefix(weight_files.state(weight_files.content(path), path), model.state_dict())
+    state = _without_prefix(weight_files.state(weight_files.read(path), path), model.state_dict())
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

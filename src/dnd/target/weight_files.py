@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ NESTED = ("state_dict", "model", "model_state_dict", "net")
 """Keys below which checkpoints keep a network's state."""
 
 
-def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
+def read(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
     """Return what a file of weights holds: tensors by name (.safetensors, .npz), a tensor (.npy), or what was saved.
 
     Parameters
@@ -55,7 +54,7 @@ def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
     except Exception as error:  # of the formats' readers
         unpickling = isinstance(error, pickle.UnpicklingError)
         reasons = ["allow_pickle", "TorchScript"] + unpickling * ["GLOBAL"]
-        if any(one in str(error) for one in reasons) or (unpickling and zipfile.is_zipfile(path)):
+        if any(reason in str(error) for reason in reasons) or (unpickling and zipfile.is_zipfile(path)):
             raise TargetError(
                 f"weights {path} hold more than tensors and plain values, which is not safe to load: save the "
                 "network's state_dict() instead"
@@ -66,7 +65,7 @@ def content(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> Any:
         raise TargetError(f"weights {path} cannot be read: {reason}") from error
 
 
-def state(found: Any, path: Path) -> Mapping[str, Tensor]:
+def state(content: object, path: Path) -> Mapping[str, Tensor]:
     """Return the tensors of what a file holds, by their names, whatever a checkpoint keeps them under.
 
     Raises
@@ -74,18 +73,20 @@ def state(found: Any, path: Path) -> Mapping[str, Tensor]:
     TargetError
         They are no tensors by name.
     """
-    tensors = unnested(found)
-    if not isinstance(tensors, Mapping) or not all(isinstance(one, Tensor) for one in tensors.values()):
-        kind = type(found).__name__
-        held = f"a {kind} of {', '.join(map(str, list(found)[:KEYS]))}" if isinstance(found, Mapping) else f"a {kind}"
+    tensors = unnested(content)
+    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        kind = type(content).__name__
+        held = (
+            f"a {kind} of {', '.join(map(str, list(content)[:KEYS]))}" if isinstance(content, Mapping) else f"a {kind}"
+        )
         raise TargetError(f"weights {path}: expected a state dict, name -> tensor, but the file holds {held}")
     return tensors
 
 
-def unnested(found: Any, keys: Iterable[str] = NESTED) -> Any:
-    """Return what a checkpoint keeps under one of some keys; what was found where it has none."""
-    parts = [found.get(key) for key in keys] if isinstance(found, Mapping) else []
-    return next((one for one in parts if isinstance(one, Mapping)), found)
+def unnested(content: object, keys: Iterable[str] = NESTED) -> object:
+    """Return what a checkpoint keeps under one of some keys; the content itself where it has none."""
+    parts = [content.get(key) for key in keys] if isinstance(content, Mapping) else []
+    return next((part for part in parts if isinstance(part, Mapping)), content)
 
 
 def shapes(state: Mapping[str, Tensor]) -> dict[str, list[int]]:

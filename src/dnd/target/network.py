@@ -21,11 +21,13 @@ from dnd.backends.batches import BatchSize, in_batches, prepared
 from dnd.config.targets import BasisSettings
 from dnd.io import faults
 from dnd.target import basis as bases
+from dnd.target import census as censuses
 from dnd.target import tokens
 from dnd.target.basis import Basis
+from dnd.target.census import Census
 from dnd.target.outputs import Form, TargetError, arranged, layout_of, tensor_of, watched
 from dnd.target.preprocess import Preprocess
-from dnd.target.tokens import Census, Told
+from dnd.target.tokens import Told
 from dnd.target.units import SIGNS, Reading
 
 R = TypeVar("R")
@@ -91,7 +93,7 @@ class Target:
     @cached_property
     def census(self) -> Census:
         """What tells places among tokens; it takes a pass of its own, so never ask for it inside another."""
-        return tokens.taken(self.model, self.forward, self.preprocess.image, self.preprocess.size)
+        return censuses.taken(self.model, self.forward, self.preprocess.image, self.preprocess.size)
 
     def module(self, layer: str) -> nn.Module:
         """Return the module of a dotted name.
@@ -256,14 +258,14 @@ class Target:
             It holds tokens of which nothing tells which place of the image they show.
         """
         tensor, size = tensor_of(output), self.preprocess.size
-        if tensor is None or not tokens.in_question(tensor, size):
+        if tensor is None or not censuses.in_question(tensor, size):
             return Form(self.told.layout, size)
         key = layer, tuple(tensor.shape), images
         if key not in self._forms:
             told = self.told
             if bases.reads_input(self.basis) and told.layout == "auto" and tensor.ndim == 3:  # the input of nn.Linear
                 told = told._replace(layout="NTC" if len(tensor) == images else "TNC")
-            self._forms[key] = self.census.form(told, *key)
+            self._forms[key] = tokens.form(self.census, told, *key)
         return self._forms[key]
 
     def axes(self, layer: str, module: nn.Module, tensor: Tensor, images: int) -> str:

@@ -7,9 +7,9 @@ whether the inputs are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +72,9 @@ def imitated(transform: Transform, name: str) -> PreprocessSettings:
 
     pictures = [_detailed(width, height) for width, height in PICTURES]
     published = [applied(picture) for picture in pictures]
-    shape, other = (values.shape for values in published)
-    if shape != other:
-        raise Inimitable(f"{name} makes inputs of several shapes, such as {list(shape)} and {list(other)}")
+    shape, second = (values.shape for values in published)
+    if shape != second:
+        raise Inimitable(f"{name} makes inputs of several shapes, such as {list(shape)} and {list(second)}")
     if len(shape) != 3 or shape[0] not in (1, 3) or max(shape) > LONGEST_SIDE:
         raise Inimitable(f"{name} makes no input [3, h, w] of an image, but {list(shape)}")
     _, height, width = shape
@@ -94,28 +94,25 @@ def imitated(transform: Transform, name: str) -> PreprocessSettings:
     resize = round(shorter / shown) if shown > 0 else shorter
     if not shorter <= resize <= LONGEST_SIDE:
         raise Inimitable(f"{name} pads images in the middle that it has made smaller than its input")
-    told = {
-        "size": (height, width),
-        "resize": None if resize == shorter else resize,
-        "mean": tuple(float(f"{value:.{DIGITS}g}") for value in mean),
-        "std": tuple(float(f"{value:.{DIGITS}g}") for value in std),
-        "channels": "bgr" if len(red) == 3 and (red - dark)[2] > (red - dark)[0] else "rgb",
-    }
-    corner = (published[0][:, 0, 0] * std + mean).clip(0, 1)
-    for settings in _candidates(told, [round(WHITE * value) for value in corner.tolist()]):
+    blue_first = len(red) == 3 and (red - dark)[2] > (red - dark)[0]
+    corner = [round(WHITE * value) for value in (published[0][:, 0, 0] * std + mean).clip(0, 1).tolist()]
+    colour = corner[::-1] if blue_first else corner  # of the padding, where there is one
+    for fit, interpolation in product(get_args(Fit), get_args(Interpolation)):
+        settings = PreprocessSettings(
+            size=(height, width),
+            fit=fit,
+            resize=None if resize == shorter else resize,
+            interpolation=interpolation,
+            channels="bgr" if blue_first else "rgb",
+            mean=tuple(float(f"{value:.{DIGITS}g}") for value in mean),
+            std=tuple(float(f"{value:.{DIGITS}g}") for value in std),
+            fill=0 if fit != "letterbox" else (colour[0], colour[1], colour[2]) if len(colour) == 3 else colour[0],
+        )
         ours = Preprocess(settings)
         pairs = zip(pictures, published, strict=True)
         if all(_same(ours.image(picture).double().numpy(), values, std) for picture, values in pairs):
             return settings
     raise Inimitable(f"{name} does more than to resize, cut or pad around the middle, and normalise")
-
-
-def _candidates(told: dict[str, Any], corner: list[int]) -> Iterator[PreprocessSettings]:
-    """Everything that is yet to be told apart, given the values of the input's corner, where padding lies."""
-    colours = corner[::-1] if told["channels"] == "bgr" else corner
-    for fit, interpolation in product(get_args(Fit), get_args(Interpolation)):
-        fill = {"fill": tuple(colours) if len(colours) == 3 else colours[0]} if fit == "letterbox" else {}
-        yield PreprocessSettings(**told, **fill, fit=fit, interpolation=interpolation)
 
 
 def _same(ours: Values, theirs: Values, std: Values) -> bool:

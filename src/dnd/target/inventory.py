@@ -7,11 +7,14 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dnd.config.layer_table import LAYER_COLUMNS, LAYER_SLUG, LONGEST_SLUG, is_pattern, matching
 from dnd.config.load import ConfigError
 from dnd.io.files import replaced
+
+if TYPE_CHECKING:  # it loads torch
+    from dnd.target.network import Target
 
 CLOSEST = 5
 
@@ -46,8 +49,8 @@ class Wanted(NamedTuple):
 MODULE_COLUMNS = ["layer", "class", "shape", "units", "problem"]
 
 
-def modules(target: Any) -> list[ModuleRow]:
-    """Return all modules of a :class:`dnd.target.network.Target`, in the order in which it calls them for black images.
+def modules(target: Target) -> list[ModuleRow]:
+    """Return all modules of a network, in the order in which it calls them for black images.
 
     A module that is called several times is listed with its last output, which is the one that is described. Modules
     that are never called come last.
@@ -72,9 +75,9 @@ def modules(target: Any) -> list[ModuleRow]:
     return [row._replace(units=None, problem=steadiness.DIFFERS) if row.layer in unsteady else row for row in rows]
 
 
-def write_modules(path: Path, found: Sequence[ModuleRow]) -> None:
+def write_modules(path: Path, rows: Sequence[ModuleRow]) -> None:
     """Write the table of a network's modules."""
-    lines = [MODULE_COLUMNS, *([row.layer, row.kind, row.shape, str(row.units or ""), row.problem] for row in found)]
+    lines = [MODULE_COLUMNS, *([row.layer, row.kind, row.shape, str(row.units or ""), row.problem] for row in rows)]
     with replaced(path) as partial:
         partial.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
 
@@ -119,7 +122,7 @@ def merge(table: str, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[M
     """
     known = {model: {row.layer: row for row in rows} for model, rows in modules.items()}
     wanted = expanded(wanted, modules)
-    problems = [problem for one in dict.fromkeys(wanted) if (problem := _problem(one, known[one.model]))]
+    problems = [problem for row in dict.fromkeys(wanted) if (problem := _problem(row, known[row.model]))]
     if problems:
         raise ConfigError("\n".join(problems))
     end = "\r\n" if "\r\n" in table else "\n"
@@ -156,39 +159,36 @@ def expanded(wanted: Sequence[Wanted], modules: Mapping[str, Sequence[ModuleRow]
     ConfigError
         With one line per pattern that stands for none.
     """
-    found, problems = [], []
-    for one in wanted:
-        if not is_pattern(one.layer):
-            found.append(one)
+    layers, problems = [], []
+    for row in wanted:
+        if not is_pattern(row.layer):
+            layers.append(row)
             continue
-        names = matching(one.layer, (row.layer for row in modules[one.model] if row.units))
-        found += [one._replace(layer=name) for name in names]
+        names = matching(row.layer, (module.layer for module in modules[row.model] if module.units))
+        layers += [row._replace(layer=name) for name in names]
         if not names:
-            problems.append(f"{one.where}: no layer of model {one.model!r} is named like {one.layer!r}")
+            problems.append(f"{row.where}: no layer of model {row.model!r} is named like {row.layer!r}")
     if problems:
         raise ConfigError("\n".join(problems))
-    return found
+    return layers
 
 
-def listing(found: Sequence[ModuleRow]) -> str:
+def listing(modules: Sequence[ModuleRow]) -> str:
     """Return a network's modules with units, aligned for reading."""
-    rows = [("layer", "class", "shape", "units")]
-    rows += [(row.layer, row.kind, row.shape, str(row.units)) for row in found if row.units]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]) + "\n"
-        for row in rows
-    )
+    lines = [("layer", "class", "shape", "units")]
+    lines += [(row.layer, row.kind, row.shape, str(row.units)) for row in modules if row.units]
+    layer, kind, shape = (max(len(line[i]) for line in lines) for i in range(3))
+    return "".join(f"{line[0]:{layer}}  {line[1]:{kind}}  {line[2]:{shape}}  {line[3]}\n" for line in lines)
 
 
-def _problem(one: Wanted, known: Mapping[str, ModuleRow]) -> str | None:
+def _problem(wanted: Wanted, known: Mapping[str, ModuleRow]) -> str | None:
     """Return why a wanted layer cannot be described, or None."""
-    place = f"{one.where}: layer {one.layer!r} of model {one.model!r}"
-    if one.layer not in known:
+    place = f"{wanted.where}: layer {wanted.layer!r} of model {wanted.model!r}"
+    if wanted.layer not in known:
         usable = [row.layer for row in known.values() if row.units]
-        closest = difflib.get_close_matches(one.layer, usable, CLOSEST, cutoff=0)
+        closest = difflib.get_close_matches(wanted.layer, usable, CLOSEST, cutoff=0)
         return f"{place} does not exist; the closest names are {', '.join(closest)}"
-    return f"{place} {known[one.layer].problem}" if known[one.layer].units is None else None
+    return f"{place} {known[wanted.layer].problem}" if known[wanted.layer].units is None else None
 
 
 def update(path: Path, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[ModuleRow]]) -> list[str]:

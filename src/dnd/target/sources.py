@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.error import URLError
 
@@ -63,9 +64,9 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
         torch.manual_seed(0)  # what no weights set is the same in every job
         with state_dicts.guarded(cache or torch.hub.get_dir()):
             model, published = _made(settings)
-    own = settings.preprocess
+    given = settings.preprocess
     try:
-        wanted = read_preprocess(own) if isinstance(own, Path) else own or published()
+        preprocess = read_preprocess(given) if isinstance(given, Path) else given or published()
     except Inimitable as error:
         raise TargetError(f"{settings.factory}: set `preprocess`, since {error}") from error
     try:
@@ -79,7 +80,7 @@ def load(settings: TargetSettings, device: torch.device | None = None, *, sign: 
         ) from error
     order = None if settings.token_order is None else torch.tensor(read_token_order(settings.token_order))
     told = Told(settings.layout, settings.prefix_tokens, settings.suffix_tokens, order)
-    return Target(model, Preprocess(wanted), device, told, settings.basis, sign)
+    return Target(model, Preprocess(preprocess), device, told, settings.basis, sign)
 
 
 def _made(settings: TargetSettings) -> Loaded:
@@ -202,8 +203,7 @@ def _of_timm(config: Mapping[str, Any]) -> PreprocessSettings:
 
 def _python(settings: TargetSettings) -> Loaded:
     name, _, function = settings.factory.rpartition(":")
-    file = file_of(settings.factory)
-    told = f"factory {settings.factory!r}"
+    file, told = file_of(settings.factory), f"factory {settings.factory!r}"
     try:
         factory = attrgetter(function)(_imported(file) if file else importlib.import_module(name))
     except Exception as error:  # of what the user's module does when it is imported
@@ -222,7 +222,7 @@ def _python(settings: TargetSettings) -> Loaded:
         wrong = _wrong_in_factory(error, name) or faults.told(error)
         raise TargetError(f"{told} with arguments {settings.arguments} fails: {wrong}") from error
     if not isinstance(model, nn.Module):
-        raise TargetError(f"factory {settings.factory!r} returns {type(model).__name__}, expected a torch.nn.Module")
+        raise TargetError(f"{told} returns {type(model).__name__}, expected a torch.nn.Module")
     return _with_weights(_uncompiled(model), settings), unpublished
 
 
@@ -242,7 +242,7 @@ def _wrong_in_factory(error: Exception, module: str) -> str | None:
     return faults.in_users_code(error)
 
 
-def _imported(file: Path) -> Any:
+def _imported(file: Path) -> ModuleType:
     """The module of a file, whose neighbours it may import."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
@@ -272,15 +272,15 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes(state)
-        strange = {name: shape for name, shape in given.items() if name not in own}
+        needed, given = weight_files.shapes(model.state_dict()), weight_files.shapes(state)
+        strange = {name: shape for name, shape in given.items() if name not in needed}
         lines = [
-            f"{name} is {given[name]}, the network has {own[name]}"
-            for name in own
-            if name in given and given[name] != own[name]
+            f"{name} is {given[name]}, the network has {shape}"
+            for name, shape in needed.items()
+            if given.get(name, shape) != shape
         ]
-        missing = [name for name in own if name not in given]
-        lines += [f"{line} is missing" for line in weight_files.lacking(missing, own, strange)]
+        missing = [name for name in needed if name not in given]
+        lines += [f"{line} is missing" for line in weight_files.lacking(missing, needed, strange)]
         lines += [f"{name} is not of this network" for name in strange]
         raise TargetError(
             f"weights {path} do not fit {settings.factory}: {len(lines)} differences, such as: "
@@ -289,12 +289,12 @@ def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
     return model
 
 
-def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> Mapping[str, Tensor]:
+def _without_prefix(state: Mapping[str, Tensor], needed: Iterable[str]) -> Mapping[str, Tensor]:
     """The state without what wrappers put before all its names."""
-    names = set(own)
+    names = set(needed)
     state = {name.replace(f"{COMPILED}.", ""): value for name, value in state.items()}
     while not names & set(state):
-        prefix = next((one for one in PREFIXES if state and all(name.startswith(one) for name in state)), None)
+        prefix = next((prefix for prefix in PREFIXES if state and all(name.startswith(prefix) for name in state)), None)
         if prefix is None:
             break
         state = {name.removeprefix(prefix): value for name, value in state.items()}

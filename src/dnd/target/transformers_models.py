@@ -74,8 +74,8 @@ def load(settings: TargetSettings) -> Loaded:
         raise TargetError(f"{settings.factory}: its configuration makes no {made}: {faults.told(error)}") from error
     _require_images(model, settings)
     if missing:
-        own, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))
-        lacking = weight_files.lacking(missing[: weight_files.SHOWN], own, given)
+        needed, given = weight_files.shapes(model.state_dict()), weight_files.shapes_in(Path(folder))
+        lacking = weight_files.lacking(missing[: weight_files.SHOWN], needed, given)
         told = f"{settings.factory}: its weights lack {'; '.join(lacking)}: {len(missing)} in all"
         if not settings.random_weights:
             raise TargetError(

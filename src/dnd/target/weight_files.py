@@ -105,22 +105,22 @@ def shapes_in(folder: Path) -> dict[str, list[int]]:
     return shapes
 
 
-def lacking(names: Iterable[str], own: Mapping[str, list[int]], given: Mapping[str, list[int]]) -> list[str]:
+def lacking(names: Iterable[str], needed: Mapping[str, list[int]], given: Mapping[str, list[int]]) -> list[str]:
     """Return what a network lacks, each beside what in a file of weights is closest to it, by the end of its name.
 
     Parameters
     ----------
     names : of the network's weights that the file does not give.
-    own, given : shapes of the network's and of the file's weights.
+    needed, given : shapes of the network's and of the file's weights.
     """
 
-    def alike(name: str, other: str) -> tuple[int, bool]:
-        parts = zip(reversed(name.split(".")), reversed(other.split(".")), strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), own.get(name) == given[other]
+    def alike(name: str, candidate: str) -> tuple[int, bool]:
+        parts = zip(reversed(name.split(".")), reversed(candidate.split(".")), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts)), needed.get(name) == given[candidate]
 
     lines = []
     for name in names:
         closest = max(sorted(given), key=partial(alike, name), default=None)
         beside = "" if closest is None else f" (closest in the file: {closest} {given[closest]})"
-        lines.append(f"{name} {own.get(name, '')}{beside}")
+        lines.append(f"{name} {needed.get(name, '')}{beside}")
     return lines

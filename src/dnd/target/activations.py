@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize
@@ -43,8 +42,8 @@ class Running:
 
     Attributes
     ----------
-    values : float32 [units, <= k], largest first; -inf stands for none.
-    places : int64 [units, <= k], which image each value came from.
+    values : float32 [units, k], largest first; -inf stands for none.
+    places : int64 [units, k], which image each value came from.
     seen : images so far.
     count, nonfinite, zeros : int64 [units].
     total, squares : float64 [units].
@@ -89,16 +88,13 @@ class Running:
         places = torch.arange(self.seen, self.seen + columns.shape[1], device=columns.device)
         self.seen += columns.shape[1]
         if not len(self.values):
-            self.values, self.places = columns.new_empty(len(columns), 0), places.new_empty(len(columns), 0)
-        missing = min(self.k, self.seen) - self.values.shape[1]
-        if missing > 0:
-            self.values = functional.pad(self.values, (0, missing), value=-torch.inf)
-            self.places = functional.pad(self.places, (0, missing))
+            self.values = columns.new_full((len(columns), self.k), -torch.inf)
+            self.places = places.new_zeros(self.values.shape)
         better = (columns.amax(1) > self.values[:, -1]).nonzero()[:, 0]  # most units have seen better after a while
         for rows in better.split(UNITS_AT_ONCE):
             values = torch.cat([self.values[rows], columns[rows]], 1)
             joined = torch.cat([self.places[rows], places.expand(len(rows), -1)], 1)
-            order = values.argsort(dim=1, descending=True, stable=True)[:, : self.values.shape[1]]
+            order = values.argsort(dim=1, descending=True, stable=True)[:, : self.k]
             self.values[rows], self.places[rows] = values.gather(1, order), joined.gather(1, order)
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -42,32 +43,28 @@ def read(
         yield from zip(part, responses(target, layer, pixels, pooling, size), strict=True)
 
 
+@dataclass
 class Reader:
     """Draws concepts and reads what their pictures excite; every concept only once.
 
-    Parameters
+    Attributes
     ----------
     units : whose activations are read.
     draw : concepts -> their IMAGES table: ``functools.partial`` of ``dnd.selection.images.run``, say.
     stage : whose batches these are, for the log.
+    known : concept -> activations, as :meth:`__call__` returns them.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        layer: str,
-        units: Sequence[int],
-        pooling: str,
-        draw: Callable[[Collection[str]], pa.Table],
-        stage: str,
-    ) -> None:
-        self.target = target
-        self.layer = layer
-        self.units = list(units)
-        self.pooling = pooling
-        self.draw = draw
-        self.size = BatchSize(BATCH, stage)
-        self.known: dict[str, Values] = {}
+    target: Target
+    layer: str
+    units: Sequence[int]
+    pooling: str
+    draw: Callable[[Collection[str]], pa.Table]
+    stage: str
+    known: dict[str, Values] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._size = BatchSize(BATCH, self.stage)
 
     def __call__(self, concepts: Collection[str]) -> dict[str, Values]:
         """Return concept -> activations float32 [usable pictures, units], in order of sample.
@@ -93,6 +90,6 @@ class Reader:
 
     def _read(self, drawn: pa.Table) -> None:
         pictures = sorted(tables.rows_of(drawn, Picture), key=lambda picture: (picture.concept, picture.sample))
-        for picture, values in read(self.target, self.layer, pictures, self.pooling, self.size):
+        for picture, values in read(self.target, self.layer, pictures, self.pooling, self._size):
             known = self.known[picture.concept]
-            self.known[picture.concept] = np.concatenate([known, values[None, self.units]])
+            self.known[picture.concept] = np.concatenate([known, values[None, list(self.units)]])

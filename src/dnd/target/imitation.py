@@ -44,13 +44,7 @@ Loaded = tuple[nn.Module, Callable[[], PreprocessSettings]]
 
 
 def unpublished() -> PreprocessSettings:
-    """Say that nobody published how images are prepared.
-
-    Raises
-    ------
-    Inimitable
-        Always.
-    """
+    """Raise :class:`Inimitable`, since nobody published how images are prepared."""
     raise Inimitable("nothing that could be read here says how its images are prepared")
 
 

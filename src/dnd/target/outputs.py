@@ -222,24 +222,3 @@ def in_proportion(grid: tuple[int, int], size: tuple[int, int], tolerance: int) 
 def spelt(shape: Sequence[int]) -> str:
     """Return a shape as messages have it, such as ``256x7x7``."""
     return "x".join(map(str, shape))
-
-
-def pooled(output: Output, pooling: str) -> Tensor:
-    """Return what stands for whole images, [n, channels].
-
-    Parameters
-    ----------
-    pooling : ``mean`` or ``max`` of the positions, or ``cls``, the class token.
-
-    Raises
-    ------
-    TargetError
-        There is no class token.
-    """
-    if output.grid is None:
-        return output.positions[:, 0]
-    if pooling == "cls":
-        if output.cls is None:
-            raise TargetError("has no class token, which the recipe's pooling `cls` asks for")
-        return output.cls
-    return output.positions.mean(1) if pooling == "mean" else output.positions.amax(1)

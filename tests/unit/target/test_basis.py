@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dnd.config.targets import BasisSettings
-from dnd.target import basis, units
+from dnd.target import basis
 from dnd.target.network import Target
 from dnd.target.outputs import TargetError
 
@@ -157,24 +157,6 @@ def colours(tmp_path, **settings):
     np.save(tmp_path / "colours.npy", np.array([[1, 0, 0], [0, 1, -1]], np.float32))
     directions = BasisSettings(kind="directions", path=tmp_path / "colours.npy")
     return Target(Channels().eval(), plain(4), CPU, basis=directions, **settings)
-
-
-@pytest.mark.parametrize("most", [1, 5, 2**25])
-@pytest.mark.parametrize("sign", ["positive", "negative"])
-def test_units_of_a_basis_go_through_a_layer_in_parts(tmp_path, monkeypatch, most, sign):
-    monkeypatch.setattr(units, "MOST_ACTIVATIONS", most)
-    torch.manual_seed(0)
-    inputs = torch.rand(2, 3, 4, 4)
-    one = {"positive": 1, "negative": -1}[sign]
-    maps = one * torch.stack([inputs[:, 0], inputs[:, 1] - inputs[:, 2]], 1)
-
-    def take(_, reading):
-        return reading.pooled("mean"), reading.pooled("max"), reading.maps(1, torch.tensor([1]))
-
-    mean, largest, heat = colours(tmp_path, sign=sign).read(inputs, ["colour"], take)["colour"]
-    torch.testing.assert_close(mean, maps.mean((2, 3)))
-    torch.testing.assert_close(largest, maps.amax((2, 3)))
-    torch.testing.assert_close(heat, maps[1, 1:])
 
 
 def test_basis_of_another_width(tmp_path):

@@ -12,10 +12,8 @@ from torch import nn
 
 from dnd.backends.batches import BatchSize
 from dnd.target import network as targets
-from dnd.target.interventions import silenced
 from dnd.target.network import Target
 from dnd.target.outputs import TargetError
-from dnd.target.tokens import Told
 
 
 def pooled(target, inputs, layers, pooling="mean"):
@@ -155,53 +153,6 @@ def test_wrong_size_of_input():
     network = vit_b_16(image_size=32, num_classes=2)
     with pytest.raises(TargetError, match=r"does not take an image of 3x64x64.*size.*Wrong image height"):
         pooled(of(network, 64), torch.ones(1, 3, 64, 64), ["encoder"])
-
-
-def test_sign_comes_before_the_largest_position():
-    inputs = torch.tensor([-3.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 2, 2)
-    assert pooled(TinyTarget(2), inputs, ["colour"], "max")["colour"][0, 0] == 1
-    negative = Target(Channels(), plain(2), torch.device("cpu"), Told("NCHW"), sign="negative")
-    assert pooled(negative, inputs, ["colour"], "max")["colour"][0, 0] == 3
-    heat = negative.read(inputs, ["colour"], lambda _, reading: reading.maps(0, torch.tensor([1])))["colour"]
-    assert heat.tolist() == [[[3, -1], [3, -1]]]
-
-
-class Video(nn.Module):
-    """Layer ``frames`` returns an image, its double and its triple as the frames of a video."""
-
-    def __init__(self):
-        super().__init__()
-        self.frames = nn.Identity()
-
-    def forward(self, x):
-        return self.frames(torch.stack([x, 2 * x, 3 * x], 2))
-
-
-@pytest.mark.parametrize("sign", ["positive", "negative"])
-def test_units_of_videos_are_averaged_over_frames(sign):
-    inputs = torch.rand(2, 3, 8, 8)
-    signed = {"positive": 2, "negative": -2}[sign] * inputs
-    target = of(Video(), told=Told("NCDHW"), sign=sign)
-
-    def take(_, reading):
-        return reading.pooled("mean"), reading.pooled("max"), reading.maps(1, torch.tensor([2]))
-
-    mean, largest, heat = target.read(inputs, ["frames"], take)["frames"]
-    torch.testing.assert_close(mean, signed.mean((2, 3)))
-    torch.testing.assert_close(largest, signed.amax((2, 3)))
-    torch.testing.assert_close(heat, signed[1, 2:])
-    with silenced(target, "frames", [1], 2):
-        assert target.forward(inputs).ne(0).all((0, 2, 3, 4)).tolist() == [True, False, True]
-
-
-def test_half_precision_is_pooled_in_float32():
-    target = of(nn.Sequential(nn.Conv2d(3, 2, 1, bias=False)).to(torch.bfloat16), 64)
-    inputs = torch.rand(1, 3, 64, 64)
-    found = pooled(target, inputs, ["0"])["0"]
-    assert found.dtype == torch.float32
-    with torch.inference_mode():
-        expected = target.model(inputs.bfloat16()).float().mean((2, 3))
-    torch.testing.assert_close(found, expected)
 
 
 def test_batches_have_one_shape():

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dnd.target.outputs import Form, TargetError, Tokens, arranged, pooled, tensor_of
+from dnd.target.outputs import Form, TargetError, Tokens, arranged, tensor_of
+from dnd.target.units import Reading
 
 SQUARE, WIDE = (64, 64), (32, 64)
 PLAIN = nn.Identity()
@@ -168,6 +169,10 @@ def test_outputs_without_an_axis_of_images_or_units(shape):
 def test_layout_that_the_output_does_not_have():
     with pytest.raises(TargetError, match=r"returns 2x3x4x4 for 2 image.s., which is not NTC"):
         arranged(numbered(2, 3, 4, 4), PLAIN, 2, form("NTC"))
+
+
+def pooled(output, pooling):
+    return Reading(output, None, 1).pooled(pooling)
 
 
 def test_pooling():

@@ -90,13 +90,7 @@ class Parts:
         return None if name is None else self.tensors[name]
 
     def vector(self, role: str, length: int, each: str) -> Tensor | None:
-        """Return a role's values [length]; None where the file has none.
-
-        Raises
-        ------
-        TargetError
-            There are more or fewer than one for ``each``.
-        """
+        """Return a role's values [length], None where the file has none; a TargetError where it has more or fewer."""
         values = self.get(role)
         if values is not None and values.shape != (length,):
             raise self.lacks(role, f"one value for each {each}, {length} in all,")

@@ -19,13 +19,7 @@ T = TypeVar("T")
 
 
 def with_tensor(output: T, tensor: Tensor) -> T:
-    """Return a module's output with another tensor for the one that :func:`dnd.target.outputs.tensor_of` takes.
-
-    Raises
-    ------
-    TargetError
-        The output is of a kind that cannot be put together anew.
-    """
+    """Return a module's output with another tensor for that of :func:`tensor_of`; a TargetError where that cannot be."""
     old, kind = tensor_of(output), type(output)
     if output is old:
         return tensor  # type: ignore[return-value]
@@ -137,13 +131,7 @@ def without_directions(values: Tensor, rows: Tensor, mean: Tensor) -> Tensor:
 
 
 def logits_of(target: Target, inputs: Tensor) -> Tensor:
-    """Run inputs [n, channels, h, w] through the network and return its logits [n, classes].
-
-    Raises
-    ------
-    TargetError
-        What it returns has another form.
-    """
+    """Return the network's logits [n, classes] for inputs [n, channels, h, w]; a TargetError where it has none."""
     logits = tensor_of(target.forward(inputs))
     if logits is None or logits.ndim != 2 or len(logits) != len(inputs):
         shape = None if logits is None else list(logits.shape)

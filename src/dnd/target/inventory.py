@@ -152,13 +152,7 @@ def merge(table: str, wanted: Sequence[Wanted], modules: Mapping[str, Sequence[M
 
 
 def expanded(wanted: Sequence[Wanted], modules: Mapping[str, Sequence[ModuleRow]]) -> list[Wanted]:
-    """Replace patterns of layers by the layers with units that they stand for.
-
-    Raises
-    ------
-    ConfigError
-        With one line per pattern that stands for none.
-    """
+    """Replace patterns of layers by the layers with units that they stand for; a ConfigError tells those of none."""
     layers, problems = [], []
     for row in wanted:
         if not is_pattern(row.layer):

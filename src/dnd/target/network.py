@@ -190,13 +190,7 @@ class Target:
             return Called(calls, shape, None, ALONE if alone else str(error))
 
     def calls(self, layers: Iterable[str], image: Tensor) -> dict[str, int]:
-        """Return how often the network calls layers when it sees an image [channels, h, w]; asked once of a layer.
-
-        Raises
-        ------
-        TargetError
-            The units of a layer cannot be described.
-        """
+        """Return how often the network calls layers for an image [channels, h, w]; a TargetError tells those without units."""
         layers = list(layers)
         if new := [layer for layer in layers if layer not in self._calls]:
             for layer, called in self.survey(new, image).items():
@@ -212,13 +206,7 @@ class Target:
         return tensor.dequantize() if tensor is not None and tensor.is_quantized else seen
 
     def forward(self, inputs: Tensor) -> object:
-        """Run inputs through the network.
-
-        Raises
-        ------
-        TargetError
-            It does not take them, or fails otherwise; the message says which.
-        """
+        """Run inputs through the network; a TargetError says that it does not take them, or how else it fails."""
         # what torch.compile has made of the network or of parts calls no hooks
         compiled = "torch._dynamo" in sys.modules
         try:
@@ -281,13 +269,7 @@ class Target:
         return layout_of(tensor, module, images, form)
 
     def reading(self, layer: str, module: nn.Module, output: object, images: int) -> Reading:
-        """Return the units of a module's output, or of its input where the basis says so.
-
-        Raises
-        ------
-        TargetError
-            It has none.
-        """
+        """Return the units of a module's output or, where the basis says so, input; a TargetError where it has none."""
         channels = arranged(output, module, images, self.form(layer, output, images))
         if self.basis is None:
             return Reading(channels, None, SIGNS[self.sign])

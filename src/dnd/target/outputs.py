@@ -109,13 +109,7 @@ def tensor_of(output: object) -> Tensor | None:
 
 
 def required_tensor(output: object) -> Tensor:
-    """Return the tensor of a module's output, as :func:`tensor_of`.
-
-    Raises
-    ------
-    TargetError
-        There is none.
-    """
+    """Return the tensor of a module's output, as :func:`tensor_of`; a TargetError where there is none."""
     tensor = tensor_of(output)
     if tensor is None:
         raise TargetError(f"returns {type(output).__name__} without a tensor")

@@ -110,13 +110,7 @@ def _torchvision(settings: TargetSettings) -> Loaded:
 
 
 def published_weights(settings: TargetSettings) -> Any:
-    """Return torchvision's weights enum of a target; None where its weights are a file or none.
-
-    Raises
-    ------
-    TargetError
-        There is no such model, or it has no such weights.
-    """
+    """Return torchvision's weights enum of a target, None for a file or none; a TargetError where it is unknown."""
     from torchvision import models
 
     name = settings.weights
@@ -257,13 +251,7 @@ def _imported(file: Path) -> ModuleType:
 
 
 def _with_weights(model: nn.Module, settings: TargetSettings) -> nn.Module:
-    """Load a file of weights into a network, whatever precision they are in.
-
-    Raises
-    ------
-    TargetError
-        The file is missing, holds more than tensors, or weights of another network.
-    """
+    """Load a file of weights, of any precision, into a network; a TargetError tells what does not fit."""
     if settings.weights is None:
         log.warning("%s: no `weights` are given: the network is as its factory makes it", settings.factory)
         return model

@@ -66,13 +66,7 @@ def read(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
 
 
 def state(content: object, path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of what a file holds, by their names, whatever a checkpoint keeps them under.
-
-    Raises
-    ------
-    TargetError
-        They are no tensors by name.
-    """
+    """Return the tensors by name that a file holds, below any usual key; a TargetError where it holds no such."""
     tensors = unnested(content)
     if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         kind = type(content).__name__

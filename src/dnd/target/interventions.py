@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def with_tensor(output: T, tensor: Tensor) -> T:
-    """Return a module's output with another tensor for that of :func:`tensor_of`; a TargetError where that cannot be."""
+    """Return a module's output with another tensor for that of :func:`tensor_of`; a TargetError where none fits."""
     old, kind = tensor_of(output), type(output)
     if output is old:
         return tensor  # type: ignore[return-value]

@@ -190,7 +190,7 @@ class Target:
             return Called(calls, shape, None, ALONE if alone else str(error))
 
     def calls(self, layers: Iterable[str], image: Tensor) -> dict[str, int]:
-        """Return how often the network calls layers for an image [channels, h, w]; a TargetError tells those without units."""
+        """Return how often the network calls layers for an image [channels, h, w]; a TargetError tells of no units."""
         layers = list(layers)
         if new := [layer for layer in layers if layer not in self._calls]:
             for layer, called in self.survey(new, image).items():

@@ -264,3 +264,9 @@ def test_a_broken_photograph_of_a_telephone_is_refused():
     Image.new("RGB", (64, 48), "red").save(file, format="HEIF")
     with pytest.raises(OSError):
         pictures.decode(file.getvalue()[:120])
+
+
+def test_bytes_of_the_images_that_are_wanted(tmp_path):
+    shard = write_probe(tmp_path / "images.parquet", {"a.png": b"1", "b.png": b"2", "c.png": b"3"})
+    assert list(pictures.encoded([shard], {"a.png", "c.png"})) == [("a.png", b"1"), ("c.png", b"3")]
+    assert [row.image for row in pictures.encoded([shard])] == [b"1", b"2", b"3"]

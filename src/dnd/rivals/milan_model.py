@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from dnd.shapeworld.target import ConceptResNet
-from dnd.target.outputs import watched
+from dnd.target.outputs import required_tensor, watched
 
 PYRAMID = ("conv1", "layer1", "layer2", "layer3", "layer4")
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -132,10 +132,10 @@ class PyramidEncoder(nn.Module):
         """
         network, outputs = self.encoder["model"], dict[str, Tensor]()
 
-        def after(layer: str, module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[layer] = output
+        def after(layer: str, module: nn.Module, inputs: object, output: object) -> None:
+            outputs[layer] = required_tensor(output)
 
-        with watched([(layer, network.get_submodule(layer)) for layer in self.layers], after):
+        with watched({layer: network.get_submodule(layer) for layer in self.layers}, after):
             network((images - self.mean) / self.std)
         return [outputs[layer] for layer in self.layers]
 

@@ -29,6 +29,10 @@ FIRST = 3
 """Images that are run twice before the pass, to see whether the network is the same each time."""
 CHUNK = 256
 """Images whose activations are gathered before they are ranked."""
+NEVER_FINITE = (
+    "layer {layer!r} gives no finite activation for any of the first {images} images: its weights are damaged, or half "
+    "precision overflows (models.NAME.dtype: float32)"
+)
 UNITS_AT_ONCE = 1024
 """Units whose best images are ranked together."""
 
@@ -173,10 +177,7 @@ def run(
         for part, by_slug in batches:
             for slug, pooled in by_slug.items():
                 if not seen and not pooled.isfinite().any():
-                    raise TargetError(
-                        f"layer {layers[slug]!r} gives no finite activation for any of the first {len(part)} images: "
-                        "its weights are damaged, or half precision overflows (models.NAME.dtype: float32)"
-                    )
+                    raise TargetError(NEVER_FINITE.format(layer=layers[slug], images=len(part)))
                 running[slug].add(pooled)
                 control_rows += [
                     _Control(slug, row.image_id, values.cpu().numpy())
@@ -190,14 +191,12 @@ def run(
         if missing := int(statistics.nonfinite.sum()):
             log.warning("layer %s: %d activations are not finite and left out", layers[slug], missing)
     names = tables.read(shard, schemas.PROBE, ["image_id"])["image_id"]
-    passed = running.items() if seen else ()  # none where no image of the shard can be read
-    topk = [_topk_rows(slug, statistics, names) for slug, statistics in passed]
-    rows = [_statistics_rows(slug, statistics) for slug, statistics in passed]
-    return (
-        pa.concat_tables([schemas.TOPK_PART.empty_table(), *topk]),
-        pa.concat_tables([schemas.STATISTICS_PART.empty_table(), *rows]),
-        tables.table(control_rows, schemas.CONTROLS_PART),
-    )
+    passed = running if seen else {}  # none where no image of the shard can be read
+    topk, statistics_part = [schemas.TOPK_PART.empty_table()], [schemas.STATISTICS_PART.empty_table()]
+    topk += [_topk_rows(slug, statistics, names) for slug, statistics in passed.items()]
+    statistics_part += [_statistics_rows(slug, statistics) for slug, statistics in passed.items()]
+    controls_part = tables.table(control_rows, schemas.CONTROLS_PART)
+    return pa.concat_tables(topk), pa.concat_tables(statistics_part), controls_part
 
 
 def _topk_rows(slug: str, running: Running, names: pa.ChunkedArray) -> pa.Table:

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from handmade import write_probe
+from handmade import png, write_probe
 from PIL import Image
 
 from dnd.io import pictures
@@ -264,3 +264,10 @@ def test_a_broken_photograph_of_a_telephone_is_refused():
     Image.new("RGB", (64, 48), "red").save(file, format="HEIF")
     with pytest.raises(OSError):
         pictures.decode(file.getvalue()[:120])
+
+
+def test_bytes_of_the_images_that_are_wanted(tmp_path):
+    images = {f"{name}.png": png(np.full((2, 2, 3), level)) for level, name in enumerate("abc")}
+    shard = write_probe(tmp_path / "images.parquet", images)
+    assert list(pictures.encoded([shard])) == list(images.items())
+    assert [row.image_id for row in pictures.encoded([shard], {"a.png", "c.png"})] == ["a.png", "c.png"]

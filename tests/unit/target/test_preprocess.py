@@ -12,7 +12,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from dnd.config.stages import ExemplarSettings
 from dnd.config.targets import PreprocessSettings
-from dnd.target.exemplars import crops
+from dnd.target.crops import boxes
 from dnd.target.preprocess import Preprocess
 
 IMAGENET = PreprocessSettings(size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -101,7 +101,7 @@ def test_boxes_lie_within_a_pixel_of_the_truth(fit, width, height, place):
     heat = torch.zeros(high, wide)
     heat[pixels[1] : pixels[3], pixels[0] : pixels[2]] = 1
     settings = ExemplarSettings(min_side=0)
-    (box,) = crops(heat, frame, (width, height), preprocess.size, settings)
+    (box,) = boxes(heat, frame, (width, height), preprocess.size, settings)
     assert np.abs(np.array(box) - truth).max() <= 1
 
 

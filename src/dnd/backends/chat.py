@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 import openai
 from tqdm import tqdm
 
-from dnd.backends import failures
+from dnd.backends import failures, replies
 from dnd.backends.limits import LimitedClient
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 RETRIES = 4
 TIMEOUT_SECONDS = 300.0
 WATCH_SECONDS = 0.5
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
-"""What a reply leads to that has no choices, or is no JSON."""
 _KEPT = "What was answered is kept, and the same command asks the rest"
 
 
@@ -162,7 +160,7 @@ class ChatClient:
         waiting = iter(distinct.items())
         record = _Record(self.server, limit=2 * concurrency, plain=self._plain(requests) if requests else None)
 
-        async def work(client: openai.AsyncOpenAI, bar: tqdm[Any]) -> None:
+        async def work(client: openai.AsyncOpenAI, bar: tqdm[NoReturn]) -> None:
             for name, request in waiting:  # shared by all workers: each request is taken once
                 answer = recall(store, name)
                 if answer is None:
@@ -224,13 +222,13 @@ class ChatClient:
                 # reply: a fifth and a seventh of the client's processor time
                 body = {"model": self.model, **arguments}
                 reply = await client.post("/chat/completions", cast_to=object, body=body)
-                if (inside := failures.inside(reply, self.server)) is not None:
+                if (inside := replies.error_inside(reply, self.server)) is not None:
                     attempts += 1
                     if attempts <= self.retries and not failures.is_of_the_request(inside):
                         await asyncio.sleep(WATCH_SECONDS * 2 ** (attempts - 1))
                         continue
                     raise inside
-                answer = _answer(reply)
+                answer = replies.answer(reply)
             except openai.APIError as error:
                 if (setting := failures.unknown_setting(error, arguments)) is not None:
                     if setting not in self.unknown:  # else another request has found it out meanwhile
@@ -238,7 +236,7 @@ class ChatClient:
                         log.warning("%s does without %s: %s", self.server, setting, failures.said(error, self.server))
                     continue
                 return await self._failed(client, error, record)
-            except _MALFORMED as error:
+            except replies.MALFORMED as error:
                 malformed += 1
                 if malformed > self.retries:
                     return Answer(None, f"malformed reply: {error}")
@@ -299,20 +297,6 @@ async def _offered(client: openai.AsyncOpenAI) -> list[str] | None:
 
 
 _NOT_ASKED = Answer(None, "not asked", again=True)
-
-
-def _answer(reply: Any) -> Answer:
-    """Read a reply of a server, JSON about which the client has checked nothing."""
-    choice = reply["choices"][0]
-    message, reason = choice["message"], choice.get("finish_reason")
-    text = message.get("content") or ""
-    if not isinstance(text, str):
-        raise TypeError(f"content is {type(text).__name__}")
-    if not text and any(message.get(name) for name in ("reasoning_content", "reasoning")):
-        return Answer(None, "no answer but thoughts" + (" within max_tokens" if reason == "length" else ""))
-    if not text and (message.get("refusal") or reason == "content_filter"):
-        return Answer(None, f"refused: {failures.line(valid(str(message.get('refusal') or 'content filter')))}")
-    return Answer(valid(text), "cut off at max_tokens" if reason == "length" else None)
 
 
 @dataclass

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import openai
 
@@ -44,7 +43,7 @@ def ask(
     settings: LlmSettings,
     store: Store,
     log_path: Path,
-    note: Callable[[str, Any], None] = lambda key, value: None,
+    note: Callable[[str, object], None] = lambda key, value: None,
 ) -> list[Answer]:
     """Answer requests from the store where it can, and else by the server of the configuration.
 
@@ -72,7 +71,7 @@ def session(
     settings: LlmSettings,
     store: Store,
     log_path: Path,
-    note: Callable[[str, Any], None] = lambda key, value: None,
+    note: Callable[[str, object], None] = lambda key, value: None,
 ) -> Iterator[Ask]:
     """Yield a function that answers requests as :func:`ask` does, by one server for all calls.
 
@@ -204,7 +203,10 @@ def require_chat_template(folder: str, settings: LlmSettings) -> None:
         return
     if _json(Path(folder, "config.json")).get("model_type") in TEMPLATES_OF_VLLM:
         return
-    raise ServerError(failures.no_chat_template(f"llm.model {settings.model}"))
+    raise ServerError(
+        f"llm.model {settings.model} has no chat template: choose an instruction-tuned model, or set a template "
+        "through llm.server_arguments (`--chat-template FILE`)"
+    )
 
 
 def _json(path: Path) -> dict[str, object]:

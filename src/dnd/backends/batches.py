@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar, overload
 
 import torch
 
@@ -16,6 +16,7 @@ from dnd.io.streams import ahead, chunks, made
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Loaded = TypeVar("Loaded")
 R = TypeVar("R")
 
 
@@ -59,12 +60,24 @@ def prepared(make: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[
     return made(make, items, torch.get_num_threads(), most)
 
 
+@overload
+def in_batches(
+    items: Iterable[T], size: BatchSize, work: Callable[[list[T], int], R]
+) -> Iterator[tuple[list[T], R]]: ...
+
+
+@overload
+def in_batches(
+    items: Iterable[T], size: BatchSize, work: Callable[[Loaded, int], R], load: Callable[[list[T], int], Loaded]
+) -> Iterator[tuple[list[T], R]]: ...
+
+
 def in_batches(
     items: Iterable[T],
     size: BatchSize,
-    work: Callable[[Any, int], R],
-    load: Callable[[Sequence[T], int], Any] = lambda part, shape: part,
-) -> Iterator[tuple[Any, R]]:
+    work: Callable[..., R],
+    load: Callable[[list[T], int], object] = lambda part, shape: part,
+) -> Iterator[tuple[list[T], R]]:
     """Yield parts of the items, each with its result.
 
     Kernels, and with them the last bits of a result, depend on a batch's shape, so a result would depend on how work
@@ -87,7 +100,7 @@ def in_batches(
     while True:
         shape, reason, begun = size.items, "", list[T]()
 
-        def parts(first: Iterable[T], shape: int, begun: list[T]) -> Iterator[tuple[list[T], Any]]:
+        def parts(first: Iterable[T], shape: int, begun: list[T]) -> Iterator[tuple[list[T], object]]:
             for part in chunks(chain(first, source), shape):
                 begun += part
                 yield part, load(part, shape)

@@ -16,7 +16,8 @@ import openai
 from dnd.backends import failures, hub
 from dnd.backends.chat import ChatClient, connection, external, recall
 from dnd.backends.messages import Answer, Request, picture_names
-from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
+from dnd.backends.server import Endpoint, ServerEnded, ServerError
+from dnd.backends.vllm import about, serve
 from dnd.config import shipped
 from dnd.config.backends import SERVERS, LlmSettings
 from dnd.io.store import Store, key, revision

@@ -6,6 +6,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from dnd.backends import llm
 from dnd.backends.chat import ChatClient
 from dnd.backends.messages import Request
 from dnd.backends.server import Endpoint, run_server
@@ -37,6 +38,12 @@ def request(text, seed=1, **values):
 
 def client(endpoint, model="m", weights="w", retries=0, plain=None):
     return ChatClient(endpoint, model, weights, retries=retries, plain=plain)
+
+
+def ask(requests, settings, store, log_path):
+    """Return the answers of one session with the server of a configuration."""
+    with llm.session(settings, store, log_path) as answers:
+        return answers(requests)
 
 
 def post(endpoint, key):

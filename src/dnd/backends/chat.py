@@ -111,16 +111,10 @@ class ChatClient:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(lambda: asyncio.run(self.ask_many(requests, concurrency, store))).result()
 
-    def ask_doubted(
-        self, requests: Sequence[Request], concurrency: int, store: Store | None, called: str = "a greeting"
-    ) -> list[Answer]:
+    def ask_doubted(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers as :meth:`ask` does, where the server may have every reason to refuse the requests.
 
         When it refuses them all it is asked the plain question: when that fails, too, it is the server's fault.
-
-        Parameters
-        ----------
-        called : what the plain question is, for the log.
         """
         try:
             return self.ask(requests, concurrency, store)
@@ -128,13 +122,15 @@ class ChatClient:
             raise
         except ServerError as error:
             self.ask([self._plain(requests)], 1, None)
-            log.warning("%s; %s does not fail", error, called)
+            log.warning("%s; a plain question does not fail", error)
             return self.ask(requests, concurrency, store)
 
     def _plain(self, requests: Sequence[Request]) -> Request:
         if self.plain is not None:
             return self.plain
-        return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
+        return Request(
+            [{"role": "user", "content": "Say hello."}], 0.0, 0, max(request.max_tokens for request in requests)
+        )
 
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +80,7 @@ class TransformersEmbedder(Embedder):
             raise ModelError(f"{SECTION}: model {settings.model} has no {hub.PROCESSORS[0]}: it sees no images")
         with loading(SECTION, settings.model):
             self.processor = AutoImageProcessor.from_pretrained(folder, **trusted)
-            loader, config = _tower(AutoConfig.from_pretrained(folder, **trusted))
+            loader, config = _tower(AutoConfig.from_pretrained(folder, **trusted), "Vision")
             self.model, missing = pretrained(loader, folder, settings, config)
         unpooled = {name for name in missing if "pooler" in name}
         complete(SECTION, settings.model, missing - unpooled)
@@ -200,7 +200,7 @@ class TransformersTextEmbedder:
             if text is None or not hasattr(text, "max_position_embeddings"):
                 raise ModelError(f"{SECTION}: model {settings.model} reads no texts: choose one such as CLIP or SigLIP")
             self.longest = text.max_position_embeddings
-            loader, config = _text_tower(whole)
+            loader, config = _tower(whole, "Text")
             self.model, missing = pretrained(loader, folder, settings, config)
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **trusted)
         complete(SECTION, settings.model, missing)
@@ -246,33 +246,20 @@ def embed_texts(settings: EmbedderSettings, texts: Sequence[str]) -> npt.NDArray
     return vectors
 
 
-def _tower(config: PreTrainedConfig) -> tuple[Loader, PreTrainedConfig]:
-    """The function that loads the images' part of a model, and its configuration.
+def _tower(config: PreTrainedConfig, part: Literal["Vision", "Text"]) -> tuple[Loader, PreTrainedConfig]:
+    """The function that loads the images' or the texts' part of a model, and its configuration.
 
-    Of a model of images and texts only the images' tower is loaded, where transformers has it with the projection.
+    It loads that part alone where transformers has it with the projection, else all.
     """
     import transformers
 
-    name = f"{type(config).__name__.removesuffix('Config')}VisionModelWithProjection"
-    joint = getattr(transformers, name, None)
-    if joint is not None and hasattr(config, "projection_dim") and hasattr(config, "vision_config"):
-        vision = config.vision_config
-        vision.projection_dim = config.projection_dim
-        return joint.from_pretrained, vision
+    kind = f"{part}ModelWithProjection"
+    joint = getattr(transformers, f"{type(config).__name__.removesuffix('Config')}{kind}", None)
+    inner = getattr(config, f"{part.lower()}_config", None)
+    if joint is not None and inner is not None and hasattr(config, "projection_dim"):
+        inner.projection_dim = config.projection_dim
+        return joint.from_pretrained, inner
     tower = getattr(transformers, next(iter(config.architectures or []), ""), None)
-    if tower is not None and tower.__name__.endswith("VisionModelWithProjection"):
+    if tower is not None and tower.__name__.endswith(kind):
         return tower.from_pretrained, config
-    return transformers.AutoModel.from_pretrained, config
-
-
-def _text_tower(config: PreTrainedConfig) -> tuple[Loader, PreTrainedConfig]:
-    """The function that loads the texts' part of a model, or all where the part has none, and its configuration."""
-    import transformers
-
-    name = f"{type(config).__name__.removesuffix('Config')}TextModelWithProjection"
-    joint = getattr(transformers, name, None)
-    if joint is not None and hasattr(config, "projection_dim"):
-        text = config.text_config
-        text.projection_dim = config.projection_dim
-        return joint.from_pretrained, text
     return transformers.AutoModel.from_pretrained, config

@@ -49,7 +49,7 @@ class EndpointCaptioner:
             answers: Sequence[Answer]
             failure: Unanswered | None = None
             try:
-                answers = self.client.ask_doubted(requests, self.settings.concurrency, None, "a plain grey image")
+                answers = self.client.ask_doubted(requests, self.settings.concurrency, None)
             except Unanswered as error:
                 answers, failure = error.answers, error
             yield from (one_line(answer.text or "") for answer in answers)

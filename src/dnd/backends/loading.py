@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from dnd.backends.hub import ModelError
+from dnd.config.backends import CaptionSettings, EmbedderSettings
 from dnd.config.sections import Precision
 from dnd.io import faults
 
@@ -27,16 +28,6 @@ Prepare = Callable[[Sequence[Image.Image]], "BatchFeature"]
 """What a model's forward pass takes, of RGB pictures."""
 Loader = Callable[..., tuple[nn.Module, Mapping[str, Collection[str]]]]
 """A folder and settings -> the model, and what was missing, as transformers' ``from_pretrained`` tells it."""
-
-
-class ModelSettings(Protocol):
-    """What the settings of all models of transformers have."""
-
-    @property
-    def dtype(self) -> Precision: ...
-
-    @property
-    def trust_remote_code(self) -> bool: ...
 
 
 def device() -> torch.device:
@@ -88,7 +79,7 @@ def loading(section: str, model: str) -> Iterator[None]:
 def pretrained(
     load: Loader,
     folder: str,
-    settings: ModelSettings,
+    settings: CaptionSettings | EmbedderSettings,
     config: PreTrainedConfig | None = None,
 ) -> tuple[nn.Module, set[str]]:
     """Return a model on its device, for inference, and the names of its weights that the files lack.

@@ -154,7 +154,7 @@ def test_what_a_server_refuses_is_laid_to_it_only_when_it_refuses_a_plain_questi
     refused = [request("flagged"), request("too long")]
     answers = client(endpoint).ask_doubted(refused, 2, store)
     assert [answer.text for answer in answers] == [None, None]
-    assert "a greeting does not fail" in caplog.text
+    assert "a plain question does not fail" in caplog.text
     with pytest.raises(AllFailed):
         client(endpoint, plain=request("fail")).ask_doubted(refused, 2, store)
 

@@ -42,7 +42,7 @@ def test_what_is_loaded_of_a_repository(layout, name, expected):
 
 
 def test_a_folder_is_a_model_known_by_its_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_found", {})
+    monkeypatch.setattr(hub, "_places", {})
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert hub.folder(str(tmp_path)) == str(tmp_path)
     hub.remember("owner/model", Path("/cache/snapshots/0123abc"))

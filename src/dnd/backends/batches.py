@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import torch
 
@@ -16,7 +16,6 @@ from dnd.io.streams import ahead, chunks, made
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Loaded = TypeVar("Loaded")
 R = TypeVar("R")
 
 
@@ -58,18 +57,6 @@ def prepared(make: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[
     most : items that are made ahead.
     """
     return made(make, items, torch.get_num_threads(), most)
-
-
-@overload
-def in_batches(
-    items: Iterable[T], size: BatchSize, work: Callable[[list[T], int], R]
-) -> Iterator[tuple[list[T], R]]: ...
-
-
-@overload
-def in_batches(
-    items: Iterable[T], size: BatchSize, work: Callable[[Loaded, int], R], load: Callable[[list[T], int], Loaded]
-) -> Iterator[tuple[list[T], R]]: ...
 
 
 def in_batches(

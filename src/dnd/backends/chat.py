@@ -128,9 +128,8 @@ class ChatClient:
     def _plain(self, requests: Sequence[Request]) -> Request:
         if self.plain is not None:
             return self.plain
-        return Request(
-            [{"role": "user", "content": "Say hello."}], 0.0, 0, max(request.max_tokens for request in requests)
-        )
+        longest = max(request.max_tokens for request in requests)
+        return Request([{"role": "user", "content": "Say hello."}], temperature=0.0, seed=0, max_tokens=longest)
 
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.

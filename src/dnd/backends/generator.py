@@ -99,13 +99,12 @@ class DiffusersGenerator:
             )
             if scheduler is not None:
                 pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-        check_call(type(pipeline), settings, section)
+        self.arguments = _arguments(type(pipeline), settings, section)
         pipeline.set_progress_bar_config(disable=True)
         if settings.offload and device().type == "cuda":
             pipeline.enable_model_cpu_offload()
         else:
             pipeline = pipeline.to(device())
-        self.arguments = _arguments(type(pipeline), settings)
         self.pipeline = pipeline
 
     @torch.inference_mode()
@@ -150,13 +149,13 @@ def _for_each(name: str, value: object, images: int) -> object:
     return [value] * images if "prompt" in name and isinstance(value, str) else value
 
 
-def check_call(pipeline: type, settings: GeneratorSettings, section: str = "generator") -> None:
-    """Check that a pipeline's class draws from a text, and takes the further arguments of the settings.
+def _arguments(pipeline: type, settings: GeneratorSettings, section: str) -> dict[str, object]:
+    """What a pipeline is called with, besides prompts and seeds.
 
     Raises
     ------
     ModelError
-        It does not; the message names the argument.
+        Its class does not draw from a text, or takes no such argument as the settings have; the message names it.
     """
     known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
     if "prompt" not in known:
@@ -173,11 +172,6 @@ def check_call(pipeline: type, settings: GeneratorSettings, section: str = "gene
                 f"{section}.arguments.{name}: {pipeline.__name__} takes no such argument; the closest are "
                 f"{', '.join(closest)}"
             )
-
-
-def _arguments(pipeline: type, settings: GeneratorSettings) -> dict[str, object]:
-    """What a pipeline is called with, besides prompts and seeds."""
-    known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
     arguments: dict[str, object] = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
     if settings.size is not None:
         arguments |= {"height": settings.size, "width": settings.size}

@@ -16,17 +16,11 @@ class TextPart(TypedDict):
     text: str
 
 
-class ImageUrl(TypedDict):
-    """Where a picture is: its name, or its data URL when it is sent."""
-
-    url: str
-
-
 class ImagePart(TypedDict):
-    """A part of a message that is a picture."""
+    """A part of a message that is a picture: ``url`` is its name, or its data URL when it is sent."""
 
     type: Literal["image_url"]
-    image_url: ImageUrl
+    image_url: dict[str, str]
 
 
 Part = TextPart | ImagePart

@@ -145,11 +145,10 @@ def test_a_caption_begins_after_the_prompt(folder, photos, family, prompt, seen)
     assert list(one.captions(photos[:1])) == [whole.removeprefix(seen).strip()]
 
 
-def test_a_caption_is_one_line_without_what_the_model_thought(folder, photos, monkeypatch):
+def test_a_caption_is_one_line_without_what_the_model_thought(folder, photos):
     one = captioner(folder("llava"), prompt="what is this")
-    one.processor = one.processor._replace(
-        batch_decode=lambda *_, **__: ["<think>\nhm\n</think>\n\na star\non  grass "]
-    )
+    said = ["<think>\nhm\n</think>\n\na star\non  grass "]
+    one.processor = one.processor._replace(batch_decode=lambda *_, **__: said)
     assert list(one.captions(photos[:1])) == ["a star on grass"]
 
 

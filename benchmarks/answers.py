@@ -16,7 +16,8 @@ from benchmarks.pairs import REPEATS, Result, paired
 from benchmarks.world import World
 from dnd.backends.chat import ChatClient
 from dnd.backends.messages import Answer, Request
-from dnd.backends.server import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, Endpoint, gpus
+from dnd.backends.server import Endpoint
+from dnd.backends.vllm import CPU_CACHE_BYTES, CPU_SEQUENCES, QUIET, gpus
 from dnd.candidates import concepts
 from dnd.io import schemas, tables
 from dnd.io.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dnd.backends.torchvision_ops  # noqa: F401  isort: skip  (before transformers)
 
@@ -15,8 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from dnd.backends.messages import Message
-from dnd.candidates.prompts import history_messages
+from dnd.candidates.prompts import Prompt, history_messages
 from training import posterior, proposals
 from training.summariser import CHAT_TEMPLATE, CONTEXT, SPECIALS
 from training.text import corpus
@@ -33,7 +32,7 @@ def line(concept: str, activation: int) -> str:
     return f"{concept}: {activation}"
 
 
-def tokenizer(prompt: Sequence[Message]) -> PreTrainedTokenizerFast:
+def tokenizer(prompt: Prompt) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE tokenizer with one token for every word of the world, of the prompt and every number."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -48,7 +47,7 @@ def tokenizer(prompt: Sequence[Message]) -> PreTrainedTokenizerFast:
     phrases = posterior.hypotheses().phrases
     lines = corpus(2000) + list(phrases) * 2
     lines += [line(phrases[number], number) for number in range(HIGHEST + 1)] * 2
-    lines += [message["content"] for message in history_messages(prompt, [])] * 2
+    lines += [str(message["content"]) for message in history_messages(prompt, [])] * 2
     core.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -92,12 +91,12 @@ class Batch:
 class Encoder:
     """Turns histories into batches, through the workflow's own rendering of the prompt."""
 
-    def __init__(self, words: PreTrainedTokenizerFast, prompt: Sequence[Message]) -> None:
+    def __init__(self, words: PreTrainedTokenizerFast, prompt: Prompt) -> None:
         self.words = words
         self.prompt = prompt
         self.assistant: Any = words.convert_tokens_to_ids("<|assistant|>")
         self.newline = words.encode("\n", add_special_tokens=False)
-        start = f"{words.apply_chat_template(list(prompt[:-1]), tokenize=False)}<|user|>"
+        start = f"{words.apply_chat_template([dict(message) for message in prompt[:-1]], tokenize=False)}<|user|>"
         self.prefix = words.encode(start, add_special_tokens=False)
         self.known: dict[str, list[int]] = {}
         for sample in ([], ["red stars: 73"], ["red stars: 73", "objects on snow: 100"]):
@@ -106,7 +105,7 @@ class Encoder:
 
     def question(self, tried: Sequence[str]) -> list[int]:
         """Return the tokens of a whole question, as a server makes them."""
-        filled = history_messages(self.prompt, tried)
+        filled = cast(list[dict[str, str]], history_messages(self.prompt, tried))
         whole = self.words.apply_chat_template(filled, tokenize=False, add_generation_prompt=True)
         return self.words.encode(str(whole), add_special_tokens=False)
 

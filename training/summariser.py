@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dnd.backends.torchvision_ops  # noqa: F401  isort: skip  (before transformers)
 
@@ -33,8 +33,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dnd.backends.messages import Message
-from dnd.candidates.prompts import messages, read_prompt
+from dnd.candidates.prompts import Prompt, messages, read_prompt
 from dnd.shapeworld import grammar
 from training import loop, posterior
 from training.caption_sets import Task, draw_tasks, held_out_tasks
@@ -53,7 +52,7 @@ CHAT_TEMPLATE = (
 SPECIALS = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
 
 
-def tokenizer(prompt: Sequence[Message]) -> PreTrainedTokenizerFast:
+def tokenizer(prompt: Prompt) -> PreTrainedTokenizerFast:
     """Return a byte-level BPE tokenizer with one token for every word of the world and of the prompt."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -66,7 +65,7 @@ def tokenizer(prompt: Sequence[Message]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     lines = corpus(4000) + list(posterior.hypotheses().phrases) * 2
-    lines += [message["content"] for message in messages(prompt, ["a"])] * 2
+    lines += [str(message["content"]) for message in messages(prompt, ["a"])] * 2
     core.train_from_iterator(lines, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -146,15 +145,16 @@ class Batch:
 class Encoder:
     """Turns tasks into batches, through the workflow's own rendering of the prompt."""
 
-    def __init__(self, words: PreTrainedTokenizerFast, prompt: Sequence[Message]) -> None:
+    def __init__(self, words: PreTrainedTokenizerFast, prompt: Prompt) -> None:
         self.words = words
         self.assistant: Any = words.convert_tokens_to_ids("<|assistant|>")
         self.newline = words.encode("\n", add_special_tokens=False)
-        start = f"{words.apply_chat_template(list(prompt[:-1]), tokenize=False)}<|user|>"
+        start = f"{words.apply_chat_template([dict(message) for message in prompt[:-1]], tokenize=False)}<|user|>"
         self.prefix = words.encode(start, add_special_tokens=False)
         self.lines: dict[str, list[int]] = {}
         sample = ["a red plain star on grass", "snow and nothing else"]
-        whole = words.apply_chat_template(messages(prompt, sample), tokenize=False, add_generation_prompt=True)
+        filled = cast(list[dict[str, str]], messages(prompt, sample))
+        whole = words.apply_chat_template(filled, tokenize=False, add_generation_prompt=True)
         if words.encode(str(whole), add_special_tokens=False) != self.prompt(sample):
             raise ValueError("the prompt's last message must be the captions alone, one per line")
 

@@ -64,9 +64,9 @@ MODELS = {
         "the tokenizer does not define one.",
     ),
     "gemma": (400, "System role not supported"),
-    "turbo": (400, "Invalid model: turbo"),
+    "turbo": (400, "Invalid model: turbo", "model"),
 }
-"""A name of a model -> status and message."""
+"""A name of a model -> status, message and, where it is told, the parameter that is at fault."""
 REFUSED = {
     "plain": {"response_format": "Invalid parameter: 'response_format' of type 'json_schema' is not supported here."},
     "old": {"response_format": "guided decoding is not available"},
@@ -218,8 +218,8 @@ class Handler(BaseHTTPRequestHandler):
                         open(file, "w").close()
                     os.kill(os.getpid(), signal.SIGKILL)
         if model in MODELS:
-            status, message = MODELS[model]
-            return self.reply(status, {"error": {"message": message}})
+            status, message, *parameter = MODELS[model]
+            return self.reply(status, {"error": {"message": message, "param": next(iter(parameter), None)}})
         if model.startswith("unknown"):
             return self.reply(404, {"error": {"message": f"The model `{model}` does not exist.", "code": 404}})
         for setting, message in REFUSED.get(model, {}).items():

@@ -3,7 +3,7 @@
 import pytest
 from workspace import ROOT, Workspace
 
-from dnd.backends.server import serve
+from dnd.backends.vllm import serve
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -62,9 +62,9 @@ def prepared(make: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[
 def in_batches(
     items: Iterable[T],
     size: BatchSize,
-    work: Callable[[Any, int], R],
-    load: Callable[[Sequence[T], int], Any] = lambda part, shape: part,
-) -> Iterator[tuple[Any, R]]:
+    work: Callable[..., R],
+    load: Callable[[list[T], int], object] = lambda part, shape: part,
+) -> Iterator[tuple[list[T], R]]:
     """Yield parts of the items, each with its result.
 
     Kernels, and with them the last bits of a result, depend on a batch's shape, so a result would depend on how work
@@ -87,7 +87,7 @@ def in_batches(
     while True:
         shape, reason, begun = size.items, "", list[T]()
 
-        def parts(first: Iterable[T], shape: int, begun: list[T]) -> Iterator[tuple[list[T], Any]]:
+        def parts(first: Iterable[T], shape: int, begun: list[T]) -> Iterator[tuple[list[T], object]]:
             for part in chunks(chain(first, source), shape):
                 begun += part
                 yield part, load(part, shape)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import torch
 from PIL import Image
@@ -13,9 +13,22 @@ import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image pr
 from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError
-from dnd.backends.loading import UNLIKE, complete, device, loading, pictures_at_once, precision, prepared
+from dnd.backends.loading import (
+    UNLIKE,
+    Loader,
+    complete,
+    device,
+    loading,
+    pictures_at_once,
+    precision,
+    prepared,
+    pretrained,
+)
 from dnd.backends.thoughts import one_line
 from dnd.config.backends import CaptionSettings
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature, PreTrainedConfig
 
 BATCH = 32
 SECTION = "captions"
@@ -58,22 +71,18 @@ class TransformersCaptioner:
 
         self.settings = settings
         self.device = device()
-        self.dtype = getattr(torch, precision(settings.dtype))
+        self.dtype: torch.dtype = getattr(torch, precision(settings.dtype))
         trusted = settings.trust_remote_code
         folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(trusted))
         with loading(SECTION, settings.model):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted)
-            chosen = _class_of(config, settings)
+            loader = _loader_of(config, settings)
             self.processor = _processor(folder, trusted)
-        self.chats = getattr(self.processor, "chat_template", None) is not None
-        _check_prompt(settings, config.model_type, self.chats or hasattr(self.processor, "task_prompts_without_inputs"))
+        _check_prompt(settings, config.model_type, self.processor.must_be_asked)
         with loading(SECTION, settings.model):
-            model, found = chosen.from_pretrained(
-                folder, dtype=self.dtype, use_safetensors=True, trust_remote_code=trusted, output_loading_info=True
-            )
+            self.model, missing = pretrained(loader, folder, settings)
             self.size = BatchSize(pictures_at_once(self._inputs, BATCH), "captioner")
-        complete(SECTION, settings.model, [name for name in found["missing_keys"] if "pooler" not in name])
-        self.model = model.to(self.device).eval()
+        complete(SECTION, settings.model, [name for name in missing if "pooler" not in name])
         with loading(SECTION, settings.model):  # what the processor makes may not be what the model takes
             self._captions(self._inputs([Image.new("RGB", UNLIKE[0])]), 1)
 
@@ -82,13 +91,13 @@ class TransformersCaptioner:
         for part, texts in in_batches(images, self.size, self._captions, self._filled):
             yield from texts[: len(part)]
 
-    def _filled(self, images: Sequence[Image.Image], shape: int) -> Any:
+    def _filled(self, images: Sequence[Image.Image], shape: int) -> BatchFeature:
         return self._inputs([*images, *[images[0]] * (shape - len(images))])
 
     @torch.inference_mode()
-    def _captions(self, loaded: Any, shape: int) -> list[str]:
-        inputs = loaded.to(self.device, self.dtype)
-        tokens = self.model.generate(
+    def _captions(self, inputs: BatchFeature, shape: int) -> list[str]:
+        inputs = inputs.to(self.device, self.dtype)
+        tokens = cast(_Writer, self.model).generate(
             **inputs,
             max_new_tokens=self.settings.max_new_tokens,
             min_new_tokens=max(0, self.settings.min_length - 1),  # without the token that ends it
@@ -100,21 +109,21 @@ class TransformersCaptioner:
         texts = self.processor.batch_decode(answers, skip_special_tokens=True)
         return [one_line(text) for text in texts]
 
-    def _inputs(self, images: Sequence[Image.Image]) -> Any:
+    def _inputs(self, images: Sequence[Image.Image]) -> BatchFeature:
         """What the model's forward pass takes, for some images with the prompt."""
         return prepared(SECTION, self.settings.model, self._prepare, images)
 
-    def _prepare(self, images: Sequence[Image.Image]) -> Any:
+    def _prepare(self, images: Sequence[Image.Image]) -> BatchFeature:
         prompt = self.settings.prompt
-        if self.chats:
+        if self.processor.chat is not None:
             asked = {"type": "text", "text": prompt}
             chats = [[{"role": "user", "content": [{"type": "image", "image": image}, asked]}] for image in images]
-            return self.processor.apply_chat_template(
+            return self.processor.chat(
                 chats, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
             )
         if not prompt:
-            return self.processor(images=list(images), return_tensors="pt")
-        return self.processor(images=list(images), text=[prompt] * len(images), return_tensors="pt")
+            return self.processor.prepare(images=list(images), return_tensors="pt")
+        return self.processor.prepare(images=list(images), text=[prompt] * len(images), return_tensors="pt")
 
 
 def after(answer: Tensor, prompt: Tensor) -> Tensor:
@@ -124,52 +133,65 @@ def after(answer: Tensor, prompt: Tensor) -> Tensor:
     return answer[int(differs[0, 0]) if len(differs) else shared :]
 
 
-def _class_of(config: Any, settings: CaptionSettings) -> Any:
-    """The class that loads a model with a configuration."""
+def _loader_of(config: PreTrainedConfig, settings: CaptionSettings) -> Loader:
+    """The function that loads a model with a configuration."""
     import transformers
 
     if type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        return transformers.AutoModelForImageTextToText
+        return cast(Loader, transformers.AutoModelForImageTextToText.from_pretrained)
     if settings.trust_remote_code:
         for name in CODED:
             if name in (getattr(config, "auto_map", None) or ()):
-                return getattr(transformers, name)
+                return getattr(transformers, name).from_pretrained
     names = config.architectures or []
     for name in names:
         model = getattr(transformers, name, None)
         if model is not None and hasattr(config, "vision_config") and model.can_generate():
-            return model
+            return model.from_pretrained
     raise ModelError(
         f"{SECTION}: model {settings.model} is {' or '.join(names) or config.model_type}, which writes no captions; "
         "expected an image-to-text model such as Salesforce/blip-image-captioning-large"
     )
 
 
-def _processor(folder: str, trusted: bool) -> Any:
+class _Writer(Protocol):
+    """A model that writes text."""
+
+    def generate(self, **arguments: object) -> Tensor:
+        """Return tokens [n, length]."""
+
+
+class _Processor(NamedTuple):
+    """What makes a model's inputs, and text of its tokens.
+
+    Attributes
+    ----------
+    chat : writes a conversation as the model wants it; None where the model has no chat template.
+    must_be_asked : whether it captions only with a prompt.
+    """
+
+    prepare: Callable[..., BatchFeature]
+    batch_decode: Callable[..., list[str]]
+    chat: Callable[..., BatchFeature] | None = None
+    must_be_asked: bool = False
+
+
+def _processor(folder: str, trusted: bool) -> _Processor:
     """A model's processor of images and texts; of a model that has none, one that is put together."""
     from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, ProcessorMixin
 
     try:
-        found = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
+        whole = AutoProcessor.from_pretrained(folder, trust_remote_code=trusted)
     except ValueError:  # neither for the class nor for a part of it
-        found = None
-    if isinstance(found, ProcessorMixin):
-        return found
-    return _Parts(
-        AutoImageProcessor.from_pretrained(folder, trust_remote_code=trusted),
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted),
-    )
-
-
-class _Parts:
-    """An image processor and the tokenizer that decodes what the model writes."""
-
-    def __init__(self, images: Any, tokenizer: Any) -> None:
-        self.images = images
-        self.batch_decode = tokenizer.batch_decode
-
-    def __call__(self, images: Sequence[Image.Image], return_tensors: str) -> Any:
-        return self.images(images=images, return_tensors=return_tensors)
+        whole = None
+    if isinstance(whole, ProcessorMixin):
+        if getattr(whole, "chat_template", None) is not None:
+            chat = cast("Callable[..., BatchFeature]", whole.apply_chat_template)
+            return _Processor(whole, whole.batch_decode, chat, must_be_asked=True)
+        return _Processor(whole, whole.batch_decode, must_be_asked=hasattr(whole, "task_prompts_without_inputs"))
+    images = AutoImageProcessor.from_pretrained(folder, trust_remote_code=trusted)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
+    return _Processor(images, tokenizer.batch_decode)
 
 
 def _check_prompt(settings: CaptionSettings, kind: str, needed: bool) -> None:

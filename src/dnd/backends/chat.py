@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
 import openai
 from tqdm import tqdm
 
-from dnd.backends import failures
+from dnd.backends import failures, replies
 from dnd.backends.limits import LimitedClient
 from dnd.backends.messages import Answer, Request
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 RETRIES = 4
 TIMEOUT_SECONDS = 300.0
 WATCH_SECONDS = 0.5
-_MALFORMED = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
-"""What a reply leads to that has no choices, or is no JSON."""
 _KEPT = "What was answered is kept, and the same command asks the rest"
 
 
@@ -113,16 +111,10 @@ class ChatClient:
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(lambda: asyncio.run(self.ask_many(requests, concurrency, store))).result()
 
-    def ask_doubted(
-        self, requests: Sequence[Request], concurrency: int, store: Store | None, called: str = "a greeting"
-    ) -> list[Answer]:
+    def ask_doubted(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers as :meth:`ask` does, where the server may have every reason to refuse the requests.
 
         When it refuses them all it is asked the plain question: when that fails, too, it is the server's fault.
-
-        Parameters
-        ----------
-        called : what the plain question is, for the log.
         """
         try:
             return self.ask(requests, concurrency, store)
@@ -130,13 +122,14 @@ class ChatClient:
             raise
         except ServerError as error:
             self.ask([self._plain(requests)], 1, None)
-            log.warning("%s; %s does not fail", error, called)
+            log.warning("%s; a plain question does not fail", error)
             return self.ask(requests, concurrency, store)
 
     def _plain(self, requests: Sequence[Request]) -> Request:
         if self.plain is not None:
             return self.plain
-        return Request([{"role": "user", "content": "Say hello."}], 0.0, 0, max(one.max_tokens for one in requests))
+        longest = max(request.max_tokens for request in requests)
+        return Request([{"role": "user", "content": "Say hello."}], temperature=0.0, seed=0, max_tokens=longest)
 
     async def ask_many(self, requests: Sequence[Request], concurrency: int, store: Store | None) -> list[Answer]:
         """Return the answers in the order of the requests; equal requests are asked once.
@@ -162,7 +155,7 @@ class ChatClient:
         waiting = iter(distinct.items())
         record = _Record(self.server, limit=2 * concurrency, plain=self._plain(requests) if requests else None)
 
-        async def work(client: openai.AsyncOpenAI, bar: tqdm[Any]) -> None:
+        async def work(client: openai.AsyncOpenAI, bar: tqdm[NoReturn]) -> None:
             for name, request in waiting:  # shared by all workers: each request is taken once
                 answer = recall(store, name)
                 if answer is None:
@@ -224,13 +217,13 @@ class ChatClient:
                 # reply: a fifth and a seventh of the client's processor time
                 body = {"model": self.model, **arguments}
                 reply = await client.post("/chat/completions", cast_to=object, body=body)
-                if (inside := failures.inside(reply, self.server)) is not None:
+                if (inside := replies.error_inside(reply, self.server)) is not None:
                     attempts += 1
                     if attempts <= self.retries and not failures.is_of_the_request(inside):
                         await asyncio.sleep(WATCH_SECONDS * 2 ** (attempts - 1))
                         continue
                     raise inside
-                answer = _answer(reply)
+                answer = replies.answer(reply)
             except openai.APIError as error:
                 if (setting := failures.unknown_setting(error, arguments)) is not None:
                     if setting not in self.unknown:  # else another request has found it out meanwhile
@@ -238,7 +231,7 @@ class ChatClient:
                         log.warning("%s does without %s: %s", self.server, setting, failures.said(error, self.server))
                     continue
                 return await self._failed(client, error, record)
-            except _MALFORMED as error:
+            except replies.MALFORMED as error:
                 malformed += 1
                 if malformed > self.retries:
                     return Answer(None, f"malformed reply: {error}")
@@ -299,20 +292,6 @@ async def _offered(client: openai.AsyncOpenAI) -> list[str] | None:
 
 
 _NOT_ASKED = Answer(None, "not asked", again=True)
-
-
-def _answer(reply: Any) -> Answer:
-    """Read a reply of a server, JSON about which the client has checked nothing."""
-    choice = reply["choices"][0]
-    message, reason = choice["message"], choice.get("finish_reason")
-    text = message.get("content") or ""
-    if not isinstance(text, str):
-        raise TypeError(f"content is {type(text).__name__}")
-    if not text and any(message.get(name) for name in ("reasoning_content", "reasoning")):
-        return Answer(None, "no answer but thoughts" + (" within max_tokens" if reason == "length" else ""))
-    if not text and (message.get("refusal") or reason == "content_filter"):
-        return Answer(None, f"refused: {failures.line(valid(str(message.get('refusal') or 'content filter')))}")
-    return Answer(valid(text), "cut off at max_tokens" if reason == "length" else None)
 
 
 @dataclass

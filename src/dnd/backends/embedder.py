@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,11 @@ import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image pr
 from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError
-from dnd.backends.loading import complete, device, loading, pictures_at_once, precision, prepared
+from dnd.backends.loading import Loader, complete, device, loading, pictures_at_once, precision, prepared, pretrained
 from dnd.config.backends import EmbedderSettings
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature, PreTrainedConfig
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -70,22 +73,18 @@ class TransformersEmbedder(Embedder):
 
         self.name = settings.model
         self.device = device()
-        self.dtype = getattr(torch, precision(settings.dtype))
+        self.dtype: torch.dtype = getattr(torch, precision(settings.dtype))
         trusted = {"trust_remote_code": settings.trust_remote_code}
         folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
         if not hub.sees_images(folder):
             raise ModelError(f"{SECTION}: model {settings.model} has no {hub.PROCESSORS[0]}: it sees no images")
         with loading(SECTION, settings.model):
             self.processor = AutoImageProcessor.from_pretrained(folder, **trusted)
-            chosen, config = _tower(AutoConfig.from_pretrained(folder, **trusted))
-            model, found = chosen.from_pretrained(
-                folder, config=config, dtype=self.dtype, use_safetensors=True, output_loading_info=True, **trusted
-            )
-        missing = set(found["missing_keys"])
+            loader, config = _tower(AutoConfig.from_pretrained(folder, **trusted), "Vision")
+            self.model, missing = pretrained(loader, folder, settings, config)
         unpooled = {name for name in missing if "pooler" in name}
         complete(SECTION, settings.model, missing - unpooled)
         self.pools = not unpooled
-        self.model = model.to(self.device).eval()
         self.see = getattr(self.model, "get_image_features", self.model)
         parameters = inspect.signature(getattr(self.see, "forward", self.see)).parameters.values()
         self.taken = {named.name for named in parameters if named.kind not in (named.VAR_POSITIONAL, named.VAR_KEYWORD)}
@@ -119,11 +118,11 @@ class TransformersEmbedder(Embedder):
                 yield np.stack(rows[:size])
                 del rows[:size]
 
-    def _inputs(self, images: Sequence[Image.Image], shape: int) -> Any:
+    def _inputs(self, images: Sequence[Image.Image], shape: int) -> BatchFeature:
         filled = [*images, *[images[0]] * (shape - len(images))]
         return prepared(SECTION, self.name, self._prepare, filled)
 
-    def _prepare(self, images: Sequence[Image.Image]) -> Any:
+    def _prepare(self, images: Sequence[Image.Image]) -> BatchFeature:
         """What the model takes, of what its processor makes: some tell sizes, masks or names beside it."""
         from transformers import BatchFeature
 
@@ -139,7 +138,7 @@ class TransformersEmbedder(Embedder):
         return BatchFeature(taken)
 
     @torch.inference_mode()
-    def _embed(self, inputs: Any, shape: int) -> npt.NDArray[np.float32]:
+    def _embed(self, inputs: BatchFeature, shape: int) -> npt.NDArray[np.float32]:
         vectors = self._vectors(inputs.to(self.device, self.dtype)).float()
         values = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
         if not np.isfinite(values).all():  # every score of such a vector would be none, without a word
@@ -151,7 +150,7 @@ class TransformersEmbedder(Embedder):
             raise ModelError(f"{SECTION}: model {self.name} makes no numbers of an image: {remedy}")
         return values
 
-    def _vectors(self, inputs: Any) -> Tensor:
+    def _vectors(self, inputs: BatchFeature) -> Tensor:
         """The vectors [n, d] of prepared images."""
         output = self.see(**inputs)
         vectors = output if isinstance(output, Tensor) else self._pooled(output)
@@ -163,7 +162,7 @@ class TransformersEmbedder(Embedder):
             )
         return vectors.flatten(1)  # of convolutional networks [n, d, 1, 1], of TextNet [n, d, 2, 2]
 
-    def _pooled(self, output: Any) -> Any:
+    def _pooled(self, output: object) -> object:
         """What a model's output says of an image as a whole; all tokens where none stands for it."""
         for name in ("image_embeds", "pooler_output"):
             pooled = getattr(output, name, None)
@@ -191,7 +190,6 @@ class TransformersTextEmbedder:
     def __init__(self, settings: EmbedderSettings) -> None:
         from transformers import AutoConfig, AutoTokenizer
 
-        self.device = device()
         self.size = BatchSize(BATCH, "text embedder")
         self.name = settings.model
         trusted = {"trust_remote_code": settings.trust_remote_code}
@@ -202,20 +200,13 @@ class TransformersTextEmbedder:
             if text is None or not hasattr(text, "max_position_embeddings"):
                 raise ModelError(f"{SECTION}: model {settings.model} reads no texts: choose one such as CLIP or SigLIP")
             self.longest = text.max_position_embeddings
-            chosen, config = _text_tower(whole)
-            model, found = chosen.from_pretrained(
-                folder,
-                config=config,
-                dtype=getattr(torch, precision(settings.dtype)),
-                use_safetensors=True,
-                output_loading_info=True,
-                **trusted,
-            )
+            loader, config = _tower(whole, "Text")
+            self.model, missing = pretrained(loader, folder, settings, config)
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **trusted)
-        complete(SECTION, settings.model, found["missing_keys"])
-        if not chosen.__name__.endswith("TextModelWithProjection") and not hasattr(model, "get_text_features"):
+        complete(SECTION, settings.model, missing)
+        self.joint = getattr(self.model, "get_text_features", None)
+        if not type(self.model).__name__.endswith("TextModelWithProjection") and self.joint is None:
             raise ModelError(f"{SECTION}: model {settings.model} has no vectors for texts: choose one such as CLIP")
-        self.model = model.to(self.device).eval()
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -231,12 +222,11 @@ class TransformersTextEmbedder:
                 log.warning("%s reads the first %d of %d tokens of %r", self.name, self.longest, len(tokens), text)
         inputs = self.tokenizer(
             filled, padding="max_length", truncation=True, max_length=self.longest, return_tensors="pt"
-        ).to(self.device)
-        joint = getattr(self.model, "get_text_features", None)
-        output = self.model(**inputs) if joint is None else joint(**inputs)
+        ).to(device())
+        output = self.model(**inputs) if self.joint is None else self.joint(**inputs)
         if not isinstance(output, Tensor):
-            found = getattr(output, "text_embeds", None)
-            output = output.pooler_output if found is None else found
+            projected = getattr(output, "text_embeds", None)
+            output = output.pooler_output if projected is None else projected
         return torch.nn.functional.normalize(output.float(), dim=-1)[: len(texts)].cpu().numpy()
 
 
@@ -256,33 +246,20 @@ def embed_texts(settings: EmbedderSettings, texts: Sequence[str]) -> npt.NDArray
     return vectors
 
 
-def _tower(config: Any) -> tuple[Any, Any]:
-    """The class that loads the images' part of a model, and its configuration.
+def _tower(config: PreTrainedConfig, part: Literal["Vision", "Text"]) -> tuple[Loader, PreTrainedConfig]:
+    """The function that loads the images' or the texts' part of a model, and its configuration.
 
-    Of a model of images and texts only the images' tower is loaded, where transformers has it with the projection.
+    It loads that part alone where transformers has it with the projection, else all.
     """
     import transformers
 
-    name = f"{type(config).__name__.removesuffix('Config')}VisionModelWithProjection"
-    joint = getattr(transformers, name, None)
-    if joint is not None and hasattr(config, "projection_dim") and hasattr(config, "vision_config"):
-        vision = config.vision_config
-        vision.projection_dim = config.projection_dim
-        return joint, vision
-    own = getattr(transformers, next(iter(config.architectures or []), ""), None)
-    if own is not None and own.__name__.endswith("VisionModelWithProjection"):
-        return own, config
-    return transformers.AutoModel, config
-
-
-def _text_tower(config: Any) -> tuple[Any, Any]:
-    """The class that loads the texts' part of a model, or all where the part has none, and its configuration."""
-    import transformers
-
-    name = f"{type(config).__name__.removesuffix('Config')}TextModelWithProjection"
-    joint = getattr(transformers, name, None)
-    if joint is not None and hasattr(config, "projection_dim"):
-        text = config.text_config
-        text.projection_dim = config.projection_dim
-        return joint, text
-    return transformers.AutoModel, config
+    kind = f"{part}ModelWithProjection"
+    joint = getattr(transformers, f"{type(config).__name__.removesuffix('Config')}{kind}", None)
+    inner = getattr(config, f"{part.lower()}_config", None)
+    if joint is not None and inner is not None and hasattr(config, "projection_dim"):
+        inner.projection_dim = config.projection_dim
+        return joint.from_pretrained, inner
+    tower = getattr(transformers, next(iter(config.architectures or []), ""), None)
+    if tower is not None and tower.__name__.endswith(kind):
+        return tower.from_pretrained, config
+    return transformers.AutoModel.from_pretrained, config

@@ -90,7 +90,7 @@ def of_places(
     """Return the unit vector [d] of each place."""
     wanted = set(places)
     views = pictures.views(wanted, shards, square, torch.get_num_threads())
-    found: dict[Place, Values] = {}
+    vectors_of: dict[Place, Values] = {}
     named = deque[tuple[Place, ...]]()
 
     def groups() -> Iterator[Sequence[Image.Image]]:
@@ -101,6 +101,6 @@ def of_places(
 
     with tqdm(desc="embed", total=len(wanted), unit="image", mininterval=5) as bar:
         for vectors in embedder.embed_groups(groups()):
-            found |= dict(zip(named.popleft(), vectors, strict=True))
+            vectors_of |= dict(zip(named.popleft(), vectors, strict=True))
             bar.update(len(vectors))
-    return found
+    return vectors_of

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dnd.backends import views
 from dnd.backends.chat import ChatClient, Unanswered, external
-from dnd.backends.messages import Answer, Request, image_part, text_part
+from dnd.backends.messages import Answer, Part, Request, image_part, text_part
 from dnd.backends.thoughts import one_line
 from dnd.config.backends import CaptionSettings
 from dnd.io.streams import ahead, chunks
@@ -49,7 +49,7 @@ class EndpointCaptioner:
             answers: Sequence[Answer]
             failure: Unanswered | None = None
             try:
-                answers = self.client.ask_doubted(requests, self.settings.concurrency, None, "a plain grey image")
+                answers = self.client.ask_doubted(requests, self.settings.concurrency, None)
             except Unanswered as error:
                 answers, failure = error.answers, error
             yield from (one_line(answer.text or "") for answer in answers)
@@ -59,7 +59,7 @@ class EndpointCaptioner:
     def _request(self, image: Image.Image) -> Request:
         shown = views.jpeg(image)
         name = f"image sha256:{hashlib.sha256(shown).hexdigest()}"
-        content = [text_part(self.settings.prompt or PROMPT), image_part(name)]
+        content: list[Part] = [text_part(self.settings.prompt or PROMPT), image_part(name)]
         return Request(
             [{"role": "user", "content": content}],
             temperature=0.0,

@@ -1,14 +1,14 @@
 """What a failed request to an OpenAI-compatible server means, in a sentence that names the key to change.
 
-Servers agree on HTTP's status codes and on little else, so messages are recognised by their words: those of vLLM,
-OpenAI and the servers that follow them.
+Status codes and the client's classes of errors decide, as far as they go. Servers agree on little else, so that prompts
+that are too long, and settings that a server does not know, are recognised by the words of vLLM, OpenAI and those who
+follow them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import openai
 
@@ -29,56 +29,10 @@ OFFERED = 10
 _REFUSED = (openai.BadRequestError, openai.UnprocessableEntityError)
 _FORMAT = re.compile(r"response[_ ]?format|json[_ ]?schema|guided|structured[_ ]?output|grammar", re.IGNORECASE)
 _UNSUPPORTED = r"unsupported|not support|unknown|unrecogni[sz]ed|not permitted|not allowed|unexpected"
-_MODEL = re.compile(
-    r"(invalid|unknown) model|model_not_found|model\b.{0,120}\b(not exist|not found|unknown)", re.IGNORECASE
-)
-_TEMPLATE = re.compile(r"must provide a chat template|template not found|chat_template is not set", re.IGNORECASE)
-_BLIND = re.compile(
-    r"not a multimodal model|image_url is only supported|image input is not supported|"
-    r"not support (images?|vision|image input)\b",
-    re.IGNORECASE,
-)
-_SYSTEM = re.compile(
-    r"system (role|message)s? (is |are )?not supported|conversation roles must alternate", re.IGNORECASE
-)
 _CONTEXT = re.compile(
     r"context[_ ](length|window|size)|longer than the maximum|maximum model length|max_model_len|prompt is too long",
     re.IGNORECASE,
 )
-
-
-_OF_STATUS: Mapping[int, type[openai.APIStatusError]] = {
-    400: openai.BadRequestError,
-    401: openai.AuthenticationError,
-    403: openai.PermissionDeniedError,
-    404: openai.NotFoundError,
-    422: openai.UnprocessableEntityError,
-    429: openai.RateLimitError,
-}
-
-
-def inside(reply: Any, server: Endpoint) -> openai.APIStatusError | None:
-    """Return the error in a reply of status 200, as relays between many servers give it, or None where there is none.
-
-    Its ``code`` is the status. Where that is none, the fault is the server's, unless it says ``invalid_request_error``.
-    """
-    if not isinstance(reply, Mapping):
-        return None
-    choices = reply.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    body = first.get("error") if isinstance(first, Mapping) else None if choices else reply.get("error")
-    if not body:
-        return None
-    told = body if isinstance(body, Mapping) else {"message": str(body)}
-    code = str(told.get("code") or told.get("status") or "")
-    status = 400 if told.get("type") == "invalid_request_error" else 500
-    if re.fullmatch("[45][0-9]{2}", code):
-        status = int(code)
-    import httpx  # whose responses OpenAI's client puts into its errors
-
-    response = httpx.Response(status, request=httpx.Request("POST", server.base_url))
-    kind = _OF_STATUS.get(status, openai.InternalServerError if status >= 500 else openai.APIStatusError)
-    return kind(str(told.get("message") or told), response=response, body=told)  # type: ignore[arg-type]  # either client
 
 
 def said(error: BaseException, server: Endpoint) -> str:
@@ -91,8 +45,8 @@ def said(error: BaseException, server: Endpoint) -> str:
 
 def line(text: str) -> str:
     """Return a text as one line that is not too long, without words that stars mask."""
-    found = " ".join("..." if "**" in word else word for word in text[:SEARCHED].split())
-    return found if len(found) <= LONGEST else f"{found[:LONGEST]}..."
+    words = " ".join("..." if "**" in word else word for word in text[:SEARCHED].split())
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}..."
 
 
 def _words(error: BaseException) -> str:
@@ -163,34 +117,15 @@ def verdict(error: openai.APIError, server: Endpoint, model: str, offered: Seque
             return unknown_model(server, model, offered)
         hint = " (such an address mostly ends in /v1)" if offered is None else ""
         return f"{server} has no chat with {named}: {words}{hint}"
-    if not isinstance(error, _REFUSED):
-        return None
-    if _TEMPLATE.search(words):
-        return no_chat_template(named, server)
-    if _SYSTEM.search(words):
-        return f"{named} takes other roles than the prompt has; write the prompt as one user message: {words}"
-    if _BLIND.search(words) and not _CONTEXT.search(words):
-        return f"{named} cannot be shown images: {words}"
     return None
 
 
 def is_about_model(error: openai.APIError) -> bool:
     """Tell whether a server does not know a model, or this address of its own."""
-    unknown = isinstance(error, _REFUSED) and _MODEL.search(_clues(error))
-    return isinstance(error, openai.NotFoundError) or bool(unknown)
+    return isinstance(error, openai.NotFoundError) or error.code == "model_not_found" or error.param == "model"
 
 
-def no_chat_template(named: str, server: Endpoint | None = None) -> str:
-    """Return what to do about a model that does not say how it wants a conversation written."""
-    if server is not None and server.is_external:
-        return f"{named} has no chat template: choose an instruction-tuned model, or start {server} with a template"
-    return (
-        f"{named} has no chat template: choose an instruction-tuned model, or set a template through "
-        "llm.server_arguments (`--chat-template FILE`)"
-    )
-
-
-def unknown_setting(error: openai.APIError, sent: Mapping[str, Any]) -> str | None:
+def unknown_setting(error: openai.APIError, sent: Mapping[str, object]) -> str | None:
     """Return the setting that a server refuses as such, of those that a request can do without."""
     words = _clues(error)[: 2 * LONGEST]  # some repeat the whole question, in which any word may stand
     if not isinstance(error, _REFUSED) or _CONTEXT.search(words):

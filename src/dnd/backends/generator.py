@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from PIL import Image
@@ -18,6 +18,9 @@ from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError
 from dnd.backends.loading import device, loading, precision
 from dnd.config.backends import SET_BY, GeneratorSettings
+
+if TYPE_CHECKING:
+    from diffusers import ConfigMixin
 
 log = logging.getLogger(__name__)
 BATCH = 20
@@ -96,13 +99,12 @@ class DiffusersGenerator:
             )
             if scheduler is not None:
                 pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-        check_call(type(pipeline), settings, section)
+        self.arguments = _arguments(type(pipeline), settings, section)
         pipeline.set_progress_bar_config(disable=True)
         if settings.offload and device().type == "cuda":
             pipeline.enable_model_cpu_offload()
         else:
             pipeline = pipeline.to(device())
-        self.arguments = _arguments(type(pipeline), settings)
         self.pipeline = pipeline
 
     @torch.inference_mode()
@@ -115,7 +117,7 @@ class DiffusersGenerator:
             The pipeline does not accept a setting's value.
         """
         asked = list(zip(prompts, seeds, strict=True))
-        return [one for _, drawn in in_batches(asked, self.size, self._draw) for one in drawn]
+        return [image for _, drawn in in_batches(asked, self.size, self._draw) for image in drawn]
 
     def _draw(self, asked: Sequence[tuple[str, int]], shape: int) -> list[Drawn]:
         filled = [*asked, *[("", 0)] * (shape - len(asked))]
@@ -142,18 +144,18 @@ def _problem(image: Image.Image, flagged: bool) -> str | None:
     return "black" if image.getbbox() is None else None
 
 
-def _for_each(name: str, value: Any, images: int) -> Any:
+def _for_each(name: str, value: object, images: int) -> object:
     """A text for all images as one for each, as pipelines want it beside a list of prompts."""
     return [value] * images if "prompt" in name and isinstance(value, str) else value
 
 
-def check_call(pipeline: type, settings: GeneratorSettings, section: str = "generator") -> None:
-    """Check that a pipeline's class draws from a text, and takes the further arguments of the settings.
+def _arguments(pipeline: type, settings: GeneratorSettings, section: str) -> dict[str, object]:
+    """What a pipeline is called with, besides prompts and seeds.
 
     Raises
     ------
     ModelError
-        It does not; the message names the argument.
+        Its class does not draw from a text, or takes no such argument as the settings have; the message names it.
     """
     known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
     if "prompt" not in known:
@@ -170,21 +172,16 @@ def check_call(pipeline: type, settings: GeneratorSettings, section: str = "gene
                 f"{section}.arguments.{name}: {pipeline.__name__} takes no such argument; the closest are "
                 f"{', '.join(closest)}"
             )
-
-
-def _arguments(pipeline: type, settings: GeneratorSettings) -> dict[str, Any]:
-    """What a pipeline is called with, besides prompts and seeds."""
-    known = inspect.signature(pipeline.__call__).parameters  # type: ignore[operator]
-    found = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
+    arguments: dict[str, object] = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
     if settings.size is not None:
-        found |= {"height": settings.size, "width": settings.size}
-    for name in [name for name in found if name not in known]:
+        arguments |= {"height": settings.size, "width": settings.size}
+    for name in [name for name in arguments if name not in known]:
         log.warning("%s takes no %s: %s has no effect", pipeline.__name__, name, SET_BY[name])
-        del found[name]
-    return found | settings.arguments
+        del arguments[name]
+    return arguments | settings.arguments
 
 
-def _scheduler(settings: GeneratorSettings, section: str) -> Any:
+def _scheduler(settings: GeneratorSettings, section: str) -> type[ConfigMixin] | None:
     """The class of the scheduler that the settings name; None for the pipeline's own.
 
     Raises
@@ -197,7 +194,7 @@ def _scheduler(settings: GeneratorSettings, section: str) -> Any:
     name = settings.scheduler
     if name is None:
         return None
-    known = [one for one in dir(diffusers) if one.endswith("Scheduler") and not one.startswith("Flax")]
+    known = [kind for kind in dir(diffusers) if kind.endswith("Scheduler") and not kind.startswith("Flax")]
     if name not in known:
         closest = difflib.get_close_matches(name, known, 3, cutoff=0)
         raise ModelError(

@@ -69,7 +69,7 @@ PIPELINE = Layout(
     ("safety_checker/*", "onnx/*", "*.non_ema*", VARIANTS),
 )
 
-_found: dict[str, str] = {}
+_places: dict[str, str] = {}
 
 
 def resolved() -> dict[str, str]:
@@ -77,12 +77,12 @@ def resolved() -> dict[str, str]:
 
     That is the commit of a hub's repository, and the digest of a local folder's files.
     """
-    return {name: store.revision(found) if name == found else Path(found).name for name, found in _found.items()}
+    return {name: store.revision(place) if name == place else Path(place).name for name, place in _places.items()}
 
 
 def remember(model: str, snapshot: str | Path) -> None:
     """Let :func:`resolved` tell a model of the hub that a library has fetched by itself, by its snapshot's folder."""
-    _found[model] = str(snapshot)
+    _places[model] = str(snapshot)
 
 
 def folder(model: str, revision: str | None = None, layout: Layout = MODEL) -> str:
@@ -94,11 +94,11 @@ def folder(model: str, revision: str | None = None, layout: Layout = MODEL) -> s
         The hub and its cache do not have it, or not the variant of its weights.
     """
     if Path(model).is_dir():
-        _found[model] = model
+        _places[model] = model
         return model
     name = f"{model}@{revision}" if revision else model
-    _found[name] = found = _snapshot(model, revision, name, layout)
-    return found
+    _places[name] = snapshot = _snapshot(model, revision, name, layout)
+    return snapshot
 
 
 def _snapshot(model: str, revision: str | None, name: str, layout: Layout) -> str:
@@ -110,9 +110,9 @@ def _snapshot(model: str, revision: str | None, name: str, layout: Layout) -> st
         )
 
     try:
-        found = fetch(*layout.weights, *layout.others)
-        if layout.variant and next(Path(found).rglob(f"*.{layout.variant}*.safetensors"), None):
-            plain = [part for part in _models(found) if next(part.glob(WEIGHTS), None) is None]
+        snapshot = fetch(*layout.weights, *layout.others)
+        if layout.variant and next(Path(snapshot).rglob(f"*.{layout.variant}*.safetensors"), None):
+            plain = [part for part in _models(snapshot) if next(part.glob(WEIGHTS), None) is None]
             if plain:  # parts whose weights have no variants
                 fetch(*(f"{part.name}/{WEIGHTS}" for part in plain))
     except errors.GatedRepoError as error:
@@ -124,11 +124,11 @@ def _snapshot(model: str, revision: str | None, name: str, layout: Layout) -> st
     except Exception as error:  # of the hub's client, the HTTP client below it, and the file system
         raise ModelError(f"model {name}: {_line(error)}") from error
     kind = f"{layout.variant} " if layout.variant else ""
-    if next(Path(found).rglob(f"*.{layout.variant}*.safetensors" if layout.variant else WEIGHTS), None) is None:
+    if next(Path(snapshot).rglob(f"*.{layout.variant}*.safetensors" if layout.variant else WEIGHTS), None) is None:
         if constants.HF_HUB_OFFLINE:  # another program may have fetched no more than the tokenizer
             raise absent(name, constants.HF_HUB_CACHE, FileNotFoundError(f"no {kind}safetensors weights"))
         raise ModelError(f"model {name}: no {kind}safetensors weights; another revision or variant may have them")
-    return found
+    return snapshot
 
 
 def _models(pipeline: str) -> list[Path]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import openai
+
+if TYPE_CHECKING:
+    import httpx2  # OpenAI's client may use httpx, whose classes are alike
 
 MOST_BYTES = 2**23
 """Of a reply, unpacked: a model's longest answer of some 100,000 tokens fits, every letter of it escaped."""
@@ -32,10 +35,10 @@ class LimitedClient(openai.DefaultAsyncHttpxClient):
         It is too large, damaged, or packed in a way that nobody asked for.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, headers={"Accept-Encoding": "gzip"}, event_hooks={"response": [_read]})
+    def __init__(self, trust_env: bool) -> None:
+        super().__init__(trust_env=trust_env, headers={"Accept-Encoding": "gzip"}, event_hooks={"response": [_read]})
 
-    async def send(self, request: Any, **settings: Any) -> Any:
+    async def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:
         """Send a request and return the response, read."""
         seconds = request.extensions.get("timeout", {}).get("read")
         try:
@@ -47,23 +50,24 @@ class LimitedClient(openai.DefaultAsyncHttpxClient):
             raise httpx.ReadTimeout(f"no whole reply in {seconds:g} s") from error
 
 
-async def _read(response: Any) -> None:
+async def _read(response: httpx2.Response) -> None:
     """Read a response's body, and leave it unpacked in the response's place for it."""
     unpacked = _unpacking(response)
     body = bytearray()
-    async for part in response.stream:
+    stream = cast("httpx2.AsyncByteStream", response.stream)
+    async for part in stream:
         try:
             body += unpacked(part, MOST_BYTES + 1 - len(body))
         except zlib.error as error:
             raise UnreadableReply(f"reply is damaged: {error}", response.request, body=None) from None
         if len(body) > MOST_BYTES:
             raise UnreadableReply(f"reply has more than {MOST_BYTES:,} bytes", response.request, body=None)
-    await response.stream.aclose()
+    await stream.aclose()
     response.headers.pop("Content-Encoding", None)
     response.stream = type(response)(200, content=bytes(body)).stream
 
 
-def _unpacking(response: Any) -> Callable[[bytes, int], bytes]:
+def _unpacking(response: httpx2.Response) -> Callable[[bytes, int], bytes]:
     """A function of a part of a body and how much may come of it."""
     packing = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packing == "identity":

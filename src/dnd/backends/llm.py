@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import openai
 
 from dnd.backends import failures, hub
 from dnd.backends.chat import ChatClient, connection, external, recall
 from dnd.backends.messages import Answer, Request, picture_names
-from dnd.backends.server import Endpoint, ServerEnded, ServerError, about, serve
+from dnd.backends.server import Endpoint, ServerEnded, ServerError
+from dnd.backends.vllm import about, serve
 from dnd.config import shipped
 from dnd.config.backends import SERVERS, LlmSettings
 from dnd.io.store import Store, key, revision
@@ -30,26 +30,19 @@ MOST_PICTURES = 10
 STARTS = 2
 """A server that ends while it is asked is started once more."""
 CHECK_SECONDS = 10.0
-TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "tekken.json")
-"""What a model's folder has beside its tokenizer's configuration that tells how a conversation is written."""
-TEMPLATES_OF_VLLM = {
-    *("blip-2", "deepseek_ocr", "deepseek_ocr2", "deepseek_v32", "deepseek_v4", "deepseek_vl_v2", "kimi_k3"),
-    *("minicpmv", "minicpmv4_6", "minicpmv4_7", "paligemma"),
-}
-"""Types of models that version 0.32 has a template for, so that their folders need none."""
 
 
-def ask(
-    requests: Sequence[Request],
+@contextmanager
+def session(
     settings: LlmSettings,
     store: Store,
     log_path: Path,
-    note: Callable[[str, Any], None] = lambda key, value: None,
-) -> list[Answer]:
-    """Answer requests from the store where it can, and else by the server of the configuration.
+    note: Callable[[str, object], None] = lambda key, value: None,
+) -> Iterator[Ask]:
+    """Yield a function that answers requests from the store where it can, else by the server of the configuration.
 
-    Our own server is started only when something is left to ask, and ended before this returns. When it ends by itself
-    it is started once more, and asked what it has not answered.
+    Our own server runs from the first question that the store does not answer until the context ends. When it ends by
+    itself it is started once more in the whole session, and asked what it has not answered.
 
     Parameters
     ----------
@@ -63,31 +56,6 @@ def ask(
     ModelError
         Our own server is to serve a model that cannot be had.
     """
-    with session(settings, store, log_path, note) as answers:
-        return answers(requests)
-
-
-@contextmanager
-def session(
-    settings: LlmSettings,
-    store: Store,
-    log_path: Path,
-    note: Callable[[str, Any], None] = lambda key, value: None,
-) -> Iterator[Ask]:
-    """Yield a function that answers requests as :func:`ask` does, by one server for all calls.
-
-    Our own server runs from the first question that the store does not answer until the context ends. When it ends by
-    itself it is started once more in the whole session.
-
-    Parameters
-    ----------
-    note : is told what runs the server that was asked: :meth:`dnd.run.job.Job.note`, say.
-
-    Raises
-    ------
-    ServerError, ModelError
-        As :func:`ask`.
-    """
     model = weights(settings)
     with ExitStack() as stack:
         client: ChatClient | None = None
@@ -97,7 +65,7 @@ def session(
         def answer(requests: Sequence[Request]) -> list[Answer]:
             nonlocal client, starts, answered
             known = [recall(store, request.key(model)) for request in requests]
-            missing = [number for number, found in enumerate(known) if found is None]
+            missing = [number for number, stored in enumerate(known) if stored is None]
             log.info("%d requests, %d answered before", len(requests), len(requests) - len(missing))
             asked = [requests[number] for number in missing]
             answered |= len(missing) < len(requests)
@@ -120,25 +88,25 @@ def session(
                         raise
                     log.warning("%s\nStarting it again", error)
                     continue
-                for number, found in zip(missing, answers, strict=True):
-                    known[number] = found
+                for number, fresh in zip(missing, answers, strict=True):
+                    known[number] = fresh
                 break
-            return [found for found in known if found is not None]
+            return [stored for stored in known if stored is not None]
 
         yield answer
 
 
 def weights(settings: LlmSettings) -> str:
     """Return what identifies the model in the store's keys: its weights and, where that is chosen, its template."""
-    found, template = revision(settings.model, settings.revision), settings.chat_template
+    version, template = revision(settings.model, settings.revision), settings.chat_template
     if template is None:
-        return found
-    return f"{found} {key(Path(template).read_text() if os.path.isfile(template) else template)}"
+        return version
+    return f"{version} {key(Path(template).read_text() if os.path.isfile(template) else template)}"
 
 
 def needs(requests: Sequence[Request]) -> list[str]:
     """Return arguments without which vLLM would not answer requests, or not well."""
-    shown = (len(picture_names(one)) for request in requests for one in request.messages)
+    shown = (len(picture_names(message)) for request in requests for message in request.messages)
     return arguments_for(max(shown, default=0), any(request.response_format for request in requests))
 
 
@@ -169,7 +137,6 @@ def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = (
         yield Endpoint(url, secret, context=f"llm.max_model_len {settings.max_model_len}")
         return
     folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
-    require_chat_template(folder, settings)
     with serve(
         folder,
         name=settings.model,
@@ -183,36 +150,8 @@ def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = (
             *arguments,
             *settings.server_arguments,
         ],
-    ) as own:
-        yield replace(own, context=f"llm.max_model_len {settings.max_model_len}")
-
-
-def require_chat_template(folder: str, settings: LlmSettings) -> None:
-    """Look for a chat template in a model's folder, so that its lack is known before the server is started.
-
-    Raises
-    ------
-    ServerError
-        There is none, and ``llm.server_arguments`` choose neither a template nor another tokenizer.
-    """
-    chosen = {argument.partition("=")[0].replace("_", "-") for argument in settings.server_arguments}
-    if chosen & {"--chat-template", "--tokenizer", "--tokenizer-mode"}:
-        return
-    if any(Path(folder, name).exists() for name in TEMPLATES):
-        return
-    if _json(Path(folder, "tokenizer_config.json")).get("chat_template"):
-        return
-    if _json(Path(folder, "config.json")).get("model_type") in TEMPLATES_OF_VLLM:
-        return
-    raise ServerError(failures.no_chat_template(f"llm.model {settings.model}"))
-
-
-def _json(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):  # the server will say what is wrong with it
-        return {}
-    return found if isinstance(found, dict) else {}
+    ) as server:
+        yield replace(server, context=f"llm.max_model_len {settings.max_model_len}")
 
 
 def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> str | None:
@@ -226,7 +165,7 @@ def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> 
 
     async def names() -> list[str]:
         async with connection(server, 0, CHECK_SECONDS) as client:
-            return sorted(one.id for one in (await client.models.list()).data)
+            return sorted(known.id for known in (await client.models.list()).data)
 
     try:
         offered = asyncio.run(names())

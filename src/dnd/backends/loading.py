@@ -6,22 +6,28 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dnd.backends.hub import ModelError
+from dnd.config.backends import CaptionSettings, EmbedderSettings
 from dnd.config.sections import Precision
 from dnd.io import faults
+
+if TYPE_CHECKING:
+    from transformers import BatchFeature, PreTrainedConfig
 
 GPUS = Path("/dev")
 """Where the driver shows a machine's GPUs, as nvidia0, nvidia1 ..."""
 UNLIKE = ((64, 64), (640, 480), (200, 900))
 """Width and height of pictures that a processor treats differently, if it treats any differently."""
-Prepare = Callable[[Sequence[Image.Image]], Mapping[str, Any]]
+Prepare = Callable[[Sequence[Image.Image]], "BatchFeature"]
 """What a model's forward pass takes, of RGB pictures."""
+Loader = Callable[..., tuple[nn.Module, Mapping[str, Collection[str]]]]
+"""A folder and settings -> the model, and what was missing, as transformers' ``from_pretrained`` tells it."""
 
 
 def device() -> torch.device:
@@ -70,6 +76,32 @@ def loading(section: str, model: str) -> Iterator[None]:
         raise ModelError(f"{section}: model {model}: {text}") from error
 
 
+def pretrained(
+    load: Loader,
+    folder: str,
+    settings: CaptionSettings | EmbedderSettings,
+    config: PreTrainedConfig | None = None,
+) -> tuple[nn.Module, set[str]]:
+    """Return a model on its device, for inference, and the names of its weights that the files lack.
+
+    Parameters
+    ----------
+    load : ``from_pretrained`` of a class of transformers.
+    folder : with the files.
+    config : of the model; as the folder has it when None.
+    """
+    given = {} if config is None else {"config": config}
+    model, info = load(
+        folder,
+        dtype=getattr(torch, precision(settings.dtype)),
+        use_safetensors=True,
+        trust_remote_code=settings.trust_remote_code,
+        output_loading_info=True,
+        **given,
+    )
+    return model.to(device()).eval(), set(info["missing_keys"])
+
+
 def complete(section: str, model: str, missing: Collection[str]) -> None:
     """Refuse a model some of whose weights are not in its files: they would be random.
 
@@ -89,7 +121,7 @@ def complete(section: str, model: str, missing: Collection[str]) -> None:
         )
 
 
-def prepared(section: str, model: str, prepare: Prepare, images: Sequence[Image.Image]) -> Mapping[str, Any]:
+def prepared(section: str, model: str, prepare: Prepare, images: Sequence[Image.Image]) -> BatchFeature:
     """Return what a processor makes of pictures.
 
     Raises

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, TypedDict
 
 from dnd.io.store import key
 
-Message = dict[str, Any]
-"""``role`` and ``content``: text, or a list of parts as :func:`text_part` and :func:`image_part` make them."""
+
+class TextPart(TypedDict):
+    """A part of a message that is text."""
+
+    type: Literal["text"]
+    text: str
 
 
-def text_part(text: str) -> dict[str, Any]:
+class ImagePart(TypedDict):
+    """A part of a message that is a picture: ``url`` is its name, or its data URL when it is sent."""
+
+    type: Literal["image_url"]
+    image_url: dict[str, str]
+
+
+Part = TextPart | ImagePart
+
+
+class Message(TypedDict):
+    """A turn of a conversation, as OpenAI's API spells it."""
+
+    role: str
+    content: str | Sequence[Part]
+
+
+def text_part(text: str) -> TextPart:
     """Return a part of a message: text."""
     return {"type": "text", "text": text}
 
 
-def image_part(name: str) -> dict[str, Any]:
+def image_part(name: str) -> ImagePart:
     """Return a part of a message: a picture, by the name that :attr:`Request.pictures` knows it by."""
     return {"type": "image_url", "image_url": {"url": name}}
 
 
 def picture_names(message: Message) -> list[str]:
     """Return the names of the pictures in a message, in order."""
-    parts = message["content"] if isinstance(message["content"], list) else []
+    parts = () if isinstance(message["content"], str) else message["content"]
     return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 
 
@@ -49,7 +70,7 @@ class Request:
     temperature: float
     seed: int
     max_tokens: int
-    response_format: Mapping[str, Any] | None = None
+    response_format: Mapping[str, object] | None = None
     pictures: Callable[[str], str] = field(default=no_pictures, compare=False, repr=False)
 
     def key(self, model: str) -> str:
@@ -57,9 +78,9 @@ class Request:
         form = [] if self.response_format is None else [self.response_format]
         return key("llm", model, list(self.messages), self.temperature, self.seed, self.max_tokens, *form)
 
-    def arguments(self, without: Collection[str] = ()) -> dict[str, Any]:
+    def arguments(self, without: Collection[str] = ()) -> dict[str, object]:
         """Return what is sent, but for settings that the server does not know."""
-        sent = {
+        sent: dict[str, object] = {
             "messages": [_with_pictures(message, self.pictures) for message in self.messages],
             "temperature": self.temperature,
             "seed": self.seed,
@@ -78,7 +99,7 @@ def _with_pictures(message: Message, pictures: Callable[[str], str]) -> Message:
         image_part(pictures(part["image_url"]["url"])) if part["type"] == "image_url" else part
         for part in message["content"]
     ]
-    return {**message, "content": parts}
+    return {"role": message["role"], "content": parts}
 
 
 @dataclass(frozen=True)

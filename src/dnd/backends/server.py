@@ -1,10 +1,9 @@
-"""Start the language model's server (vLLM, OpenAI-compatible), and make sure that it ends."""
+"""Run an OpenAI-compatible server, and make sure that it ends."""
 
 from __future__ import annotations
 
 import http.client
 import ipaddress
-import json
 import logging
 import os
 import re
@@ -24,7 +23,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from dnd.backends import server_folders
 from dnd.config.redaction import without_secrets
@@ -40,18 +38,6 @@ NOISE = re.compile(r"nanobind: | - (leaked|\.\.\. skipped) |See https://nanobind
 ATTEMPTS = 3
 PORT_TAKEN = "ddress already in use"
 """What a server says when a process bound the port between our look for a free one and the server's start."""
-QUIET = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_LOGGING_LEVEL": "INFO",
-    "VLLM_HOST_IP": HOST,  # else it asks for a route to a public address to find its own
-}
-CPU_SEQUENCES = 16
-CPU_ARGUMENTS = ("--dtype", "float32", "--enforce-eager", "--max-num-seqs", str(CPU_SEQUENCES))
-CPU_CACHE_BYTES = 256 * 2**20
-"""Of the key-value cache, which is touched whole at the start; vLLM would take nearly the machine's memory."""
-FEW_CORES = 4
-"""Up to so many, a process that waits for another by asking again and again takes what the other needs."""
 
 
 class ServerError(RuntimeError):
@@ -68,7 +54,7 @@ class Endpoint:
 
     Attributes
     ----------
-    base_url : address, which may hold a password or a key; :attr:`address` does not.
+    base_url : address, which may hold a password or a key; the text of this object does not.
     check : raises :class:`ServerEnded` when the server has ended; of a server that is not ours nothing is known.
     section : part of the configuration that names the server and its model.
     api_key_env : environment variable with the key of a server of the user's; None for our own.
@@ -98,112 +84,9 @@ class Endpoint:
         address = getattr(address, "ipv4_mapped", None) or address
         return address.is_loopback or address.is_unspecified
 
-    @property
-    def address(self) -> str:
-        """The address as it may be told: without passwords and keys."""
-        return str(without_secrets(self.base_url))
-
     def __str__(self) -> str:
-        return f"{self.section}.base_url {self.address}" if self.is_external else f"our own server {self.address}"
-
-
-def gpus() -> list[str]:
-    """Return the names of the NVIDIA GPUs that can be used, without importing torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
-        return []
-    try:
-        seen = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return re.findall(r"^GPU \d+: (.+?)(?: \(UUID.*)?$", seen.stdout, re.MULTILINE) if seen.returncode == 0 else []
-
-
-def about(server: Endpoint) -> dict[str, Any]:
-    """Return what runs a server, for the origin of its answers: vLLM's version and GPUs, or an external address."""
-    if server.is_external:
-        return {"base_url": server.address}
-    try:
-        with _opener().open(f"{server.base_url.removesuffix('/v1')}/version", timeout=5) as answer:
-            version = json.load(answer).get("version")
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
-        version = None
-    return {"vllm": version, "gpus": gpus()}
-
-
-def vllm_command(
-    model: str, port: int, *, name: str, python: str, max_model_len: int, gpu: bool, extra: Sequence[str]
-) -> list[str]:
-    """Return the command line of the server; ``extra`` comes last and so wins over what is chosen here.
-
-    The module is run rather than the ``vllm`` command, which looks its version up under a package name that the CPU
-    build does not have. ``--generation-config vllm`` keeps sampling defaults that a model's repository may bring from
-    changing answers.
-    """
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--served-model-name", name]
-    command += ["--host", HOST, "--port", str(port), "--max-model-len", str(max_model_len)]
-    command += ["--seed", "0", "--generation-config", "vllm", "--uvicorn-log-level", "warning"]
-    if not gpu:
-        # room for every prompt at once: vLLM 0.32 dies of a request with a seed whose prompt is computed in parts
-        # ("CPU Generator does not use offset")
-        command += [*CPU_ARGUMENTS, "--max-num-batched-tokens", str(CPU_SEQUENCES * max_model_len)]
-        command += ["--kv-cache-memory-bytes", str(CPU_CACHE_BYTES)]
-    return [*command, *extra]
-
-
-def cpu_environment(cores: int) -> dict[str, str]:
-    """Return variables for vLLM on few cores: engine and worker in one process, a core left to HTTP and the client.
-
-    By default the two are processes that poll each other, and the worker has a thread on every core: on two cores half
-    of the answers per second. On many cores that costs nothing, and vLLM's binding of threads to memory is worth more.
-    """
-    if cores > FEW_CORES:
-        return {}
-    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(max(1, cores - 1))}
-
-
-@contextmanager
-def serve(
-    model: str,
-    *,
-    python: str,
-    log_path: Path,
-    startup_seconds: float,
-    name: str | None = None,
-    max_model_len: int = 1024,
-    arguments: Sequence[str] = (),
-) -> Iterator[Endpoint]:
-    """Serve a model with vLLM on a free port of the loopback interface while the context lasts.
-
-    Parameters
-    ----------
-    model : folder, or hub id.
-    python : interpreter of the environment that holds vLLM.
-    log_path : file that gets the server's output.
-    startup_seconds : deadline of the start.
-    name : what requests call the model; as ``model`` when empty.
-    max_model_len : longest prompt and answer together, in tokens.
-    arguments : further arguments of the server.
-
-    Raises
-    ------
-    ServerError
-        There is no such interpreter, or the server ended or was not ready in time.
-    """
-    if shutil.which(python) is None:
-        raise ServerError(
-            f"llm.python: {python} is no interpreter; `python3 envs/setup.py vllm` builds the environment, "
-            "DND_VLLM_PYTHON names another one"
-        )
-    gpu = bool(gpus())
-
-    def command(port: int) -> list[str]:
-        return vllm_command(
-            model, port, name=name or model, python=python, max_model_len=max_model_len, gpu=gpu, extra=arguments
-        )
-
-    variables = QUIET if gpu else QUIET | cpu_environment(len(os.sched_getaffinity(0)))
-    with run_server(command, variables, log_path=log_path, startup_seconds=startup_seconds) as endpoint:
-        yield endpoint
+        address = without_secrets(self.base_url)
+        return f"{self.section}.base_url {address}" if self.is_external else f"our own server {address}"
 
 
 @contextmanager
@@ -320,15 +203,16 @@ def _check(process: subprocess.Popen[bytes], log_path: Path) -> None:
         )
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
+def opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses without a proxy, which has no business on the loopback."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _answers(port: int, path: str, key: str = "") -> bool:
     """Ask once; a server that does not know our key is somebody else's."""
     request = urllib.request.Request(f"http://{HOST}:{port}{path}", headers={"Authorization": f"Bearer {key}"})
     try:
-        with _opener().open(request, timeout=5) as answer:
+        with opener().open(request, timeout=5) as answer:
             return bool(answer.status == 200)
     except (OSError, http.client.HTTPException):
         return False

@@ -52,5 +52,5 @@ def home(temporary: Path) -> dict[str, str]:
     if os.access(ours, os.W_OK | os.X_OK) and ours.is_dir():
         return {}
     models = Path(os.environ.get("XDG_CACHE_HOME") or ours / ".cache", "huggingface")
-    found = {"HF_HOME": str(models)} if "HF_HOME" not in os.environ and os.path.isdir(models) else {}
-    return {"HOME": str(temporary), **found}
+    variables = {"HF_HOME": str(models)} if "HF_HOME" not in os.environ and os.path.isdir(models) else {}
+    return {"HOME": str(temporary), **variables}

@@ -57,14 +57,14 @@ def _kill_others() -> None:
 
 
 def _others() -> list[int]:
-    group, own = os.getpgrp(), os.getpid()
-    found = []
+    group, ours = os.getpgrp(), os.getpid()
+    numbers = []
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != own:
+        if name.isdigit() and int(name) != ours:
             with suppress(OSError):  # ended meanwhile
                 if os.getpgid(int(name)) == group and not _ended(name):
-                    found.append(int(name))
-    return found
+                    numbers.append(int(name))
+    return numbers
 
 
 def _ended(number: str) -> bool:

@@ -85,7 +85,7 @@ def propose(
     Parameters
     ----------
     units : with captions or pictures; a unit without any (a dead one) is not asked about and gets no row.
-    ask : requests -> as many answers, in order: ``functools.partial`` of ``dnd.backends.llm.ask``, say.
+    ask : requests -> as many answers, in order: what ``dnd.backends.llm.session`` yields, say.
     settings : number of samples, sampling, prompts.
     show : name of a picture -> its data URL, for units with pictures.
     embed : of captions, before anything is asked, and of candidates; needed where ``settings.reads_vectors``.

@@ -12,7 +12,7 @@ from typing import Literal
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dnd.backends.messages import Message, image_part, picture_names, text_part
+from dnd.backends.messages import Message, Part, image_part, picture_names, text_part
 from dnd.config import shipped
 from dnd.io import documents
 
@@ -76,7 +76,7 @@ def messages(template: Prompt, captions: Sequence[str]) -> list[Message]:
 def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     """Fill a template of ``images``: where it writes one of them, the picture of that name stands."""
     filled = _filled(template, images=[f"\ue000{place}\ue001" for place in range(len(names))])
-    return [{**message, "content": _parts(message["content"], names)} for message in filled]
+    return [{**message, "content": _parts(str(message["content"]), names)} for message in filled]
 
 
 def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
@@ -134,7 +134,7 @@ GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history"
 }
 
 
-def _parts(filled: str, names: Sequence[str]) -> str | list[Message]:
+def _parts(filled: str, names: Sequence[str]) -> str | list[Part]:
     pieces = _PICTURE.split(filled)  # text and places of pictures in turn
     if len(pieces) == 1:
         return filled

@@ -218,7 +218,7 @@ def structured(messages: Sequence[Message]) -> list[Message]:
     """Return messages whose examples of answers have the form that is asked for, so that one prompt serves both."""
     return [
         {**message, "content": json.dumps({"concept": message["content"]}, ensure_ascii=False)}
-        if message["role"] == "assistant" and not message["content"].lstrip().startswith("{")
+        if message["role"] == "assistant" and not str(message["content"]).lstrip().startswith("{")
         else message
         for message in messages
     ]

@@ -1,4 +1,7 @@
-"""Tiny models of every family, each built once, and pictures of several sizes."""
+"""Tiny models of every family, each built once, pictures of several sizes, and a folder for temporary files."""
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,3 +31,16 @@ def photos():
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 90, (7, 2))
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8)) for h, w in sizes]
+
+
+@pytest.fixture
+def temporary(monkeypatch):
+    """A folder for temporary files with a short name, and a function that chooses another one."""
+
+    def choose(folder):
+        monkeypatch.setenv("TMPDIR", str(folder))
+        monkeypatch.setattr(tempfile, "tempdir", None)  # which Python chooses once
+
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        choose(folder)
+        yield Path(folder), choose

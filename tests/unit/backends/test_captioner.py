@@ -107,14 +107,14 @@ def test_an_image_processor_that_does_not_suit_is_told_before_the_first_caption(
 
 def test_an_image_that_the_processor_refuses_is_told_with_its_size(folder, photos, monkeypatch):
     one = captioner(folder("vit_gpt2"))
-    prepare = one.processor.images.preprocess
+    prepare = one.processor.prepare.preprocess
 
     def choosy(images, *args, **settings):
         if min(min(image.size) for image in images) < 12:
             raise ValueError("too\nsmall")
         return prepare(images, *args, **settings)
 
-    monkeypatch.setattr(one.processor.images, "preprocess", choosy)
+    monkeypatch.setattr(one.processor.prepare, "preprocess", choosy)
     assert len(list(one.captions(photos))) == len(photos)
     with pytest.raises(ModelError, match=r": its processor cannot prepare a picture of 40 x 11 pixels: too$"):
         list(one.captions([*photos, Image.new("RGB", (40, 11))]))
@@ -145,9 +145,10 @@ def test_a_caption_begins_after_the_prompt(folder, photos, family, prompt, seen)
     assert list(one.captions(photos[:1])) == [whole.removeprefix(seen).strip()]
 
 
-def test_a_caption_is_one_line_without_what_the_model_thought(folder, photos, monkeypatch):
+def test_a_caption_is_one_line_without_what_the_model_thought(folder, photos):
     one = captioner(folder("llava"), prompt="what is this")
-    monkeypatch.setattr(one.processor, "batch_decode", lambda *_, **__: ["<think>\nhm\n</think>\n\na star\non  grass "])
+    said = ["<think>\nhm\n</think>\n\na star\non  grass "]
+    one.processor = one.processor._replace(batch_decode=lambda *_, **__: said)
     assert list(one.captions(photos[:1])) == ["a star on grass"]
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from endpoints import CLOSED, client, external, fake, request
 
-from dnd.backends import chat, messages
+from dnd.backends import chat
 from dnd.backends.chat import AllFailed, ChatClient, Unanswered
 from dnd.backends.messages import Answer, image_part, text_part
 from dnd.backends.server import Endpoint, ServerEnded, ServerError
@@ -51,11 +51,6 @@ def test_every_setting_is_part_of_what_was_asked(endpoint, store, change):
         client(CLOSED).ask([request("a", **change)], 1, store)
     with pytest.raises(ServerError):
         client(CLOSED, weights="other").ask([request("a")], 1, store)
-
-
-def test_what_was_answered_before_there_were_formats_is_still_known():
-    """Stores outlive versions; this is the digest of the parts that were a question then."""
-    assert request("a").key("w") == messages.key("llm", "w", [{"role": "user", "content": "a"}], 0.3, 1, 8)
 
 
 def test_a_failed_request_is_recorded_and_the_others_are_answered(endpoint, store):
@@ -159,7 +154,7 @@ def test_what_a_server_refuses_is_laid_to_it_only_when_it_refuses_a_plain_questi
     refused = [request("flagged"), request("too long")]
     answers = client(endpoint).ask_doubted(refused, 2, store)
     assert [answer.text for answer in answers] == [None, None]
-    assert "a greeting does not fail" in caplog.text
+    assert "a plain question does not fail" in caplog.text
     with pytest.raises(AllFailed):
         client(endpoint, plain=request("fail")).ask_doubted(refused, 2, store)
 

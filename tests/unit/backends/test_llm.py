@@ -2,11 +2,11 @@ import json
 import time
 
 import pytest
-from endpoints import KEY, command, external, request
+from endpoints import KEY, ask, command, external, request
 
 from dnd.backends import llm
 from dnd.backends.chat import ChatClient
-from dnd.backends.llm import ask, check, endpoint, needs, session, weights
+from dnd.backends.llm import check, endpoint, needs, session, weights
 from dnd.backends.messages import Answer, image_part
 from dnd.backends.server import ServerEnded, ServerError, run_server
 from dnd.config.backends import LlmSettings

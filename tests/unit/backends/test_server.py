@@ -1,31 +1,22 @@
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from endpoints import FAKE, command, places, post, started
 
-from dnd.backends import server
-from dnd.backends.server import ServerEnded, ServerError, run_server, serve, vllm_command
-
-FAKE = Path(__file__).parents[1] / "fake_server.py"
-
-
-def fake(*behaviours):
-    return lambda port: [sys.executable, str(FAKE), str(port), *behaviours]
+from dnd.backends import server, vllm
+from dnd.backends.server import ServerEnded, ServerError, run_server
 
 
 def run(tmp_path, *behaviours, startup_seconds=30.0, grace_seconds=0.3):
     return run_server(
-        fake(*behaviours),
+        command(*behaviours),
         {},
         log_path=tmp_path / "server.log",
         startup_seconds=startup_seconds,
@@ -47,20 +38,6 @@ def until(condition, seconds=20.0):
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     return condition()
-
-
-def started(file):
-    return [int(number) for number in file.read_text().split()]
-
-
-def post(endpoint, key):
-    request = urllib.request.Request(
-        f"{endpoint.base_url}/chat/completions",
-        json.dumps({"messages": [{"role": "user", "content": "hello"}], "seed": 4}).encode(),
-        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)["choices"][0]["message"]["content"]
 
 
 def test_a_healthy_server_answers_to_its_key_alone(tmp_path):
@@ -179,24 +156,6 @@ def test_the_handler_of_sigterm_is_put_back(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.fixture
-def temporary(monkeypatch):
-    """A folder for temporary files with a short name, and a function that chooses another one."""
-
-    def choose(folder):
-        monkeypatch.setenv("TMPDIR", str(folder))
-        monkeypatch.setattr(tempfile, "tempdir", None)  # which Python chooses once
-
-    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
-        choose(folder)
-        yield Path(folder), choose
-
-
-def places(file):
-    """Where a server has left its litter: in the folder for temporary files, and in its home."""
-    return [Path(line) for line in file.read_text().splitlines()]
-
-
 def test_a_server_leaves_nothing_in_the_folder_for_temporary_files(tmp_path, temporary, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with run(tmp_path, f"litter={tmp_path / 'litter'}"):
@@ -221,71 +180,6 @@ def test_nor_when_the_job_is_killed(tmp_path, temporary):
         assert places(tmp_path / "litter")[0].exists()
         process.kill()
     assert until(lambda: not list(temporary[0].iterdir()))
-
-
-@pytest.mark.parametrize("name", ["x" * 90, "t" * 30 + "/" + "u" * 60, "missing"])
-def test_a_folder_for_temporary_files_that_is_no_place_for_sockets(tmp_path, temporary, name):
-    folder, choose = temporary
-    if name != "missing":
-        (folder / name).mkdir(parents=True)
-    choose(folder / name)
-    with run(tmp_path, f"litter={tmp_path / 'litter'}") as endpoint:
-        assert post(endpoint, endpoint.key) == "hello 4"
-        assert places(tmp_path / "litter")[0].exists()
-    assert not places(tmp_path / "litter")[0].exists()
-
-
-def test_full_folders_for_temporary_files_are_named(tmp_path, temporary, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=4096))
-    told = r"set TMPDIR to another one \(\S+: no space left on the disk; /tmp: no space left"
-    with pytest.raises(ServerError, match=told), run(tmp_path):
-        pytest.fail("there is no room")
-
-
-@pytest.mark.parametrize("home", ["/dev/null", "/nonexistent/me"])
-def test_a_home_that_cannot_be_written_is_replaced_and_models_stay_where_they_are(
-    tmp_path, temporary, monkeypatch, home
-):
-    (tmp_path / "caches/huggingface").mkdir(parents=True)
-    monkeypatch.setenv("HOME", home)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.delenv("HF_HOME", raising=False)
-    pids = tmp_path / "pids"
-    with run(tmp_path, f"litter={tmp_path / 'litter'}", f"pids={pids}"):
-        assert places(tmp_path / "litter")[1].exists()
-        given = Path(f"/proc/{started(pids)[0]}/environ").read_bytes().split(b"\0")
-    assert f"HF_HOME={tmp_path / 'caches/huggingface'}".encode() in given
-    assert not list(temporary[0].iterdir())
-
-
-def test_a_missing_interpreter_is_named(tmp_path):
-    with (
-        pytest.raises(ServerError, match=r"llm.python: .*nowhere/python"),
-        serve("m", python=str(tmp_path / "nowhere/python"), log_path=tmp_path / "log", startup_seconds=1),
-    ):
-        pytest.fail("nothing to run")
-
-
-def test_only_the_cpu_gets_the_arguments_of_the_cpu():
-    chosen = {"name": "owner/m", "python": "p", "max_model_len": 512, "extra": ["--max-num-seqs", "8"]}
-    cpu = vllm_command("m", 80, gpu=False, **chosen)
-    gpu = vllm_command("m", 80, gpu=True, **chosen)
-    assert cpu[:3] == gpu[:3] == ["p", "-m", "vllm.entrypoints.openai.api_server"]
-    assert gpu[gpu.index("--served-model-name") + 1] == "owner/m"
-    assert cpu[-2:] == gpu[-2:] == ["--max-num-seqs", "8"]
-    for option, value in (("--model", "m"), ("--port", "80"), ("--max-model-len", "512")):
-        assert gpu[gpu.index(option) + 1] == value
-    assert not {"--dtype", "--enforce-eager", "--kv-cache-memory-bytes", "--max-num-batched-tokens"} & set(gpu)
-    assert cpu[cpu.index("--dtype") + 1] == "float32"
-    assert "--enforce-eager" in cpu
-    # every prompt that may be in flight fits into one step: prompts computed in parts and seeds do not go together
-    assert int(cpu[cpu.index("--max-num-batched-tokens") + 1]) == int(cpu[cpu.index("--max-num-seqs") + 1]) * 512
-
-
-@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (4, "3")])
-def test_on_few_cores_vllm_leaves_one_to_whoever_asks(cores, threads):
-    assert server.cpu_environment(cores) == {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
-    assert server.cpu_environment(16) == {}
 
 
 def test_the_end_of_a_server_is_noticed(tmp_path):
@@ -315,19 +209,5 @@ def test_the_end_of_a_server_is_noticed(tmp_path):
 def test_an_address_is_told_without_its_password(section, url, told):
     endpoint = server.Endpoint(url, "k", section=section, api_key_env="KEY")
     assert str(endpoint) == f"{section}.base_url {told}"
-    assert server.about(endpoint) == {"base_url": told}
+    assert vllm.about(endpoint) == {"base_url": told}
     assert "s3cret" not in repr(endpoint)
-
-
-def test_gpus_are_named_as_the_driver_names_them(tmp_path, monkeypatch):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA T4'\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert server.gpus() == ["NVIDIA H100 80GB HBM3", "NVIDIA T4"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert server.gpus() == []
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
-    assert server.gpus() == []

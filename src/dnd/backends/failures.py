@@ -1,8 +1,8 @@
 """What a failed request to an OpenAI-compatible server means, in a sentence that names the key to change.
 
-Status codes and the client's classes of errors decide, as far as they go. Servers agree on little else, so that prompts
-that are too long, and settings that a server does not know, are recognised by the words of vLLM, OpenAI and those who
-follow them.
+Status codes and the client's classes of errors decide, as far as they go. Servers agree on little else, so that what
+no later question can mend (no template, no sight), prompts that are too long, and settings that a server does not know
+are recognised by the words of vLLM, OpenAI and those who follow them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,18 @@ OFFERED = 10
 _REFUSED = (openai.BadRequestError, openai.UnprocessableEntityError)
 _FORMAT = re.compile(r"response[_ ]?format|json[_ ]?schema|guided|structured[_ ]?output|grammar", re.IGNORECASE)
 _UNSUPPORTED = r"unsupported|not support|unknown|unrecogni[sz]ed|not permitted|not allowed|unexpected"
+_MODEL = re.compile(
+    r"(invalid|unknown) model|model_not_found|model\b.{0,120}\b(not exist|not found|unknown)", re.IGNORECASE
+)
+_TEMPLATE = re.compile(r"must provide a chat template|template not found|chat_template is not set", re.IGNORECASE)
+_BLIND = re.compile(
+    r"not a multimodal model|image_url is only supported|image input is not supported|"
+    r"not support (images?|vision|image input)\b",
+    re.IGNORECASE,
+)
+_SYSTEM = re.compile(
+    r"system (role|message)s? (is |are )?not supported|conversation roles must alternate", re.IGNORECASE
+)
 _CONTEXT = re.compile(
     r"context[_ ](length|window|size)|longer than the maximum|maximum model length|max_model_len|prompt is too long",
     re.IGNORECASE,
@@ -117,12 +129,32 @@ def verdict(error: openai.APIError, server: Endpoint, model: str, offered: Seque
             return unknown_model(server, model, offered)
         hint = " (such an address mostly ends in /v1)" if offered is None else ""
         return f"{server} has no chat with {named}: {words}{hint}"
+    if not isinstance(error, _REFUSED):
+        return None
+    if _TEMPLATE.search(words):
+        return no_chat_template(named, server)
+    if _SYSTEM.search(words):
+        return f"{named} takes other roles than the prompt has; write the prompt as one user message: {words}"
+    if _BLIND.search(words) and not _CONTEXT.search(words):
+        return f"{named} cannot be shown images: {words}"
     return None
 
 
 def is_about_model(error: openai.APIError) -> bool:
     """Tell whether a server does not know a model, or this address of its own."""
-    return isinstance(error, openai.NotFoundError) or error.code == "model_not_found" or error.param == "model"
+    told = error.code == "model_not_found" or error.param == "model"
+    unknown = isinstance(error, _REFUSED) and (told or _MODEL.search(_clues(error)))
+    return isinstance(error, openai.NotFoundError) or bool(unknown)
+
+
+def no_chat_template(named: str, server: Endpoint | None = None) -> str:
+    """Return what to do about a model that does not say how it wants a conversation written."""
+    if server is not None and server.is_external:
+        return f"{named} has no chat template: choose an instruction-tuned model, or start {server} with a template"
+    return (
+        f"{named} has no chat template: choose an instruction-tuned model, or set a template through "
+        "llm.server_arguments (`--chat-template FILE`)"
+    )
 
 
 def unknown_setting(error: openai.APIError, sent: Mapping[str, object]) -> str | None:

@@ -30,6 +30,13 @@ MOST_PICTURES = 10
 STARTS = 2
 """A server that ends while it is asked is started once more."""
 CHECK_SECONDS = 10.0
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates", "tekken.json")
+"""What a model's folder has beside its tokenizer's configuration that tells how a conversation is written."""
+TEMPLATES_OF_VLLM = {
+    *("blip-2", "deepseek_ocr", "deepseek_ocr2", "deepseek_v32", "deepseek_v4", "deepseek_vl_v2", "kimi_k3"),
+    *("minicpmv", "minicpmv4_6", "minicpmv4_7", "paligemma"),
+}
+"""Types of models that version 0.32 has a template for, so that their folders need none."""
 
 
 @contextmanager
@@ -137,6 +144,7 @@ def endpoint(settings: LlmSettings, log_path: Path, arguments: Sequence[str] = (
         yield Endpoint(url, secret, context=f"llm.max_model_len {settings.max_model_len}")
         return
     folder = hub.folder(settings.model, settings.revision, hub.MODEL.with_code(settings.trust_remote_code))
+    require_chat_template(folder, settings)
     with serve(
         folder,
         name=settings.model,
@@ -176,3 +184,31 @@ def check(base_url: str, api_key_env: str, model: str, section: str = "llm") -> 
     except (AttributeError, TypeError, ValueError):
         return f"{server} does not answer as an OpenAI-compatible server does; such an address mostly ends in /v1"
     return None if model in offered else failures.unknown_model(server, model, offered)
+
+
+def require_chat_template(folder: str, settings: LlmSettings) -> None:
+    """Look for a chat template in a model's folder, so that its lack is known before the server is started.
+
+    Raises
+    ------
+    ServerError
+        There is none, and ``llm.server_arguments`` choose neither a template nor another tokenizer.
+    """
+    chosen = {argument.partition("=")[0].replace("_", "-") for argument in settings.server_arguments}
+    if chosen & {"--chat-template", "--tokenizer", "--tokenizer-mode"}:
+        return
+    if any(Path(folder, name).exists() for name in TEMPLATES):
+        return
+    if _json(Path(folder, "tokenizer_config.json")).get("chat_template"):
+        return
+    if _json(Path(folder, "config.json")).get("model_type") in TEMPLATES_OF_VLLM:
+        return
+    raise ServerError(failures.no_chat_template(f"llm.model {settings.model}"))
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):  # the server will say what is wrong with it
+        return {}
+    return values if isinstance(values, dict) else {}

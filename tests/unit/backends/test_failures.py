@@ -59,7 +59,9 @@ def test_no_request_can_succeed_without_a_key_or_the_model():
     assert "refuses the key in the environment variable" in told(refusal(401, "no"))
     for error in (refusal(404, "no"), refusal(400, "no", code="model_not_found"), refusal(400, "no", param="model")):
         assert told(error) == "llm.model m is unknown to llm.base_url http://host:8000/v1, which offers another"
-    assert told(refusal(400, "System role not supported")) is None
+    assert told(refusal(400, "Invalid model: m")) == told(refusal(404, "no"))
+    assert "takes other roles than the prompt has" in told(refusal(400, "System role not supported"))
+    assert told(refusal(400, "temperature must be at most 2")) is None
 
 
 def test_a_servers_words_are_one_line_without_keys():

@@ -14,10 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-
-import dnd.backends.torchvision_ops  # noqa: F401  before torchvision
-
-# isort: split
 import torchvision
 from safetensors.torch import save_model
 from torch import nn

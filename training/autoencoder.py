@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dnd.backends.torchvision_ops  # noqa: F401  before diffusers
-
-# isort: split
 import logging
 from pathlib import Path
 from typing import Any

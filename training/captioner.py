@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image classes
-
-# isort: split
 import copy
 import logging
 from collections.abc import Sequence

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers and diffusers
-
-# isort: split
 import logging
 from collections.abc import Callable
 from functools import partial

@@ -13,8 +13,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import dnd.backends.torchvision_ops  # noqa: F401  isort: skip  (before transformers)
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import dnd.backends.torchvision_ops  # noqa: F401  isort: skip  (before transformers)
-
 import numpy as np
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM

@@ -5,9 +5,6 @@ It has never seen a picture, so that it can judge labels that an image-text embe
 
 from __future__ import annotations
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
-
-# isort: split
 import copy
 import hashlib
 from collections.abc import Sequence

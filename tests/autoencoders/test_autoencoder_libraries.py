@@ -17,7 +17,6 @@ ROWS = X.flatten(0, 1)
 
 def library(name, needs=None):
     """A module of a library, or a skip that says what is missing."""
-    import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 
     try:
         return importlib.import_module(needs or name)

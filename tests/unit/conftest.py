@@ -1,10 +1,7 @@
-"""What several tests need: torchvision beside a CPU build of torch, before the library; archives of a probe."""
+"""What several tests need: archives of a probe."""
 
 import json
 
-import dnd.backends.torchvision_ops  # noqa: F401
-
-# isort: split
 import hypothesis
 import pytest
 from probing import picture, write_tar

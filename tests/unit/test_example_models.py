@@ -10,19 +10,15 @@ import re
 from functools import cache
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import python2_checkpoint
+import timm
 import torch
+import transformers
 import yaml
 from PIL import Image
-
-import dnd.backends.torchvision_ops  # noqa: F401  before timm, transformers and diffusers
-
-# isort: split
-import diffusers
-import timm
-import transformers
 from torchvision import models as torchvision_models
 
 from dnd.config import layer_table

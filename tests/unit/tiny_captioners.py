@@ -1,8 +1,5 @@
 """Captioners of every family, tiny."""
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
-
-# isort: split
 import transformers
 from tiny_models import END, IMAGE, LAYER, PAD, PIXELS, SIDE, SIZE, START, TEXT, VISION, WIDTH, save, tokenizer
 

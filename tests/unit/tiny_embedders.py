@@ -1,8 +1,5 @@
 """Embedders of every family, tiny."""
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
-
-# isort: split
 import transformers
 from tiny_models import CLIP_TEXT, LAYER, PIXELS, SIDE, SIZE, VISION, WIDTH, save, tokenizer
 

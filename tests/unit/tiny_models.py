@@ -2,9 +2,6 @@
 
 import json
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
-
-# isort: split
 import pytest
 import timm
 import torch

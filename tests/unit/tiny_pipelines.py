@@ -1,8 +1,5 @@
 """Pipelines that draw, of every family, tiny."""
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
-
-# isort: split
 import diffusers
 import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker

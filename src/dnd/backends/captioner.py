@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from PIL import Image
 
-import dnd.backends.torchvision_ops  # noqa: F401  before diffusers
 from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers
 from dnd.backends import hub
 from dnd.backends.batches import BatchSize, in_batches
 from dnd.backends.hub import ModelError

@@ -6,9 +6,6 @@ Source: Hernandez et al., ICLR 2022, section 3.2; the modules' parameters have t
 
 from __future__ import annotations
 
-import dnd.backends.torchvision_ops  # noqa: F401  before torchvision
-
-# isort: split
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

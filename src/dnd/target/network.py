@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd.backends.batches import BatchSize, in_batches, prepared
 from dnd.config.targets import BasisSettings
 from dnd.io import faults

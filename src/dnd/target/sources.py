@@ -20,7 +20,6 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-import dnd.backends.torchvision_ops  # noqa: F401  before anything of torchvision
 from dnd.backends import hub
 from dnd.backends.loading import device as available_device
 from dnd.config.load import read_preprocess, read_token_order

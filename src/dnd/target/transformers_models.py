@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers' image processors
 from dnd.backends import hub
 from dnd.config.targets import PreprocessSettings, TargetSettings
 from dnd.io import faults

@@ -1,8 +1,5 @@
 """The shipped models: they load as the classes they stand for, and do what they were trained for on unseen renders."""
 
-import dnd.backends.torchvision_ops  # noqa: F401  before transformers and diffusers
-
-# isort: split
 from pathlib import Path
 
 import numpy as np

@@ -270,6 +270,7 @@ def test_published_weights_without_internet_say_what_to_do(tmp_path):
         import urllib.error, urllib.request
         def unreachable(*_, **__):
             raise urllib.error.URLError("no route")
+        import torch
         torch.hub.urlopen = unreachable
         from dnd.target import sources
         from dnd.config.targets import TargetSettings

@@ -23,7 +23,7 @@ class Files(list):
 told = json.loads(sys.argv[1])
 for part in ("input", "output", "log"):
     told[part] = Files(**told[part])
-told["params"], told["wildcards"] = Space(**told["params"]), {}
+told["params"], told["wildcards"] = Space(**told["params"], get=told["params"].get), {}
 runpy.run_path(sys.argv[2], init_globals={"snakemake": Space(**told)})
 """
 

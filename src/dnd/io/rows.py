@@ -64,7 +64,7 @@ class Topk(NamedTuple):
     idle: str | None  # dead, constant or nonfinite; null for a unit that can be described
     low: float | None
     high: float | None
-    quantiles: list[float]  # of the control images, at merging.QUANTILES
+    quantiles: list[float]  # of the control images, at `dnd.target.topk.QUANTILES`
     controls: list[float]  # activations of the control images, in order of image id
 
 

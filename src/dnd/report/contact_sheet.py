@@ -62,7 +62,7 @@ def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbn
 
 def _drawn(facts: Mapping[str, str], rows: Sequence[Labelled], probe: Thumbnails) -> Figure:
     exemplars = [structs(row.exemplars[:EXEMPLARS], Shown) for row in rows]
-    images = probe.of({one.image_id for shown in exemplars for one in shown})
+    images = probe.of({exemplar.image_id for shown in exemplars for exemplar in shown})
     columns, lines = min(COLUMNS, len(rows)), -(-len(rows) // COLUMNS)
     width, height = MARGIN + WIDE * columns, 4 * MARGIN + HIGH * lines
     pixels = np.full((height, width, 3), 255, np.uint8)

@@ -109,7 +109,9 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
     """The units in parts, each with the places of the images that were generated for it."""
     places = drawings(given.images)
     groups = tables.row_groups([given.descriptions], schemas.DESCRIPTIONS, ["candidates"])
-    concepts = ({one["concept"] for one in row["candidates"]} for group in groups for row in group.to_pylist())
+    concepts = (
+        {candidate["concept"] for candidate in row["candidates"]} for group in groups for row in group.to_pylist()
+    )
     parts = []
     for number, first in enumerate(range(0, len(units), PER_SHEET)):
         shown = units[first : first + PER_SHEET]
@@ -128,7 +130,7 @@ def _texts(descriptions: Path) -> tuple[dict[str, object], list[int]]:
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
         for row in group.to_pylist():
             index["label"].add(len(shown), [row["label"]])
-            index["candidate"].add(len(shown), [one["concept"] for one in row["candidates"]])
+            index["candidate"].add(len(shown), [candidate["concept"] for candidate in row["candidates"]])
             index["caption"].add(len(shown), row["captions"])
             shown.append(min(len(row["exemplars"]), THUMBS.columns))
     return {kind: texts.columns for kind, texts in index.items()}, shown

@@ -177,7 +177,10 @@ def _thumbs(path: Path, rows: Sequence[Described], probe: Thumbnails) -> None:
         for rank, exemplar in enumerate(row.exemplars[: THUMBS.columns])
     }
     images = probe.of({exemplar.image_id for exemplar in best.values()})
-    cells = {number: np.asarray(cut(*images[one.image_id], one.box, THUMBS.side)) for number, one in best.items()}
+    cells = {
+        number: np.asarray(cut(*images[exemplar.image_id], exemplar.box, THUMBS.side))
+        for number, exemplar in best.items()
+    }
     if cells:
         save(path, cells, THUMBS, THUMBS.columns, PER_SHEET)
 
@@ -253,14 +256,18 @@ class _Block:
                 }
                 for candidate in row.candidates
             ],
-            "facets": [{key: getattr(one, key) for key in ("label", "share", "exemplars")} for one in known.facets],
+            "facets": [{key: getattr(facet, key) for key in ("label", "share", "exemplars")} for facet in known.facets],
             "histogram": bars and dict(zip(("low", "high", "counts"), bars, strict=True)),
             "reason": reason and reasons.get(reason, f"No label is given: {reason}."),
             "labels": row.labels,
         }
 
     def _exemplars(self, row: Described, maps: Sequence[Exemplar]) -> list[Mapping[str, object]]:
-        heat = {one.image_id: (one.heatmap, one.heatmap_box) for one in maps if one.heatmap is not None}
+        heat = {
+            exemplar.image_id: (exemplar.heatmap, exemplar.heatmap_box)
+            for exemplar in maps
+            if exemplar.heatmap is not None
+        }
         shown: list[Mapping[str, object]] = []
         for exemplar, caption in zip(row.exemplars, row.captions, strict=True):
             pixels, size = self._probe[exemplar.image_id]

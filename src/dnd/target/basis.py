@@ -134,9 +134,9 @@ def _number_of_heads(model: nn.Module, layer: str) -> int | None:
     """How many heads the modules around a layer, or else the configuration of a transformers model, speak of."""
     parts = layer.split(".")
     around = [model.get_submodule(".".join(parts[:end])) for end in range(len(parts) - 1, -1, -1)]
-    for one in [*around, getattr(model, "config", None)]:
+    for owner in [*around, getattr(model, "config", None)]:
         for name in ("num_heads", "num_attention_heads"):
-            value = getattr(one, name, None)
+            value = getattr(owner, name, None)
             if isinstance(value, int) and value > 0:
                 return value
     return None

@@ -83,7 +83,7 @@ def among_best(activations: Sequence[npt.NDArray[np.float32]], best: int) -> lis
     joined = np.concatenate(activations)
     chosen = np.zeros(len(joined), np.bool_)
     chosen[np.argsort(-joined, kind="stable")[:best]] = True
-    return np.split(chosen, np.cumsum([len(one) for one in activations])[:-1])
+    return np.split(chosen, np.cumsum([len(values) for values in activations])[:-1])
 
 
 def topk_compare(rank_scores: Sequence[float], similarities: Sequence[float]) -> list[float]:
@@ -112,11 +112,13 @@ def combined(variant: str, candidates: Sequence[Mapping[str, float]]) -> list[fl
     """
     match variant:
         case "mean":
-            return [-one["mean_rank"] for one in candidates]
+            return [-candidate["mean_rank"] for candidate in candidates]
         case "topk-sq-mean":
-            return [-one["rank_score"] for one in candidates]
+            return [-candidate["rank_score"] for candidate in candidates]
         case "topk-compare":
-            return topk_compare(*([one[key] for one in candidates] for key in ("rank_score", "image_similarity")))
+            return topk_compare(
+                *([candidate[key] for candidate in candidates] for key in ("rank_score", "image_similarity"))
+            )
         case "image-products":
-            return [one["image_similarity"] for one in candidates]
+            return [candidate["image_similarity"] for candidate in candidates]
     raise ValueError(f"no scoring function {variant!r}")

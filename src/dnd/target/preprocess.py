@@ -45,7 +45,7 @@ class Preprocess:
     def __post_init__(self) -> None:
         size = self.settings.size
         object.__setattr__(self, "size", (size, size) if isinstance(size, int) else size)
-        mean, std = (np.array(one, np.float32)[:, None] for one in (self.settings.mean, self.settings.std))
+        mean, std = (np.array(channels, np.float32)[:, None] for channels in (self.settings.mean, self.settings.std))
         object.__setattr__(self, "_levels", (np.arange(256, dtype=np.float32) / np.float32(255) - mean) / std)
 
     def image(self, image: Image.Image) -> Tensor:

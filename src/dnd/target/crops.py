@@ -38,7 +38,7 @@ def iou(a: Box, b: Box) -> float:
 
 
 def regions(mask: npt.NDArray[np.bool_]) -> list[Box]:
-    """Return the bounding corners of the connected parts of a mask [h, w], largest first, equal ones in reading order."""
+    """Return the bounding boxes of the connected parts of a mask [h, w], largest first, equal ones in reading order."""
     parts = find_objects(label(mask, np.ones((3, 3)))[0])  # skimage's properties of regions take ten times as long
     corners = [(across.start, down.start, across.stop, down.stop) for down, across in parts]
     return sorted(corners, key=lambda box: (-(box[2] - box[0]) * (box[3] - box[1]), box[1], box[0]))

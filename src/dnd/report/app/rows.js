@@ -49,10 +49,14 @@
   dnd.Rows = ({ of, plan, item, start = -1, role = "list", label, head, kind = "" }) => {
     const element = useRef(null),
       wanted = useRef(start >= 0),
+      aim = useRef(Math.max(start, 0)), // the item that has the focus, or gets it when it has been drawn
       settling = useRef(0);
     const [state, set] = useState({ of, at: Math.max(start, 0) });
     const count = of.length,
-      setActive = (at) => set({ of, at });
+      setActive = (at) => {
+        aim.current = at;
+        set({ of, at });
+      };
     const view = useView(element);
     const { columns, height, gap = 0, style } = plan(view.width || 1000);
     const rows = Math.ceil(count / columns);
@@ -108,13 +112,14 @@
       }[event.key];
       if (step === undefined || (columns === 1 && role === "table" && event.key.match(/Right|Left/))) return;
       event.preventDefault();
-      const from = Number(event.target.closest("[data-at]")?.dataset.at ?? focusable);
-      const next = inside ? Math.min(count - 1, Math.max(0, from + step)) : (focusable ?? 0);
+      const going = wanted.current && !inside; // a key may come before the last one's item is drawn
+      const from = going ? aim.current : Number(event.target.closest("[data-at]")?.dataset.at ?? focusable);
+      const next = inside || going ? Math.min(count - 1, Math.max(0, from + step)) : (focusable ?? 0);
       setActive(next);
       reveal(next);
       const target = element.current.querySelector(`[data-at="${next}"]`);
       if (target) target.focus({ preventScroll: true });
-      else wanted.current = true; // when it has been drawn
+      wanted.current = true; // where it is not drawn yet, or is drawn anew while the page scrolls
     });
 
     const offset = first * height;

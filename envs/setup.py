@@ -32,6 +32,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torchvision_mend
+
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / "envs"
 STATE = ROOT / ".setup"
@@ -74,7 +76,8 @@ class Environment:
 
     def digest(self) -> str:
         """Hash of everything that decides what is installed."""
-        files = [self.pins, *self.locks, *self.excludes, Path(__file__), ENVS / "torchvision_ops.py"]
+        mends = [Path(torchvision_mend.__file__), torchvision_mend.OPERATORS]
+        files = [self.pins, *self.locks, *self.excludes, Path(__file__), *mends]
         files += [ROOT / "pyproject.toml"] if self.editable else []
         content = [path.read_bytes() for path in files if path.exists()]
         content.append(f"{self.folder} {os.environ.get('UV_TORCH_BACKEND')}".encode())
@@ -286,52 +289,6 @@ def torch_requirements(uv: Uv) -> list[str]:
     return registry
 
 
-ADDED = "# added by describe-and-dissect's set-up"
-
-
-def mend_torchvision(env: Environment) -> None:
-    """Give torchvision the operators that its native library would bring: ``envs/torchvision_ops.py`` says why.
-
-    The second line spares ``roi_align`` torch's compiler, which needs a C++ compiler.
-    """
-    lines = {
-        "extension.py": "from ._python_ops import _assert_has_ops  # noqa: E402",
-        "ops/roi_align.py": "_roi_align = _roi_align.__wrapped__",
-    }
-    package = torchvision_of(env)
-    shutil.copyfile(ENVS / "torchvision_ops.py", package / "_python_ops.py")
-    for name, line in lines.items():
-        if line not in (text := (package / name).read_text()):
-            rewrite(package / name, f"{text}\n{ADDED}\n{line}\n")
-
-
-def spare_compiler(env: Environment) -> None:
-    """Let ``import torchvision`` leave out torch's compiler, which takes longer to import than torch itself.
-
-    ``torchvision.ops.roi_align`` wants one function of it, and now imports that where it is called. A torchvision that
-    does not read so stays as it is: it works, only later.
-    """
-    line = "from torch._dynamo.utils import is_compile_supported\n"
-    path = torchvision_of(env) / "ops" / "roi_align.py"
-    before, wanted, after = path.read_text().partition(f"\n{line}")
-    if wanted:
-        called = f"def is_compile_supported(device):\n    {line}\n    return is_compile_supported(device)\n"
-        rewrite(path, f"{before}\n{after}\n\n{ADDED}\n{called}")
-
-
-def torchvision_of(env: Environment) -> Path:
-    """Return the folder of the package in an environment."""
-    (package,) = env.folder.glob("lib/python3*/site-packages/torchvision")
-    return package
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Write an installed file anew: uv links the old one to its cache, where other environments find it."""
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
 def check(uv: Uv) -> None:
     """See that the environment works, on a GPU if it is for one that is here.
 
@@ -366,8 +323,8 @@ def build(env: Environment) -> None:
         uv.install("--no-deps", "--no-build-isolation", "-e", ".")
         if uv.python("import torchvision"):
             uv.say("mending torchvision, whose native library does not load beside this torch")
-            mend_torchvision(env)
-        spare_compiler(env)
+            torchvision_mend.mend(env.folder)
+        torchvision_mend.spare_compiler(env.folder)
     if env.check:
         uv.say("checking that it works")
         check(uv)

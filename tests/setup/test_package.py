@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 import setup
+import torchvision_mend
 
 CODE = """
 import pathlib, dnd
@@ -27,7 +28,7 @@ def installed(tmp_path_factory):
     versions = ["-c" if word == "-r" else word for word in setup.torch_requirements(uv)]
     uv.run("pip", "install", "--python", env.python, str(wheel), *versions)
     if uv.python("import torchvision"):
-        setup.mend_torchvision(env)
+        torchvision_mend.mend(env.folder)
     return env
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import doctor
 import pytest
 import setup
+import torchvision_mend
 
 ROOT = setup.ROOT
 
@@ -188,9 +189,9 @@ def test_a_mended_torchvision_leaves_other_environments_alone(tmp_path):
         (cached / name).write_text("original\n")
         os.link(cached / name, package / name)  # as uv installs
     env = environment(tmp_path / "env")
-    setup.mend_torchvision(env)
+    torchvision_mend.mend(env.folder)
     once = (package / "extension.py").read_text()
-    setup.mend_torchvision(env)
+    torchvision_mend.mend(env.folder)
     assert once.startswith("original\n") and "_python_ops" in once
     assert (package / "extension.py").read_text() == once
     assert (cached / "extension.py").read_text() == (cached / "ops/roi_align.py").read_text() == "original\n"
@@ -205,7 +206,7 @@ def test_a_torchvision_that_imports_the_compiler_does_so_where_it_calls_it(tmp_p
     path.parent.mkdir(parents=True)
     path.write_text(text)
     for _ in range(2):  # the second time changes nothing
-        setup.spare_compiler(environment(tmp_path / "env"))
+        torchvision_mend.spare_compiler(tmp_path / "env")
         spared = path.read_text()
         assert "\nfrom torch._dynamo" not in spared
         assert spared.count("torch._dynamo") == text.count("torch._dynamo")

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from dnd.io import schemas, tables
 from dnd.io.files import unsynced
+from dnd.io.rows import ListedExemplar
 from dnd.report.thumbnails import Thumbnails
-from dnd.report.units import Shown, cut, structs
+from dnd.report.units import cut, structs
 
 SHOWN, COLUMNS, EXEMPLARS = 48, 4, 4
 """Units on a sheet and in a row of it, exemplars of each."""
@@ -61,7 +62,7 @@ def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbn
 
 
 def _drawn(facts: Mapping[str, str], rows: Sequence[Labelled], probe: Thumbnails) -> Figure:
-    exemplars = [structs(row.exemplars[:EXEMPLARS], Shown) for row in rows]
+    exemplars = [structs(row.exemplars[:EXEMPLARS], ListedExemplar) for row in rows]
     images = probe.of({exemplar.image_id for shown in exemplars for exemplar in shown})
     columns, lines = min(COLUMNS, len(rows)), -(-len(rows) // COLUMNS)
     width, height = MARGIN + WIDE * columns, 4 * MARGIN + HIGH * lines

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Exemplar, Facet, Score
+from dnd.io.rows import Exemplar, Facet, ListedCandidate, ListedExemplar, Score
 from dnd.report import data_files
 from dnd.report.sprites import Format, Sheet, cell, coloured, fitted, save
 from dnd.report.thumbnails import Pixels, Place, Thumbnails, drawn
@@ -29,26 +29,6 @@ PROBED = ("fit", "gap", "hard", "agreement", "votes")
 Span = tuple[float, float]
 
 
-class Candidate(NamedTuple):
-    """A candidate as a description lists it."""
-
-    concept: str
-    score: float | None
-    auc: float | None
-    mad: float | None
-    rank_score: float | None
-    image_similarity: float | None
-    source: str
-
-
-class Shown(NamedTuple):
-    """An exemplar as a description lists it."""
-
-    image_id: str
-    box: Sequence[int] | None
-    activation: float
-
-
 class Described(NamedTuple):
     """What the page reads of a unit's description."""
 
@@ -56,8 +36,8 @@ class Described(NamedTuple):
     label: str | None
     labels: list[str]
     abstained: str | None
-    candidates: list[Candidate]
-    exemplars: list[Shown]
+    candidates: list[ListedCandidate]
+    exemplars: list[ListedExemplar]
     captions: list[str | None]
 
 
@@ -139,7 +119,9 @@ def make(out: Path, key: str, given: Tables, probe: Thumbnails, reasons: Mapping
 def described(descriptions: Path, where: pc.Expression) -> list[Described]:
     """Return some units' rows of a table of DESCRIPTIONS."""
     return [
-        row._replace(candidates=structs(row.candidates, Candidate), exemplars=structs(row.exemplars, Shown))
+        row._replace(
+            candidates=structs(row.candidates, ListedCandidate), exemplars=structs(row.exemplars, ListedExemplar)
+        )
         for row in tables.rows(descriptions, schemas.DESCRIPTIONS, Described, where)
     ]
 

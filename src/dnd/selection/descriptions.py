@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dnd.io import pictures, schemas, tables
 from dnd.io.files import replaced
-from dnd.io.rows import Description, Score
+from dnd.io.rows import Description, ListedExemplar, Score
 from dnd.selection.facets import mass
 from dnd.selection.verdict import Verdict, load
 
@@ -30,18 +30,10 @@ class UnitTopk(NamedTuple):
     activations: Sequence[float] = ()
 
 
-class Shown(NamedTuple):
-    """Columns of EXEMPLARS that a description repeats."""
-
-    image_id: str
-    box: Sequence[int] | None
-    activation: float
-
-
 class Evidence(NamedTuple):
     """An exemplar as DESCRIPTIONS has it, and its caption."""
 
-    exemplar: Shown
+    exemplar: ListedExemplar
     caption: str | None
 
 
@@ -111,7 +103,7 @@ def run(
     texts = [wording[place] for place in pictures.places_of(exemplars)]
     shown: dict[int, list[tuple[int, Evidence]]] = {}
     keys = zip(exemplars["unit"].to_pylist(), exemplars["rank"].to_pylist(), strict=True)
-    for (unit, rank), exemplar, text in zip(keys, tables.rows_of(exemplars, Shown), texts, strict=True):
+    for (unit, rank), exemplar, text in zip(keys, tables.rows_of(exemplars, ListedExemplar), texts, strict=True):
         shown.setdefault(unit, []).append((rank, Evidence(exemplar, text)))
     candidates = _by_unit(scores)
     rows = []
@@ -172,7 +164,7 @@ def of_rival(
         best_first = sorted(candidates.get(row.unit, []), key=lambda score: score.candidate)
         sure = rival_confidence(best_first[0]) if best_first else 0.0
         most = zip(row.image_ids[:shown], row.activations[:shown], strict=True)
-        evidence = [Evidence(Shown(name, None, activation), None) for name, activation in most]
+        evidence = [Evidence(ListedExemplar(name, None, activation), None) for name, activation in most]
         rows.append(_row(facts, row, best_first, sure, evidence))
     return tables.table(rows, schemas.DESCRIPTIONS)
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from planted import ANSWERS
 
 from dnd.evaluation import agreement as evaluation
 from dnd.evaluation.agreement import ABSTAINED, BOTH, ECE, EXACT, F1, IOU, DescribedUnit, agreement
@@ -30,14 +31,6 @@ def value(rows, metric, *, unit=None, kind=None, method="dnd"):
     return found[0].value if found else None
 
 
-ANSWERS = {
-    0: Answer(0, "single", (("red",),), "red objects"),
-    1: Answer(1, "conjunction", (("red", "star"),), "red stars"),
-    2: Answer(2, "abstraction", (("warm",),), "warm colours"),
-    3: Answer(3, "polysemantic", (("red",), ("star",)), "red objects or stars"),
-    4: Answer(4, "dead", (), "dead"),
-    5: Answer(5, "random", (), "random"),
-}
 DESCRIBED = [
     described(0, "crimson things"),
     described(1, "red objects"),

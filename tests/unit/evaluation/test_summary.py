@@ -1,21 +1,13 @@
 """The figures of a run as people see them: by layer and kind, ours beside the baselines."""
 
 import pytest
+from planted import ANSWERS
 
 from dnd.evaluation import agreement, summary
 from dnd.evaluation.agreement import ABSTAINED, EXACT, DescribedUnit
 from dnd.evaluation.baselines import CONSTANT, SHUFFLED
 from dnd.io import schemas, tables
-from dnd.shapeworld.known_answers import Answer
 
-ANSWERS = {
-    0: Answer(0, "single", (("red",),), "red objects"),
-    1: Answer(1, "conjunction", (("red", "star"),), "red stars"),
-    2: Answer(2, "abstraction", (("warm",),), "warm colours"),
-    3: Answer(3, "polysemantic", (("red",), ("star",)), "red objects or stars"),
-    4: Answer(4, "dead", (), "dead"),
-    5: Answer(5, "random", (), "random"),
-}
 LABELS = ["crimson things", "red objects", None, "red objects or stars", None, "red objects"]
 
 

@@ -97,6 +97,17 @@ class EmbedderSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
+    scale: Number | None = Field(
+        None,
+        gt=0,
+        description="an image shows a text with the probability sigmoid(scale x cosine + bias); when empty, both are "
+        "fitted to pictures that a recipe draws: each shows the text that it was drawn from, and no other",
+    )
+    bias: Number | None = Field(None, description="see `scale`")
+
+    def problems(self) -> Iterator[str]:
+        if (self.scale is None) != (self.bias is None):
+            yield "`scale` and `bias` belong together"
 
 
 class LlmSettings(Settings):

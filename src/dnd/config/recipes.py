@@ -98,6 +98,12 @@ class Recipe(Method):
         return self.later_pooling or self.pooling
 
     @property
+    def fits_scales(self) -> bool:
+        """Whether pictures of its candidates tell when its embedder takes an image for one that shows a text."""
+        scaled = self.embedder is not None and self.embedder.scale is None
+        return scaled and self.generator is not None and self.scores.reads_probe
+
+    @property
     def square(self) -> int | None:
         """Side of the square that exemplars are stretched to; None where they keep their proportions."""
         return self.exemplars.square

@@ -11,6 +11,7 @@ from glob import escape
 from pathlib import Path
 
 from dnd.config.evaluation import EvaluationSettings
+from dnd.config.recipes import Recipe
 from dnd.config.sweep import MODULES, Layer
 from dnd.run.plan import Bundle, Pass, Plan
 
@@ -63,6 +64,8 @@ PATTERNS = {
     "descriptions": f"{LAYER}/descriptions.parquet",
     "csv": f"{LAYER}/descriptions.csv",
     "facets": f"{LAYER}/facets.parquet",
+    "scales": f"{LAYER}/scales.parquet",
+    "explains": f"{LAYER}/explains.parquet",
     "pages": f"{LAYER}/pages",
     # a layer of a network, whatever describes it
     "patterns": "dissection/{model}/{probe}/{sign}/{slug}-patterns.parquet",
@@ -228,6 +231,17 @@ class Paths:
         if method in ("dnd", "line"):
             return self.shards("scores" if method == "dnd" else method, layer)
         return [self.of_layer(method.replace("-", "_"), layer)]
+
+    def scales(self, layer: Layer) -> list[str]:
+        """Return the fitted scales of a layer's embedder; none where they are given, or no picture tells them."""
+        recipe = self._plan.config.recipes[layer.recipe]
+        return [self.of_layer("scales", layer)] if isinstance(recipe, Recipe) and recipe.fits_scales else []
+
+    def explains(self, layer: Layer) -> list[str]:
+        """Return the table of what a layer's labels explain; none where no embedder can tell what shows a label."""
+        embedder = getattr(self._plan.config.recipes[layer.recipe], "embedder", None)
+        told = embedder is not None and (embedder.scale is not None or self.scales(layer))
+        return [self.of_layer("explains", layer)] if told else []
 
     def look_alikes(self, bundle: Bundle) -> list[str]:
         """Return the look-alikes of every layer of a bundle, where its recipe shows them."""

@@ -180,6 +180,9 @@ def _rivals(plan: Plan, paths: Paths) -> Iterator[Task]:
         elif method == "line":
             yield from _unit_shards(plan, paths, layer, "line")
     for layer in plan.layers:
+        for rule in ("scales", "explains"):
+            for output in getattr(paths, rule)(layer):
+                yield Task(rule, output, len(layer.units), layer.probe, recipe=layer.recipe)
         for rule, kind in (("descriptions", "descriptions"), ("report_layer", "pages")):
             yield Task(rule, paths.of_layer(kind, layer), len(layer.units), recipe=layer.recipe)
 

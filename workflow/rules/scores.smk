@@ -3,7 +3,7 @@ include: "inputs/scores.smk"
 
 rule scores:
     input:
-        unpack(drawn_of),
+        images=lambda wildcards: paths.images(layer_of(wildcards)),
         concepts=candidates_of,
         exemplars=shard_of("exemplars"),
         topk=topk_of,

@@ -24,7 +24,7 @@ from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedd
 from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Concept, Controls, Drawn, Score
+from dnd.io.rows import Concept, Controls, Score
 from dnd.io.store import Store
 from dnd.io.streams import ahead, chunks
 from dnd.selection import probe_scores, verdict
@@ -51,7 +51,6 @@ class DrawnShard:
     exemplars : EXEMPLARS of the units.
     topk : file of TOPK of the layer, for the activations of the control images.
     probe : its shards.
-    counted : DRAWN of the units, where each counts the first so many images of a concept; all when None.
     """
 
     concepts: Sequence[Concept]
@@ -59,7 +58,6 @@ class DrawnShard:
     exemplars: pa.Table
     topk: Path
     probe: Sequence[Path]
-    counted: pa.Table | None = None
 
 
 def by_votes(concepts: Sequence[Concept]) -> pa.Table:
@@ -157,8 +155,6 @@ def _units(
     for concept in shard.concepts:
         named.setdefault(concept.unit, []).append(concept)
     exemplars = _exemplars(embedder, shard, square)
-    counted = tables.rows_of(shard.counted, Drawn) if shard.counted is not None else []
-    first = {(row.unit, row.concept): row.images for row in counted}
     units = []
     for row in tables.rows(shard.topk, schemas.TOPK, Controls, pc.field("unit").isin(sorted(named))):
         controls = np.array(row.controls, np.float32)
@@ -168,8 +164,7 @@ def _units(
         answers = sum(concept.votes for concept in named[row.unit]) or 1  # candidates of another recipe have none
         candidates = []
         for concept in named[row.unit]:
-            images = drawn.get(concept.concept, NOTHING).first(first.get((row.unit, concept.concept)))
-            if len(images.samples):
+            if (images := drawn.get(concept.concept)) is not None:
                 activations = images.activations[row.unit]
                 # a picture without a finite activation counts like the control image that excites the unit least
                 finite = np.where(np.isfinite(activations), activations, controls.min())
@@ -243,23 +238,10 @@ class _DrawnConcept:
     ----------
     activations : unit -> float32 [n], of the units that the concept is a candidate of.
     vectors : embeddings, float32 [n, d].
-    samples : their numbers, [n].
     """
 
     activations: dict[int, Values]
     vectors: Values
-    samples: npt.NDArray[np.int64]
-
-    def first(self, count: int | None) -> _DrawnConcept:
-        """The images among the first so many samples; all when None."""
-        if count is None:
-            return self
-        few = self.samples < count
-        activations = {unit: values[few] for unit, values in self.activations.items()}
-        return _DrawnConcept(activations, self.vectors[few], self.samples[few])
-
-
-NOTHING = _DrawnConcept({}, np.empty((0, 0), np.float32), np.empty(0, np.int64))
 
 
 class _Image(NamedTuple):
@@ -316,9 +298,8 @@ def _drawn(
 
 def _gathered(units: Sequence[int], images: Sequence[tuple[int, Values, Values]]) -> _DrawnConcept:
     """The images of a concept, each its sample, activations of the units and vector, in order of sample."""
-    numbers, values, vectors = zip(*sorted(images, key=lambda image: image[0]), strict=True)
-    activations = dict(zip(units, np.stack(values, 1), strict=True))
-    return _DrawnConcept(activations, np.stack(vectors), np.array(numbers))
+    _, values, vectors = zip(*sorted(images, key=lambda image: image[0]), strict=True)
+    return _DrawnConcept(dict(zip(units, np.stack(values, 1), strict=True)), np.stack(vectors))
 
 
 def _places(exemplars: pa.Table) -> list[tuple[int, pictures.Place]]:

@@ -34,7 +34,6 @@ NONE = "-"
 KINDS = ("concept", *CONCEPT_KINDS, "polysemantic")
 ABOUT = {
     "dnd": ("Describe-and-Dissect, this workflow's default", "images, generated images"),
-    "fast": ("`dnd`, which draws only until it is clear which candidate leads", "images, generated images"),
     "compat": ("the released Describe-and-Dissect, its defects included", "images, generated images"),
     "summary-only": ("captions and one summary, no generation (Zhao et al., arXiv 2310.10708)", "images"),
     "direct-vlm": ("one question to a vision-language model", "images"),

@@ -27,7 +27,7 @@ from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
-from dnd.selection import descriptions, images, scores, stopping, verdict
+from dnd.selection import descriptions, images, scores, verdict
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -176,9 +176,12 @@ def describe(
     alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
     shard = ShardViews(NAME, NAME, shown, texts, alike)
     candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
-    drawn = _drawn(target, layer, candidates, topk, how, place)
+    drawn, size = schemas.IMAGES.empty_table(), 1
+    if how.generator and len(candidates):
+        drawn, size = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist())), how.generator.images
+    tables.write(place / "images.parquet", drawn, schemas.IMAGES, row_group_size=size)
     named = tables.rows_of(candidates, Concept)
-    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe, drawn)
+    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe)
     scored = scores.of_units(target, layer, how, drawn_shard, store)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
@@ -260,19 +263,3 @@ def _concepts(
     with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
         further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
     return refinement.joined(candidates, further)
-
-
-def _drawn(target: Target, layer: str, candidates: pa.Table, topk: Path, how: Recipe, place: Path) -> pa.Table | None:
-    """Draw the candidates, all images of each or until the leader is clear, and return DRAWN in the second case."""
-    path, store = place / "images.parquet", place / "store"
-    if how.generator is None or not len(candidates):
-        tables.write(path, schemas.IMAGES.empty_table(), schemas.IMAGES)
-        return None
-    if how.stopping is None:
-        drawn = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist()))
-        tables.write(path, drawn, schemas.IMAGES, row_group_size=how.generator.images)
-        return None
-    drawn, counted = stopping.of_units(target, layer, how, tables.rows_of(candidates, Concept), topk, store)
-    tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
-    tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
-    return counted

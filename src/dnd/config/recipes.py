@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.config.evaluation import ModelSettings
 from dnd.config.sections import Settings
-from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
+from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings
 
 
 class Method(Settings):
@@ -83,10 +83,6 @@ class Recipe(Method):
     refinement: RefinementSettings | None = Field(
         None, description="ask for better candidates, telling what the first ones excite; not when empty"
     )
-    stopping: StoppingSettings | None = Field(
-        None,
-        description="draw until the leader is clear; all of `generator.images` of each candidate when empty",
-    )
     scores: ScoreSettings = Field(default_factory=ScoreSettings)
     later_pooling: Literal["mean", "max", "cls"] | None = Field(
         None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
@@ -129,8 +125,6 @@ class Recipe(Method):
                 yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
         if self.refinement is not None:
             yield from self._cannot_refine(self.refinement)
-        if self.stopping is not None:
-            yield from self._cannot_stop(self.stopping)
 
     def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
         if self.generator is None:
@@ -139,14 +133,3 @@ class Recipe(Method):
             yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
         elif refinement.failures and self.captions.oracle:
             yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"
-
-    def _cannot_stop(self, stopping: StoppingSettings) -> Iterator[str]:
-        if self.generator is None:
-            yield "`stopping` needs a `generator`, whose images it saves"
-        elif stopping.first > self.generator.images:
-            yield f"`stopping.first` must not exceed `generator.images`, {self.generator.images}"
-        elif self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
-            yield (
-                "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
-                "`rank: 0` and `combination: weighted`"
-            )

@@ -207,20 +207,6 @@ class RefinementSettings(Settings):
     llm: LlmSettings | None = Field(None, description="another language model than `llm`")
 
 
-class StoppingSettings(Settings):
-    """Sequential stopping: images are drawn only until it is clear which candidate excites the unit most."""
-
-    first: int = Field(2, ge=2, description="images of each candidate that are drawn in any case")
-    step: int = Field(1, ge=1, description="then so many more of those that may still lead, up to `generator.images`")
-    level: Number = Field(
-        0.2,
-        gt=0,
-        lt=0.5,
-        description="largest p-value at which the leader has beaten another candidate (exact Mann-Whitney test): two "
-        "images against two reach 1/6, three 1/20, four 1/70",
-    )
-
-
 class ScoreSettings(Settings):
     """Which candidate is the label, and when none is."""
 

@@ -162,15 +162,6 @@ class Picture(NamedTuple):
     problem: str | None = None  # black or flagged, which keeps it from the scores; null when all is well
 
 
-class Drawn(NamedTuple):
-    """How many of a concept's pictures a unit has asked for."""
-
-    unit: int
-    concept: str
-    images: int  # the samples below it
-    beaten_by: str | None  # the leader when the candidate was dropped; null for one that was not
-
-
 class Score(NamedTuple):
     """The evidence for a candidate of a unit."""
 

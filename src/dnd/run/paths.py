@@ -42,8 +42,6 @@ PATTERNS = {
     "exemplars": f"{LAYER}/exemplars/{{units}}.parquet",
     "captions": f"{LAYER}/captions/{{units}}.parquet",
     "look_alikes": f"{LAYER}/look-alikes/{{units}}.parquet",
-    "stopping": f"{LAYER}/stopping/{{units}}.parquet",
-    "drawn": f"{LAYER}/stopping/{{units}}-drawn.parquet",
     "scores": f"{LAYER}/scores/{{units}}.parquet",
     "line": f"{LAYER}/line/{{units}}.parquet",
     "rounds_of_line": f"{LAYER}/line/{{units}}-rounds.parquet",
@@ -210,20 +208,15 @@ class Paths:
         return (self.refined(bundle) or [self.of_bundle("concepts", bundle)])[0]
 
     def images_of_bundle(self, bundle: Bundle) -> list[str]:
-        """Return the pictures of a bundle; none where its recipe has no generator, or draws them unit by unit."""
-        recipe = self._plan.recipe_of(bundle)
-        if recipe.generator is None or recipe.stopping is not None:
+        """Return the pictures of a bundle; none where its recipe has no generator."""
+        if self._plan.recipe_of(bundle).generator is None:
             return []
         parts = range(self._plan.config.shards.images)
         return [self.file("images", **bundle._asdict(), part=f"{part:03d}") for part in parts]
 
     def images(self, layer: Layer) -> list[str]:
-        """Return the pictures of a layer's candidates, those of its bundle among them; none of another method's."""
-        if not self._plan.is_ours(layer):
-            return []
-        bundle = self._plan.bundle_of(layer)
-        stops = self._plan.recipe_of(bundle).stopping is not None
-        return self.shards("stopping", layer) if stops else self.images_of_bundle(bundle)
+        """Return the pictures of a layer's bundle, its candidates among them; none of another method's."""
+        return self.images_of_bundle(self._plan.bundle_of(layer)) if self._plan.is_ours(layer) else []
 
     def scores(self, layer: Layer) -> list[str]:
         """Return the tables of scored candidates of a layer, whatever the method."""

@@ -358,9 +358,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enough=evaluation.ENOUGH,
         scenes=evaluation.SCENES,
         summary=summary(results, layer, classes),
-        hidden=hidden_docs.best(results),
-        hidden_table=hidden_docs.table(results),
-        hidden_pairs=hidden_docs.pairs_table(results),
         held_out=config.probes[config.evaluation.held_out].images if config.evaluation.held_out else 0,
         pairs_table=pairs_table(results, layer),
         classes_table=classes_table(results, classes),
@@ -382,6 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.docs,
         ),
         **known_answer_tables(results, layer),
+        **hidden_docs.parts(results),
     )
     (chosen.docs / f"{NAME}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"wrote {chosen.docs / NAME}.md")

@@ -52,8 +52,9 @@ def table(results: Results) -> str:
     """Return what labels of hidden units are worth: by method, the best first, over all units and by sort of unit."""
     metrics = {metric: values(results, metric) for metric in (*COLUMNS, RANKED, agreement.ABSTAINED)}
     r = metrics[TRUE_R]
-    means, own = r.mean(), r.columns.difference(BASELINES)
-    leading = set(own[np.isclose(means[own], means[own].max())]) if len(own) else set()
+    means = r.mean()
+    of_methods = means.drop(list(BASELINES), errors="ignore")
+    leading = set(of_methods.index[np.isclose(of_methods, of_methods.max())])
     sorts = [sort_of(model, layer) for model, layer, _ in r.index]
     by_sort = r.groupby(sorts).mean()
     named = [sort for sort in SORTED if sort in by_sort.index]
@@ -65,7 +66,7 @@ def table(results: Results) -> str:
                 f"*{method}*" if method in BASELINES else f"`{method}`",
                 f"**{first}**" if method in leading else first,
                 *others,
-                *(figure(by_sort.at[sort, method]) for sort in named),
+                *(figure(by_sort[method][sort]) for sort in named),
                 figure(metrics[RANKED].get(method, EMPTY).mean()),
                 figure(1 - metrics[agreement.ABSTAINED].get(method, EMPTY).mean()),
                 str(r[method].count()),
@@ -92,6 +93,13 @@ def pairs_table(results: Results) -> str:
             for (other, test), p in zip(tests.items(), adjusted, strict=True)
         ],
     )
+
+
+def parts(results: Results) -> dict[str, str]:
+    """Return what the template calls `hidden`, `hidden_table` and `hidden_pairs`; empty where none were described."""
+    line = best(results)
+    shown = (table(results), pairs_table(results)) if line else ("", "")
+    return dict(zip(("hidden", "hidden_table", "hidden_pairs"), (line, *shown), strict=True))
 
 
 def best(results: Results) -> str:

@@ -76,9 +76,7 @@ def test_every_conjunction_is_gone_through_once_and_its_name_means_it():
     words, extensions = truth.concepts()
     # of 8 colours, 4 textures, 9 shapes and 5 backgrounds, groups included: 26 + 245 + 988
     assert len(words) == len(np.unique(extensions, axis=0)) == 1259
-    assert all(
-        (parse(phrase(each)).ravel() == extension).all() for each, extension in zip(words, extensions, strict=True)
-    )
+    assert [parse(phrase(conjunction)).ravel().tolist() for conjunction in words] == extensions.tolist()
 
 
 def test_the_best_pair_is_that_of_all_pairs_one_by_one(monkeypatch):

@@ -58,4 +58,7 @@ def test_who_is_best_stands_in_the_summary_also_where_it_is_not_us():
     assert docs.best(OF_ALL) == (
         "units that nobody planted, true r: `rival` with 0.80; **`dnd` is not the best**, with 0.60 it is number 2 of 2"
     )
-    assert docs.best(results(rows("dnd", [1.0], layer="concepts"))) == ""
+
+
+def test_nothing_is_said_where_all_units_are_planted():
+    assert set(docs.parts(results(rows("dnd", [1.0], layer="concepts"))).values()) == {""}

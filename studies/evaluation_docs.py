@@ -358,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enough=evaluation.ENOUGH,
         scenes=evaluation.SCENES,
         summary=summary(results, layer, classes),
+        pooling=config.evaluation.pooling,
         held_out=config.probes[config.evaluation.held_out].images if config.evaluation.held_out else 0,
         pairs_table=pairs_table(results, layer),
         classes_table=classes_table(results, classes),

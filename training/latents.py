@@ -1,7 +1,8 @@
 """Units that a network brings about and nobody planted: latents of a sparse autoencoder of its ``layer4``.
 
-``python -m training.latents resources/shapeworld/target-test-1`` writes ``latents.safetensors`` into the network's
-folder, the encoder that the basis `sae` reads on ``layer4`` with `activation: topk` and `k: 8`.
+``python -m training.latents resources/shapeworld/target-test-1 config/evaluation/latents-1.safetensors`` writes the
+encoder that the basis `sae` reads on ``layer4`` with `activation: topk` and `k: 8`, in a minute. config/evaluation has
+those of the test networks, config/calibration those of the networks to tune on.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from training.pool import STREAMS
 from training.target import normalised
 
 log = logging.getLogger(__name__)
-FILE = "latents.safetensors"
 LATENTS, ACTIVE = 224, 8
 """Twice as many latents as channels, of which so many are active at a position."""
 RENDERS, PLACES, AT_ONCE = 4000, 64, 100
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO)
     parser = argparse.ArgumentParser(prog="python -m training.latents", description=main.__doc__)
     parser.add_argument("network", type=Path, help="folder of an embedded target")
+    parser.add_argument("file", type=Path, help="to write, .safetensors")
     parser.add_argument("--renders", type=int, default=RENDERS)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)  # steps are so small that threads wait for each other
     rng = torch.Generator().manual_seed(chosen.seed)
     parts = train(positions(chosen.network, chosen.renders, rng), LATENTS, chosen.steps, rng)
-    with replaced(chosen.network / FILE) as partial:
+    with replaced(chosen.file) as partial:
         save_file({name: part.contiguous() for name, part in parts.items()}, partial)
 
 

@@ -10,9 +10,13 @@ from torch.nn import functional as F
 from dnd.config.targets import BasisSettings
 from dnd.target import basis
 from training import latents
-from training.target import NETWORKS
 
-RESOURCES = Path(__file__).parents[3] / "resources/shapeworld"
+ROOT = Path(__file__).parents[3]
+SHIPPED = {
+    "calibration/latents-1": "target",
+    "calibration/latents-2": "target-tuning",
+    **{f"evaluation/latents-{i}": f"target-test-{i}" for i in (1, 2, 3)},
+}
 
 
 def of(path):
@@ -37,11 +41,11 @@ def test_as_many_as_may_be_are_active():
     assert kept.tolist() == [[0, 0, 0, *range(2, 10)], [0.0] * 11]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_latents_of_each_network_vary_over_its_positions(name):
-    values = latents.positions(RESOURCES / name, 100, torch.Generator().manual_seed(1))
+@pytest.mark.parametrize(("file", "network"), SHIPPED.items())
+def test_latents_of_each_network_vary_over_its_positions(file, network):
+    values = latents.positions(ROOT / "resources/shapeworld" / network, 100, torch.Generator().manual_seed(1))
     assert values.shape == (100 * latents.PLACES, 112)
-    activations = of(RESOURCES / name / latents.FILE)(values)
+    activations = of(ROOT / f"config/{file}.safetensors")(values)
     assert activations.shape[1] == latents.LATENTS
     assert ((activations > 0).sum(1) <= latents.ACTIVE).all()
     assert (activations.amax(0) > 0).float().mean() > 0.9

@@ -68,7 +68,7 @@ class GeneratorSettings(Settings):
         description="folder or hub id of a text-to-image pipeline of diffusers; `shapeworld`: no model, exact renders"
     )
     revision: str | None = Field(None, description="hub revision")
-    images: int = Field(10, ge=1, description="images per concept")
+    images: int = Field(5, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
     guidance: Number = Field(7.5, ge=0, description="classifier-free guidance scale")
     prompt: ConceptTemplate = Field("One realistic image of {concept}", description="template; must hold {concept}")

@@ -24,7 +24,9 @@ class Method(Settings):
         "positive", description="`negative` describes what drives units below zero: activations change their sign"
     )
     controls: int = Field(
-        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
+        10_000,
+        ge=2,
+        description="random probe images whose activations are kept, by which labels are chosen and judged; or all of them",
     )
 
     def models(self) -> dict[str, ModelSettings]:

@@ -18,15 +18,15 @@ SOURCES = ("captions", "words", "cluster", "layer", "refined", "union")
 class ExemplarSettings(Settings):
     """Attention crops and the ranking of a unit's most activating images (paper section 3, step 1)."""
 
-    images: int = Field(10, ge=1, description="images that are looked at")
+    images: int = Field(16, ge=1, description="images that are looked at")
     reach: Number = Field(
         0.65,
         gt=0,
         le=1,
         description="they are spread over those that reach this share of the best activation; 1: the very best",
     )
-    pool: int = Field(200, ge=1, description="over so many of them at most")
-    keep: int = Field(10, ge=1, description="exemplars kept")
+    pool: int = Field(400, ge=1, description="over so many of them at most")
+    keep: int = Field(16, ge=1, description="exemplars kept")
     halved: bool = Field(
         True, description="one half of the probe's images has them all; the other half tells what labels explain"
     )
@@ -96,15 +96,15 @@ class ConceptSettings(Settings):
         "`undotted`: only if its answer had no full stop",
     )
     clusters: int = Field(
-        1, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
+        3, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
     )
     cluster_by: Literal["meaning", "words"] = Field(
-        "meaning",
+        "words",
         description="`meaning`: similar captions, by the text side of the `embedder`; `words`: those that share a word",
     )
     cluster_samples: int = Field(1, ge=1, description="answers asked for about each of several groups")
     words: int = Field(
-        0,
+        3,
         ge=0,
         description="so many of the words that captions share are candidates, without votes, where it takes several "
         "to cover them: what the language model generalises stays apart",
@@ -114,7 +114,7 @@ class ConceptSettings(Settings):
         description="further prompts with all captions, such as `config/prompts/concept-specific.yaml`",
     )
     further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
-    split: bool = Field(False, description='an answer "a or b" gives the candidates a and b instead of itself')
+    split: bool = Field(True, description='an answer "a or b" gives the candidates a and b instead of itself')
     merge: Number | None = Field(
         None,
         gt=0,

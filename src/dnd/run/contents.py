@@ -271,7 +271,9 @@ def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
 def _holds_for(path: Path, recipe: Recipe) -> None:
     unlike = verdict.differences(verdict.load(path), recipe)
     if unlike is not None:
-        raise ValueError(f"{path} was fitted with other settings: this recipe has {unlike}; fit it by `dnd fit-verdict`")
+        raise ValueError(
+            f"{path} was fitted with other settings: this recipe has {unlike}; fit it by `dnd fit-verdict`"
+        )
 
 
 def _read_labels(recipe: ForeignRecipe) -> None:

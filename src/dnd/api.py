@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from dnd.backends import llm as language_model
-from dnd.candidates import captions, look_alikes, refinement, shards
+from dnd.candidates import captions, look_alikes, shards
 from dnd.candidates.shards import ShardViews
 from dnd.config.backends import LlmSettings
 from dnd.config.load import ConfigError, read_recipe
@@ -27,7 +27,7 @@ from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
-from dnd.selection import descriptions, images, scores, verdict
+from dnd.selection import descriptions, scores, verdict
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -175,10 +175,12 @@ def describe(
     texts = captions.of_exemplars(shown, probe, how, store)
     alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
     shard = ShardViews(NAME, NAME, shown, texts, alike)
-    candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
+    with language_model.session(llm, Store(store / "answers"), place / "server.log") as ask:
+        candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
+    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
     drawn, size = schemas.IMAGES.empty_table(), 1
     if how.generator and len(candidates):
-        drawn, size = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist())), how.generator.images
+        drawn, size = drawer(how.generator, store)(set(candidates["concept"].to_pylist())), how.generator.images
     tables.write(place / "images.parquet", drawn, schemas.IMAGES, row_group_size=size)
     named = tables.rows_of(candidates, Concept)
     drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe)
@@ -239,27 +241,3 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
         for rows in merging.merge([best], [statistics], [held], slug=NAME, k=how.kept):
             write(rows)
     return place / "topk.parquet"
-
-
-def _concepts(
-    target: Target,
-    layer: str,
-    shard: ShardViews,
-    topk: Path,
-    probe: Sequence[Path],
-    how: Recipe,
-    llm: LlmSettings,
-    place: Path,
-) -> pa.Table:
-    """Ask the language model, look for better candidates where the recipe says so, and return CONCEPTS."""
-    answered = Store(place / "store/answers")
-    with language_model.session(llm, answered, place / "server.log") as ask:
-        candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
-    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
-    if how.refinement is None or how.generator is None:
-        return candidates
-    drawing = how.generator.model_copy(update={"images": how.refinement.images})
-    refiner = refinement.Refiner(target, how, images.drawer(drawing, place / "store"), place / "store")
-    with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
-        further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
-    return refinement.joined(candidates, further)

@@ -18,7 +18,7 @@ from dnd.io import documents
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
-Shown = Literal["captions", "images", "contrast", "history", "refinement"]
+Shown = Literal["captions", "images", "contrast", "history"]
 """What a template is given: the list of that name, or what :func:`contrast_messages` and so on tell."""
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -89,21 +89,6 @@ def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     return _filled(template, history=list(tried))
 
 
-def refinement_messages(
-    template: Prompt, tried: Sequence[str], captions: Sequence[str] = (), failures: Sequence[str] = ()
-) -> list[Message]:
-    """Fill a template of ``history``, as :func:`history_messages` does, and of ``captions`` and ``failures``.
-
-    Each of these is made one line, so that it cannot pass for several.
-
-    Parameters
-    ----------
-    captions : of the unit's exemplars.
-    failures : what was tried, and the captions of pictures of it that do not excite the unit.
-    """
-    return _filled(template, history=list(tried), captions=_lines(captions), failures=_lines(failures))
-
-
 def _filled(template: Prompt, **lists: list[str]) -> list[Message]:
     return [{"role": message["role"], "content": _compiled(message["content"]).render(lists)} for message in template]
 
@@ -117,7 +102,6 @@ FILL: dict[Shown, Callable[..., list[Message]]] = {
     "images": image_messages,
     "contrast": contrast_messages,
     "history": history_messages,
-    "refinement": refinement_messages,
 }
 """How a template becomes messages, by what it shows."""
 MUST = {
@@ -125,12 +109,10 @@ MUST = {
     "images": "images",
     "contrast": "captions",
     "history": "history",
-    "refinement": "history",
 }
 """The list without which a prompt says nothing."""
 GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history")} | {
     "contrast": "the lists `captions` and `others`",
-    "refinement": "the lists `history`, `captions` and `failures`",
 }
 
 

@@ -41,8 +41,8 @@ class Candidate:
 
 
 def precedence(source: str) -> int:
-    """Return the place of a source: all captions, a cluster, a further prompt, another recipe, refinement."""
-    fixed = {"captions": 0, "cluster": 1, "refined": 4}
+    """Return the place of a source: all captions, a cluster, a further prompt, another recipe."""
+    fixed = {"captions": 0, "cluster": 1}
     return fixed.get(source, 3 if source.startswith("recipe:") else 2)
 
 

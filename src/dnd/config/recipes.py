@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.config.evaluation import ModelSettings
 from dnd.config.sections import Settings
-from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings
+from dnd.config.stages import ConceptSettings, ExemplarSettings, ScoreSettings
 
 
 class Method(Settings):
@@ -80,9 +80,6 @@ class Recipe(Method):
         None, description="draws the candidates; when empty, the answers alone decide between them"
     )
     embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
-    refinement: RefinementSettings | None = Field(
-        None, description="ask for better candidates, telling what the first ones excite; not when empty"
-    )
     scores: ScoreSettings = Field(default_factory=ScoreSettings)
     later_pooling: Literal["mean", "max", "cls"] | None = Field(
         None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
@@ -117,13 +114,3 @@ class Recipe(Method):
         for key, is_wanted in wanted.items():
             if is_wanted and self.embedder is None:
                 yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
-        if self.refinement is not None:
-            yield from self._cannot_refine(self.refinement)
-
-    def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
-        if self.generator is None:
-            yield "`refinement` needs a `generator`, whose images tell what candidates excite"
-        elif refinement.images > self.generator.images:
-            yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
-        elif refinement.failures and self.captions.oracle:
-            yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"

@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import LlmSettings
 from dnd.config.sections import LONGEST_SIDE, File, Number, Settings
 
-SOURCES = ("captions", "words", "cluster", "refined", "union")
+SOURCES = ("captions", "words", "cluster", "union")
 """Sources of candidates that no prompt may be named after."""
 
 
@@ -179,29 +178,6 @@ class ConceptSettings(Settings):
         if isinstance(values, dict) and values.get("show_images") is True and "prompt" not in values:
             return {**values, "prompt": "config/prompts/concept-images.yaml"}
         return values
-
-
-class RefinementSettings(Settings):
-    """Further candidates, from a language model that is told what became of those before."""
-
-    rounds: int = Field(2, ge=1, description="times that a unit is asked about at most")
-    samples: int = Field(1, ge=1, description="answers asked for in each round")
-    below: Number = Field(
-        0.8,
-        gt=0,
-        le=1,
-        description="a unit is asked about while every candidate excites it with less than this share of its images: "
-        "half way, or more, from the lowest tenth of the control images to the exemplars",
-    )
-    images: int = Field(5, ge=1, description="images of each candidate that are looked at")
-    failures: int = Field(
-        6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
-    )
-    prompt: File = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
-    temperature: Number = Field(0.7, ge=0, description="sampling temperature")
-    max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
-    max_tokens: int = Field(24, ge=1, description="longest answer")
-    llm: LlmSettings | None = Field(None, description="another language model than `llm`")
 
 
 class ScoreSettings(Settings):

@@ -38,7 +38,6 @@ OWN_FOLDERS = {
     "modules",
     "probe",
     "provenance.json",
-    "refinement",
     "report",
     "status.html",
 }

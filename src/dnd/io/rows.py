@@ -134,23 +134,6 @@ class Concept(NamedTuple):
     source: str  # captions, cluster, a further prompt's name, words, recipe:NAME; the first
 
 
-class RefinementRound(NamedTuple):
-    """A further question about a unit, after its candidates were drawn."""
-
-    name: str
-    slug: str
-    unit: int
-    round: int
-    sample: int  # over all rounds of a unit; `samples` of a refined candidate holds these
-    prompt: str  # JSON of the chat messages
-    answer: str | None  # null when the request failed
-    concept: str | None  # null when the answer is malformed
-    activation: float | None  # mean of the concept's pictures; null when there is no usable one
-    shown: int | None  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
-    exciting: float | None  # share of the pictures that excite the unit
-    problem: str | None  # null when all is well
-
-
 class Picture(NamedTuple):
     """A drawn image of a concept."""
 

@@ -47,8 +47,6 @@ PATTERNS = {
     # a bundle of layers
     "concepts": f"concepts/{BUNDLE}.parquet",
     "answers": f"concepts/{BUNDLE}-answers.parquet",
-    "refinement": f"refinement/{BUNDLE}.parquet",
-    "rounds": f"refinement/{BUNDLE}-rounds.parquet",
     "images": f"images/{BUNDLE}/{{part}}.parquet",
     # a layer
     "clip_dissect": f"{LAYER}/clip-dissect.parquet",
@@ -195,14 +193,6 @@ class Paths:
     def of_bundle(self, kind: str, bundle: Bundle) -> str:
         """Return the file of a kind of a bundle."""
         return self.file(kind, **bundle._asdict())
-
-    def refined(self, bundle: Bundle) -> list[str]:
-        """Return the candidates of a bundle with better ones that were looked for; none where none are."""
-        return [self.of_bundle("refinement", bundle)] if self._plan.recipe_of(bundle).refinement else []
-
-    def candidates(self, bundle: Bundle) -> str:
-        """Return the candidate concepts of a bundle that are drawn and scored."""
-        return (self.refined(bundle) or [self.of_bundle("concepts", bundle)])[0]
 
     def images_of_bundle(self, bundle: Bundle) -> list[str]:
         """Return the pictures of a bundle; none where its recipe has no generator."""

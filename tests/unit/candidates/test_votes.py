@@ -122,8 +122,8 @@ def test_further_prompts_name_the_source_of_what_only_they_found():
 
 
 def test_of_several_sources_the_first_counts():
-    votes = [Vote(0, "a", "general"), Vote(1, "a", "cluster"), Vote(2, "b", "refined"), Vote(3, "b", "recipe:x")]
-    assert [one.source for one in merge(votes)] == ["cluster", "recipe:x"]
+    votes = [Vote(0, "a", "general"), Vote(1, "a", "cluster"), Vote(2, "b", "recipe:x"), Vote(3, "b", "general")]
+    assert [one.source for one in merge(votes)] == ["cluster", "general"]
     assert merge([Vote(0, "a", "cluster"), Vote(1, "a", "captions")])[0].source == "captions"
 
 

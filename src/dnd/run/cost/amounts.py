@@ -22,7 +22,7 @@ NOUNS = {
     ),
     **dict.fromkeys(("exemplars", "look_alikes"), "exemplars"),
     **dict.fromkeys(("images", "label_images"), "drawing steps"),
-    **dict.fromkeys(("concepts", "refinement", "line"), "questions"),
+    **dict.fromkeys(("concepts", "line"), "questions"),
     **dict.fromkeys(("scores", "clip_dissect", "audit", "importance"), "pictures seen"),
     **{"captions": "views", "judgements": "labels", "foreign": "labels"},
 }
@@ -92,9 +92,6 @@ class Amounts:
                 return task.units * recipe.concepts.look_alikes
             case "concepts":
                 return task.units * questions(recipe) * self.assume.questions
-            case "refinement":
-                assert recipe.refinement is not None
-                return task.units * recipe.refinement.rounds * recipe.refinement.samples
             case "images":
                 assert recipe.generator is not None
                 return self.drawn(task) * recipe.generator.steps
@@ -132,8 +129,6 @@ class Amounts:
         elif isinstance(recipe, Recipe) and task.rule == "concepts":
             exemplar = self.assume.picture_tokens if recipe.concepts.show_images else self.assume.caption_tokens
             prompt = _tokens_of(recipe.concepts.prompt) + exemplar * recipe.exemplars.keep
-        elif isinstance(recipe, Recipe) and recipe.refinement is not None and task.rule == "refinement":
-            prompt = _tokens_of(recipe.refinement.prompt) + self.assume.caption_tokens * recipe.exemplars.keep
         else:
             return 0, 0
         return asked * prompt, asked * self.assume.answer_tokens

@@ -25,7 +25,7 @@ ITEMS = {
     **dict.fromkeys(("probe", "activations", "images", "label_images"), "images"),
     **dict.fromkeys(("topk", "descriptions"), "units"),
     **dict.fromkeys(("captions", "look_alikes"), "captions"),
-    **dict.fromkeys(("concepts", "refinement", "scores", "line"), "candidates"),
+    **dict.fromkeys(("concepts", "scores", "line"), "candidates"),
     "exemplars": "exemplars",
 }
 """Rule -> what the rows are that its jobs count."""

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from dnd.backends import llm as language_model
-from dnd.candidates import captions, look_alikes, shards
+from dnd.candidates import captions, shards
 from dnd.candidates.shards import ShardViews
 from dnd.config.backends import LlmSettings
 from dnd.config.load import ConfigError, read_recipe
@@ -28,6 +28,7 @@ from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
 from dnd.selection import descriptions, scores, verdict
+from dnd.selection.images import drawer
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -160,8 +161,6 @@ def describe(
     how, llm = recipe if isinstance(recipe, tuple) else read_recipe(recipe)
     if how.oracles:
         raise ConfigError(f"{', '.join(how.oracles)}: only a run of the workflow knows the truth that stands in here")
-    if how.concepts.also:
-        raise ConfigError("concepts.also: only a run of the workflow has other recipes; leave it empty")
     target = _target(model, preprocess, how.sign)
     probe = [_packed(images, place)]
     topk = _activations(target, layer, probe, how, place)
@@ -173,8 +172,7 @@ def describe(
     tables.write(place / "exemplars.parquet", shown, schemas.EXEMPLARS)
     store = place / "store"
     texts = captions.of_exemplars(shown, probe, how, store)
-    alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
-    shard = ShardViews(NAME, NAME, shown, texts, alike)
+    shard = ShardViews(NAME, NAME, shown, texts)
     with language_model.session(llm, Store(store / "answers"), place / "server.log") as ask:
         candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
     tables.write(place / "answers.parquet", answers, schemas.ANSWERS)

@@ -7,7 +7,7 @@ from PIL import Image
 from workspace import UNITS
 
 import dnd
-from dnd.config.load import ConfigError, read_recipe
+from dnd.config.load import ConfigError
 from dnd.config.sweep import units
 from dnd.config.targets import ProbeSettings, TargetSettings
 from dnd.io import schemas, tables
@@ -95,9 +95,5 @@ def test_mistakes_are_told(reference, tmp_path):
     (tmp_path / "two.yaml").write_text(yaml.safe_dump({"recipes": {"a": {}, "b": {}}, "llm": {}}))
     with pytest.raises(ConfigError, match=r"two.yaml: expected one recipe"):
         dnd.describe(network, "fc", tmp_path, recipe=tmp_path / "two.yaml", preprocess={"size": 64})
-    recipe, llm = read_recipe(reference.folder / "config.yaml")
-    joined = recipe.model_copy(update={"concepts": recipe.concepts.model_copy(update={"also": "other"})})
-    with pytest.raises(ConfigError, match=r"concepts\.also: only a run of the workflow has other recipes"):
-        dnd.describe(network, "fc", tmp_path, recipe=(joined, llm), preprocess={"size": 64})
     with pytest.raises(ValueError, match="no images"):
         dnd.describe(network, "fc", tmp_path, recipe=reference.folder / "config.yaml", preprocess={"size": 64})

@@ -18,8 +18,8 @@ from dnd.io import documents
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
-Shown = Literal["captions", "images", "contrast", "history"]
-"""What a template is given: the list of that name, or what :func:`contrast_messages` and so on tell."""
+Shown = Literal["captions", "images", "history"]
+"""What a template is given: the list of that name."""
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 _PICTURE = re.compile("\ue000(\\d+)\ue001")
@@ -59,9 +59,9 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     try:
         filled = FILL[shows](prompt, marks)
     except Exception as error:  # a template is a small program
-        raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given {GIVEN[shows]}") from None
+        raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given the list `{shows}`") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
-        raise PromptError(f"{path}: no message shows the `{MUST[shows]}`")
+        raise PromptError(f"{path}: no message shows the `{shows}`")
     for number, message in enumerate(filled):
         if message["role"] != "user" and picture_names(message):
             raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
@@ -77,11 +77,6 @@ def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     """Fill a template of ``images``: where it writes one of them, the picture of that name stands."""
     filled = _filled(template, images=[f"\ue000{place}\ue001" for place in range(len(names))])
     return [{**message, "content": _parts(str(message["content"]), names)} for message in filled]
-
-
-def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
-    """Fill a template of ``captions``, as :func:`messages` does, and of ``others``, the captions of look-alikes."""
-    return _filled(template, captions=_lines(captions), others=_lines(others))
 
 
 def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
@@ -100,20 +95,9 @@ def _lines(texts: Sequence[str]) -> list[str]:
 FILL: dict[Shown, Callable[..., list[Message]]] = {
     "captions": messages,
     "images": image_messages,
-    "contrast": contrast_messages,
     "history": history_messages,
 }
 """How a template becomes messages, by what it shows."""
-MUST = {
-    "captions": "captions",
-    "images": "images",
-    "contrast": "captions",
-    "history": "history",
-}
-"""The list without which a prompt says nothing."""
-GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history")} | {
-    "contrast": "the lists `captions` and `others`",
-}
 
 
 def _parts(filled: str, names: Sequence[str]) -> str | list[Part]:

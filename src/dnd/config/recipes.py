@@ -105,12 +105,5 @@ class Recipe(Method):
             yield "a `generator` needs an `embedder`, which compares its images with the exemplars"
         if self.scores.verdict is not None and self.generator is None:
             yield "`scores.verdict` needs a `generator`, whose images it weighs"
-        asked = self.concepts
-        wanted = {
-            "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
-            "merge": asked.merge is not None,
-            "look_alikes": asked.look_alikes,
-        }
-        for key, is_wanted in wanted.items():
-            if is_wanted and self.embedder is None:
-                yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
+        if self.concepts.reads_vectors and self.embedder is None:
+            yield "`concepts.clusters` needs an `embedder`, which tells what resembles what"

@@ -111,33 +111,16 @@ class ConceptSettings(Settings):
     )
     further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
     split: bool = Field(False, description='an answer "a or b" gives the candidates a and b instead of itself')
-    merge: Number | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="cosine of the `embedder`'s text vectors from which candidates count as one, named by most votes",
-    )
-    also: str | None = Field(
-        None, description="recipe whose best candidates for the same model, layer and probe join in, without votes"
-    )
-    also_top: int = Field(3, ge=1, description="so many of them")
-    look_alikes: int = Field(
-        0,
-        ge=0,
-        description="random probe images that resemble a unit's exemplars and excite it little, whose captions prompts "
-        "are given as `others`",
-    )
 
     @property
     def reads_vectors(self) -> bool:
-        """Whether text vectors decide which questions are asked or which candidates there are."""
-        by_meaning = self.clusters > 1 and self.cluster_by == "meaning"
-        return (by_meaning or self.merge is not None) and not self.known_answers
+        """Whether text vectors decide which questions are asked."""
+        return self.clusters > 1 and self.cluster_by == "meaning" and not self.known_answers
 
     @property
-    def shows(self) -> Literal["captions", "images", "contrast"]:
+    def shows(self) -> Literal["captions", "images"]:
         """What the prompt and the further ones are given."""
-        return "images" if self.show_images else "contrast" if self.look_alikes else "captions"
+        return "images" if self.show_images else "captions"
 
     @property
     def asked(self) -> list[Path]:
@@ -164,7 +147,6 @@ class ConceptSettings(Settings):
             "clusters": self.clusters > 1,
             "words": self.words > 0,
             "prompts": self.prompts,
-            "look_alikes": self.look_alikes,
         }
         for key, is_wanted in wanted.items():
             if self.show_images and is_wanted:

@@ -96,15 +96,6 @@ class Caption(NamedTuple):
     caption: str
 
 
-class LookAlike(NamedTuple):
-    """An image that resembles a unit's exemplars and does not excite the unit."""
-
-    unit: int
-    rank: int  # 0 is the most similar
-    image_id: str
-    caption: str
-
-
 class Asked(NamedTuple):
     """A question to the language model, and what came of it: a row of ANSWERS."""
 
@@ -131,7 +122,7 @@ class Concept(NamedTuple):
     concept: str
     votes: int
     samples: list[int]  # the answers that gave it
-    source: str  # captions, cluster, a further prompt's name, words, recipe:NAME; the first
+    source: str  # captions, cluster, a further prompt's name, words; the first
 
 
 class Picture(NamedTuple):

@@ -74,7 +74,6 @@ PARTS = TOPK_PART, STATISTICS_PART, CONTROLS_PART
 TOPK = _schema(rows.Topk)
 EXEMPLARS = _schema(rows.Exemplar)
 CAPTIONS = _schema(rows.Caption)
-LOOK_ALIKES = _schema(rows.LookAlike)
 ANSWERS = _schema(rows.Asked)
 CONCEPTS = _schema(rows.Concept)
 IMAGES = _schema(rows.Picture)

@@ -40,7 +40,6 @@ PATTERNS = {
     # a layer's shards of units
     "exemplars": f"{LAYER}/exemplars/{{units}}.parquet",
     "captions": f"{LAYER}/captions/{{units}}.parquet",
-    "look_alikes": f"{LAYER}/look-alikes/{{units}}.parquet",
     "scores": f"{LAYER}/scores/{{units}}.parquet",
     "line": f"{LAYER}/line/{{units}}.parquet",
     "rounds_of_line": f"{LAYER}/line/{{units}}-rounds.parquet",
@@ -211,13 +210,6 @@ class Paths:
         if method in ("dnd", "line"):
             return self.shards("scores" if method == "dnd" else method, layer)
         return [self.of_layer(method.replace("-", "_"), layer)]
-
-    def look_alikes(self, bundle: Bundle) -> list[str]:
-        """Return the look-alikes of every layer of a bundle, where its recipe shows them."""
-        asked = self._plan.recipe_of(bundle).concepts
-        if not asked.look_alikes or asked.known_answers:
-            return []
-        return [path for layer in self._plan.bundles[bundle] for path in self.shards("look_alikes", layer)]
 
     def judgements(self) -> list[str]:
         """Return the tables of metrics beyond known answers, one for each layer of a network; often none."""

@@ -37,7 +37,7 @@ def test_files_of_layers_passes_probes_and_bundles(plan):
     bundle = plan.bundle_of(layer)
     candidates = paths.of_bundle("concepts", bundle)
     assert candidates == f"results/mine/concepts/conceptnet/shapes/dnd/{bundle.bundle}.parquet"
-    assert paths.look_alikes(bundle) == paths.importance(layer) == paths.beyond_labels() == []
+    assert paths.importance(layer) == paths.beyond_labels() == []
 
 
 def test_logs_and_benchmarks_bear_what_tells_jobs_apart(plan):

@@ -20,11 +20,10 @@ NOUNS = {
     **dict.fromkeys(
         ("topk", "descriptions", "report_layer", "milan", "invert", "compositional", "network_dissection"), "units"
     ),
-    **dict.fromkeys(("exemplars", "look_alikes"), "exemplars"),
     **dict.fromkeys(("images", "label_images"), "drawing steps"),
     **dict.fromkeys(("concepts", "line"), "questions"),
     **dict.fromkeys(("scores", "clip_dissect", "audit", "importance"), "pictures seen"),
-    **{"captions": "views", "judgements": "labels", "foreign": "labels"},
+    **{"exemplars": "exemplars", "captions": "views", "judgements": "labels", "foreign": "labels"},
 }
 """Rule -> what the items are that its jobs' time grows with; of other rules each job is alike."""
 
@@ -88,8 +87,6 @@ class Amounts:
             case "captions":
                 shown = task.units * recipe.exemplars.keep * self.assume.exemplars
                 return 0 if recipe.captions.oracle else shown * self.assume.views
-            case "look_alikes":
-                return task.units * recipe.concepts.look_alikes
             case "concepts":
                 return task.units * questions(recipe) * self.assume.questions
             case "images":

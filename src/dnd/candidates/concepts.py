@@ -1,8 +1,8 @@
 """A language model turns the captions of a unit's exemplars into candidate concepts (paper section 3, step 2).
 
 Every unit is asked about several times, each time with the captions in another order; groups of its captions and
-further prompts may add questions. In place of captions a model that can see may be shown
-the exemplars themselves (paper figure 24).
+further prompts may add questions. In place of captions a model that can see may be shown the exemplars themselves
+(paper figure 24).
 """
 
 from __future__ import annotations
@@ -90,9 +90,8 @@ def propose(
         asked, answers = _asked_again(asked, answers, ask, settings, template)
     rows = [_judged(question.row, answer, settings) for question, answer in zip(asked, answers, strict=True)]
     words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
-    return tables.table(_concept_rows(_candidates(rows, settings, words)), schemas.CONCEPTS), tables.table(
-        rows, schemas.ANSWERS
-    )
+    candidates = _concept_rows(_candidates(rows, settings, words))
+    return tables.table(candidates, schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
 
 def _place(unit: UnitCaptions | UnitImages) -> Unit:

@@ -49,7 +49,7 @@ def read(name: str, slug: str, exemplars: str | Path, captions: str | Path) -> S
     return ShardViews(
         name,
         slug,
-        tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box", "activation"]),
+        tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
         tables.read(captions, schemas.CAPTIONS),
     )
 

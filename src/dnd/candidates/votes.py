@@ -46,12 +46,10 @@ def merge(votes: Iterable[Vote]) -> list[Candidate]:
     given: dict[str, list[Vote]] = {}
     for vote in votes:
         given.setdefault(vote.concept, []).append(vote)
-    candidates = [
-        Candidate(
-            concept, len(same), tuple(vote.sample for vote in same), min((vote.source for vote in same), key=precedence)
-        )
-        for concept, same in given.items()
-    ]
+    candidates = []
+    for concept, same in given.items():
+        source = min((vote.source for vote in same), key=precedence)
+        candidates.append(Candidate(concept, len(same), tuple(vote.sample for vote in same), source))
     return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
 
 

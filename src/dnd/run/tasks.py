@@ -142,12 +142,8 @@ def _passes(plan: Plan, paths: Paths) -> Iterator[Task]:
 def _own(plan: Plan, paths: Paths) -> Iterator[Task]:
     """The stages of our own method."""
     for bundle, layers in plan.bundles.items():
-        yield from (
-            task
-            for stage in ("exemplars", "captions")
-            for layer in layers
-            for task in _unit_shards(plan, paths, layer, stage)
-        )
+        views = ("exemplars", "captions")
+        yield from (task for stage in views for layer in layers for task in _unit_shards(plan, paths, layer, stage))
         units = sum(len(layer.units) for layer in layers)
         yield Task("concepts", paths.of_bundle("concepts", bundle), units, recipe=bundle.recipe)
         images = paths.images_of_bundle(bundle)

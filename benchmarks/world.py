@@ -113,7 +113,7 @@ class World:
     @property
     def plain(self) -> ConceptSettings:
         """How candidates are asked for, but about all captions of a unit alone, and nothing else than the answers."""
-        only = {"words": 0, "clusters": 1, "merge": None, "also": None, "look_alikes": 0, "prompts": []}
+        only = {"words": 0, "clusters": 1, "prompts": []}
         return self.recipe.concepts.model_copy(update=only)
 
     @property

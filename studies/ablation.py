@@ -196,8 +196,7 @@ def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> lis
     assert isinstance(written, dict)  # as the check has seen
     values["recipes"] = written | recipes(written[BASE], chosen, {*checked.recipes, *BASELINES})
     settings = load(values, f"{config} + {table}")
-    joined = [_joined(settings.recipes[one.name]) for one in chosen]
-    names = list(dict.fromkeys([BASE, *filter(None, joined), *(one.name for one in chosen)]))
+    names = [BASE, *(one.name for one in chosen)]
     found = {model: [row["layer"] for row in known if row["model"] == model] for model in settings.models}
     if bare := [model for model, own in found.items() if not own]:
         raise ConfigError(f"{table_of_layers}: no layer of model {bare[0]!r}")
@@ -206,11 +205,6 @@ def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> lis
     with replaced(out / "config.yaml") as partial:
         partial.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return names
-
-
-def _joined(recipe: Any) -> str | None:
-    """The recipe whose candidates join those of a variant, if any."""
-    return getattr(recipe.concepts, "also", None)
 
 
 def _lines(path: Path, table: Sequence[Sequence[str]]) -> None:

@@ -53,10 +53,9 @@ def costs(config: Config) -> Mapping[str, Cost]:
         one = found[recipe]
         for model, probe in {(layer.model, layer.probe) for layer in asked if layer.recipe == recipe}:
             place = {"model": model, "probe": probe, "recipe": recipe}
-            for kind in ("answers", "rounds"):
-                one.questions += tables.count(Paths.existing(paths.pattern(kind), **place))
+            one.questions += tables.count(Paths.existing(paths.pattern("answers"), **place))
             one.pictures += tables.count(Paths.existing(paths.pattern("images"), **place))
-            for stage in ("concepts", "refinement", "images"):
+            for stage in ("concepts", "images"):
                 one.seconds[stage] += sum(map(_seconds, Paths.existing(paths.benchmark(stage), **place)))
     return found
 

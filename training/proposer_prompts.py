@@ -26,7 +26,7 @@ HIGHEST = 200
 
 
 def line(concept: str, activation: int) -> str:
-    """Return one line of a history, as ``dnd.candidates.search`` writes it."""
+    """Return one line of a history, as ``dnd.rivals.line_search`` writes it."""
     return f"{concept}: {activation}"
 
 

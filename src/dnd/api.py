@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from dnd.backends import llm as language_model
-from dnd.candidates import captions, look_alikes, refinement, shards
+from dnd.candidates import captions, shards
 from dnd.candidates.shards import ShardViews
 from dnd.config.backends import LlmSettings
 from dnd.config.load import ConfigError, read_recipe
@@ -27,7 +27,8 @@ from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
-from dnd.selection import descriptions, explains, images, scales, scores, verdict
+from dnd.selection import descriptions, explains, scales, scores, verdict
+from dnd.selection.images import drawer
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -160,8 +161,6 @@ def describe(
     how, llm = recipe if isinstance(recipe, tuple) else read_recipe(recipe)
     if how.oracles:
         raise ConfigError(f"{', '.join(how.oracles)}: only a run of the workflow knows the truth that stands in here")
-    if how.concepts.also:
-        raise ConfigError("concepts.also: only a run of the workflow has other recipes; leave it empty")
     target = _target(model, preprocess, how.sign)
     probe = [_packed(images, place)]
     topk = _activations(target, layer, probe, how, place)
@@ -173,15 +172,14 @@ def describe(
     tables.write(place / "exemplars.parquet", shown, schemas.EXEMPLARS)
     store = place / "store"
     texts = captions.of_exemplars(shown, probe, how, store)
-    alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
-    shard = ShardViews(NAME, NAME, shown, texts, alike)
-    candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
+    shard = ShardViews(NAME, NAME, shown, texts)
+    with language_model.session(llm, Store(store / "answers"), place / "server.log") as ask:
+        candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
+    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
     pictures = _drawn(candidates, how, place)
     fitted = _scales(candidates, pictures, how, place)
-    vocabulary = candidates["concept"].to_pylist()
-    drawn_shard = scores.DrawnShard(
-        tables.rows_of(candidates, Concept), [pictures], shown, topk, probe, vocabulary, fitted
-    )
+    named, vocabulary = tables.rows_of(candidates, Concept), candidates["concept"].to_pylist()
+    drawn_shard = scores.DrawnShard(named, [pictures], shown, topk, probe, vocabulary, fitted)
     scored = scores.of_units(target, layer, how, drawn_shard, store)
     explained = None
     if how.embedder is not None:
@@ -206,7 +204,7 @@ def _drawn(candidates: pa.Table, how: Recipe, place: Path) -> Path:
     """Draw the candidates, and return the file of IMAGES; an empty one where nothing is drawn."""
     drawn, size = schemas.IMAGES.empty_table(), 1
     if how.generator and len(candidates):
-        draw = images.drawer(how.generator, place / "store")
+        draw = drawer(how.generator, place / "store")
         drawn, size = draw(set(candidates["concept"].to_pylist())), how.generator.images
     tables.write(place / "images.parquet", drawn, schemas.IMAGES, row_group_size=size)
     return place / "images.parquet"
@@ -263,27 +261,3 @@ def _activations(target: Target, layer: str, shards: Sequence[Path], how: Recipe
         for rows in merging.merge([best], [statistics], [held], slug=NAME, k=how.kept):
             write(rows)
     return place / "topk.parquet"
-
-
-def _concepts(
-    target: Target,
-    layer: str,
-    shard: ShardViews,
-    topk: Path,
-    probe: Sequence[Path],
-    how: Recipe,
-    llm: LlmSettings,
-    place: Path,
-) -> pa.Table:
-    """Ask the language model, look for better candidates where the recipe says so, and return CONCEPTS."""
-    answered = Store(place / "store/answers")
-    with language_model.session(llm, answered, place / "server.log") as ask:
-        candidates, answers = shards.concepts([shard], how, ask, probe=probe, folder=place)
-    tables.write(place / "answers.parquet", answers, schemas.ANSWERS)
-    if how.refinement is None or how.generator is None:
-        return candidates
-    drawing = how.generator.model_copy(update={"images": how.refinement.images})
-    refiner = refinement.Refiner(target, how, images.drawer(drawing, place / "store"), place / "store")
-    with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
-        further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
-    return refinement.joined(candidates, further)

@@ -1,7 +1,5 @@
 """Units described from Python: the same evidence as the workflow's, whatever form network and images come in."""
 
-import json
-
 import numpy as np
 import pytest
 import yaml
@@ -9,9 +7,7 @@ from PIL import Image
 from workspace import UNITS
 
 import dnd
-from dnd.candidates import refinement
-from dnd.config.load import ConfigError, read_recipe
-from dnd.config.stages import RefinementSettings
+from dnd.config.load import ConfigError
 from dnd.config.sweep import units
 from dnd.config.targets import ProbeSettings, TargetSettings
 from dnd.io import schemas, tables
@@ -92,30 +88,6 @@ def test_images_in_memory_and_settings_of_a_network(reference, monkeypatch, tmp_
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/*/*")} == before
 
 
-def test_recipes_may_look_at_look_alikes_and_for_better_candidates(reference, monkeypatch, tmp_path, caplog):
-    monkeypatch.setenv(*reference.environment_of_server)
-    recipe, llm = read_recipe(reference.folder / "config.yaml")
-    contrast = {"look_alikes": 2, "prompt": "config/prompts/concept-contrast.yaml"}
-    refined = RefinementSettings(rounds=1, images=2, failures=1)
-    monkeypatch.setattr(refinement, "is_clear", lambda activations, level, below: False)
-    changed = {"concepts": recipe.concepts.model_copy(update=contrast), "refinement": refined}
-    paths = sorted((reference.results / "probe/shapes/source").glob("*.png"))[:40]
-    caplog.set_level("INFO")
-    found = dnd.describe(
-        TargetSettings(**reference.values["models"]["conceptnet"]),
-        "fc",
-        paths,
-        recipe=(recipe.model_copy(update=changed), llm),
-        units=[1],
-        folder=tmp_path,
-    )
-    assert found[1]["candidates"]
-    (prompt, *_) = tables.read(tmp_path / "answers.parquet", schemas.ANSWERS)["prompt"].to_pylist()
-    excite, do_not = json.loads(prompt)[-1]["content"].split("These do not:")
-    assert len(do_not.strip().splitlines()) == 2 and excite.strip()
-    assert "round 1 of 1" in caplog.text
-
-
 def test_mistakes_are_told(reference, tmp_path):
     network = load(TargetSettings(**reference.values["models"]["conceptnet"])).model
     with pytest.raises(ValueError, match="preprocess: say how images become inputs"):
@@ -123,9 +95,5 @@ def test_mistakes_are_told(reference, tmp_path):
     (tmp_path / "two.yaml").write_text(yaml.safe_dump({"recipes": {"a": {}, "b": {}}, "llm": {}}))
     with pytest.raises(ConfigError, match=r"two.yaml: expected one recipe"):
         dnd.describe(network, "fc", tmp_path, recipe=tmp_path / "two.yaml", preprocess={"size": 64})
-    recipe, llm = read_recipe(reference.folder / "config.yaml")
-    joined = recipe.model_copy(update={"concepts": recipe.concepts.model_copy(update={"also": "other"})})
-    with pytest.raises(ConfigError, match=r"concepts\.also: only a run of the workflow has other recipes"):
-        dnd.describe(network, "fc", tmp_path, recipe=(joined, llm), preprocess={"size": 64})
     with pytest.raises(ValueError, match="no images"):
         dnd.describe(network, "fc", tmp_path, recipe=reference.folder / "config.yaml", preprocess={"size": 64})

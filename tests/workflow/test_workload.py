@@ -12,8 +12,6 @@ from dnd.run import tasks
 def everything(values):
     """Ask for stages that no configuration of the repository asks for."""
     recipe = values["recipes"]["dnd"]
-    recipe["concepts"] |= {"look_alikes": 2}
-    recipe["refinement"] = {"images": 2, "prompt": str(ROOT / "config/prompts/refine.yaml")}
     values["importance"] = {"images": 4}
     values["evaluation"] = {"generator": recipe["generator"] | {"images": 2}}
     values["audits"] = {"one": {"row": "planted", "layer": "concepts", "units": "0"}}

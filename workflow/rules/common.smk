@@ -163,7 +163,7 @@ def bundle_files(stage):
 
 def candidates_of(wildcards):
     """The candidate concepts of a job's bundle."""
-    return paths.candidates(bundle_of(wildcards))
+    return paths.of_bundle("concepts", bundle_of(wildcards))
 
 
 def everything(wildcards):

@@ -12,11 +12,6 @@ rule concepts:
         embedder=lambda wildcards: (
             weights_of("embedder")(wildcards) if reads_vectors(wildcards) else []
         ),
-        also=lambda wildcards: [
-            paths.of_layer("descriptions", other)
-            for _, other in plan.joined(bundle_of(wildcards))
-        ],
-        look_alikes=look_alikes_of,
         probe=lambda wildcards: (
             probe_shards(wildcards)
             if recipe_of(wildcards).concepts.show_images
@@ -39,10 +34,6 @@ rule concepts:
         embedder=lambda wildcards: (
             plain(wildcards.recipe, "embedder") if reads_vectors(wildcards) else None
         ),
-        # as wildcards of the descriptions by another recipe, in their order
-        also=lambda wildcards: [
-            [layer.name, layer.slug] for layer, _ in plan.joined(bundle_of(wildcards))
-        ],
         model=settings.llm.identity,
         # as wildcards of the input files, in their order
         layers=lambda wildcards: [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from dnd.backends import captioner
-from dnd.backends.batches import prepared
-from dnd.backends.captioner import BATCH, Captioner
+from dnd.backends.captioner import Captioner
 from dnd.backends.loading import precision
 from dnd.config.backends import CaptionSettings
 from dnd.config.recipes import Recipe
@@ -88,34 +85,11 @@ def run(
     known = tables.read(shards, schemas.PROBE, ["image_id", "digest"], pc.field("image_id").isin(images))
     digests = dict(zip(known["image_id"].to_pylist(), known["digest"].to_pylist(), strict=True))
     keys = [caption_key(settings, digests[name], box, square) for name, box in views]
-
-    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
-        wanted = [views[i] for i in missing]
-        return (image for _, image in pictures.views(wanted, shards, square, torch.get_num_threads()))
-
-    texts = _written(captioner, keys, look, store)
-    rows = [Caption(name, box, text) for (name, box), text in zip(views, texts, strict=True)]
-    return tables.table(rows, schemas.CAPTIONS)
-
-
-def of_files(captioner: Captioner, files: Sequence[bytes], settings: CaptionSettings, store: Store) -> list[str]:
-    """Return the caption of each image file, such as a generated one, kept in the store as those of exemplars are."""
-    keys = [caption_key(settings, hashlib.sha256(file).hexdigest(), None) for file in files]
-
-    def look(missing: Sequence[int]) -> Iterator[Image.Image]:
-        return prepared(lambda i: pictures.decode(files[i]), missing, BATCH)
-
-    return _written(captioner, keys, look, store)
-
-
-def _written(
-    captioner: Captioner, keys: Sequence[str], look: Callable[[Sequence[int]], Iterable[Image.Image]], store: Store
-) -> list[str]:
-    """The captions with some keys, of views that ``look`` opens by their ascending positions among them."""
     written = [store.load(name, _stored) for name in keys]
     missing = [i for i, text in enumerate(written) if text is None]
     log.info("%d distinct views, %d captioned before", len(keys), len(keys) - len(missing))
-    texts = captioner.captions(look(missing))
+    opened = pictures.views([views[i] for i in missing], shards, square, torch.get_num_threads())
+    texts = captioner.captions(image for _, image in opened)
     writing = []
     with ThreadPoolExecutor(1, "captions") as writer:  # while the model looks at the next
         for i, text in zip(tqdm(missing, "captions", unit="caption", mininterval=5), texts, strict=True):
@@ -124,7 +98,8 @@ def _written(
                 writing.append(writer.submit(store.put, keys[i], json.dumps(text).encode()))
     for future in writing:
         future.result()
-    return [text for text in written if text is not None]
+    rows = [Caption(name, box, text or "") for (name, box), text in zip(views, written, strict=True)]
+    return tables.table(rows, schemas.CAPTIONS)
 
 
 def _stored(item: bytes) -> str:

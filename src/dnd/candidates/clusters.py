@@ -1,4 +1,4 @@
-"""Texts that belong together: groups of a unit's captions, by meaning or by word, and concepts that mean the same."""
+"""Captions of a unit that belong together, by meaning or by word."""
 
 from __future__ import annotations
 
@@ -77,23 +77,6 @@ def _words(caption: str) -> set[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # seconds, which most jobs need not wait for
 
     return set(re.findall(r"[^\W\d_]{2,}", caption.lower())) - ENGLISH_STOP_WORDS - FRAMES
-
-
-def alike(vectors: Values, cosine: float) -> list[list[int]]:
-    """Group vectors, any two of a group with at least this cosine (complete linkage: no chain joins its ends).
-
-    Parameters
-    ----------
-    vectors : unit vectors [n, d].
-
-    Returns
-    -------
-    Positions of each group, ascending, groups in order of their first.
-    """
-    if len(vectors) < 2:
-        return [[place] for place in range(len(vectors))]
-    furthest = float(np.round(np.sqrt(max(2 - 2 * cosine, 0)), DECIMALS))
-    return _grouped(fcluster(linkage(_distances(vectors), "complete"), furthest, "distance"))
 
 
 def _distances(vectors: Values) -> npt.NDArray[np.float64]:

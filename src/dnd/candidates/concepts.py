@@ -1,8 +1,8 @@
 """A language model turns the captions of a unit's exemplars into candidate concepts (paper section 3, step 2).
 
 Every unit is asked about several times, each time with the captions in another order; groups of its captions and
-further prompts may add questions, and another recipe candidates. In place of captions a model that can see may be shown
-the exemplars themselves (paper figure 24).
+further prompts may add questions. In place of captions a model that can see may be shown the exemplars themselves
+(paper figure 24).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from dnd.candidates.answers import alternatives, fault, length_fault, tidy
 from dnd.candidates.clusters import caption_groups, word_cover
 from dnd.candidates.prompts import messages, read_prompt
 from dnd.candidates.questions import Question, UnitCaptions, UnitImages, questions, reworded, seed, shown, templates
-from dnd.candidates.votes import Candidate, Vote, joined, merge, with_backgrounds, without_synonyms
+from dnd.candidates.votes import Candidate, Vote, joined, merge, with_backgrounds
 from dnd.config.stages import ConceptSettings
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Asked, Concept, LookAlike
+from dnd.io.rows import Asked, Concept
 
 Unit = tuple[str, str, int]
 """Row of the sweep, slug of the layer, number."""
@@ -34,29 +34,10 @@ Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 """Texts -> unit vectors [n, d]."""
 
 
-def unit_captions(
-    name: str, slug: str, exemplars: pa.Table, captions: pa.Table, look_alikes: pa.Table | None = None
-) -> list[UnitCaptions]:
-    """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first.
-
-    Parameters
-    ----------
-    look_alikes : LOOK_ALIKES of the units, in order, where prompts show them.
-    """
-    others: dict[int, list[str]] = {}
-    for row in tables.rows_of(look_alikes, LookAlike) if look_alikes is not None else []:
-        others.setdefault(row.unit, []).append(row.caption)
+def unit_captions(name: str, slug: str, exemplars: pa.Table, captions: pa.Table) -> list[UnitCaptions]:
+    """Join EXEMPLARS and CAPTIONS of a unit shard to each unit's captions, best exemplar first."""
     wording = dict(zip(pictures.places_of(captions), captions["caption"].to_pylist(), strict=True))
-    return [
-        UnitCaptions(name, slug, unit, lines, others.get(unit, ()))
-        for unit, lines in _by_unit(exemplars, wording).items()
-    ]
-
-
-def best_of(name: str, slug: str, descriptions: pa.Table) -> dict[Unit, list[str]]:
-    """Return the candidates of a layer's units by another recipe, best first, from its DESCRIPTIONS."""
-    rows = zip(descriptions["unit"].to_pylist(), descriptions["candidates"].to_pylist(), strict=True)
-    return {(name, slug, unit): [candidate["concept"] for candidate in candidates] for unit, candidates in rows}
+    return [UnitCaptions(name, slug, unit, lines) for unit, lines in _by_unit(exemplars, wording).items()]
 
 
 def unit_images(name: str, slug: str, exemplars: pa.Table, names: Mapping[Place, str]) -> list[UnitImages]:
@@ -78,7 +59,6 @@ def propose(
     settings: ConceptSettings,
     show: Callable[[str], str] = no_pictures,
     embed: Embed | None = None,
-    named: Mapping[Unit, Sequence[str]] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Ask about every unit and gather the answers.
 
@@ -88,8 +68,7 @@ def propose(
     ask : requests -> as many answers, in order: what ``dnd.backends.llm.session`` yields, say.
     settings : number of samples, sampling, prompts.
     show : name of a picture -> its data URL, for units with pictures.
-    embed : of captions, before anything is asked, and of candidates; needed where ``settings.reads_vectors``.
-    named : best candidates by the recipe ``settings.also``, best first.
+    embed : of captions, before anything is asked; needed where ``settings.reads_vectors``.
 
     Returns
     -------
@@ -111,8 +90,8 @@ def propose(
         asked, answers = _asked_again(asked, answers, ask, settings, template)
     rows = [_judged(question.row, answer, settings) for question, answer in zip(asked, answers, strict=True)]
     words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
-    candidates = _merged(_candidates(rows, settings, named or {}, words), settings, embed)
-    return tables.table(_concept_rows(candidates), schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
+    candidates = _concept_rows(_candidates(rows, settings, words))
+    return tables.table(candidates, schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
 
 def _place(unit: UnitCaptions | UnitImages) -> Unit:
@@ -122,7 +101,7 @@ def _place(unit: UnitCaptions | UnitImages) -> Unit:
 def _vectors(texts: Sequence[str], embed: Embed | None) -> dict[str, npt.NDArray[np.float32]]:
     """Text -> unit vector [d]."""
     if embed is None:
-        raise ValueError("`clusters` and `merge` need an embedder of texts")
+        raise ValueError("`clusters` by meaning need an embedder of texts")
     return dict(zip(texts, embed(texts), strict=True)) if texts else {}
 
 
@@ -214,21 +193,12 @@ def _judged(row: Asked, answer: Answer, settings: ConceptSettings) -> Asked:
 
 
 def _candidates(
-    answers: Sequence[Asked],
-    settings: ConceptSettings,
-    named: Mapping[Unit, Sequence[str]],
-    words: Mapping[Unit, Sequence[str]],
+    answers: Sequence[Asked], settings: ConceptSettings, words: Mapping[Unit, Sequence[str]]
 ) -> dict[Unit, list[Candidate]]:
     given: dict[Unit, list[Asked]] = {}
     for row in answers:
         given.setdefault((row.name, row.slug, row.unit), []).append(row)
-    candidates = {}
-    for unit, rows in given.items():
-        best = named.get(unit, [])[: settings.also_top]
-        further = [part for concept in best for part in _split(concept, settings)]
-        agreed = joined(_agreed(rows, settings), further, f"recipe:{settings.also}")
-        candidates[unit] = joined(agreed, words[unit], "words")
-    return candidates
+    return {unit: joined(_agreed(rows, settings), words[unit], "words") for unit, rows in given.items()}
 
 
 def _agreed(answers: Sequence[Asked], settings: ConceptSettings) -> list[Candidate]:
@@ -240,17 +210,6 @@ def _agreed(answers: Sequence[Asked], settings: ConceptSettings) -> list[Candida
         for part in _parts(row.concept, settings)
     ]
     return with_backgrounds(merge(votes), [row.answer for row in answers], settings.backgrounds)
-
-
-def _merged(
-    candidates: Mapping[Unit, list[Candidate]], settings: ConceptSettings, embed: Embed | None
-) -> Mapping[Unit, list[Candidate]]:
-    """Candidates of which those that mean the same are one."""
-    if settings.merge is None:
-        return candidates
-    concepts = {candidate.concept for agreed in candidates.values() for candidate in agreed}
-    vectors = _vectors(sorted(concepts), embed)
-    return {unit: without_synonyms(agreed, vectors, settings.merge) for unit, agreed in candidates.items()}
 
 
 def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[Concept]:

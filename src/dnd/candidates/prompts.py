@@ -18,8 +18,8 @@ from dnd.io import documents
 
 Prompt = Sequence[Mapping[str, str]]
 """Messages whose contents are templates."""
-Shown = Literal["captions", "images", "contrast", "history", "refinement"]
-"""What a template is given: the list of that name, or what :func:`contrast_messages` and so on tell."""
+Shown = Literal["captions", "images", "history"]
+"""What a template is given: the list of that name."""
 
 _JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 _PICTURE = re.compile("\ue000(\\d+)\ue001")
@@ -59,9 +59,9 @@ def read_prompt(path: str | Path, shows: Shown = "captions") -> list[dict[str, s
     try:
         filled = FILL[shows](prompt, marks)
     except Exception as error:  # a template is a small program
-        raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given {GIVEN[shows]}") from None
+        raise PromptError(f"{path}: {' '.join(str(error).split())}; a template is given the list `{shows}`") from None
     if not any(all(mark in json.dumps(message["content"]) for mark in marks) for message in filled):
-        raise PromptError(f"{path}: no message shows the `{MUST[shows]}`")
+        raise PromptError(f"{path}: no message shows the `{shows}`")
     for number, message in enumerate(filled):
         if message["role"] != "user" and picture_names(message):
             raise PromptError(f"{path}: message {number}: only a message of the role user can show `images`")
@@ -79,29 +79,9 @@ def image_messages(template: Prompt, names: Sequence[str]) -> list[Message]:
     return [{**message, "content": _parts(str(message["content"]), names)} for message in filled]
 
 
-def contrast_messages(template: Prompt, captions: Sequence[str], others: Sequence[str] = ()) -> list[Message]:
-    """Fill a template of ``captions``, as :func:`messages` does, and of ``others``, the captions of look-alikes."""
-    return _filled(template, captions=_lines(captions), others=_lines(others))
-
-
 def history_messages(template: Prompt, tried: Sequence[str]) -> list[Message]:
     """Fill a template of ``history``, whose items are lines of what was tried and what became of it."""
     return _filled(template, history=list(tried))
-
-
-def refinement_messages(
-    template: Prompt, tried: Sequence[str], captions: Sequence[str] = (), failures: Sequence[str] = ()
-) -> list[Message]:
-    """Fill a template of ``history``, as :func:`history_messages` does, and of ``captions`` and ``failures``.
-
-    Each of these is made one line, so that it cannot pass for several.
-
-    Parameters
-    ----------
-    captions : of the unit's exemplars.
-    failures : what was tried, and the captions of pictures of it that do not excite the unit.
-    """
-    return _filled(template, history=list(tried), captions=_lines(captions), failures=_lines(failures))
 
 
 def _filled(template: Prompt, **lists: list[str]) -> list[Message]:
@@ -115,23 +95,9 @@ def _lines(texts: Sequence[str]) -> list[str]:
 FILL: dict[Shown, Callable[..., list[Message]]] = {
     "captions": messages,
     "images": image_messages,
-    "contrast": contrast_messages,
     "history": history_messages,
-    "refinement": refinement_messages,
 }
 """How a template becomes messages, by what it shows."""
-MUST = {
-    "captions": "captions",
-    "images": "images",
-    "contrast": "captions",
-    "history": "history",
-    "refinement": "history",
-}
-"""The list without which a prompt says nothing."""
-GIVEN = {name: f"the list `{name}`" for name in ("captions", "images", "history")} | {
-    "contrast": "the lists `captions` and `others`",
-    "refinement": "the lists `history`, `captions` and `failures`",
-}
 
 
 def _parts(filled: str, names: Sequence[str]) -> str | list[Part]:

@@ -37,19 +37,18 @@ FORMAT_TOKENS = 16
 """Tokens that the form of a structured answer takes, beside the concept."""
 Identity = str | Sequence[str | int]
 """What distinguishes what is asked about, a unit say, from all else."""
-Fill = Callable[..., list[Message]]
-"""What is shown -> messages; where there are look-alikes, also their captions as ``others``."""
+Fill = Callable[[Sequence[str]], list[Message]]
+"""What is shown -> messages."""
 
 
 @dataclass(frozen=True)
 class UnitCaptions:
-    """What is known of a unit: its captions by the rank of the exemplar, best first, and those of its look-alikes."""
+    """What is known of a unit: its captions by the rank of the exemplar, best first."""
 
     name: str
     slug: str
     unit: int
     captions: Sequence[str]
-    others: Sequence[str] = ()
 
     def shown(self) -> dict[int, str]:
         """Return rank -> caption, without empty ones and what captioners repeat."""
@@ -149,12 +148,9 @@ def questions(
     lines = shown(unit, settings)
     if not lines:
         return []
-    others: dict[str, list[str]] = {}
-    if settings.look_alikes and isinstance(unit, UnitCaptions):
-        others = {"others": [line for line in map(without_stutter, unit.others) if line]}
     asked: list[Question] = []
     for topic in _topics([unit.name, unit.slug, unit.unit], list(lines), prompts, settings, groups):
-        asked += _asked(unit, topic, lines, settings, show, len(asked), others)
+        asked += _asked(unit, topic, lines, settings, show, len(asked))
     return asked
 
 
@@ -165,7 +161,6 @@ def _asked(
     settings: ConceptSettings,
     show: Callable[[str], str],
     first: int,
-    others: Mapping[str, Sequence[str]],
 ) -> list[Question]:
     """The questions of a topic, numbered from ``first``."""
     what = [lines[rank] for rank in topic.ranks]
@@ -174,7 +169,7 @@ def _asked(
         orders[0] = list(range(len(what)))
     asked = []
     for sample, order in enumerate(orders):
-        filled = topic.fill([what[place] for place in order], **others)
+        filled = topic.fill([what[place] for place in order])
         sent = structured(filled) if settings.structured else filled
         request = Request(
             sent,

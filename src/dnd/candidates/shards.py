@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from dnd.backends import views
 from dnd.backends.messages import Answer, Request
-from dnd.candidates.concepts import Unit, propose, unit_captions, unit_images
+from dnd.candidates.concepts import propose, unit_captions, unit_images
 from dnd.config import sweep
 from dnd.config.recipes import Recipe
 from dnd.config.stages import ConceptSettings
@@ -42,26 +42,21 @@ class ShardViews(NamedTuple):
     name, slug : of the layer.
     exemplars : EXEMPLARS.
     captions : CAPTIONS of the exemplars.
-    look_alikes : LOOK_ALIKES, where prompts show them.
     """
 
     name: str
     slug: str
     exemplars: pa.Table
     captions: pa.Table
-    look_alikes: pa.Table | None = None
 
 
-def read(
-    name: str, slug: str, exemplars: str | Path, captions: str | Path, look_alikes: str | Path | None = None
-) -> ShardViews:
+def read(name: str, slug: str, exemplars: str | Path, captions: str | Path) -> ShardViews:
     """Read what a shard of a layer's units looks like from the files of its tables."""
     return ShardViews(
         name,
         slug,
-        tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box", "activation"]),
+        tables.read(exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"]),
         tables.read(captions, schemas.CAPTIONS),
-        None if look_alikes is None else tables.read(look_alikes, schemas.LOOK_ALIKES),
     )
 
 
@@ -85,7 +80,6 @@ def concepts(
     *,
     probe: Sequence[Path] = (),
     folder: Path = Path(),
-    named: Mapping[Unit, Sequence[str]] | None = None,
     known: Mapping[tuple[str, int], str] | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Return the CONCEPTS table (unit x candidate) and the ANSWERS table (unit x sample) of units, by a recipe.
@@ -95,7 +89,6 @@ def concepts(
     ask : requests -> as many answers, in order.
     probe : shards of the probe, whose images are shown where the recipe says so.
     folder : where pictures that are shown lie meanwhile.
-    named : best candidates of units by the recipe ``also``, best first.
     known : (slug, unit) -> known answer, where it stands in for the language model.
     """
     settings = recipe.concepts
@@ -122,4 +115,4 @@ def concepts(
 
         assert recipe.embedder is not None
         embed = partial(embed_texts, recipe.embedder)
-    return propose(units, ask, settings, embed=embed, named=named)
+    return propose(units, ask, settings, embed=embed)

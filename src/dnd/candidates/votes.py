@@ -1,16 +1,12 @@
-"""What answers and other recipes name becomes the candidates of a unit: what is equal or means the same, once."""
+"""What answers name becomes the candidates of a unit: what is equal, once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from dnd.candidates.answers import fault
-from dnd.candidates.clusters import alike
 from dnd.candidates.compat import Backgrounds, background
 
 
@@ -41,9 +37,8 @@ class Candidate:
 
 
 def precedence(source: str) -> int:
-    """Return the place of a source: all captions, a cluster, a further prompt, another recipe, refinement."""
-    fixed = {"captions": 0, "cluster": 1, "refined": 4}
-    return fixed.get(source, 3 if source.startswith("recipe:") else 2)
+    """Return the place of a source: all captions, a cluster, a further prompt."""
+    return {"captions": 0, "cluster": 1}.get(source, 2)
 
 
 def merge(votes: Iterable[Vote]) -> list[Candidate]:
@@ -51,10 +46,10 @@ def merge(votes: Iterable[Vote]) -> list[Candidate]:
     given: dict[str, list[Vote]] = {}
     for vote in votes:
         given.setdefault(vote.concept, []).append(vote)
-    candidates = [
-        Candidate(concept, len(same), tuple(vote.sample for vote in same), _first(vote.source for vote in same))
-        for concept, same in given.items()
-    ]
+    candidates = []
+    for concept, same in given.items():
+        source = min((vote.source for vote in same), key=precedence)
+        candidates.append(Candidate(concept, len(same), tuple(vote.sample for vote in same), source))
     return sorted(candidates, key=lambda candidate: (-candidate.votes, candidate.samples[0]))
 
 
@@ -86,36 +81,3 @@ def joined(candidates: Sequence[Candidate], concepts: Iterable[str], source: str
         if fault(concept, None) is None:
             known.setdefault(concept, Candidate(concept, 0, (), source))
     return list(known.values())
-
-
-def without_synonyms(
-    candidates: Sequence[Candidate], vectors: Mapping[str, npt.NDArray[np.float32]], cosine: float
-) -> list[Candidate]:
-    """Make one of candidates that mean the same: most votes, then first, names it; votes and samples add up.
-
-    Parameters
-    ----------
-    vectors : concept -> unit vector [d] of its text.
-    cosine : from which any two of a group are alike; see :func:`dnd.candidates.clusters.alike`.
-    """
-    if not candidates:
-        return []
-    groups = alike(np.stack([vectors[candidate.concept] for candidate in candidates]), cosine)
-    merged = [_merged([candidates[place] for place in group]) for group in groups]
-    return sorted(merged, key=lambda candidate: -candidate.votes)
-
-
-def _merged(same: Sequence[Candidate]) -> Candidate:
-    named = max(same, key=lambda candidate: candidate.votes)  # the first of equals
-    # one answer that is split may give several
-    answers = {sample for candidate in same if candidate.votes for sample in candidate.samples}
-    return replace(
-        named,
-        votes=len(answers),
-        samples=tuple(sorted({sample for candidate in same for sample in candidate.samples})),
-        source=_first(candidate.source for candidate in same),
-    )
-
-
-def _first(sources: Iterable[str]) -> str:
-    return min(sources, key=precedence)

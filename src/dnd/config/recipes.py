@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.config.evaluation import ModelSettings
 from dnd.config.sections import Settings
-from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings
+from dnd.config.stages import ConceptSettings, ExemplarSettings, ScoreSettings
 
 
 class Method(Settings):
@@ -82,9 +82,6 @@ class Recipe(Method):
         None, description="draws the candidates; when empty, the answers alone decide between them"
     )
     embedder: EmbedderSettings | None = Field(None, description="needed with a generator")
-    refinement: RefinementSettings | None = Field(
-        None, description="ask for better candidates, telling what the first ones excite; not when empty"
-    )
     scores: ScoreSettings = Field(default_factory=ScoreSettings)
     later_pooling: Literal["mean", "max", "cls"] | None = Field(
         None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
@@ -116,22 +113,5 @@ class Recipe(Method):
             yield "a `generator` needs an `embedder`, which compares its images with the exemplars"
         if self.scores.verdict is not None and self.generator is None:
             yield "`scores.verdict` needs a `generator`, whose images it weighs"
-        asked = self.concepts
-        wanted = {
-            "clusters": asked.clusters > 1 and asked.cluster_by == "meaning",
-            "merge": asked.merge is not None,
-            "look_alikes": asked.look_alikes,
-        }
-        for key, is_wanted in wanted.items():
-            if is_wanted and self.embedder is None:
-                yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
-        if self.refinement is not None:
-            yield from self._cannot_refine(self.refinement)
-
-    def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
-        if self.generator is None:
-            yield "`refinement` needs a `generator`, whose images tell what candidates excite"
-        elif refinement.images > self.generator.images:
-            yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
-        elif refinement.failures and self.captions.oracle:
-            yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"
+        if self.concepts.reads_vectors and self.embedder is None:
+            yield "`concepts.clusters` needs an `embedder`, which tells what resembles what"

@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dnd.config.backends import LlmSettings
 from dnd.config.sections import LONGEST_SIDE, File, Number, Settings
 
-SOURCES = ("captions", "words", "cluster", "layer", "refined", "union")
+SOURCES = ("captions", "words", "cluster", "layer", "union")
 """Sources of candidates that no prompt may be named after."""
 
 
@@ -115,33 +114,16 @@ class ConceptSettings(Settings):
     )
     further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
     split: bool = Field(True, description='an answer "a or b" gives the candidates a and b instead of itself')
-    merge: Number | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="cosine of the `embedder`'s text vectors from which candidates count as one, named by most votes",
-    )
-    also: str | None = Field(
-        None, description="recipe whose best candidates for the same model, layer and probe join in, without votes"
-    )
-    also_top: int = Field(3, ge=1, description="so many of them")
-    look_alikes: int = Field(
-        0,
-        ge=0,
-        description="random probe images that resemble a unit's exemplars and excite it little, whose captions prompts "
-        "are given as `others`",
-    )
 
     @property
     def reads_vectors(self) -> bool:
-        """Whether text vectors decide which questions are asked or which candidates there are."""
-        by_meaning = self.clusters > 1 and self.cluster_by == "meaning"
-        return (by_meaning or self.merge is not None) and not self.known_answers
+        """Whether text vectors decide which questions are asked."""
+        return self.clusters > 1 and self.cluster_by == "meaning" and not self.known_answers
 
     @property
-    def shows(self) -> Literal["captions", "images", "contrast"]:
+    def shows(self) -> Literal["captions", "images"]:
         """What the prompt and the further ones are given."""
-        return "images" if self.show_images else "contrast" if self.look_alikes else "captions"
+        return "images" if self.show_images else "captions"
 
     @property
     def asked(self) -> list[Path]:
@@ -168,7 +150,6 @@ class ConceptSettings(Settings):
             "clusters": self.clusters > 1,
             "words": self.words > 0,
             "prompts": self.prompts,
-            "look_alikes": self.look_alikes,
         }
         for key, is_wanted in wanted.items():
             if self.show_images and is_wanted:
@@ -182,29 +163,6 @@ class ConceptSettings(Settings):
         if isinstance(values, dict) and values.get("show_images") is True and "prompt" not in values:
             return {**values, "prompt": "config/prompts/concept-images.yaml"}
         return values
-
-
-class RefinementSettings(Settings):
-    """Further candidates, from a language model that is told what became of those before."""
-
-    rounds: int = Field(2, ge=1, description="times that a unit is asked about at most")
-    samples: int = Field(1, ge=1, description="answers asked for in each round")
-    below: Number = Field(
-        0.8,
-        gt=0,
-        le=1,
-        description="a unit is asked about while every candidate excites it with less than this share of its images: "
-        "half way, or more, from the lowest tenth of the control images to the exemplars",
-    )
-    images: int = Field(5, ge=1, description="images of each candidate that are looked at")
-    failures: int = Field(
-        6, ge=0, description="images that do not excite the unit, whose captions are shown; 0 spares the captioner"
-    )
-    prompt: File = Field(Path("config/prompts/refine.yaml"), description="chat messages as templates")
-    temperature: Number = Field(0.7, ge=0, description="sampling temperature")
-    max_words: int = Field(5, ge=1, description="longest concept; longer answers are recorded and skipped")
-    max_tokens: int = Field(24, ge=1, description="longest answer")
-    llm: LlmSettings | None = Field(None, description="another language model than `llm`")
 
 
 class ScoreSettings(Settings):

@@ -38,7 +38,6 @@ OWN_FOLDERS = {
     "modules",
     "probe",
     "provenance.json",
-    "refinement",
     "report",
     "status.html",
 }
@@ -245,15 +244,6 @@ def layers(config: Config) -> list[Layer]:
     tables = read(config)
     require_none(tables.unknown)
     return tables.layers
-
-
-def counterpart(layers: Iterable[Layer], layer: Layer, recipe: str) -> Layer | None:
-    """Return the first layer of the sweep that describes all units of another by a recipe, with the same probe."""
-    place = layer.model, layer.layer, layer.probe, recipe
-    for other in layers:
-        if (other.model, other.layer, other.probe, other.recipe) == place and set(layer.units) <= set(other.units):
-            return other
-    return None
 
 
 MODULES = "modules/{model}.tsv"

@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
-from dnd.candidates import look_alikes
 from dnd.config.evaluation import EvaluationSettings
 from dnd.evaluation import judged_images, truth
 from dnd.evaluation.baselines import baseline_labels
@@ -142,7 +141,7 @@ def of_contrast(labels: Sequence[str], images: HeldOut, vectors: UnitVectors) ->
     def exemplars_and_look_alikes(unit: int) -> tuple[UnitVectors, UnitVectors]:
         best = images.best(unit)
         chosen, exemplars = np.isin(np.arange(len(images.vectors)), best), images.vectors[best]
-        near = look_alikes.nearest(exemplars, images.vectors, images.activations[:, unit], LOOK_ALIKES, chosen)
+        near = contrast.nearest(exemplars, images.vectors, images.activations[:, unit], LOOK_ALIKES, chosen)
         return exemplars, images.vectors[near]
 
     def value(label: str, unit: int) -> float:

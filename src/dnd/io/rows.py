@@ -96,15 +96,6 @@ class Caption(NamedTuple):
     caption: str
 
 
-class LookAlike(NamedTuple):
-    """An image that resembles a unit's exemplars and does not excite the unit."""
-
-    unit: int
-    rank: int  # 0 is the most similar
-    image_id: str
-    caption: str
-
-
 class Asked(NamedTuple):
     """A question to the language model, and what came of it: a row of ANSWERS."""
 
@@ -131,24 +122,7 @@ class Concept(NamedTuple):
     concept: str
     votes: int
     samples: list[int]  # the answers that gave it
-    source: str  # captions, cluster, a further prompt's name, words, recipe:NAME; the first
-
-
-class RefinementRound(NamedTuple):
-    """A further question about a unit, after its candidates were drawn."""
-
-    name: str
-    slug: str
-    unit: int
-    round: int
-    sample: int  # over all rounds of a unit; `samples` of a refined candidate holds these
-    prompt: str  # JSON of the chat messages
-    answer: str | None  # null when the request failed
-    concept: str | None  # null when the answer is malformed
-    activation: float | None  # mean of the concept's pictures; null when there is no usable one
-    shown: int | None  # the same as the next prompt shows it: 0 the weakest, 100 the strongest control image
-    exciting: float | None  # share of the pictures that excite the unit
-    problem: str | None  # null when all is well
+    source: str  # captions, cluster, a further prompt's name, words; the first
 
 
 class Picture(NamedTuple):

@@ -22,12 +22,12 @@ import pyarrow.compute as pc
 from dnd.backends.llm import session
 from dnd.backends.messages import Request
 from dnd.candidates.prompts import history_messages, read_prompt
-from dnd.candidates.search import Ask, Excite, Search, judged, searches
 from dnd.config.backends import LlmSettings
 from dnd.config.rivals import LineRecipe
 from dnd.io import schemas, tables
-from dnd.io.rows import Controls, LineRound, Score
+from dnd.io.rows import Controls, Score
 from dnd.io.store import Store, key
+from dnd.rivals.line_search import Ask, Excite, Search, judged, searches
 from dnd.selection import images
 from dnd.selection.cosy import auc, mad
 from dnd.target.generated import Reader
@@ -122,11 +122,7 @@ def run(units: Sequence[Search], ask: Ask, excite: Excite, settings: LineRecipe)
     search_all(units, ask, excite, settings)
     ordered = sorted(units, key=lambda search: search.unit)
     scores = [row for search in ordered for row in _scores(search, settings.tolerance)]
-    rounds = [
-        LineRound(round=number, **search.told(trial)._asdict())
-        for search in ordered
-        for number, trial in enumerate(search.trials)
-    ]
+    rounds = [row for search in ordered for row in search.told()]
     return tables.table(scores, schemas.SCORES), tables.table(rounds, schemas.LINE_ROUNDS)
 
 

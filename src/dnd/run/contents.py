@@ -254,8 +254,6 @@ def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
             for name, path, shows in used:
                 if path is not None:
                     yield from _told(f"{key}.concepts.{name}", prompts.read_prompt, path, shows)
-        if recipe.refinement is not None:
-            yield from _told(f"{key}.refinement.prompt", prompts.read_prompt, recipe.refinement.prompt, "refinement")
         if recipe.scores.verdict is not None:
             yield from _told(f"{key}.scores.verdict", _holds_for, recipe.scores.verdict, recipe)
     if isinstance(recipe, LineRecipe):

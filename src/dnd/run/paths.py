@@ -41,15 +41,12 @@ PATTERNS = {
     # a layer's shards of units
     "exemplars": f"{LAYER}/exemplars/{{units}}.parquet",
     "captions": f"{LAYER}/captions/{{units}}.parquet",
-    "look_alikes": f"{LAYER}/look-alikes/{{units}}.parquet",
     "scores": f"{LAYER}/scores/{{units}}.parquet",
     "line": f"{LAYER}/line/{{units}}.parquet",
     "rounds_of_line": f"{LAYER}/line/{{units}}-rounds.parquet",
     # a bundle of layers
     "concepts": f"concepts/{BUNDLE}.parquet",
     "answers": f"concepts/{BUNDLE}-answers.parquet",
-    "refinement": f"refinement/{BUNDLE}.parquet",
-    "rounds": f"refinement/{BUNDLE}-rounds.parquet",
     "images": f"images/{BUNDLE}/{{part}}.parquet",
     # a layer
     "clip_dissect": f"{LAYER}/clip-dissect.parquet",
@@ -199,14 +196,6 @@ class Paths:
         """Return the file of a kind of a bundle."""
         return self.file(kind, **bundle._asdict())
 
-    def refined(self, bundle: Bundle) -> list[str]:
-        """Return the candidates of a bundle with better ones that were looked for; none where none are."""
-        return [self.of_bundle("refinement", bundle)] if self._plan.recipe_of(bundle).refinement else []
-
-    def candidates(self, bundle: Bundle) -> str:
-        """Return the candidate concepts of a bundle that are drawn and scored."""
-        return (self.refined(bundle) or [self.of_bundle("concepts", bundle)])[0]
-
     def images_of_bundle(self, bundle: Bundle) -> list[str]:
         """Return the pictures of a bundle; none where its recipe has no generator."""
         if self._plan.recipe_of(bundle).generator is None:
@@ -235,13 +224,6 @@ class Paths:
         embedder = getattr(self._plan.config.recipes[layer.recipe], "embedder", None)
         told = embedder is not None and (embedder.scale is not None or self.scales(layer))
         return [self.of_layer("explains", layer)] if told else []
-
-    def look_alikes(self, bundle: Bundle) -> list[str]:
-        """Return the look-alikes of every layer of a bundle, where its recipe shows them."""
-        asked = self._plan.recipe_of(bundle).concepts
-        if not asked.look_alikes or asked.known_answers:
-            return []
-        return [path for layer in self._plan.bundles[bundle] for path in self.shards("look_alikes", layer)]
 
     def judgements(self) -> list[str]:
         """Return the tables of metrics beyond known answers, one for each layer of a network; often none."""

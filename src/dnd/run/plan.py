@@ -18,7 +18,7 @@ from dnd.config.backends import COMPUTE
 from dnd.config.layer_table import rows
 from dnd.config.load import Config, ConfigError
 from dnd.config.recipes import Recipe
-from dnd.config.sweep import Layer, counterpart, spell
+from dnd.config.sweep import Layer, spell
 from dnd.io.files import replaced
 
 
@@ -206,14 +206,6 @@ class Plan:
         recipe = self.config.recipes[bundle.recipe]
         assert isinstance(recipe, Recipe)
         return recipe
-
-    def joined(self, bundle: Bundle) -> list[tuple[Layer, Layer]]:
-        """Return the layers of a bundle, each with that of the recipe whose candidates join its own; often none."""
-        asked = self.recipe_of(bundle).concepts
-        if asked.also is None or asked.known_answers:
-            return []
-        pairs = ((layer, counterpart(self.layers, layer, asked.also)) for layer in self.bundles[bundle])
-        return [(layer, joined) for layer, joined in pairs if joined is not None]
 
     def dissected(self, model: str, probe: str, slug: str, sign: str) -> list[Layer]:
         """Return the layers of the sweep that one comparison of activation maps with masks serves."""

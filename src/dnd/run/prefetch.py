@@ -22,7 +22,6 @@ USES = {
     "generator": "generator",
     "embedder": "embedder",
     "llm": "llm",
-    "refinement.llm": "llm",
 }
 """Part of a recipe that names a model -> what it is for."""
 

@@ -44,7 +44,6 @@ SEEDS = {
     "captions": "greedy decoding: no random choice",
     "concepts": "order of the captions and sampling seed of each question: digests of the unit, its captions and the "
     "number of the answer; the server of our own is started with seed 0",
-    "refinement": "sampling seed of each question: digest of the unit, what was tried on it and the answer's number",
     "images": "noise drawn on the CPU, of each image from a seed of its own, the first 15 hexadecimal digits of its "
     "key: column `seed` of the tables of images",
     "evaluation": "bootstrap intervals and shuffled labels from seed 0",

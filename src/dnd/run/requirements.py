@@ -8,7 +8,6 @@ from pathlib import Path
 from dnd.config import sweep
 from dnd.config.load import Config
 from dnd.config.rivals import ClipDissectRecipe, MilanRecipe, RivalRecipe
-from dnd.config.stages import ConceptSettings
 from dnd.config.sweep import Layer
 
 ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks", "invert": "image labels"}
@@ -18,7 +17,7 @@ ANNOTATED = {"network-dissection": "pixel masks", "compositional": "pixel masks"
 def missing(config: Config, layers: Sequence[Layer]) -> list[str]:
     """Return one line for each thing that a method or an audit needs and does not find."""
     truths = dict.fromkeys(_truths(config, layers))
-    needed = [*_methods(config, layers), *truths, *_joined(config, layers)]
+    needed = [*_methods(config, layers), *truths]
     return [*needed, *_kept(config, layers), *_audits(config, layers)]
 
 
@@ -64,38 +63,6 @@ def _unknown_answers(path: Path | None, layer: Layer) -> Iterator[str]:
         return  # of whoever reads the file for its own sake
     if layer.layer not in known:
         yield f"{key}: {path} has no layer {layer.layer!r}; there are {sorted(known)}"
-
-
-def _joined(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
-    """Recipes whose candidates join those of others."""
-    for recipe in dict.fromkeys(layer.recipe for layer in layers):
-        also = _also(config, recipe)
-        if also is None:
-            continue
-        key = f"recipes.{recipe}.concepts.also"
-        if also not in config.recipes:
-            yield f"{key}: unknown recipe {also!r}; there are {sorted(config.recipes)}"
-            continue
-        after: str | None = also
-        seen: list[str] = []
-        while after is not None and after not in seen:
-            seen.append(after)
-            after = _also(config, after)
-        if recipe in seen:
-            yield f"{key}: {also!r} waits for the candidates of {recipe!r} itself; choose another recipe"
-            continue
-        for layer in layers:
-            if layer.recipe == recipe and sweep.counterpart(layers, layer, also) is None:
-                yield (
-                    f"{key}: {config.sweep} has no row with recipe {also!r} that describes all units of row "
-                    f"{layer.name!r}, layer {layer.layer!r}, with probe {layer.probe!r}"
-                )
-
-
-def _also(config: Config, recipe: str) -> str | None:
-    """The recipe whose candidates join those of another."""
-    asked = getattr(config.recipes.get(recipe), "concepts", None)
-    return asked.also if isinstance(asked, ConceptSettings) else None
 
 
 def _kept(config: Config, layers: Sequence[Layer]) -> Iterator[str]:

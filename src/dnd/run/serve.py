@@ -30,8 +30,7 @@ from dnd.run.paths import PATTERNS
 def models(config: Config) -> list[tuple[LlmSettings, list[str]]]:
     """Return the language models that the sweep asks, without those of external servers, and how to start each."""
     recipes = [config.recipes[name] for name in dict.fromkeys(row.recipe for row in sweep_rows(config))]
-    loops = [recipe if isinstance(recipe, LineRecipe) else getattr(recipe, "refinement", None) for recipe in recipes]
-    asked = [loop.llm or config.llm for loop in loops if loop is not None]
+    asked = [recipe.llm or config.llm for recipe in recipes if isinstance(recipe, LineRecipe)]
     concepts = [recipe.concepts for recipe in recipes if isinstance(recipe, Recipe)]
     if concepts:
         asked.append(config.llm)

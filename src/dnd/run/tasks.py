@@ -142,11 +142,10 @@ def _passes(plan: Plan, paths: Paths) -> Iterator[Task]:
 def _own(plan: Plan, paths: Paths) -> Iterator[Task]:
     """The stages of our own method."""
     for bundle, layers in plan.bundles.items():
-        views = ["exemplars", "captions", *(["look_alikes"] if paths.look_alikes(bundle) else [])]
+        views = ("exemplars", "captions")
         yield from (task for stage in views for layer in layers for task in _unit_shards(plan, paths, layer, stage))
         units = sum(len(layer.units) for layer in layers)
-        for stage in ("concepts", "refinement") if paths.refined(bundle) else ("concepts",):
-            yield Task(stage, paths.of_bundle(stage, bundle), units, recipe=bundle.recipe)
+        yield Task("concepts", paths.of_bundle("concepts", bundle), units, recipe=bundle.recipe)
         images = paths.images_of_bundle(bundle)
         yield from (Task("images", output, units / len(images), recipe=bundle.recipe) for output in images)
         yield from (task for layer in layers for task in _unit_shards(plan, paths, layer, "scores"))

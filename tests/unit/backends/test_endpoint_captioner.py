@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from endpoints import KEY, external
-from handmade import png
+from handmade import png, write_probe
 from PIL import Image
 
 from dnd.backends import chat, endpoint_captioner
@@ -14,6 +14,8 @@ from dnd.backends.endpoint_captioner import EndpointCaptioner
 from dnd.backends.server import ServerError
 from dnd.candidates import captions
 from dnd.config.backends import CaptionSettings
+from dnd.io import schemas, tables
+from dnd.io.rows import Exemplar
 from dnd.io.store import Store
 
 
@@ -123,7 +125,9 @@ def test_a_server_that_dies_midway_fails_and_is_shown_the_rest_when_it_is_back(
     tmp_path, monkeypatch, end, lives, concurrency
 ):
     """What it said is in the store, also of the images that it was asked about at once with those that fail."""
-    files = [png(np.full((8, 8, 3), 20 * i)) for i in range(12)]
+    files = {f"{i:02d}.png": png(np.full((8, 8, 3), 20 * i)) for i in range(12)}
+    probe = write_probe(tmp_path / "probe.parquet", files)
+    shown = [Exemplar(0, rank, name, None, 1.0, None, None) for rank, name in enumerate(files)]
     log, store = tmp_path / "asked", Store(tmp_path / "store")
 
     def run(store, *behaviours):
@@ -134,7 +138,7 @@ def test_a_server_that_dies_midway_fails_and_is_shown_the_rest_when_it_is_back(
             )
             captioner = EndpointCaptioner(settings)
             captioner.client.retries = 0
-            return captions.of_files(captioner, files, settings, store)
+            return captions.run(captioner, tables.table(shown, schemas.EXEMPLARS), [probe], settings, store)
 
     undisturbed = run(Store(tmp_path / "other"))
     with pytest.raises(Unanswered, match=r"captions\.base_url .* (failed|refuse everything)"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnd.candidates.clusters import alike, caption_groups, word_cover
+from dnd.candidates.clusters import caption_groups, word_cover
 
 
 def directions(*degrees):
@@ -72,17 +72,3 @@ def test_there_are_no_more_words_than_asked_for():
     shown = captions(*["red"] * 5, *["blue"] * 4, *["green"] * 3)
     assert list(word_cover(shown, 2)) == ["red", "blue"]
     assert list(word_cover(shown, 9)) == ["red", "blue", "green"]
-
-
-def test_a_chain_does_not_join_its_ends():
-    # neighbours are 20 degrees apart (cosine .94), the ends 60 (cosine .5)
-    found = alike(directions(0, 20, 40, 60), np.cos(np.radians(25)))
-    assert found == [[0, 1], [2, 3]]
-    assert alike(directions(0, 20, 40, 60), np.cos(np.radians(61))) == [[0, 1, 2, 3]]
-
-
-def test_a_cosine_that_is_just_reached_counts():
-    assert alike(directions(0, 60), 0.5) == [[0, 1]]
-    assert alike(directions(0, 60), 0.501) == [[0], [1]]
-    assert alike(directions(5, 5), 1.0) == [[0, 1]]
-    assert alike(directions(7), 0.5) == [[0]]

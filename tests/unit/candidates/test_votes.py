@@ -1,4 +1,4 @@
-"""Where candidates come from: groups of captions, further prompts, parts of answers, other recipes; which are one."""
+"""Where candidates come from: groups of captions, further prompts, parts of answers, words."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,10 @@ from pydantic import ValidationError
 
 from dnd.backends.messages import Answer
 from dnd.candidates.answers import alternatives
-from dnd.candidates.concepts import best_of, propose
+from dnd.candidates.concepts import propose
 from dnd.candidates.questions import UnitCaptions
-from dnd.candidates.votes import Candidate, Vote, joined, merge, without_synonyms
+from dnd.candidates.votes import Candidate, Vote, joined, merge
 from dnd.config.stages import ConceptSettings
-from dnd.io import schemas, tables
 
 PROMPTS = Path(__file__).parents[3] / "config/prompts"
 UNIT = ("n", "s", 0)
@@ -90,12 +89,12 @@ def test_texts_are_embedded_before_anything_is_asked():
         done.append(list(texts))
         return embed(texts)
 
-    propose([UnitCaptions(*UNIT, CAPTIONS)], ask, settings(clusters=2, merge=0.9), embed=vectors)
-    assert done == [sorted(CAPTIONS), "ask", ["red things"]]
+    propose([UnitCaptions(*UNIT, CAPTIONS)], ask, settings(clusters=2), embed=vectors)
+    assert done == [sorted(CAPTIONS), "ask"]
 
 
-def test_shards_change_no_group_prompt_or_synonym():
-    how = settings(clusters=2, merge=0.9, prompts=[PROMPTS / "concept-specific.yaml"])
+def test_shards_change_no_group_or_prompt():
+    how = settings(clusters=2, prompts=[PROMPTS / "concept-specific.yaml"])
     units = [UnitCaptions("n", "s", i, [f"{line} {i}" for line in CAPTIONS[i:]]) for i in range(3)]
     whole = propose(units, Asked(colours), how, embed=embed)
     for part in (0, 1):
@@ -122,8 +121,8 @@ def test_further_prompts_name_the_source_of_what_only_they_found():
 
 
 def test_of_several_sources_the_first_counts():
-    votes = [Vote(0, "a", "general"), Vote(1, "a", "cluster"), Vote(2, "b", "refined"), Vote(3, "b", "recipe:x")]
-    assert [one.source for one in merge(votes)] == ["cluster", "recipe:x"]
+    votes = [Vote(0, "a", "general"), Vote(1, "a", "cluster"), Vote(2, "b", "general")]
+    assert [one.source for one in merge(votes)] == ["cluster", "general"]
     assert merge([Vote(0, "a", "cluster"), Vote(1, "a", "captions")])[0].source == "captions"
 
 
@@ -160,46 +159,9 @@ def test_parts_of_answers_are_the_candidates_and_have_the_answer_s_vote():
     assert whole["concept"].to_pylist() == ["red stars or blue rings", "blue rings"]
 
 
-def test_what_means_the_same_is_one_candidate_named_by_most_votes():
-    candidates = [
-        Candidate("red", 2, (0, 3)),
-        Candidate("crimson", 2, (1, 4), "cluster"),
-        Candidate("blue", 2, (2, 5)),
-        Candidate("red background", 0, (0,)),
-    ]
-    vectors = dict(
-        zip(["red", "crimson", "blue", "red background"], np.eye(2, dtype=np.float32)[[0, 0, 1, 0]], strict=True)
-    )
-    assert without_synonyms(candidates, vectors, 0.9) == [
-        Candidate("red", 4, (0, 1, 3, 4)),
-        Candidate("blue", 2, (2, 5)),
-    ]
-    assert without_synonyms([], {}, 0.9) == []
-
-
-def test_an_answer_that_named_both_is_one_vote():
-    same = [Candidate("red", 2, (0, 1)), Candidate("crimson", 1, (1,))]
-    vectors = {one.concept: np.array([1, 0], np.float32) for one in same}
-    assert without_synonyms(same, vectors, 0.9) == [Candidate("red", 2, (0, 1))]
-
-
-def test_merged_votes_may_change_who_comes_first():
-    same = [Candidate("blue", 3, (0, 1, 2)), Candidate("red", 2, (3, 4)), Candidate("crimson", 2, (5, 6))]
-    vectors = {one.concept: np.eye(2, dtype=np.float32)[i] for one, i in zip(same, (0, 1, 1), strict=True)}
-    assert [(one.concept, one.votes) for one in without_synonyms(same, vectors, 0.9)] == [("red", 4), ("blue", 3)]
-
-
-def test_candidates_of_another_recipe_join_without_votes():
-    found = joined([Candidate("red", 1, (0,))], ["Red", "Blue  Rings", "!!", "la la la"], "recipe:words")
-    assert found == [Candidate("red", 1, (0,)), Candidate("blue rings", 0, (), "recipe:words")]
-    how = settings(samples=1, also="words", also_top=2)
-    named = {UNIT: ["first", "second", "third"], ("n", "s", 9): ["elsewhere"]}
-    concepts, _ = propose([UnitCaptions(*UNIT, CAPTIONS)], Asked(colours), how, named=named)
-    assert [(row["concept"], row["votes"], row["source"], row["samples"]) for row in concepts.to_pylist()] == [
-        ("things", 1, "captions", [0]),
-        ("first", 0, "recipe:words", []),
-        ("second", 0, "recipe:words", []),
-    ]
+def test_concepts_from_elsewhere_join_without_votes():
+    found = joined([Candidate("red", 1, (0,))], ["Red", "Blue  Rings", "!!", "la la la"], "words")
+    assert found == [Candidate("red", 1, (0,)), Candidate("blue rings", 0, (), "words")]
 
 
 def test_words_that_it_takes_to_cover_the_captions_are_candidates_without_votes():
@@ -215,19 +177,6 @@ def test_words_that_it_takes_to_cover_the_captions_are_candidates_without_votes(
     concepts, answers = propose([UnitCaptions(*UNIT, lines)], asked, how)  # no vectors are needed
     assert [sorted(ranks) for ranks in answers["captions"].to_pylist()[1:]] == [[3, 4, 5], [0, 1, 2]]
     assert concepts["concept"].to_pylist() == ["purple things", "green"]
-
-
-def test_candidates_of_another_recipe_stand_where_every_answer_failed():
-    how = settings(samples=2, also="words")
-    concepts, _ = propose([UnitCaptions(*UNIT, CAPTIONS)], lambda _: [Answer(None)] * 2, how, named={UNIT: ["red"]})
-    assert concepts.select(["concept", "votes"]).to_pylist() == [{"concept": "red", "votes": 0}]
-
-
-def test_another_recipe_s_candidates_are_read_best_first():
-    row = dict.fromkeys(schemas.DESCRIPTIONS.names) | {"unit": 4}
-    row["candidates"] = [dict.fromkeys(field.name for field in schemas.CANDIDATE) | {"concept": one} for one in "zab"]
-    found = best_of("n", "s", tables.table([row, row | {"unit": 5, "candidates": []}], schemas.DESCRIPTIONS))
-    assert found == {("n", "s", 4): ["z", "a", "b"], ("n", "s", 5): []}
 
 
 def test_prompts_that_would_be_one_source_are_refused():

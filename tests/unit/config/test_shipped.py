@@ -8,7 +8,7 @@ import yaml
 from dnd.candidates.prompts import read_prompt
 from dnd.config import load, shipped
 from dnd.config.rivals import LineRecipe
-from dnd.config.stages import ConceptSettings, RefinementSettings
+from dnd.config.stages import ConceptSettings
 
 ROOT = Path(__file__).parents[3]
 PROMPT = "config/prompts/concept.yaml"
@@ -49,12 +49,11 @@ def test_default_prompts_are_read_in_any_folder_and_named_alike_in_all(elsewhere
     prompts = [
         ConceptSettings().prompt,
         ConceptSettings(show_images=True).prompt,
-        RefinementSettings().prompt,
         LineRecipe.model_validate({"method": "line", "generator": {"model": "a/b"}}).prompt,
     ]
-    assert [path.name for path in prompts] == ["concept.yaml", "concept-images.yaml", "refine.yaml", "line.yaml"]
+    assert [path.name for path in prompts] == ["concept.yaml", "concept-images.yaml", "line.yaml"]
     assert all(path.parent == Path("config/prompts") for path in prompts)  # what stages' parameters say
-    shown = ["captions", "images", "refinement", "history"]
+    shown = ["captions", "images", "history"]
     assert all(read_prompt(path, shows) for path, shows in zip(prompts, shown, strict=True))
 
 

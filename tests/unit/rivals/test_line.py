@@ -12,14 +12,13 @@ from handmade import TinyTarget
 
 from dnd.backends.llm import session
 from dnd.backends.messages import Answer
-from dnd.candidates import search
 from dnd.candidates.prompts import history_messages, read_prompt
 from dnd.config.backends import LlmSettings
 from dnd.config.rivals import LineRecipe
 from dnd.io import schemas
 from dnd.io.rows import Controls
 from dnd.io.store import Store
-from dnd.rivals import line
+from dnd.rivals import line, line_search
 from dnd.selection import images
 from dnd.target.generated import Reader
 
@@ -31,7 +30,7 @@ def recipe(rounds, **values):
 
 
 def units(*numbers, controls=CONTROLS):
-    return search.searches("n", "s", [Controls(one, None, controls) for one in numbers])
+    return line_search.searches("n", "s", [Controls(one, None, controls) for one in numbers])
 
 
 def run(folder, asked, ask, settings, painter=None):
@@ -147,7 +146,7 @@ def test_seeds_differ_between_units_and_rounds_but_not_between_jobs(tmp_path):
 def tried(*rounds):
     (one,) = units(0, controls=[0.0, 1.0])
     for concept, activation in rounds:
-        one.trials.append(search.Trial("[]", concept, concept, np.array([activation], np.float32)))
+        one.trials.append(line_search.Trial("[]", concept, concept, np.array([activation], np.float32)))
     return one
 
 
@@ -169,7 +168,7 @@ def test_a_job_that_was_killed_goes_on_with_what_it_has_asked_and_drawn(tmp_path
     """The stand-in for a server answers with the history and the seed; its lines are counted for a colour."""
     log = tmp_path / "asked"
     colours = ["white", "red", "green", "blue", "dark red"]
-    monkeypatch.setattr(search, "tidy", lambda text: colours[len(text.split("\n")) + ("nothing" not in text)])
+    monkeypatch.setattr(line_search, "tidy", lambda text: colours[len(text.split("\n")) + ("nothing" not in text)])
     with external(tmp_path, f"log={log}") as server:
         monkeypatch.setenv(KEY, server.key)
         llm = LlmSettings(model="m", base_url=server.base_url, api_key_env=KEY)

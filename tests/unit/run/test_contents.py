@@ -89,16 +89,15 @@ def test_prompt_that_is_none(good, key, content, message):
 
 def test_prompt_is_read_as_what_it_is_used_for(good):
     images = write("images.yaml", "- {role: user, content: '{% for one in images %}{{ one }}{% endfor %}'}")
-    contrast = write("contrast.yaml", "- {role: user, content: '{{ captions }} {{ others }}'}")
+    line = {"method": "line", "generator": {"model": "owner/model"}}
     history = write("history.yaml", "- {role: user, content: '{{ history }}'}")
     contents.load(changed(good, "recipes.dnd.concepts", {"show_images": True, "prompt": images}), FILE)
-    contents.load(changed(good, "recipes.dnd.concepts", {"look_alikes": 3, "prompt": contrast}), FILE)
-    contents.load(changed(good, "recipes.dnd.refinement", {"prompt": history, "images": 2}), FILE)
-    assert "'others' is undefined" in told(
-        changed(good, "recipes.dnd.concepts", {"prompt": contrast}), "recipes.dnd.concepts.prompt"
+    contents.load(changed(good, "recipes.line", line | {"prompt": history}), FILE)
+    assert "'images' is undefined" in told(
+        changed(good, "recipes.dnd.concepts", {"prompt": images}), "recipes.dnd.concepts.prompt"
     )
     assert "'images' is undefined" in told(
-        changed(good, "recipes.dnd.refinement", {"prompt": images, "images": 2}), "recipes.dnd.refinement.prompt"
+        changed(good, "recipes.line", line | {"prompt": images}), "recipes.line.prompt"
     )
 
 

@@ -35,8 +35,9 @@ def test_files_of_layers_passes_probes_and_bundles(plan):
     ]
     assert paths.shards("scores", layer) == ["results/mine/hidden/layer4/scores/000000-000031.parquet"]
     bundle = plan.bundle_of(layer)
-    assert paths.candidates(bundle) == f"results/mine/concepts/conceptnet/shapes/dnd/{bundle.bundle}.parquet"
-    assert paths.refined(bundle) == paths.look_alikes(bundle) == paths.importance(layer) == paths.beyond_labels() == []
+    candidates = paths.of_bundle("concepts", bundle)
+    assert candidates == f"results/mine/concepts/conceptnet/shapes/dnd/{bundle.bundle}.parquet"
+    assert paths.importance(layer) == paths.beyond_labels() == []
 
 
 def test_logs_and_benchmarks_bear_what_tells_jobs_apart(plan):

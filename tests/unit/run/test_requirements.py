@@ -1,6 +1,5 @@
 """Methods and audits are refused before any job starts where what they need is not there."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,34 +91,3 @@ def test_known_answers_are_those_of_a_network_and_a_layer():
     network = yaml.safe_load(Path("config/config.yaml").read_text())["models"]["conceptnet"] | {"known_answers": None}
     with pytest.raises(ConfigError, match=r"^recipes\.known\.concepts\.known_answers: models\..* is missing$"):
         checked("known", values={"models": {"conceptnet": network}})
-
-
-def joining(also, *rows, second=None):
-    """Check a sweep of ``dnd``, whose candidates another recipe's join, and of further rows: recipe and units."""
-    plain = yaml.safe_load(Path("config/config.yaml").read_text())
-    plain["recipes"]["dnd"]["concepts"] = {"also": also}
-    plain["recipes"]["second"] = plain["recipes"]["dnd"] | {"concepts": {"also": second}}
-    plain["recipes"] |= RECIPES
-    own = Layer("row", "conceptnet", "layer4", "layer4", "shapes", "dnd", range(8))
-    others = [replace(own, name=recipe, recipe=recipe, units=units) for recipe, units in rows]
-    refuse(load(plain), [own, *others])
-
-
-def test_a_recipe_whose_candidates_join_describes_the_same_units():
-    joining("words", ("words", range(9)))
-    joining("second", ("second", range(8)), ("words", range(8)), second="words")
-    missing = (
-        r"^recipes\.dnd\.concepts\.also: .*sweep\.tsv has no row with recipe 'words' that describes all units of row"
-    )
-    for rows in ([], [("words", range(1, 8))], [("masks", range(8))]):
-        with pytest.raises(ConfigError, match=missing):
-            joining("words", *rows)
-
-
-def test_a_recipe_whose_candidates_join_its_own():
-    with pytest.raises(ConfigError, match=r"^recipes\.dnd\.concepts\.also: unknown recipe 'no'"):
-        joining("no")
-    with pytest.raises(ConfigError, match=r"also: 'dnd' waits for the candidates of 'dnd' itself"):
-        joining("dnd")
-    with pytest.raises(ConfigError, match=r"also: 'second' waits for the candidates of 'dnd' itself"):
-        joining("second", ("second", range(8)), second="dnd")

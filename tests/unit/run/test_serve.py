@@ -43,13 +43,6 @@ def test_only_models_that_the_sweep_asks_are_served(configuration):
     assert sorted(asked(a="line", b="dnd")) == ["resources/shapeworld/proposer", "resources/shapeworld/summariser"]
 
 
-def test_the_model_that_refines_is_served_beside_the_one_that_proposes(configuration):
-    values = yaml.safe_load(configuration(a="dnd").read_text())
-    values["recipes"]["dnd"]["refinement"] = {"llm": {"model": "resources/shapeworld/proposer"}}
-    served = [one.model for one, _ in serve.models(load(values))]
-    assert sorted(served) == ["resources/shapeworld/proposer", "resources/shapeworld/summariser"]
-
-
 def test_the_command_is_told_the_servers_and_its_exit_code_is_ours(configuration, tmp_path, monkeypatch):
     started = []
 

@@ -56,10 +56,10 @@ def job(tmp_path, monkeypatch):
             recipe = {"captions": {"model": "m"}, "generator": None, "embedder": None}
             recipe["concepts"] = {"samples": 2, "max_words": 9, **concepts}
             told = {
-                "input": {**files, "also": [], "look_alikes": [], "answers": []},
+                "input": {**files, "answers": []},
                 "output": {name: str(tmp_path / f"out-{name}.parquet") for name in ("concepts", "answers")},
                 "log": {"job": str(tmp_path / "log"), "server": str(tmp_path / "server-log")},
-                "params": {"also": [], "layers": [["n", "s", "0-9"]], "recipe": "r"},
+                "params": {"layers": [["n", "s", "0-9"]], "recipe": "r"},
                 "config": {"llm": llm, "store": str(tmp_path / "store"), "recipes": {"r": recipe}},
                 "threads": 1,
             }

@@ -18,11 +18,6 @@ def answers_of(wildcards):
     return here([known and settings.models[target_name(wildcards)].known_answers])
 
 
-def look_alikes_of(wildcards):
-    """The look-alikes of every layer of a job's bundle, where its recipe shows them."""
-    return paths.look_alikes(bundle_of(wildcards))
-
-
 def reads_vectors(wildcards):
-    """Whether a job's recipe compares texts to find its candidates."""
+    """Whether a job's recipe compares texts to ask about them."""
     return recipe_of(wildcards).concepts.reads_vectors

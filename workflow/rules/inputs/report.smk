@@ -12,7 +12,6 @@ def worded_by(wildcards):
     return [
         *paths.shards("captions", layer),
         paths.of_bundle("concepts", bundle),
-        *paths.refined(bundle),
     ]
 
 

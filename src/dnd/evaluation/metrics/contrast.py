@@ -21,7 +21,7 @@ def explained(label: Vectors, exemplars: Vectors, look_alikes: Vectors) -> float
     ----------
     label : unit vector [d] of the label's text, by an embedder of images and texts.
     exemplars, look_alikes : unit vectors [k, d] and [m, d] of held-out exemplars and look-alikes
-        (:func:`dnd.candidates.look_alikes.nearest`).
+        (:func:`nearest`).
 
     Returns
     -------
@@ -31,3 +31,32 @@ def explained(label: Vectors, exemplars: Vectors, look_alikes: Vectors) -> float
         return float("nan")
     text = np.asarray(label, np.float64)
     return auc(exemplars @ text, look_alikes @ text)
+
+
+def nearest(
+    exemplars: Vectors,
+    images: Vectors,
+    activations: npt.NDArray[np.floating],
+    count: int,
+    exclude: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.intp]:
+    """Return the positions of a unit's look-alikes: most similar to its exemplars, exciting it less than its mean.
+
+    Parameters
+    ----------
+    exemplars : unit vectors [k, d] of an image embedder.
+    images : unit vectors [n, d] of all images that may be look-alikes, in order of image id.
+    activations : [n], the unit's at these images.
+    count : how many; fewer where fewer images excite it less than the mean.
+    exclude : bool [n], images that may not be chosen, such as the exemplars.
+
+    Returns
+    -------
+    Positions [m], most similar first by the mean cosine with the exemplars; ties by position.
+    """
+    allowed = np.asarray(activations) < np.mean(activations, dtype=np.float64)
+    if exclude is not None:
+        allowed &= ~exclude
+    places = np.flatnonzero(allowed)
+    similar = np.asarray(images, np.float64)[places] @ np.mean(exemplars, 0, dtype=np.float64)
+    return places[np.argsort(-similar, kind="stable")[:count]]

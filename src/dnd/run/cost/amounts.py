@@ -20,11 +20,10 @@ NOUNS = {
     **dict.fromkeys(
         ("topk", "descriptions", "report_layer", "milan", "invert", "compositional", "network_dissection"), "units"
     ),
-    **dict.fromkeys(("exemplars", "look_alikes"), "exemplars"),
     **dict.fromkeys(("images", "label_images"), "drawing steps"),
-    **dict.fromkeys(("concepts", "refinement", "line"), "questions"),
+    **dict.fromkeys(("concepts", "line"), "questions"),
     **dict.fromkeys(("scores", "clip_dissect", "audit", "importance"), "pictures seen"),
-    **{"captions": "views", "judgements": "labels", "foreign": "labels"},
+    **{"exemplars": "exemplars", "captions": "views", "judgements": "labels", "foreign": "labels"},
 }
 """Rule -> what the items are that its jobs' time grows with; of other rules each job is alike."""
 
@@ -88,13 +87,8 @@ class Amounts:
             case "captions":
                 shown = task.units * recipe.exemplars.keep * self.assume.exemplars
                 return 0 if recipe.captions.oracle else shown * self.assume.views
-            case "look_alikes":
-                return task.units * recipe.concepts.look_alikes
             case "concepts":
                 return task.units * questions(recipe) * self.assume.questions
-            case "refinement":
-                assert recipe.refinement is not None
-                return task.units * recipe.refinement.rounds * recipe.refinement.samples
             case "images":
                 assert recipe.generator is not None
                 return self.drawn(task) * recipe.generator.steps
@@ -132,8 +126,6 @@ class Amounts:
         elif isinstance(recipe, Recipe) and task.rule == "concepts":
             exemplar = self.assume.picture_tokens if recipe.concepts.show_images else self.assume.caption_tokens
             prompt = _tokens_of(recipe.concepts.prompt) + exemplar * recipe.exemplars.keep
-        elif isinstance(recipe, Recipe) and recipe.refinement is not None and task.rule == "refinement":
-            prompt = _tokens_of(recipe.refinement.prompt) + self.assume.caption_tokens * recipe.exemplars.keep
         else:
             return 0, 0
         return asked * prompt, asked * self.assume.answer_tokens

@@ -24,9 +24,8 @@ from dnd.run.tasks import Task
 ITEMS = {
     **dict.fromkeys(("probe", "activations", "images", "label_images"), "images"),
     **dict.fromkeys(("topk", "descriptions"), "units"),
-    **dict.fromkeys(("captions", "look_alikes"), "captions"),
-    **dict.fromkeys(("concepts", "refinement", "scores", "line"), "candidates"),
-    "exemplars": "exemplars",
+    **dict.fromkeys(("concepts", "scores", "line"), "candidates"),
+    **{"exemplars": "exemplars", "captions": "captions"},
 }
 """Rule -> what the rows are that its jobs count."""
 QUICK = {

@@ -1,4 +1,4 @@
-"""What is tried on units: a language model names a concept, and its pictures tell how much it excites the unit.
+"""What LINE tries on units: a language model names a concept, and its pictures tell how much it excites the unit.
 
 Questions and their seeds follow from a unit and its own history, and pictures from the concept, so that jobs, their
 order and restarts change nothing.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dnd.backends.messages import Answer, Request
 from dnd.candidates.answers import fault, tidy
-from dnd.io.rows import Controls
+from dnd.io.rows import Controls, LineRound
 
 Values = npt.NDArray[np.float32]
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]
@@ -26,34 +25,22 @@ Excite = Callable[[Collection[str]], Mapping[str, Values]]
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one question, or of a concept that was there before any.
+    """What became of one question.
 
     Attributes
     ----------
-    prompt : JSON of the chat messages; None where nothing was asked.
+    prompt : JSON of the chat messages.
     answer : as it came; None when the request failed.
     concept : None when the answer is malformed.
     activations : of the concept's pictures, float32 [n]; None when there is no usable one.
     problem : None when all is well.
     """
 
-    prompt: str | None
+    prompt: str
     answer: str | None
     concept: str | None
     activations: Values | None = None
     problem: str | None = None
-
-
-class Told(NamedTuple):
-    """Columns that LINE_ROUNDS and REFINEMENT_ROUNDS share."""
-
-    unit: int
-    prompt: str | None
-    answer: str | None
-    concept: str | None
-    activation: float | None
-    shown: int | None
-    problem: str | None
 
 
 @dataclass
@@ -104,12 +91,17 @@ class Search:
         values = np.where(np.isfinite(values), values, self.controls.min())
         return Trial(trial.prompt, trial.answer, trial.concept, values, "named before" if again else None)
 
-    def told(self, trial: Trial) -> Told:
-        """Return what tables of rounds tell of a trial."""
-        mean = shown = None
-        if trial.activations is not None:
-            mean, shown = float(trial.activations.mean(dtype=np.float64)), round(self.scaled(trial.activations))
-        return Told(self.unit, trial.prompt, trial.answer, trial.concept, mean, shown, trial.problem)
+    def told(self) -> list[LineRound]:
+        """Return what LINE_ROUNDS tells of the trials, in their order."""
+        rounds = []
+        for number, trial in enumerate(self.trials):
+            mean = shown = None
+            if trial.activations is not None:
+                mean, shown = float(trial.activations.mean(dtype=np.float64)), round(self.scaled(trial.activations))
+            rounds.append(
+                LineRound(self.unit, number, trial.prompt, trial.answer, trial.concept, mean, shown, trial.problem)
+            )
+        return rounds
 
 
 def searches(name: str, slug: str, topk: Iterable[Controls]) -> list[Search]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dnd.candidates import search
 from dnd.io.rows import Controls
+from dnd.rivals import line_search
 from training import proposer_prompts
 
 
@@ -14,12 +14,12 @@ def test_idle_units_are_left_out():
         Controls(3, None, [float("inf")]),
         Controls(1, None, [2.0]),
     ]
-    found = search.searches("n", "s", rows)
+    found = line_search.searches("n", "s", rows)
     assert [one.unit for one in found] == [1, 4]
     assert found[1].controls.tolist() == [1.0]
 
 
 def test_lines_are_those_that_the_method_shows():
-    (one,) = search.searches("n", "s", [Controls(0, None, [0.0, 1.0])])
-    one.trials.append(search.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
+    (one,) = line_search.searches("n", "s", [Controls(0, None, [0.0, 1.0])])
+    one.trials.append(line_search.Trial("[]", "red stars", "red stars", np.array([0.734], np.float32)))
     assert one.history() == [proposer_prompts.line("red stars", 73)]

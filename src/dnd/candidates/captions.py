@@ -22,6 +22,7 @@ from dnd.backends.captioner import BATCH, Captioner
 from dnd.backends.loading import precision
 from dnd.config.backends import CaptionSettings
 from dnd.config.recipes import Recipe
+from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Caption
 from dnd.io.store import Store, key, revision
@@ -48,7 +49,7 @@ def of_exemplars(
     shards: Sequence[Path],
     recipe: Recipe,
     store: str | Path,
-    streams: Mapping[str, int] | None = None,
+    streams: Mapping[str, Stream] | None = None,
 ) -> pa.Table:
     """Return the CAPTIONS table of the distinct (image, box) pairs of EXEMPLARS, by the captioner of a recipe.
 

@@ -15,6 +15,7 @@ from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.candidates import captions
 from dnd.config.recipes import Recipe
+from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.pictures import Place
 from dnd.io.rows import Caption, Controls, LookAlike
@@ -60,7 +61,7 @@ def of_units(
     shards: Sequence[Path],
     recipe: Recipe,
     store: str | Path,
-    streams: Mapping[str, int] | None = None,
+    streams: Mapping[str, Stream] | None = None,
 ) -> pa.Table:
     """Return the LOOK_ALIKES table of some units of a layer, by the captioner and the embedder of a recipe.
 

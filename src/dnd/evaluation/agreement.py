@@ -20,6 +20,7 @@ from dnd.io.rows import Figure
 from dnd.shapeworld import known_answers, world
 from dnd.shapeworld.grammar import alternatives, parse
 from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer
+from dnd.shapeworld.scenes import scene_of
 
 SCENES = 5000
 STREAM = 3
@@ -52,7 +53,7 @@ class DescribedUnit(NamedTuple):
 @lru_cache
 def held_out(scenes: int = SCENES) -> tuple[npt.NDArray[np.intp], ...]:
     """Return the held-out scenes as positions in an extension: an array [scenes] per attribute."""
-    drawn = [world.sample_scene(np.random.default_rng([STREAM, i])).index for i in range(scenes)]
+    drawn = [scene_of(STREAM, i).index for i in range(scenes)]
     return tuple(np.array(drawn).T)
 
 

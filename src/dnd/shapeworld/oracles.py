@@ -17,6 +17,7 @@ from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
 from dnd.backends.messages import Answer, Request
+from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Caption
 from dnd.io.store import key
@@ -30,7 +31,7 @@ Unit = TypeVar("Unit")
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]
 
 
-def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
+def captions(exemplars: pa.Table, streams: Mapping[str, Stream]) -> pa.Table:
     """Return the CAPTIONS of the distinct (image, box) pairs of EXEMPLARS: what each shows of its scene.
 
     The wording of a caption follows from the image's id and the box alone.
@@ -49,8 +50,9 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
     return tables.table([Caption(name, box, _caption(name, box, streams)) for name, box in shown], schemas.CAPTIONS)
 
 
-def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:
-    scene, _, mask = draw(*_render(image, streams))
+def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, Stream]) -> str:
+    stream, number = _render(image, streams)
+    scene, _, mask = draw(stream.seed, number, stream.scenes)
     rng = np.random.default_rng(int(key("view", image, box)[:15], 16))
     x0, y0, x1, y1 = box or (0, 0, SIZE, SIZE)
     seen = np.s_[y0:y1, x0:x1]
@@ -58,7 +60,7 @@ def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -
     return caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
 
 
-def _render(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
+def _render(image: str, streams: Mapping[str, Stream]) -> tuple[Stream, int]:
     """The stream and the number of a render."""
     for beginning, stream in streams.items():
         if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):

@@ -10,7 +10,9 @@ from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
+from dnd.config.scenes import SceneSettings
 from dnd.io.files import sync_tree
+from dnd.shapeworld.scenes import scene_of
 from dnd.shapeworld.world import Scene, sample_scene
 
 SIZE = 64
@@ -149,16 +151,22 @@ def render(scene: Scene, rng: np.random.Generator) -> tuple[Image, Mask]:
     return np.clip(canvas, 0, 255).astype(np.uint8), distance < 0
 
 
-def draw(seed: int, index: int) -> tuple[Scene, Image, Mask]:
-    """Return scene, image and mask number ``index`` of the stream ``seed``; streams of different seeds are disjoint."""
+def draw(seed: int, index: int, scenes: SceneSettings | None = None) -> tuple[Scene, Image, Mask]:
+    """Return scene, image and mask number ``index`` of the stream ``seed``; streams of different seeds are disjoint.
+
+    Parameters
+    ----------
+    scenes : which scenes the stream shows; every value equally often when None.
+    """
     rng = np.random.default_rng([seed, index])
-    scene = sample_scene(rng)
+    sample_scene(rng)  # what the scene leaves open comes after the numbers that draw it
+    scene = scene_of(seed, index, scenes)
     return (scene, *render(scene, rng))
 
 
-def write_folder(folder: Path, seed: int, count: int) -> None:
+def write_folder(folder: Path, seed: int, count: int, scenes: SceneSettings | None = None) -> None:
     """Write renders 0 to count - 1 of a stream as PNG files named by their numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in tqdm(range(count), "renders", unit="image", mininterval=5):
-        Picture.fromarray(draw(seed, i)[1]).save(folder / f"{i:06d}.png")
+        Picture.fromarray(draw(seed, i, scenes)[1]).save(folder / f"{i:06d}.png")
     sync_tree(folder)

@@ -61,7 +61,7 @@ def of_exemplars(
     """
     if recipe.captions.oracle:
         oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
-        table: pa.Table = oracles.captions(exemplars, streams)
+        table: pa.Table = oracles.captions(exemplars, streams, recipe.captions.errors)
         return table
     kept = Store(Path(store, "captions"))
     return run(captioner.load(recipe.captions), exemplars, shards, recipe.captions, kept, recipe.square)

@@ -74,7 +74,7 @@ def of_units(
     """
     assert recipe.embedder is not None
     return run(
-        embeddings.StoredEmbedder(recipe.embedder, Store(Path(store, "vectors"))),
+        embeddings.load(recipe.embedder, Store(Path(store, "vectors"))),
         partial(captions.of_exemplars, shards=shards, recipe=recipe, store=store, streams=streams),
         exemplars=exemplars,
         topk=tables.rows(topk, schemas.TOPK, Controls, pc.field("unit").isin(list(units))),

@@ -172,7 +172,7 @@ def load_encoders(settings: EvaluationSettings, store: str | Path) -> Encoders:
     """Load the models of the settings; vectors of images are kept in the store's folder."""
     encoders = Encoders()
     if settings.embedder is not None:
-        embed = embeddings.StoredEmbedder(settings.embedder, Store(Path(store, "vectors"))).embed
+        embed = embeddings.load(settings.embedder, Store(Path(store, "vectors"))).embed
         encoders = encoders._replace(embed=embed, texts=TransformersTextEmbedder(settings.embedder).embed_texts)
     if settings.sentences is not None:
         encoder = SentenceEncoder(settings.sentences)

@@ -26,8 +26,8 @@ def exemplars(*places):
     return tables.table(rows, schemas.EXEMPLARS)
 
 
-def told(*places, streams=None):
-    found = oracles.captions(exemplars(*places), streams or {"": Stream(seed=STREAM)})
+def told(*places, streams=None, errors=0.0):
+    found = oracles.captions(exemplars(*places), streams or {"": Stream(seed=STREAM)}, errors)
     return {(row["image_id"], row["box"] and tuple(row["box"])): row["caption"] for row in found.to_pylist()}
 
 
@@ -89,6 +89,15 @@ def test_captions_tell_the_scenes_that_the_probe_shows():
     for (name, _), text in texts.items():
         scene, _, _ = draw(STREAM, int(name[:6]), scenes)
         assert {scene.colour, scene.shape} <= set(text.split())
+
+
+def test_a_share_of_the_captions_has_an_error_and_a_larger_share_has_the_same_and_more():
+    places = [(f"{number:06d}.png", None) for number in range(200)]
+    true, few, many, all_wrong = (told(*places, errors=share) for share in (0, 0.2, 0.4, 1))
+    wrong = [sum(texts[place] != true[place] for place in true) / len(true) for texts in (few, many, all_wrong)]
+    assert wrong == pytest.approx([0.2, 0.4, 1], abs=0.08)
+    assert all(many[place] == few[place] for place in true if few[place] != true[place])
+    assert few == told(*places[::-1], errors=0.2)
 
 
 def test_an_image_that_is_no_render_is_named():

@@ -74,6 +74,11 @@ class Stream(Settings):
     scenes: SceneSettings | None = None
 
 
-def streams_from(values: Mapping[str, Mapping[str, JsonValue]] | None) -> dict[str, Stream]:
+def plain(streams: Mapping[str, Stream]) -> dict[str, JsonValue]:
+    """Return streams as a job's parameters hold them: plain values, of which :func:`streams_from` makes streams."""
+    return {beginning: stream.model_dump(mode="json") for beginning, stream in streams.items()}
+
+
+def streams_from(values: Mapping[str, JsonValue] | None) -> dict[str, Stream]:
     """Return streams from the plain values in a job's parameters; none where these are None."""
     return {beginning: Stream.model_validate(stream) for beginning, stream in (values or {}).items()}

@@ -25,6 +25,7 @@ from dnd.shapeworld import known_answers, world
 from dnd.shapeworld.caption_errors import with_error
 from dnd.shapeworld.grammar import PLACES, caption_of_view
 from dnd.shapeworld.render import SIZE, Mask, draw
+from dnd.shapeworld.scenes import numbered
 
 OUTLINE = 2
 """Pixels of an object's edge that are dark, whatever its colour."""
@@ -55,8 +56,7 @@ def captions(exemplars: pa.Table, streams: Mapping[str, Stream], errors: float =
 
 
 def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, Stream], errors: float) -> str:
-    stream, number = _render(image, streams)
-    scene, _, mask = draw(stream.seed, number, stream.scenes)
+    scene, _, mask = draw(*numbered(image, streams))
     rng = np.random.default_rng(int(key("view", image, box)[:15], 16))
     x0, y0, x1, y1 = box or (0, 0, SIZE, SIZE)
     seen = np.s_[y0:y1, x0:x1]
@@ -64,14 +64,6 @@ def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, Stream]
     caption = caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
     chance = np.random.default_rng(int(key("caption error", image, box)[:15], 16))
     return with_error(caption, scene, chance) if chance.random() < errors else caption
-
-
-def _render(image: str, streams: Mapping[str, Stream]) -> tuple[Stream, int]:
-    """The stream and the number of a render."""
-    for beginning, stream in streams.items():
-        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
-            return stream, int(number[1])
-    raise ValueError(f"captions.model: image {image!r} is no render of the shape world, whose scene would be known")
 
 
 def _sliver(scene: world.Scene, body: Mask) -> str:

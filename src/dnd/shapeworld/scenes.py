@@ -6,12 +6,13 @@ method loses with a setting is not lost to other images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from dnd.config.scenes import SceneSettings
+from dnd.config.scenes import SceneSettings, Stream
 from dnd.shapeworld.world import ATTRIBUTES, Scene, sample_scene
 
 CHOICES = 1
@@ -29,6 +30,24 @@ def scene_of(seed: int, number: int, scenes: SceneSettings | None = None) -> Sce
     """
     scene = sample_scene(np.random.default_rng([seed, number]))
     return scene if scenes is None else _changed(scene, scenes, np.random.default_rng([seed, number, CHOICES]))
+
+
+def numbered(image: str, streams: Mapping[str, Stream]) -> tuple[int, int, SceneSettings | None]:
+    """Return what :func:`scene_of` and :func:`dnd.shapeworld.render.draw` take, given a render's image id.
+
+    Parameters
+    ----------
+    streams : beginning of image ids -> the stream of renders that the images are of.
+
+    Raises
+    ------
+    ValueError
+        The image is no render.
+    """
+    for beginning, stream in streams.items():
+        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
+            return stream.seed, int(number[1]), stream.scenes
+    raise ValueError(f"image {image!r} is no render of the shape world, whose scene would be known")
 
 
 def _changed(scene: Scene, scenes: SceneSettings, rng: np.random.Generator) -> Scene:

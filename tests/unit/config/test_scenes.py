@@ -1,11 +1,12 @@
 """Which scenes the renders of a probe show: what the keys say together."""
 
+import json
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from dnd.config.scenes import ATTRIBUTES, Attribute, SceneSettings, Stream, streams_from
+from dnd.config.scenes import ATTRIBUTES, Attribute, SceneSettings, Stream, plain, streams_from
 from dnd.config.targets import ProbeSettings
 
 
@@ -45,6 +46,6 @@ def test_streams_come_through_a_job_s_parameters():
         "a/": Stream(seed=5),
         "b/": Stream(seed=6, scenes=SceneSettings(together=["colour", "shape"], leak=0.02)),
     }
-    plain = {beginning: stream.model_dump(mode="json") for beginning, stream in streams.items()}
-    assert streams_from(plain) == streams
+    parameters = json.loads(json.dumps(plain(streams)))
+    assert streams_from(parameters) == streams
     assert streams_from(None) == {}

@@ -123,7 +123,7 @@ def dial(curves: Mapping[str, pd.DataFrame], path: Path) -> None:
     """Draw how methods fare as something gets worse, a panel per metric: methods (rows) by positions (columns)."""
     figure, axes = pyplot.subplots(1, len(curves), figsize=(4.6 * len(curves), 3.6), squeeze=False)
     palette = pyplot.get_cmap("tab10")
-    colours: dict[str, Any] = {}
+    colours: dict[str, str | tuple[float, ...]] = {}
     for axis, (title, values) in zip(axes[0], curves.items(), strict=True):
         for method, row in zip(values.index, values.to_numpy(float), strict=True):
             colour = colours.setdefault(method, OURS if method == "dnd" else palette(1 + len(colours) % 9))

@@ -8,10 +8,11 @@ OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_
 
 EVALUATION := config/evaluation/config.yaml
 ABLATION := results/ablation/config.yaml
+DIALS := config/dials/config.yaml
 CALIBRATION := config/calibration/config.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup vision doctor demo evaluate ablate calibrate bench status test test-unit test-workflow test-setup \
+.PHONY: help setup vision doctor demo evaluate ablate dials calibrate bench status test test-unit test-workflow test-setup \
 	test-autoencoders test-families test-browser test-slurm test-kubernetes lint locks locks-check docs \
 	dockerfile-check shapeworld clean distclean
 
@@ -40,6 +41,10 @@ ablate: setup ## score variants of our method, or ONLY="some of them", on the tu
 	@$(BIN)/python -m studies.ablation config/ablation/config.yaml config/ablations.tsv results/ablation $(if $(ONLY),--only $(ONLY))
 	time $(OFFLINE) $(BIN)/dnd serve $(ABLATION) -- $(BIN)/snakemake evaluate --configfile $(ABLATION)
 	$(OFFLINE) $(BIN)/python -m studies.ablation_docs $(ABLATION) config/ablations.tsv docs
+
+dials: setup ## score methods as images, units, lists, captioner and embedder get worse; writes docs/dials.md
+	time $(OFFLINE) $(BIN)/dnd serve $(DIALS) -- $(BIN)/snakemake evaluate --configfile $(DIALS)
+	$(OFFLINE) $(BIN)/python -m studies.dials_docs $(DIALS) config/dials/dials.tsv docs
 
 calibrate: setup ## fit config/verdict.json on the tuning networks: how scores become confidence, and when to say nothing
 	time $(OFFLINE) $(BIN)/dnd serve $(CALIBRATION) -- $(BIN)/snakemake evaluate --configfile $(CALIBRATION)

@@ -1,4 +1,4 @@
-"""The plots of docs/evaluation.md and docs/ablation.md."""
+"""The plots of docs/evaluation.md, docs/ablation.md and docs/dials.md."""
 
 from __future__ import annotations
 
@@ -115,6 +115,25 @@ def reliability(diagrams: Mapping[str, Reliability], path: Path) -> None:
             axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("share of exact labels")
     axes[1][0].set_ylabel("units")
+    figure.tight_layout()
+    _saved(figure, path)
+
+
+def dial(curves: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Draw how methods fare as something gets worse, a panel per metric: methods (rows) by positions (columns)."""
+    figure, axes = pyplot.subplots(1, len(curves), figsize=(4.6 * len(curves), 3.6), squeeze=False)
+    palette = pyplot.get_cmap("tab10")
+    colours: dict[str, str | tuple[float, ...]] = {}
+    for axis, (title, values) in zip(axes[0], curves.items(), strict=True):
+        for method, row in zip(values.index, values.to_numpy(float), strict=True):
+            colour = colours.setdefault(method, OURS if method == "dnd" else palette(1 + len(colours) % 9))
+            wide, style = (2.4, "-") if method == "dnd" else (1.4, "--" if method.startswith("dnd-") else "-")
+            axis.plot(range(len(row)), row, style, color=colour, linewidth=wide, marker="o", markersize=4, label=method)
+        axis.set_xticks(range(len(values.columns)), values.columns)
+        axis.set_ylabel(title)
+        axis.set_ylim(min(0, np.nanmin(values.to_numpy(float))) - 0.03, 1.03)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].legend(fontsize=8, frameon=False)
     figure.tight_layout()
     _saved(figure, path)
 

@@ -202,6 +202,15 @@ def test_deleted_item_stores_run_nothing_again(workspace):
     assert not jobs(workspace)
 
 
+def test_scenes_of_renders(workspace):
+    workspace.values["probes"]["shapes"]["scenes"] = {"together": ["colour", "shape"], "leak": 0.02}
+    again = jobs(workspace)
+    assert "list the images of probe shapes" in again
+    assert [job for job in again if job.startswith("render ") and job.endswith(" of probe shapes")]
+    assert passes("shapes", "concepts", "fc") | after("exemplars", "planted", "classes") | shared() < again
+    assert not again & (PACK | after("exemplars", "pictures"))
+
+
 @pytest.mark.parametrize("change", ["add", "remove", "replace"])
 def test_images_of_a_probe(workspace, change):
     folder = workspace.folder / "pictures/deeper"

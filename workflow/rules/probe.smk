@@ -11,6 +11,7 @@ rule shapeworld_images:
     params:
         images=lambda wildcards: settings.probes[wildcards.probe].images,
         seed=lambda wildcards: settings.probes[wildcards.probe].seed,
+        scenes=lambda wildcards: scenes_of(settings.probes[wildcards.probe]),
         code=code("shapeworld_images"),
     message:
         "render {params.images} images of probe {wildcards.probe}"

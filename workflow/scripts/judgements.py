@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnd.config.evaluation import EvaluationSettings
+from dnd.config.scenes import streams_from
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import judgements
 from dnd.io import schemas, tables
@@ -25,7 +26,7 @@ found = judgements.run(
     class_names=Path(given.classes[0]).read_text(encoding="utf-8").splitlines() if given.classes else [],
     target=sources.load(TargetSettings(**params.target)) if settings.held_out else None,
     shards=given.held_out,
-    streams=params.streams,
+    streams=streams_from(params.streams),
     files=given.images,
 )
 tables.write(snakemake.output[0], found, schemas.EVALUATION, origin=job.origin())

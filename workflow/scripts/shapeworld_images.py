@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnd.config.scenes import SceneSettings
 from dnd.run import job
 from dnd.shapeworld.render import write_folder
 
@@ -10,4 +11,5 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 job.begin(snakemake.log[0], snakemake.threads)
-write_folder(Path(snakemake.output[0]), snakemake.params.seed, snakemake.params.images)
+scenes = snakemake.params.scenes and SceneSettings(**snakemake.params.scenes)
+write_folder(Path(snakemake.output[0]), snakemake.params.seed, snakemake.params.images, scenes)

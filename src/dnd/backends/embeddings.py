@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dnd.backends.embedder import BATCH, Embedder, TransformersEmbedder
 from dnd.backends.loading import precision
+from dnd.backends.noise import NoisyEmbedder
 from dnd.config.backends import EmbedderSettings
 from dnd.io import pictures
 from dnd.io.pictures import Place
@@ -28,6 +29,12 @@ GROUP = BATCH
 TOLERANCE = 1e-3
 """How far from 1 the length of a vector may be that was made one long in float32."""
 Values = npt.NDArray[np.float32]
+
+
+def load(settings: EmbedderSettings, store: Store) -> Embedder:
+    """Return the embedder that settings ask for; the store keeps vectors as the model gives them, without noise."""
+    stored = StoredEmbedder(settings, store)
+    return NoisyEmbedder(stored, settings.noise) if settings.noise else stored
 
 
 class StoredEmbedder(Embedder):

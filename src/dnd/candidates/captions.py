@@ -19,6 +19,7 @@ from dnd.backends.captioner import Captioner
 from dnd.backends.loading import precision
 from dnd.config.backends import CaptionSettings
 from dnd.config.recipes import Recipe
+from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Caption
 from dnd.io.store import Store, key, revision
@@ -45,7 +46,7 @@ def of_exemplars(
     shards: Sequence[Path],
     recipe: Recipe,
     store: str | Path,
-    streams: Mapping[str, int] | None = None,
+    streams: Mapping[str, Stream] | None = None,
 ) -> pa.Table:
     """Return the CAPTIONS table of the distinct (image, box) pairs of EXEMPLARS, by the captioner of a recipe.
 
@@ -57,7 +58,7 @@ def of_exemplars(
     """
     if recipe.captions.oracle:
         oracles = import_module("dnd.shapeworld.oracles")  # by name: a change of it runs no other recipe again
-        table: pa.Table = oracles.captions(exemplars, streams)
+        table: pa.Table = oracles.captions(exemplars, streams, recipe.captions.errors)
         return table
     kept = Store(Path(store, "captions"))
     return run(captioner.load(recipe.captions), exemplars, shards, recipe.captions, kept, recipe.square)

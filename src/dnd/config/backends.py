@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ SERVERS = "DND_SERVERS"
 """Environment variable in which `dnd.run.serve` tells its command where servers are: JSON, model -> [base URL, key]."""
 SHAPEWORLD = "shapeworld"
 """In the place of a model: what the shape world itself knows, to measure what a perfect model would give."""
+ORACLE = re.compile(rf"{SHAPEWORLD}(?::(?:0\.[0-9]{{1,6}}|1(?:\.0)?))?")
+"""The captioner that is none, with the share of its captions that hold an error."""
 PRECISION = "`auto` is half precision on a GPU and float32 on a CPU"
 
 
@@ -23,7 +26,8 @@ class CaptionSettings(Settings):
 
     model: Name = Field(
         description="folder or hub id of an image-to-text model; with `base_url`, the name the server knows it by; "
-        "`shapeworld`: no model, what each view of a render shows"
+        "`shapeworld`: no model, what each view of a render shows; `shapeworld:0.2`: the same, but in a fifth of the "
+        "captions an attribute is missing or another"
     )
     revision: str | None = Field(None, description="hub revision")
     base_url: BaseUrl | None = Field(None, description="OpenAI-compatible server of a vision-language model")
@@ -40,9 +44,16 @@ class CaptionSettings(Settings):
     @property
     def oracle(self) -> bool:
         """Whether captions tell what is known of renders."""
-        return self.model == SHAPEWORLD and self.base_url is None
+        return self.model.partition(":")[0] == SHAPEWORLD and self.base_url is None
+
+    @property
+    def errors(self) -> float:
+        """Share of the captions of what is known in which an attribute is missing or another."""
+        return float(self.model.partition(":")[2] or 0) if self.oracle else 0.0
 
     def problems(self) -> Iterator[str]:
+        if self.oracle and not ORACLE.fullmatch(self.model):
+            yield f"`model` is {self.model}, expected `shapeworld` or with a share of errors, such as `shapeworld:0.2`"
         if self.base_url is None and self.min_length > self.max_new_tokens:
             yield "`min_length` must not exceed `max_new_tokens`"
 
@@ -95,6 +106,13 @@ class EmbedderSettings(Settings):
 
     model: Name = Field(description="folder or hub id of a model that embeds images")
     revision: str | None = Field(None, description="hub revision")
+    noise: Number = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of what is added to the cosine of each image with a text, to see what a worse "
+        "model would cost",
+    )
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
     scale: Number | None = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
+from dnd.config.scenes import SceneSettings
 from dnd.config.sections import LONGEST_SIDE, File, FileOrFolder, Folder, Name, Number, Settings, is_path, require_path
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".tar", ".ckpt", ".bin")
@@ -196,7 +197,7 @@ SOURCE_KEYS = {
     "parquet": {"path", "image", "label"},
     "manifest": {"path", "image", "label"},
     "union": {"members"},
-    "shapeworld": {"images"},
+    "shapeworld": {"images", "scenes"},
 }
 """Source of a probe -> the keys that belong to it alone; others belong to all."""
 
@@ -269,6 +270,9 @@ class ProbeSettings(Settings):
     images: int = Field(1600, ge=1, description="shapeworld: how many images to render")
     seed: int = Field(
         4, ge=0, description="of `sample`; shapeworld: stream of renders, of which 4 is for demonstrations"
+    )
+    scenes: SceneSettings | None = Field(
+        None, description="shapeworld: which scenes are rendered; every value equally often when empty"
     )
     shards: int = Field(2, ge=1, le=99_999, description="into how many files and jobs the images are split")
     annotations: AnnotationSettings | None = Field(

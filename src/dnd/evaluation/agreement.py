@@ -20,7 +20,7 @@ from dnd.io.rows import Figure
 from dnd.shapeworld import known_answers, world
 from dnd.shapeworld.grammar import alternatives, parse
 from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer
-from dnd.shapeworld.render import scene_of
+from dnd.shapeworld.scenes import scene_of
 
 SCENES = 5000
 STREAM = 3

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
 from dnd.config.evaluation import EvaluationSettings
+from dnd.config.scenes import Stream
 from dnd.evaluation import judged_images, truth
 from dnd.evaluation.baselines import baseline_labels
 from dnd.evaluation.judged_images import Activations, Embed, HeldOut, UnitVectors
@@ -150,7 +151,7 @@ def of_contrast(labels: Sequence[str], images: HeldOut, vectors: UnitVectors) ->
     return {"exemplar_contrast": Measure(value, 0.5)}
 
 
-def of_truth(images: HeldOut, units: Sequence[int], streams: Mapping[str, int]) -> dict[str, Measure]:
+def of_truth(images: HeldOut, units: Sequence[int], streams: Mapping[str, Stream]) -> dict[str, Measure]:
     """Return Pearson's r of where a label holds and activations over held-out renders, and its shares of the best.
 
     A share is 0 of a unit for which no label attains anything.
@@ -206,7 +207,7 @@ def load_encoders(settings: EvaluationSettings, store: str | Path) -> Encoders:
     """Load the models of the settings; vectors of images are kept in the store's folder."""
     encoders = Encoders()
     if settings.embedder is not None:
-        embed = embeddings.StoredEmbedder(settings.embedder, Store(Path(store, "vectors"))).embed
+        embed = embeddings.load(settings.embedder, Store(Path(store, "vectors"))).embed
         encoders = encoders._replace(embed=embed, texts=TransformersTextEmbedder(settings.embedder).embed_texts)
     if settings.sentences is not None:
         encoder = SentenceEncoder(settings.sentences)
@@ -286,7 +287,7 @@ def run(
     class_names: Sequence[str] = (),
     target: Target | None = None,
     shards: Sequence[Path] = (),
-    streams: Mapping[str, int] = MappingProxyType({}),
+    streams: Mapping[str, Stream] = MappingProxyType({}),
     files: Sequence[Path] = (),
 ) -> pa.Table:
     """Return EVALUATION rows of units for all rows of the sweep that describe a layer, baselines included.

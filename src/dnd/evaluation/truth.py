@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dnd.config.scenes import Stream
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import either, parse, phrase
-from dnd.shapeworld.render import numbered, scene_of
+from dnd.shapeworld.scenes import numbered, scene_of
 
 CELLS = int(np.prod(world.SHAPE))
 MOST_WORDS = 3
@@ -59,7 +60,7 @@ class Best(NamedTuple):
     labels: list[str]
 
 
-def places(images: Iterable[str], streams: Mapping[str, int]) -> npt.NDArray[np.intp]:
+def places(images: Iterable[str], streams: Mapping[str, Stream]) -> npt.NDArray[np.intp]:
     """Return the cell [images] of each render's scene.
 
     Parameters

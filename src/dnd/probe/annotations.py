@@ -119,7 +119,7 @@ def _shapeworld(name: str, probe: ProbeSettings, settings: AnnotationSettings) -
         number = re.fullmatch(r"(\d+)\.png", image.image_id)
         if number is None:
             raise ValueError(f"probes.{name}: image {image.image_id!r} is no render of the shape world")
-        scene, _, mask = draw(probe.seed, int(number[1]))
+        scene, _, mask = draw(probe.seed, int(number[1]), probe.scenes)
         for attribute in ATTRIBUTES:
             yield attribute, getattr(scene, attribute), ~mask if attribute == "background" else mask
         yield "scene", scene.background, None

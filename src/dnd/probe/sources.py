@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from dnd.config.scenes import Stream
 from dnd.config.targets import ProbeSettings
 from dnd.io.rows import Entry, Refused
 from dnd.probe import broden, folders
@@ -65,14 +66,12 @@ class Renders(Folder):
     """Renders of the embedded world, numbered; the label is the object's colour and shape, such as ``red circle``."""
 
     def entries(self) -> Iterator[Entry | Refused]:
-        import numpy as np
-
-        from dnd.shapeworld.world import sample_scene
+        from dnd.shapeworld.scenes import scene_of
 
         for entry in super().entries():
             number = PurePosixPath(entry.image_id).stem
             if isinstance(entry, Entry) and number.isdecimal():
-                scene = sample_scene(np.random.default_rng([self.settings.seed, int(number)]))
+                scene = scene_of(self.settings.seed, int(number), self.settings.scenes)
                 entry = entry._replace(label=f"{scene.colour} {scene.shape}")
             yield entry
 
@@ -143,12 +142,15 @@ def rendered(name: str, probes: Mapping[str, ProbeSettings]) -> list[str]:
     return [member for member, settings in members(name, probes).items() if settings.source == "shapeworld"]
 
 
-def streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, int]:
+def streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, Stream]:
     """Return the beginning of image ids -> the stream of renders that the images are of, of a probe or its members."""
-    return {f"{member}/" if probes[name].members else "": probes[member].seed for member in rendered(name, probes)}
+    return {
+        f"{member}/" if probes[name].members else "": Stream(seed=probes[member].seed, scenes=probes[member].scenes)
+        for member in rendered(name, probes)
+    }
 
 
-def rendered_streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, int]:
+def rendered_streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, Stream]:
     """Return :func:`streams` of a probe all of whose images are renders; none of another."""
     return streams(name, probes) if len(rendered(name, probes)) == len(members(name, probes)) else {}
 

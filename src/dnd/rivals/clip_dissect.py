@@ -106,7 +106,7 @@ def mutual_information(evidence: Array, penalty: float) -> Array:
 
 def embedders(recipe: ClipDissectRecipe, store: str | Path) -> tuple[Embedder, TextEmbedder]:
     """Return what embeds images, which looks into the store first, and words."""
-    stored = embeddings.StoredEmbedder(recipe.embedder, Store(f"{store}/vectors"))
+    stored = embeddings.load(recipe.embedder, Store(f"{store}/vectors"))
     return stored, TransformersTextEmbedder(recipe.embedder)
 
 

@@ -175,7 +175,7 @@ def of_layer(
     known = embedder_scales.read(settings, scales)
     if not best or known is None:
         return tables.table([], schemas.EXPLAINS)
-    embedder = embeddings.StoredEmbedder(settings, Store(Path(store, "vectors")))
+    embedder = embeddings.load(settings, Store(Path(store, "vectors")))
     layer = judging_images(embedder, topk, shards, best)
     concepts = (part for concept in scores["concept"].to_pylist() for part in parts_of(concept))
     return of_units(best, concepts, layer, TransformersTextEmbedder(settings), known)

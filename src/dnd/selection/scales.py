@@ -75,7 +75,7 @@ def of_recipe(
     ----------
     store : folder of the item stores.
     """
-    embedder = embeddings.StoredEmbedder(settings, Store(Path(store, "vectors")))
+    embedder = embeddings.load(settings, Store(Path(store, "vectors")))
     return of_pictures(concepts, images, embedder, TransformersTextEmbedder(settings))
 
 

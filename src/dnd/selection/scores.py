@@ -84,7 +84,7 @@ def of_units(target: Target, layer: str, recipe: Recipe, shard: DrawnShard, stor
     return run(
         target,
         layer,
-        embeddings.StoredEmbedder(recipe.embedder, Store(Path(store, "vectors"))),
+        embeddings.load(recipe.embedder, Store(Path(store, "vectors"))),
         shard,
         pooling=recipe.pooling_of_views,
         weights=recipe.scores,

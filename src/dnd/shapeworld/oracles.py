@@ -17,12 +17,15 @@ from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
 from dnd.backends.messages import Answer, Request
+from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Caption
 from dnd.io.store import key
 from dnd.shapeworld import known_answers, world
+from dnd.shapeworld.caption_errors import with_error
 from dnd.shapeworld.grammar import PLACES, caption_of_view
-from dnd.shapeworld.render import SIZE, Mask, draw, numbered
+from dnd.shapeworld.render import SIZE, Mask, draw
+from dnd.shapeworld.scenes import numbered
 
 OUTLINE = 2
 """Pixels of an object's edge that are dark, whatever its colour."""
@@ -30,14 +33,15 @@ Unit = TypeVar("Unit")
 Ask = Callable[[Sequence[Request]], Sequence[Answer]]
 
 
-def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
+def captions(exemplars: pa.Table, streams: Mapping[str, Stream], errors: float = 0.0) -> pa.Table:
     """Return the CAPTIONS of the distinct (image, box) pairs of EXEMPLARS: what each shows of its scene.
 
-    The wording of a caption follows from the image's id and the box alone.
+    The wording of a caption follows from the image's id and the box alone, and so does an error in it.
 
     Parameters
     ----------
     streams : beginning of image ids -> the stream of renders that the images are of.
+    errors : share of the captions in which an attribute is missing or another; a larger share adds errors to the same.
 
     Raises
     ------
@@ -46,16 +50,20 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
     """
     views = pictures.in_order(pictures.places_of(exemplars))
     shown = tqdm(views, "captions", unit="view", mininterval=5)
-    return tables.table([Caption(name, box, _caption(name, box, streams)) for name, box in shown], schemas.CAPTIONS)
+    return tables.table(
+        [Caption(name, box, _caption(name, box, streams, errors)) for name, box in shown], schemas.CAPTIONS
+    )
 
 
-def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:
+def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, Stream], errors: float) -> str:
     scene, _, mask = draw(*numbered(image, streams))
     rng = np.random.default_rng(int(key("view", image, box)[:15], 16))
     x0, y0, x1, y1 = box or (0, 0, SIZE, SIZE)
     seen = np.s_[y0:y1, x0:x1]
     body = binary_erosion(mask, iterations=OUTLINE)
-    return caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
+    caption = caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
+    chance = np.random.default_rng(int(key("caption error", image, box)[:15], 16))
+    return with_error(caption, scene, chance) if chance.random() < errors else caption
 
 
 def _sliver(scene: world.Scene, body: Mask) -> str:

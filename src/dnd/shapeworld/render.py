@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,9 @@ from PIL import Image as Picture
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
+from dnd.config.scenes import SceneSettings
 from dnd.io.files import sync_tree
+from dnd.shapeworld.scenes import scene_of
 from dnd.shapeworld.world import Scene, sample_scene
 
 SIZE = 64
@@ -151,39 +151,22 @@ def render(scene: Scene, rng: np.random.Generator) -> tuple[Image, Mask]:
     return np.clip(canvas, 0, 255).astype(np.uint8), distance < 0
 
 
-def scene_of(seed: int, index: int) -> Scene:
-    """Return the scene of image number ``index`` of the stream ``seed``, without drawing it: see :func:`draw`."""
-    return sample_scene(np.random.default_rng([seed, index]))
-
-
-def numbered(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
-    """Return the stream and the number of a render, given its image id.
+def draw(seed: int, index: int, scenes: SceneSettings | None = None) -> tuple[Scene, Image, Mask]:
+    """Return scene, image and mask number ``index`` of the stream ``seed``; streams of different seeds are disjoint.
 
     Parameters
     ----------
-    streams : beginning of image ids -> the stream of renders that the images are of.
-
-    Raises
-    ------
-    ValueError
-        The image is no render.
+    scenes : which scenes the stream shows; every value equally often when None.
     """
-    for beginning, stream in streams.items():
-        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
-            return stream, int(number[1])
-    raise ValueError(f"image {image!r} is no render of the shape world, whose scene would be known")
-
-
-def draw(seed: int, index: int) -> tuple[Scene, Image, Mask]:
-    """Return scene, image and mask number ``index`` of the stream ``seed``; streams of different seeds are disjoint."""
     rng = np.random.default_rng([seed, index])
-    scene = sample_scene(rng)
+    sample_scene(rng)  # what the scene leaves open comes after the numbers that draw it
+    scene = scene_of(seed, index, scenes)
     return (scene, *render(scene, rng))
 
 
-def write_folder(folder: Path, seed: int, count: int) -> None:
+def write_folder(folder: Path, seed: int, count: int, scenes: SceneSettings | None = None) -> None:
     """Write renders 0 to count - 1 of a stream as PNG files named by their numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in tqdm(range(count), "renders", unit="image", mininterval=5):
-        Picture.fromarray(draw(seed, i)[1]).save(folder / f"{i:06d}.png")
+        Picture.fromarray(draw(seed, i, scenes)[1]).save(folder / f"{i:06d}.png")
     sync_tree(folder)

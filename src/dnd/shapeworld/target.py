@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
@@ -61,6 +61,9 @@ class ConceptResNet(ResNet):
         return self.fc(torch.flatten(self.avgpool(maps), 1))
 
 
+Network = TypeVar("Network", bound=ConceptResNet)
+
+
 class Configuration(TypedDict):
     """What ``config.json`` says of a network; how pictures are prepared is in ``preprocess.json`` beside it.
 
@@ -81,8 +84,13 @@ def configuration(folder: str | Path) -> Configuration:
 
 def load(folder: str | Path) -> nn.Module:
     """Return the network in evaluation mode, float32, from a folder of ``config.json`` and ``model.safetensors``."""
+    return load_as(ConceptResNet, folder)
+
+
+def load_as(kind: type[Network], folder: str | Path) -> Network:
+    """Return the network of a folder as one of a class that adds no weights, in evaluation mode, float32."""
     config = configuration(folder)
-    model = ConceptResNet(tuple(config["widths"]), tuple(config["blocks"]), config["units"], len(config["classes"]))
+    model = kind(tuple(config["widths"]), tuple(config["blocks"]), config["units"], len(config["classes"]))
     weights = load_file(Path(folder) / WEIGHTS)
     model.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}

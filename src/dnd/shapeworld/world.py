@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "colour": ("red", "orange", "yellow", "green", "blue", "purple"),
-    "texture": ("plain", "striped", "dotted"),
-    "shape": ("circle", "ring", "square", "cross", "triangle", "star"),
-    "background": ("grass", "sand", "water", "snow", "brick"),
-}
+from dnd.config import scenes
+
+ATTRIBUTES = scenes.ATTRIBUTES
 """Attribute name -> its values; the order of names is the order of the axes of every extension."""
 
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -28,6 +28,17 @@ def test_renders_know_their_scenes(tmp_path):
         assert {concept for category, concept in own if category == "group"} == groups
 
 
+def test_renders_know_the_scenes_that_their_probe_shows(tmp_path):
+    settings = ProbeSettings(source="shapeworld", seed=9, images=12, scenes={"together": ["colour", "shape"]})
+    images = {f"{i:06d}.png": png(draw(9, i, settings.scenes)[1]) for i in range(12)}
+    annotations_of = annotated(tmp_path, {"p": settings}, images)
+    assert any(draw(9, i)[0] != draw(9, i, settings.scenes)[0] for i in range(12))
+    for i in range(12):
+        scene, _, mask = draw(9, i, settings.scenes)
+        for category in ("colour", "shape"):
+            assert np.array_equal(annotations_of[f"{i:06d}.png"][category, getattr(scene, category)], mask)
+
+
 def test_labels_and_what_they_are_a_kind_of(tmp_path):
     parents = tmp_path / "parents.tsv"
     parents.write_text("terrier\tdog\ndog\tanimal\ndog\tpet\npet\tdog\n")

@@ -7,8 +7,10 @@ import sys
 import pytest
 from probing import ids, listed, packed, picture, write_table
 
+from dnd.config.scenes import ATTRIBUTES, Stream
 from dnd.config.targets import ProbeSettings
 from dnd.probe import sources
+from dnd.shapeworld.render import write_folder
 
 
 @pytest.fixture
@@ -175,7 +177,22 @@ def test_scenes_are_known_where_all_images_are_renders():
         "all": ProbeSettings(source="union", members=["a", "c"]),
     }
     found = {name: sources.rendered_streams(name, probes) for name in probes}
-    assert found == {"a": {"": 6}, "b": {}, "some": {}, "c": {"": 7}, "all": {"a/": 6, "c/": 7}}
+    assert found == {
+        **{"a": {"": Stream(seed=6)}, "b": {}, "some": {}, "c": {"": Stream(seed=7)}},
+        "all": {"a/": Stream(seed=6), "c/": Stream(seed=7)},
+    }
+
+
+def test_labels_of_renders_are_of_the_scenes_that_the_probe_shows(tmp_path):
+    values = {"images": 12, "seed": 9, "scenes": {"together": ["colour", "shape"]}}
+    probes = {"a": ProbeSettings(source="shapeworld", **values)}
+    write_folder(tmp_path, 9, 12, probes["a"].scenes)
+    labels = {
+        entry.image_id: entry.label for source in sources.opened("a", probes, [tmp_path]) for entry in source.entries()
+    }
+    pairs = {f"{colour} {shape}" for colour, shape in zip(ATTRIBUTES["colour"], ATTRIBUTES["shape"], strict=True)}
+    assert len(labels) == 12 and set(labels.values()) <= pairs
+    assert sources.streams("a", probes) == {"": Stream(seed=9, scenes=probes["a"].scenes)}
 
 
 def test_rules_import_nothing_heavy_with_it():

@@ -7,6 +7,7 @@ import pytest
 
 from dnd.candidates import concepts
 from dnd.candidates.questions import UnitCaptions
+from dnd.config.scenes import SceneSettings, Stream
 from dnd.config.stages import ConceptSettings
 from dnd.io import schemas, tables
 from dnd.shapeworld import oracles
@@ -25,8 +26,8 @@ def exemplars(*places):
     return tables.table(rows, schemas.EXEMPLARS)
 
 
-def told(*places, streams=None):
-    found = oracles.captions(exemplars(*places), streams or {"": STREAM})
+def told(*places, streams=None, errors=0.0):
+    found = oracles.captions(exemplars(*places), streams or {"": Stream(seed=STREAM)}, errors)
     return {(row["image_id"], row["box"] and tuple(row["box"])): row["caption"] for row in found.to_pylist()}
 
 
@@ -74,10 +75,29 @@ def test_a_caption_depends_on_no_other_exemplar():
 
 def test_each_member_of_a_union_has_a_stream_of_its_own():
     one, other = draw(5, 2)[0], draw(6, 2)[0]
-    found = told(("a/000002.png", None), ("b/000002.png", None), streams={"a/": 5, "b/": 6})
+    found = told(("a/000002.png", None), ("b/000002.png", None), streams={"a/": Stream(seed=5), "b/": Stream(seed=6)})
     assert (one.colour, one.shape) != (other.colour, other.shape)
     assert {one.colour, one.shape} <= set(found["a/000002.png", None].split())
     assert {other.colour, other.shape} <= set(found["b/000002.png", None].split())
+
+
+def test_captions_tell_the_scenes_that_the_probe_shows():
+    scenes = SceneSettings(together=["colour", "shape"])
+    texts = told(
+        *((f"{number:06d}.png", None) for number in range(30)), streams={"": Stream(seed=STREAM, scenes=scenes)}
+    )
+    for (name, _), text in texts.items():
+        scene, _, _ = draw(STREAM, int(name[:6]), scenes)
+        assert {scene.colour, scene.shape} <= set(text.split())
+
+
+def test_a_share_of_the_captions_has_an_error_and_a_larger_share_has_the_same_and_more():
+    places = [(f"{number:06d}.png", None) for number in range(200)]
+    true, few, many, all_wrong = (told(*places, errors=share) for share in (0, 0.2, 0.4, 1))
+    wrong = [sum(texts[place] != true[place] for place in true) / len(true) for texts in (few, many, all_wrong)]
+    assert wrong == pytest.approx([0.2, 0.4, 1], abs=0.08)
+    assert all(many[place] == few[place] for place in true if few[place] != true[place])
+    assert few == told(*places[::-1], errors=0.2)
 
 
 def test_an_image_that_is_no_render_is_named():

@@ -1,5 +1,6 @@
 """What the rules of evaluation.smk ask about their jobs."""
 
+from dnd.config import scenes
 from dnd.probe import sources as probe_sources
 
 
@@ -40,6 +41,8 @@ def known_answers():
 
 
 def held_out_streams(wildcards):
-    """The streams of renders of the held-out images; empty where some are no renders, whose scenes are unknown."""
+    """The streams of renders of the held-out images, as plain values; empty where some are no renders."""
     name = settings.evaluation.held_out
-    return probe_sources.rendered_streams(name, settings.probes) if name else {}
+    return scenes.plain(
+        probe_sources.rendered_streams(name, settings.probes) if name else {}
+    )

@@ -18,6 +18,11 @@ def probe_settings(wildcards):
     }
 
 
+def scenes_of(probe):
+    """Which scenes a probe's renders show, as plain values; None where every value comes equally often."""
+    return probe.scenes and probe.scenes.model_dump(mode="json")
+
+
 @lru_cache
 def content_of_probe(name):
     """Which files of the user a probe comes from, so that an image more or less packs it again."""

@@ -19,15 +19,20 @@ class RivalRecipe(Method):
     shown: int = Field(10, ge=1, description="of these, the best so many are listed as exemplars")
 
 
-class ClipDissectRecipe(RivalRecipe):
-    """CLIP-Dissect (Oikarinen & Weng, ICLR 2023): the word whose CLIP scores resemble the unit's activations."""
+class ConceptListRecipe(RivalRecipe):
+    """What methods share that choose from a list of concepts by an embedder of images and texts."""
 
-    method: Literal["clip-dissect"]
     concepts: File = Field(description="text file of concepts, one per line")
     embedder: EmbedderSettings
     prompt: ConceptTemplate = Field(
         "{concept}", description="text that the embedder sees for a concept; must hold {concept}"
     )
+
+
+class ClipDissectRecipe(ConceptListRecipe):
+    """CLIP-Dissect (Oikarinen & Weng, ICLR 2023): the word whose CLIP scores resemble the unit's activations."""
+
+    method: Literal["clip-dissect"]
     similarity: Literal["cosine", "cosine-cubed", "rank-reorder", "wpmi", "soft-wpmi"] = Field(
         "soft-wpmi", description="how a concept's scores are compared with the unit's activations"
     )
@@ -44,6 +49,21 @@ class ClipDissectRecipe(RivalRecipe):
         if not 0 <= value[1] <= value[0] <= 1:
             raise ValueError("must be two probabilities, the second no larger than the first")
         return value
+
+
+class LinearExplanationsRecipe(ConceptListRecipe):
+    """Linear Explanations (Oikarinen & Weng, ICML 2024): the concepts whose probabilities predict the activation."""
+
+    method: Literal["linear-explanations"]
+    scale: Number = Field(
+        58.0, gt=0, description="an image shows a concept with the probability sigmoid(scale x cosine + bias)"
+    )
+    bias: Number = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
+    least: Number = Field(
+        0.5, ge=0, le=1, description="mean probability of a concept's five likeliest images, below which it is no term"
+    )
+    terms: int = Field(1, ge=1, description="concepts in an explanation at most; published: 10")
+    tolerance: Number = Field(0.02, ge=0, description="least rise of Pearson's r for a further concept")
 
 
 class DissectionSettings(RivalRecipe):

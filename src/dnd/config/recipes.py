@@ -139,7 +139,7 @@ class Recipe(Method):
             yield "`stopping` needs a `generator`, whose images it saves"
         elif stopping.first > self.generator.images:
             yield f"`stopping.first` must not exceed `generator.images`, {self.generator.images}"
-        elif self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
+        elif self.scores.rank or self.scores.combination != "weighted":
             yield (
                 "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
                 "`rank: 0` and `combination: weighted`"

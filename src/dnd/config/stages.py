@@ -241,8 +241,27 @@ class ScoreSettings(Settings):
     rank: Number = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
     image_similarity: Number = Field(1.0, description="weight of the CLIP similarity with the exemplars")
     votes: Number = Field(1.0, description="weight of the share of the LLM's answers")
-    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
-        "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
+    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products", "activation-rate"] = (
+        Field(
+            "weighted",
+            description="the sum above, or, without weights, a scoring function of the released code, or SIEVE's "
+            "activation rate: the share of a candidate's images that excite the unit as few images of the probe do",
+        )
+    )
+    rate_quantile: Number = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="activation-rate: an image counts that excites the unit above this quantile of the control images",
+    )
+    rate_contrast: Number | None = Field(
+        None,
+        gt=0,
+        description="activation-rate: nothing is said of a unit whose quantile is not above so many times the median "
+        "of the control images (published: 10); no unit is passed over when empty",
+    )
+    least_rate: Number = Field(
+        0.0, ge=0, le=1, description="activation-rate: candidates with a smaller share are discarded"
     )
     first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
     shrink: int | None = Field(

@@ -6,7 +6,7 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Concept, Controls, Drawn, Score
 from dnd.io.store import Store
 from dnd.io.streams import ahead, chunks
-from dnd.selection import probe_scores, verdict
+from dnd.selection import activation_rate, probe_scores, verdict
 from dnd.selection.components import DrawnCandidate, combine, image_similarity, rank_scores, ranks
 from dnd.selection.cosy import auc, mad
 from dnd.target import compat
@@ -115,6 +115,8 @@ def run(
     """
     drawn = _drawn(target, layer, embedder, shard, pooling, weights.shrink)
     units = _units(embedder, shard, square, drawn)
+    if weights.combination == "activation-rate":
+        units = [unit for unit in (_verified(unit, weights) for unit in units) if unit.candidates]
     if weights.verdict is None:
         rows = [score for unit in units for score in _scores(unit, weights)]
         return tables.table(rows, schemas.SCORES)
@@ -189,7 +191,7 @@ def _scores(unit: _Unit, weights: ScoreSettings) -> list[Score]:
         | {"image_similarity": similarity}
         for values, rank, similarity in zip(activations, ranked, near, strict=True)
     ]
-    totals = _totals(components, unit.candidates, weights)
+    totals = _totals(components, unit, weights)
     scores = []
     for candidate, parts, total in zip(unit.candidates, components, totals, strict=True):
         row = candidate.concept
@@ -220,16 +222,20 @@ def similarities(
     return similar
 
 
-def _totals(
-    components: Sequence[Mapping[str, float]], candidates: Sequence[DrawnCandidate], weights: ScoreSettings
-) -> list[float]:
+def _verified(unit: _Unit, weights: ScoreSettings) -> _Unit:
+    return replace(unit, candidates=activation_rate.verified(unit.candidates, unit.controls, weights))
+
+
+def _totals(components: Sequence[Mapping[str, float]], unit: _Unit, weights: ScoreSettings) -> list[float]:
     """The score of each candidate of a unit."""
-    activations = [candidate.activations for candidate in candidates]
+    activations = [candidate.activations for candidate in unit.candidates]
     if weights.combination == "weighted":
         images = sum(map(len, activations))
-        shares = [candidate.share for candidate in candidates]
+        shares = [candidate.share for candidate in unit.candidates]
         each = zip(components, shares, strict=True)
         return [combine({**parts, "votes": share}, weights, images) for parts, share in each]
+    if weights.combination == "activation-rate":
+        return activation_rate.scores(activations, unit.controls, weights.rate_quantile)
     means = [float(part.mean()) for part in ranks(activations, weights.first_rank)]
     each_rank = zip(components, means, strict=True)
     return compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])

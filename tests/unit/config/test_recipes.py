@@ -61,6 +61,7 @@ MODELS = {"captions": {"model": "m"}, "generator": {"model": "g"}, "embedder": {
         ({"stopping": {"first": 11}}, "must not exceed `generator.images`, 10"),
         ({"scores": {"rank": 1}}, "whose ranks cannot be compared"),
         ({"scores": {"combination": "topk-compare"}}, "whose ranks cannot be compared"),
+        ({"scores": {"combination": "activation-rate"}}, "whose ranks cannot be compared"),
     ],
 )
 def test_recipes_that_cannot_stop_are_refused(wrong, message):

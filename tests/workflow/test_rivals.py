@@ -70,6 +70,7 @@ def run(tmp_path_factory, endpoint):
         ["summary-only", "conceptnet", "concepts", "shapes", "summary-only", "0,6"],
         ["first", "conceptnet", "concepts", "first", "clip-dissect", UNITS],
         ["second", "conceptnet", "concepts", "second", "clip-dissect", UNITS],
+        ["joined", "conceptnet", "concepts", "shapes", "linear-explanations", "79"],
         ["classes", "conceptnet", "fc", "shapes", "clip-dissect", ""],
         ["hidden", "conceptnet", "layer4", "shapes", "clip-dissect", "0-19"],
     ]
@@ -116,12 +117,12 @@ def test_labels_of_another_tool_are_taken_as_they_are(run):
     assert labels[1] is None
 
 
-def test_alternatives_of_linear_explanations_are_labels_of_their_own(run):
-    rows = [row for row in described(run, "linear-explanations") if row["label"] and " or " in row["label"]]
-    for row in rows:
-        assert row["labels"] == row["label"].split(" or ") == [part["concept"] for part in row["candidates"][1:]]
-    wrong = [row["label"] for row in described(run, "linear-explanations") if not row["label"] and row["candidates"]]
-    assert wrong == []
+def test_the_terms_of_linear_explanations_are_labels_of_their_own(run):
+    (row,) = described(run, "joined")
+    assert set(row["labels"]) == {"red objects", "blue objects"}
+    assert row["label"] == " or ".join(row["labels"])
+    assert [candidate["concept"] for candidate in row["candidates"]] == [row["label"], *row["labels"]]
+    assert row["confidence"] == row["score"] > 0.9
 
 
 def test_a_summary_without_generation(run):

@@ -96,13 +96,13 @@ def correlations(
     Source: the choice of ``active_concepts`` in the released ``explain_neurons.py``.
     """
     standard = StandardScaler().fit_transform(activations[fit])
-    rows = []
+    columns = []
     for part in embedded.parts(words):
         p = evidence.calibrated(vectors @ part.T, recipe.scale, recipe.bias)
         likeliest = np.sort(p, axis=0)[-LIKELIEST:].mean(0)
         r = standard.T @ StandardScaler().fit_transform(p[fit]) / len(fit)
-        rows.append(np.where(likeliest >= recipe.least, r, -np.inf))
-    return np.concatenate(rows, axis=1)
+        columns.append(np.where(likeliest >= recipe.least, r, -np.inf))
+    return np.concatenate(columns, axis=1)
 
 
 def order(half: Half) -> list[int]:
@@ -204,18 +204,18 @@ def run(
     by_image = embedded.of_images(images, shards, layer.image_ids)
     vectors = np.stack([by_image[name] for name in layer.image_ids])
     first, second = halves(layer.image_ids)
-    fitted = np.arange(len(vectors)) if recipe.terms == 1 else first
+    places = np.arange(len(vectors)) if recipe.terms == 1 else first
     scores: list[Score] = []
-    alone = correlations(activations, vectors, words, recipe, fitted)
-    for unit, r, values in zip(tqdm(asked, SOURCE, unit="unit", mininterval=5), alone, activations.T, strict=True):
-        best = [int(i) for i in np.argsort(-r, kind="stable")[:SCREENED] if r[i] > 0]
+    every_r = correlations(activations, vectors, words, recipe, places)
+    for unit, r, values in zip(tqdm(asked, SOURCE, unit="unit", mininterval=5), every_r, activations.T, strict=True):
+        screened = [int(i) for i in np.argsort(-r, kind="stable")[:SCREENED] if r[i] > 0]
         if recipe.terms == 1:
-            ten = enumerate(best[: inputs.CANDIDATES])
-            scores += [Score(unit, place, concepts[i], SOURCE, None, float(r[i])) for place, i in ten]
-        elif best:
-            p = evidence.calibrated(vectors @ words[best].T, recipe.scale, recipe.bias)
-            fit, check = (Half(p[places], values[places]) for places in (first, second))
+            candidates = enumerate(screened[: inputs.CANDIDATES])
+            scores += [Score(unit, number, concepts[i], SOURCE, None, float(r[i])) for number, i in candidates]
+        elif screened:
+            p = evidence.calibrated(vectors @ words[screened].T, recipe.scale, recipe.bias)
+            fit, check = (Half(p[half], values[half]) for half in (first, second))
             explanation = search(fit, check, recipe.terms, recipe.tolerance)
             log.info("unit %d: %d terms, r %.6f", unit, len(explanation.terms), explanation.r)
-            scores += rows(unit, explanation, [concepts[i] for i in best])
+            scores += rows(unit, explanation, [concepts[i] for i in screened])
     return tables.table(scores, schemas.SCORES)

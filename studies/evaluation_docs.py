@@ -42,11 +42,19 @@ ABOUT = {
     "direct-vlm": ("one question to a vision-language model", "images"),
     "clip-dissect": ("CLIP-Dissect (Oikarinen & Weng, ICLR 2023)", "images, a list of concepts"),
     "clip-dissect-released": ("CLIP-Dissect with soft-WPMI, as released", "images, a list of concepts"),
+    "clip-dissect-half": ("CLIP-Dissect with a list of half of the concepts", "images, a list of concepts"),
+    "linear-explanations": (
+        "Linear Explanations (Oikarinen & Weng, ICML 2024), one term",
+        "images, a list of concepts",
+    ),
+    "linear-explanations-5": ("Linear Explanations of up to five terms", "images, a list of concepts"),
+    "linear-explanations-half": ("Linear Explanations with half of the list", "images, a list of concepts"),
     "network-dissection": ("Network Dissection (Bau et al., CVPR 2017)", "pixel masks"),
     "compositional": ("Compositional Explanations (Mu & Andreas, NeurIPS 2020)", "pixel masks"),
     "invert": ("INVERT (Bykov et al., NeurIPS 2023)", "image labels"),
     "milan": ("MILAN (Hernandez et al., ICLR 2022)", "images; descriptions of other networks' units"),
     "line": ("LINE (arXiv 2604.08039)", "generated images"),
+    "sieve": ("verification by activation rate, as in SIEVE (arXiv 2603.24953)", "images, generated images"),
 }
 """Recipe -> what it is, and what it is given beside the network."""
 

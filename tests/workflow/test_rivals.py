@@ -16,12 +16,20 @@ EMBEDDER = {"model": str(RESOURCES / "embedder")}
 SHARED = {"pooling": "max", "controls": 400}
 RIVALS = {
     "clip-dissect": {"concepts": str(RESOURCES / "concepts.txt"), "embedder": EMBEDDER, "similarity": "cosine-cubed"},
+    "linear-explanations": {
+        **{"concepts": str(RESOURCES / "concepts.txt"), "embedder": EMBEDDER},
+        **{"scale": 36.2, "bias": -17.5, "terms": 3, "tolerance": 0.15},
+    },
     "network-dissection": {"quantile": 0.05},
     "compositional": {"quantile": 0.05},
     "invert": {"maximum": 0.75},
     "milan": {"describer": str(RESOURCES / "describer")},
     "foreign": {"labels": "labels.csv", "format": "milan"},
 }
+
+
+LEAST = {"clip-dissect": 0.85, "linear-explanations": 0.85, "invert": 0.85, "compositional": 0.5}
+"""Method -> share of exact labels that it reaches."""
 
 
 def prepared(folder, endpoint=None):
@@ -62,6 +70,7 @@ def run(tmp_path_factory, endpoint):
         ["summary-only", "conceptnet", "concepts", "shapes", "summary-only", "0,6"],
         ["first", "conceptnet", "concepts", "first", "clip-dissect", UNITS],
         ["second", "conceptnet", "concepts", "second", "clip-dissect", UNITS],
+        ["joined", "conceptnet", "concepts", "shapes", "linear-explanations", "79"],
         ["classes", "conceptnet", "fc", "shapes", "clip-dissect", ""],
         ["hidden", "conceptnet", "layer4", "shapes", "clip-dissect", "0-19"],
     ]
@@ -81,7 +90,7 @@ def share(run, name):
     return sum(exact) / len(exact)
 
 
-@pytest.mark.parametrize(("method", "least"), [("clip-dissect", 0.85), ("invert", 0.85), ("compositional", 0.5)])
+@pytest.mark.parametrize(("method", "least"), LEAST.items())
 def test_rivals_find_what_is_planted(run, method, least):
     assert share(run, method) >= least
 
@@ -106,6 +115,14 @@ def test_labels_of_another_tool_are_taken_as_they_are(run):
     assert labels[31] == "stars"
     assert labels[0].split() == ["red", "things,", "all", "of", "them"]
     assert labels[1] is None
+
+
+def test_the_terms_of_linear_explanations_are_labels_of_their_own(run):
+    (row,) = described(run, "joined")
+    assert set(row["labels"]) == {"red objects", "blue objects"}
+    assert row["label"] == " or ".join(row["labels"])
+    assert [candidate["concept"] for candidate in row["candidates"]] == [row["label"], *row["labels"]]
+    assert row["confidence"] == row["score"] > 0.9
 
 
 def test_a_summary_without_generation(run):

@@ -152,6 +152,31 @@ rule clip_dissect:
         "../scripts/clip_dissect.py"
 
 
+rule linear_explanations:
+    input:
+        topk=topk_of,
+        probe=probe_shards,
+        concepts=recipe_file("concepts"),
+        embedder=weights_of("embedder"),
+    output:
+        paths.pattern("linear_explanations"),
+    log:
+        paths.log("linear_explanations"),
+    benchmark:
+        paths.benchmark("linear_explanations")
+    conda:
+        "../../envs/vision.yaml"
+    params:
+        recipe=recipe_name,
+        settings=whole_recipe,
+        units=all_units_of,
+        code=code("linear_explanations"),
+    message:
+        "describe {wildcards.name}, layer {wildcards.slug} by Linear Explanations"
+    script:
+        "../scripts/linear_explanations.py"
+
+
 rule milan:
     input:
         topk=topk_of,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from dnd.config.rivals import ClipDissectRecipe
 from dnd.config.sweep import units
 from dnd.io import schemas, tables
-from dnd.rivals import clip_dissect
+from dnd.rivals import clip_dissect, embedded
 from dnd.run import job as jobs
 
 if TYPE_CHECKING:
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 job = jobs.begin(snakemake.log[0], snakemake.threads)
 given, recipe = snakemake.input, job.recipe(snakemake, ClipDissectRecipe)
-embedders = clip_dissect.embedders(recipe, snakemake.config["store"])
+embedders = embedded.embedders(recipe, snakemake.config["store"])
 found = clip_dissect.run(recipe, *embedders, given.topk, given.probe, units(snakemake.params.units))
 tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

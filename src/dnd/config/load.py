@@ -22,6 +22,7 @@ from dnd.config.rivals import (
     CompositionalRecipe,
     ForeignRecipe,
     InvertRecipe,
+    LinearExplanationsRecipe,
     LineRecipe,
     MilanRecipe,
     NetworkDissectionRecipe,
@@ -54,6 +55,7 @@ def _method(recipe: object) -> str:
 AnyRecipe = Annotated[
     Annotated[Recipe, Tag("dnd")]
     | Annotated[ClipDissectRecipe, Tag("clip-dissect")]
+    | Annotated[LinearExplanationsRecipe, Tag("linear-explanations")]
     | Annotated[NetworkDissectionRecipe, Tag("network-dissection")]
     | Annotated[CompositionalRecipe, Tag("compositional")]
     | Annotated[InvertRecipe, Tag("invert")]

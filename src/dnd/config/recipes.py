@@ -26,7 +26,7 @@ class Method(Settings):
     controls: int = Field(
         10_000,
         ge=2,
-        description="random probe images whose activations are kept, by which labels are chosen and judged; or all of them",
+        description="random probe images whose activations are kept, to choose and to judge labels by; or all of them",
     )
 
     def models(self) -> dict[str, ModelSettings]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,15 +23,20 @@ class RivalRecipe(Method):
     )
 
 
-class ClipDissectRecipe(RivalRecipe):
-    """CLIP-Dissect (Oikarinen & Weng, ICLR 2023): the word whose CLIP scores resemble the unit's activations."""
+class ConceptListRecipe(RivalRecipe):
+    """What methods share that choose from a list of concepts by an embedder of images and texts."""
 
-    method: Literal["clip-dissect"]
     concepts: File = Field(description="text file of concepts, one per line")
     embedder: EmbedderSettings
     prompt: ConceptTemplate = Field(
         "{concept}", description="text that the embedder sees for a concept; must hold {concept}"
     )
+
+
+class ClipDissectRecipe(ConceptListRecipe):
+    """CLIP-Dissect (Oikarinen & Weng, ICLR 2023): the word whose CLIP scores resemble the unit's activations."""
+
+    method: Literal["clip-dissect"]
     similarity: Literal["cosine", "cosine-cubed", "rank-reorder", "wpmi", "soft-wpmi"] = Field(
         "soft-wpmi", description="how a concept's scores are compared with the unit's activations"
     )
@@ -47,6 +53,21 @@ class ClipDissectRecipe(RivalRecipe):
         if not 0 <= value[1] <= value[0] <= 1:
             raise ValueError("must be two probabilities, the second no larger than the first")
         return value
+
+
+class LinearExplanationsRecipe(ConceptListRecipe):
+    """Linear Explanations (Oikarinen & Weng, ICML 2024): the concepts whose probabilities predict the activation."""
+
+    method: Literal["linear-explanations"]
+    least: Number = Field(
+        0.5, ge=0, le=1, description="mean probability of a concept's five likeliest images, below which it is no term"
+    )
+    terms: int = Field(1, ge=1, description="concepts in an explanation at most; published: 10")
+    tolerance: Number = Field(0.02, ge=0, description="least rise of Pearson's r for a further concept")
+
+    def problems(self) -> Iterator[str]:
+        if self.embedder.scale is None:
+            yield "`embedder` needs a `scale` and a `bias`: its probabilities are what an explanation sums"
 
 
 class DissectionSettings(RivalRecipe):

@@ -168,9 +168,12 @@ class ConceptSettings(Settings):
 class ScoreSettings(Settings):
     """Which candidate is the label, and when none is."""
 
-    combination: Literal["evidence", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
-        "evidence",
-        description="what the probe's images and drawn pictures say of a candidate, or a function of the released code",
+    combination: Literal["evidence", "mean", "topk-sq-mean", "topk-compare", "image-products", "activation-rate"] = (
+        Field(
+            "evidence",
+            description="what the probe's images and drawn pictures say of a candidate; a function of the released code; or "
+            "SIEVE's activation rate, the share of its images that excite the unit as few images of the probe do",
+        )
     )
     precision: Number = Field(
         0.85,
@@ -191,6 +194,21 @@ class ScoreSettings(Settings):
     )
     verdict: File | None = Field(
         None, description="JSON file of `dnd fit-verdict`, which gives labels a calibrated confidence"
+    )
+    rate_quantile: Number = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="activation-rate: an image counts that excites the unit above this quantile of the control images",
+    )
+    rate_contrast: Number | None = Field(
+        None,
+        gt=0,
+        description="activation-rate: nothing is said of a unit whose quantile is not above so many times the median "
+        "of the control images (published: 10); no unit is passed over when empty",
+    )
+    least_rate: Number = Field(
+        0.0, ge=0, le=1, description="activation-rate: candidates with a smaller share are discarded"
     )
     first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
     shrink: int | None = Field(

@@ -153,8 +153,8 @@ class Score(NamedTuple):
     precision: float | None = None
     drawn: float | None = None
     bimodality: float | None = None  # of the unit, whatever the candidate
-    parts: list[int] | None = None  # numbers of the candidates that "a or b" joins; null for one of the LLM's
-    shares: list[int] | None = None  # of each exemplar by rank, which part it shows best; null as `parts`
+    parts: list[int] | None = None  # numbers of the candidates that "a or b" joins; null for one that joins none
+    shares: list[int] | None = None  # of each exemplar by rank, which part it shows best; null as `parts` and of rivals
     activations: list[float] | None = None  # of the generated images, in order of sample, part by part
 
 

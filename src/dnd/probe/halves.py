@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 
 def chooses(image_id: str) -> bool:
-    """Return whether an image is in the half that chooses."""
-    return sha256(image_id.encode()).digest()[0] % 2 == 0
+    """Return whether an image is in the half that chooses.
+
+    The salt keeps the halves apart from the parts of a probe (``part: 1/2``) and from the control images.
+    """
+    return sha256(f"half/{image_id}".encode()).digest()[0] % 2 == 0
 
 
 def choosing(image_ids: Sequence[str]) -> npt.NDArray[np.bool_]:

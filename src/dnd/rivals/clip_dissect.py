@@ -8,7 +8,7 @@ has a row for each of these, best first. Sources are functions of the released `
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,12 @@ import pyarrow as pa
 from scipy.special import logsumexp, softmax
 from tqdm import tqdm
 
-from dnd.backends import embeddings
-from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
+from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.config.rivals import ClipDissectRecipe
-from dnd.io import schemas, tables
-from dnd.io.store import Store
-from dnd.rivals import concept_sets, inputs
+from dnd.rivals import embedded, inputs
 
 log = logging.getLogger(__name__)
 SOURCE = "clip-dissect"
-CONCEPTS_AT_ONCE = 1024
-"""Concepts whose scores are in memory at once: those of all, for all images, would not fit."""
 SMALLEST_PROBABILITY = 1e-7
 SMALLEST_NORM = 1e-3
 """``min_prob`` and ``min_norm`` of the released code."""
@@ -104,12 +99,6 @@ def mutual_information(evidence: Array, penalty: float) -> Array:
     return evidence - penalty * (logsumexp(evidence, axis=0) - np.log(len(evidence)))
 
 
-def embedders(recipe: ClipDissectRecipe, store: str | Path) -> tuple[Embedder, TextEmbedder]:
-    """Return what embeds images, which looks into the store first, and words."""
-    stored = embeddings.load(recipe.embedder, Store(f"{store}/vectors"))
-    return stored, TransformersTextEmbedder(recipe.embedder)
-
-
 def run(
     recipe: ClipDissectRecipe,
     images: Embedder,
@@ -134,8 +123,7 @@ def run(
     ValueError
         The table of the layer keeps fewer images than the recipe needs.
     """
-    concepts = concept_sets.read(recipe.concepts)
-    words = texts.embed_texts([recipe.prompt.replace("{concept}", concept) for concept in concepts]).astype(np.float64)
+    concepts, words = embedded.concepts(recipe, texts)
     compare = _of_all if recipe.similarity in ("cosine", "cosine-cubed") else _of_best
     live, scores = compare(recipe, words, images, topk, shards)
     wanted, labels = set(units), []
@@ -152,9 +140,10 @@ def _of_all(
     """Units and their scores [units, concepts] by a similarity that looks at all images, some concepts at a time."""
     similarity = cosine if recipe.similarity == "cosine" else cosine_cubed
     layer = inputs.activations(topk, shards)
-    vectors = _vectors(images, shards, tables.read(shards, schemas.PROBE, ["image_id"])["image_id"].to_pylist())
-    matrix = np.stack([vectors[name] for name in sorted(vectors)])
-    return layer.units, np.concatenate([similarity(matrix @ part.T, layer.values) for part in _parts(words)], axis=1)
+    vectors = embedded.of_images(images, shards, layer.image_ids)
+    matrix = np.stack([vectors[name] for name in layer.image_ids])
+    scores = [similarity(matrix @ part.T, layer.values) for part in embedded.parts(words)]
+    return layer.units, np.concatenate(scores, axis=1)
 
 
 def _of_best(
@@ -162,24 +151,14 @@ def _of_best(
 ) -> tuple[Sequence[int], Array]:
     """Units and their scores [units, concepts] by a similarity that looks at their best images alone."""
     best = inputs.best_images(topk, shards, recipe.top)
-    vectors = _vectors(images, shards, (name for row in best.values() for name in row.image_ids))
+    vectors = embedded.of_images(images, shards, (name for row in best.values() for name in row.image_ids))
     inclusion = recipe.inclusion if recipe.similarity == "soft-wpmi" else (1.0, 1.0)
     rows = []
     for names, activations in tqdm(best.values(), SOURCE, unit="unit", mininterval=5):
         seen = np.stack([vectors[name] for name in names])
         if recipe.similarity == "rank-reorder":
-            rows.append(np.concatenate([rank_reorder(seen @ part.T, activations) for part in _parts(words)]))
+            rows.append(np.concatenate([rank_reorder(seen @ part.T, activations) for part in embedded.parts(words)]))
         else:
             rows.append(log_evidence(seen @ words.T, recipe.scale, inclusion))
     scores = np.stack(rows)
     return list(best), scores if recipe.similarity == "rank-reorder" else mutual_information(scores, recipe.penalty)
-
-
-def _parts(words: Array) -> list[Array]:
-    return np.split(words, range(CONCEPTS_AT_ONCE, len(words), CONCEPTS_AT_ONCE))
-
-
-def _vectors(images: Embedder, shards: Sequence[Path], names: Iterable[str]) -> dict[str, Array]:
-    """Image id -> its vector, float64 [d]."""
-    vectors = embeddings.of_places(images, ((name, None) for name in set(names)), shards)
-    return {name: vector.astype(np.float64) for (name, _), vector in vectors.items()}

@@ -29,7 +29,7 @@ from dnd.config.load import (
     refuse,
 )
 from dnd.config.recipes import Recipe
-from dnd.config.rivals import ClipDissectRecipe, ForeignRecipe, LineRecipe, MilanRecipe, RivalRecipe
+from dnd.config.rivals import ConceptListRecipe, ForeignRecipe, LineRecipe, MilanRecipe, RivalRecipe
 from dnd.config.targets import WEIGHTS, ProbeSettings, TargetSettings, file_of
 from dnd.io import documents, installed
 from dnd.probe import broden
@@ -258,7 +258,7 @@ def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
             yield from _told(f"{key}.scores.verdict", _holds_for, recipe.scores.verdict, recipe)
     if isinstance(recipe, LineRecipe):
         yield from _told(f"{key}.prompt", prompts.read_prompt, recipe.prompt, "history")
-    if isinstance(recipe, ClipDissectRecipe):
+    if isinstance(recipe, ConceptListRecipe):
         yield from _told(f"{key}.concepts", concept_sets.read, recipe.concepts)
     if isinstance(recipe, MilanRecipe) and os.path.isdir(recipe.describer):
         yield from _folder_or_hub_id(f"{key}.describer", str(recipe.describer), ("config.json",))

@@ -53,6 +53,7 @@ PATTERNS = {
     "compositional": f"{LAYER}/compositional.parquet",
     "foreign": f"{LAYER}/foreign.parquet",
     "invert": f"{LAYER}/invert.parquet",
+    "linear_explanations": f"{LAYER}/linear-explanations.parquet",
     "milan": f"{LAYER}/milan.parquet",
     "network_dissection": f"{LAYER}/network-dissection.parquet",
     "categories": f"{LAYER}/network-dissection-categories.parquet",

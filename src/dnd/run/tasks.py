@@ -19,7 +19,9 @@ from dnd.run.paths import PATTERNS, Paths
 from dnd.run.plan import DISSECTIONS, Plan, read_groups
 from dnd.run.requirements import ANNOTATED
 
-BY_LAYER = ("clip-dissect", "compositional", "foreign", "invert", "milan", "network-dissection")
+BY_LAYER = (
+    *("clip-dissect", "compositional", "foreign", "invert", "linear-explanations", "milan", "network-dissection"),
+)
 """Rival methods with one job for each layer."""
 
 

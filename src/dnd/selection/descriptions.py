@@ -43,7 +43,8 @@ class Evidence(NamedTuple):
 def labels(best_first: Sequence[Score], activations: Sequence[float]) -> list[str]:
     """Return up to three labels, best first.
 
-    They are the parts of alternatives, by share of the exemplars' activation as in FACETS, or the best candidates.
+    They are the parts of alternatives, by share of the exemplars' activation as in FACETS where it is known and in
+    their order where not, or the best candidates.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def labels(best_first: Sequence[Score], activations: Sequence[float]) -> list[st
     if best.parts:
         named = {score.candidate: score.concept for score in best_first}
         strengths = [max(activation, 0.0) for activation in activations]
-        masses = [mass(strengths, best.shares or [], part) for part in range(len(best.parts))]
+        shares = [0] * len(strengths) if best.shares is None else best.shares
+        masses = [mass(strengths, shares, part) for part in range(len(best.parts))]
         order = sorted(range(len(masses)), key=lambda part: (-masses[part], part))
         return [named[best.parts[part]] for part in order]
     return [score.concept for score in best_first if not score.parts][:LABELS]

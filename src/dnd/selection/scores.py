@@ -20,7 +20,7 @@ from dnd.config.stages import ScoreSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Concept, Controls, Scales, Score
 from dnd.io.store import Store
-from dnd.selection import drawn, probe_scores
+from dnd.selection import activation_rate, drawn, probe_scores
 from dnd.selection import scales as embedder_scales
 from dnd.selection.components import DrawnCandidate, image_similarity, rank_scores, ranks
 from dnd.selection.cosy import auc, mad
@@ -115,6 +115,8 @@ def run(
     """
     if not weights.reads_probe:
         units = _units(target, layer, embedder, shard, pooling, weights, square)
+        if weights.combination == "activation-rate":
+            units = [unit for unit in (_verified(unit, weights) for unit in units) if unit.candidates]
         return tables.table([score for unit in units for score in _scores(unit, weights)], schemas.SCORES)
     if texts is None or scales is None:
         raise ValueError("`combination: evidence` needs an embedder that reads texts, and its scales")
@@ -226,7 +228,7 @@ def _scores(unit: _Unit, weights: ScoreSettings) -> list[Score]:
         | {"image_similarity": similarity}
         for values, rank, similarity in zip(activations, ranked, near, strict=True)
     ]
-    totals = _totals(components, activations, weights)
+    totals = _totals(components, unit, weights)
     scores = []
     for candidate, parts, total in zip(unit.candidates, components, totals, strict=True):
         row = candidate.concept
@@ -257,16 +259,20 @@ def similarities(
     return similar
 
 
-def _totals(
-    components: Sequence[Mapping[str, float]], activations: Sequence[Values], weights: ScoreSettings
-) -> list[float | None]:
-    """The score of each candidate of a unit by a released function; by evidence, it follows."""
+def _verified(unit: _Unit, weights: ScoreSettings) -> _Unit:
+    return replace(unit, candidates=activation_rate.verified(unit.candidates, unit.controls, weights))
+
+
+def _totals(components: Sequence[Mapping[str, float]], unit: _Unit, weights: ScoreSettings) -> Sequence[float | None]:
+    """The score of each candidate of a unit by a released function or its activation rate; by evidence, it follows."""
+    activations = [candidate.activations for candidate in unit.candidates]
     if weights.combination == "evidence":
         return [None] * len(components)
+    if weights.combination == "activation-rate":
+        return activation_rate.scores(activations, unit.controls, weights.rate_quantile)
     means = [float(part.mean()) for part in ranks(activations, weights.first_rank)]
     each_rank = zip(components, means, strict=True)
-    scores = compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])
-    return list(scores)
+    return compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])
 
 
 def _places(exemplars: pa.Table) -> list[tuple[int, pictures.Place]]:

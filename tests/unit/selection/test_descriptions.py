@@ -242,6 +242,13 @@ def test_a_rival_is_listed_with_whole_images_and_without_captions(rival):
     assert [one["source"] for one in row["candidates"]] == ["invert"] * 3
 
 
+def test_a_rivals_terms_are_labels_in_their_order(rival):
+    topk, scores = rival
+    rows = [score | {"parts": [2, 1]} if score["candidate"] == 0 else score for score in scores.to_pylist()]
+    row = descriptions.of_rival(FACTS, [0], topk, tables.table(rows, schemas.SCORES), shown=2).to_pylist()[0]
+    assert (row["label"], row["labels"]) == ("z", ["c", "b"])
+
+
 def test_a_rival_confidence_is_the_score_where_it_may_be_a_probability(rival):
     rows = descriptions.of_rival(FACTS, [4, 3, 2, 0], *rival, shown=2).to_pylist()
     assert [row["unit"] for row in rows] == [0, 2, 3, 4]

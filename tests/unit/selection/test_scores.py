@@ -97,7 +97,7 @@ def scored(tmp_path):
     shades = {"red stars": 102, "rings": 51, "grass": 0}
     concepts = [Concept("n", "s", 0, i, concept, 3 - i, [], "captions") for i, concept in enumerate(shades)]
 
-    def run(problems):
+    def run(problems, **weights):
         rows = [
             {"concept": concept, "sample": i, "seed": 0, "key": "", "problem": problem}
             | {"image": png(np.full((8, 8, 3), 0 if problem else shades[concept] + i))}
@@ -117,7 +117,7 @@ def scored(tmp_path):
                 [probe],
             ),
             pooling="mean",
-            weights=ScoreSettings(),
+            weights=ScoreSettings(**weights),
         )
         return {row["concept"]: row for row in found.to_pylist()}
 
@@ -144,6 +144,18 @@ def test_a_candidate_without_a_usable_image_is_not_scored(scored):
 
 def test_units_without_a_usable_image_have_no_scores(scored):
     assert scored({concept: ["flagged"] * 6 for concept in ("red stars", "rings", "grass")}) == {}
+
+
+def test_the_activation_rate_verifies_candidates(scored):
+    # the controls' upper quarter begins at 0.35: all red stars are brighter, no ring and no grass
+    asked = {"combination": "activation-rate", "rate_quantile": 0.75}
+    found = scored({}, **asked)
+    assert {concept: row["score"] for concept, row in found.items()} == pytest.approx(
+        {"red stars": 1.0, "rings": 0.0, "grass": 0.0}, abs=1e-5
+    )
+    assert found["rings"]["score"] > found["grass"]["score"]  # by mean activation
+    assert set(scored({}, **asked, least_rate=0.5)) == {"red stars"}
+    assert scored({}, **asked, rate_contrast=10) == {}  # 0.35 is not above 10 x 0.3
 
 
 def test_concepts_that_nobody_drew_are_an_error(scored):

@@ -22,7 +22,7 @@ NOUNS = {
     ),
     **dict.fromkeys(("images", "label_images"), "drawing steps"),
     **dict.fromkeys(("concepts", "line"), "questions"),
-    **dict.fromkeys(("scores", "clip_dissect", "audit", "importance"), "pictures seen"),
+    **dict.fromkeys(("scores", "clip_dissect", "linear_explanations", "audit", "importance"), "pictures seen"),
     **{"exemplars": "exemplars", "captions": "views", "judgements": "labels", "foreign": "labels"},
 }
 """Rule -> what the items are that its jobs' time grows with; of other rules each job is alike."""
@@ -71,7 +71,7 @@ class Amounts:
             case "label_images":
                 assert evaluation.generator is not None
                 return task.units * evaluation.generator.images * evaluation.generator.steps
-            case "clip_dissect":
+            case "clip_dissect" | "linear_explanations":
                 return self.images(task.probe)
         if NOUNS.get(task.rule) == "images":
             return self.images(task.probe) * task.part

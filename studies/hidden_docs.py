@@ -105,5 +105,6 @@ def parts(results: Results) -> dict[str, str]:
         "best_ranked": winner("the same where nothing is withheld", ranked),
         "table": table(results),
         "pairs": pairs_table(results, TRUE_R),
+        "pairs_share": pairs_table(results, "true_share"),
         "pairs_ranked": pairs_table(results, RANKED),
     }

@@ -365,6 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enough=evaluation.ENOUGH,
         scenes=evaluation.SCENES,
         summary=summary(results, layer, classes),
+        hidden=hidden_docs.parts(results),
         pooling=config.evaluation.pooling,
         held_out=config.probes[config.evaluation.held_out].images if config.evaluation.held_out else 0,
         pairs_table=pairs_table(results, layer),
@@ -387,7 +388,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.docs,
         ),
         **known_answer_tables(results, layer),
-        **hidden_docs.parts(results),
     )
     (chosen.docs / f"{NAME}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"wrote {chosen.docs / NAME}.md")

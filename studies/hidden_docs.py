@@ -77,13 +77,13 @@ def table(results: Results) -> str:
 
 def figure(mean: float) -> str:
     """Return a mean for people, nothing of no units."""
-    return NONE if np.isnan(mean) else f"{mean:.2f}"
+    return NONE if np.isnan(mean) else f"{round(mean, 2) + 0:.2f}"  # no -0.00
 
 
-def pairs_table(results: Results) -> str:
-    """Return our method against every other in true r on the hidden units that both described, p-values by Holm."""
-    r = values(results, TRUE_R)
-    both = {other: r[[OURS, other]].dropna() for other in r.columns if other not in (OURS, *BASELINES)}
+def pairs_table(results: Results, metric: str) -> str:
+    """Return our method against every other on the hidden units that both described, p-values corrected by Holm."""
+    wide = values(results, metric)
+    both = {other: wide[[OURS, other]].dropna() for other in wide.columns if other not in (OURS, *BASELINES)}
     tests = {other: compare(pair[OURS].tolist(), pair[other].tolist()) for other, pair in both.items() if len(pair)}
     adjusted = holm([test.pvalue for test in tests.values()])
     return against_table(
@@ -96,13 +96,15 @@ def pairs_table(results: Results) -> str:
 
 
 def parts(results: Results) -> dict[str, str]:
-    """Return what the template calls `hidden`, `hidden_table` and `hidden_pairs`; empty where none were described."""
-    line = best(results)
-    shown = (table(results), pairs_table(results)) if line else ("", "")
-    return dict(zip(("hidden", "hidden_table", "hidden_pairs"), (line, *shown), strict=True))
-
-
-def best(results: Results) -> str:
-    """Return a line on who tells best when hidden units are active; nothing where none were described."""
-    means = values(results, TRUE_R).mean().drop(list(BASELINES), errors="ignore")
-    return winner("units that nobody planted, true r", means) if len(means) else ""
+    """Return what the template shows of hidden units: who tells best, tables; nothing where none were described."""
+    r, ranked = (values(results, metric).mean().drop(list(BASELINES), errors="ignore") for metric in (TRUE_R, RANKED))
+    if not len(r):
+        return {}
+    return {
+        "best": winner("units that nobody planted, true r", r),
+        "best_ranked": winner("the same where nothing is withheld", ranked),
+        "table": table(results),
+        "pairs": pairs_table(results, TRUE_R),
+        "pairs_share": pairs_table(results, "true_share"),
+        "pairs_ranked": pairs_table(results, RANKED),
+    }

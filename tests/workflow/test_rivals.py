@@ -153,8 +153,8 @@ def test_units_that_nobody_planted_are_judged_by_what_their_labels_say_of_them(r
     hidden = found[(found["name"] == "hidden") & (found["metric"] == "true_r")]
     values = hidden[hidden["unit"].notna()].groupby("method")["value"].mean()
     assert values["clip-dissect"] > values["shuffled"] + 0.1
-    mean = hidden[hidden["unit"].isna() & (hidden["method"] == "clip-dissect")].iloc[0]
-    assert mean["kind"] is None and mean["low"] <= mean["value"] <= mean["high"]
+    mean = hidden[hidden["unit"].isna() & hidden["kind"].isna() & (hidden["method"] == "clip-dissect")].iloc[0]
+    assert mean["low"] <= mean["value"] <= mean["high"]
 
 
 def test_methods_are_compared_in_pairs(run):

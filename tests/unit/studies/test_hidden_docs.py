@@ -47,7 +47,7 @@ def test_methods_are_told_best_first_on_the_units_that_ours_was_asked_about():
 
 
 def test_ours_is_paired_with_each_rival_unit_by_unit():
-    lines = docs.pairs_table(OF_ALL).splitlines()
+    lines = docs.pairs_table(OF_ALL, "true_r").splitlines()
     assert len(lines) == 3
     cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
     assert cells[:2] == ["`rival`", "-0.20"] and cells[4:] == ["a draw", "3"]
@@ -55,10 +55,13 @@ def test_ours_is_paired_with_each_rival_unit_by_unit():
 
 
 def test_who_is_best_stands_in_the_summary_also_where_it_is_not_us():
-    assert docs.best(OF_ALL) == (
+    parts = docs.parts(OF_ALL)
+    first = (
         "units that nobody planted, true r: `rival` with 0.80; **`dnd` is not the best**, with 0.60 it is number 2 of 2"
     )
+    assert parts["best"] == first
+    assert parts["best_ranked"] == "the same where nothing is withheld: `dnd` with 0.70"
 
 
 def test_nothing_is_said_where_all_units_are_planted():
-    assert set(docs.parts(results(rows("dnd", [1.0], layer="concepts"))).values()) == {""}
+    assert docs.parts(results(rows("dnd", [1.0], layer="concepts"))) == {}

@@ -171,8 +171,8 @@ class ScoreSettings(Settings):
     combination: Literal["evidence", "mean", "topk-sq-mean", "topk-compare", "image-products", "activation-rate"] = (
         Field(
             "evidence",
-            description="what the probe's images and drawn pictures say of a candidate; a function of the released code; or "
-            "SIEVE's activation rate, the share of its images that excite the unit as few images of the probe do",
+            description="what the probe's images and drawn pictures say of a candidate; a released function; or SIEVE's "
+            "activation rate, the share of its images that excite the unit as few images of the probe do",
         )
     )
     precision: Number = Field(

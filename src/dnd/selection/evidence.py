@@ -25,6 +25,8 @@ MOST = 8
 """Candidates of which alternatives are formed at most: those that correlate best alone."""
 OR = " or "
 """What a label joins concepts by."""
+APART = 0.5
+"""Largest overlap of concepts that a label may join."""
 LEAST = 0.02
 """Smallest correlation and precision that are told apart: the score has their logarithms."""
 
@@ -128,6 +130,15 @@ def alternatives(correlations: Sequence[float] | Values, most: int) -> list[tupl
     """Return which candidates to join, two to ``most`` of them, of those that correlate best alone; ties by place."""
     best = sorted(sorted(range(len(correlations)), key=lambda place: (-correlations[place], place))[:MOST])
     return [chosen for count in range(2, most + 1) for chosen in combinations(best, count)]
+
+
+def overlap(first: Shown, second: Shown) -> float:
+    """Return which share of the images that show the rarer of two concepts show both, of how likely each does [n].
+
+    A concept that another holds ("blue objects on grass" beside "blue") is none of two things that a unit answers to.
+    """
+    rarer = min(first.sum(), second.sum())
+    return float(np.minimum(first, second).sum() / rarer) if rarer > 0 else 1.0
 
 
 def phrase(concepts: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,7 +166,8 @@ def judged(
     drawn = shown(np.concatenate([candidate.vectors for candidate in candidates]))
     excited = np.concatenate([candidate.activations for candidate in candidates])
     fits = evidence.pearson(images, probe.activations[:, None])
-    groups = [(place,) for place in range(len(scores))] + evidence.alternatives(fits, weights.join)
+    groups: list[tuple[int, ...]] = [(place,) for place in range(len(scores))]
+    groups += [group for group in evidence.alternatives(fits, weights.join) if _apart(images[:, group])]
     weighed = _weighed(groups, images, drawn, excited, probe, weights)
     alone = [
         Score(**{**score._asdict(), **measured._asdict()})
@@ -183,6 +185,12 @@ def judged(
         union = _union(number, *parts, exemplars[:, group], probe)
         unions.append(Score(**{**union._asdict(), **measured._asdict()}))
     return alone + unions
+
+
+def _apart(shown: Shown) -> bool:
+    """Whether concepts are several things, of how likely images show each [n, concepts]."""
+    pairs = combinations(shown.T, 2)
+    return all(evidence.overlap(first, second) <= evidence.APART for first, second in pairs)
 
 
 class Weighed(NamedTuple):

@@ -171,7 +171,7 @@ class ScoreSettings(Settings):
     combination: Literal["evidence", "mean", "topk-sq-mean", "topk-compare", "image-products", "activation-rate"] = (
         Field(
             "evidence",
-            description="what the probe's images and drawn pictures say of a candidate; a released function; or SIEVE's "
+            description="what the probe's images and drawn pictures say of a candidate; a released function; SIEVE's "
             "activation rate, the share of its images that excite the unit as few images of the probe do",
         )
     )

@@ -7,7 +7,7 @@ the fit. :mod:`dnd.run.calibrate` reads the cases of a finished run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from dnd.evaluation.agreement import EXACT, agreement
+from dnd.config.known_answers import CONCEPT_KINDS, KnownAnswer
+from dnd.evaluation.agreement import right
 from dnd.selection.verdict import COMPONENTS, Verdict
-from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer
 
 NOTHING = "random"
 """Kind of live units that have no meaning."""
@@ -55,8 +55,20 @@ class Case(NamedTuple):
     right: bool
 
 
-def cases(network: str, name: str, layer: str, scores: Sequence[Scored], answers: Mapping[int, Answer]) -> list[Case]:
-    """Return the candidates of a layer's units with known answers."""
+def cases(
+    network: str,
+    name: str,
+    layer: str,
+    scores: Sequence[Scored],
+    answers: Mapping[int, KnownAnswer],
+    judge: Callable[[str, KnownAnswer], bool] = right,
+) -> list[Case]:
+    """Return the candidates of a layer's units with known answers.
+
+    Parameters
+    ----------
+    judge : whether a candidate is right.
+    """
     asked = [row for row in scores if row.unit in answers and row.fit is not None]
     votes: Counter[int] = Counter()
     for row in asked:
@@ -65,12 +77,11 @@ def cases(network: str, name: str, layer: str, scores: Sequence[Scored], answers
     candidates = []
     for row in asked:
         answer = answers[row.unit]
-        truth = answer.extension
-        right = truth is not None and agreement(row.concept, truth)[EXACT] == 1.0
+        correct = judge(row.concept, answer)
         derived = {"votes": row.votes / max(votes[row.unit], 1), "joined": len(row.parts or [0]) - 1}
         values = {**row._asdict(), **derived}
         components = np.array([values[component] for component in COMPONENTS], np.float64)
-        candidates.append(Case(network, (name, layer, row.unit), answer.kind, components, row.bimodality, right))
+        candidates.append(Case(network, (name, layer, row.unit), answer.kind, components, row.bimodality, correct))
     return candidates
 
 

@@ -42,6 +42,7 @@ _ALL = (
     Metric("known_answer_f1", "F1", _WORLD, "passes"),
     Metric("known_answer_iou", "IoU", _WORLD, "passes"),
     Metric("known_answer_both", "both concepts named", _WORLD),
+    Metric("known_answer_right", "right", "this project: same lemma, WordNet parent or alike sentence"),
     Metric("abstained", "abstained", "this project"),
     Metric("ece", "calibration error", "Guo et al., ICML 2017"),
     Metric("cosy_auc", "CoSy AUC", _COSY, "fails missing"),

@@ -66,7 +66,7 @@ def wordnet() -> Callable[[str], list[Synset]] | None:
         from nltk.corpus import wordnet as corpus
 
         corpus.ensure_loaded()
-    except (ImportError, LookupError):
+    except (ImportError, LookupError, OSError):
         log.info("parents in WordNet are not looked up: nltk or its corpus wordnet is not installed")
         return None
     return lambda text: corpus.synsets("_".join(words(text)), corpus.NOUN)

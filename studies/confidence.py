@@ -14,7 +14,7 @@ from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
 from studies.evaluation_docs import Results, cell, markdown
 
-DRAWN = ("dnd", "fast")
+DRAWN = ("dnd",)
 """Recipes with a reliability diagram."""
 KEYS = ["model", "layer", "recipe", "unit"]
 

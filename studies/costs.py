@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,12 +56,6 @@ def costs(config: Config) -> Mapping[str, Cost]:
             for kind in ("answers", "rounds"):
                 one.questions += tables.count(Paths.existing(paths.pattern(kind), **place))
             one.pictures += tables.count(Paths.existing(paths.pattern("images"), **place))
-            one.pictures += _distinct(
-                path
-                for layer in asked
-                if (layer.model, layer.probe, layer.recipe) == (model, probe, recipe)
-                for path in Paths.existing(paths.pattern("stopping"), name=layer.name, slug=layer.slug)
-            )
             for stage in ("concepts", "refinement", "images"):
                 one.seconds[stage] += sum(map(_seconds, Paths.existing(paths.benchmark(stage), **place)))
     return found
@@ -75,11 +69,6 @@ def _rounds(config: Config, paths: Paths, layer: Layer, one: Cost) -> None:
         rounds = tables.read(path, schemas.LINE_ROUNDS, ["concept"])
         one.questions += len(rounds)
         one.pictures += len(set(rounds["concept"].drop_null().to_pylist())) * recipe.generator.images
-
-
-def _distinct(images: Iterable[Path]) -> int:
-    """How many pictures there are in tables of IMAGES that may share some."""
-    return len(set(tables.read(sorted(images), schemas.IMAGES, ["key"])["key"].to_pylist()))
 
 
 def _seconds(path: Path) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,11 +31,12 @@ from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
 
 NAME = "evaluation"
+PLANTED = "concepts"
+"""The layer of planted units."""
 NONE = "-"
 KINDS = ("concept", *CONCEPT_KINDS, "polysemantic")
 ABOUT = {
     "dnd": ("Describe-and-Dissect, this workflow's default", "images, generated images"),
-    "fast": ("`dnd`, which draws only until it is clear which candidate leads", "images, generated images"),
     "compat": ("the released Describe-and-Dissect, its defects included", "images, generated images"),
     "summary-only": ("captions and one summary, no generation (Zhao et al., arXiv 2310.10708)", "images"),
     "direct-vlm": ("one question to a vision-language model", "images"),
@@ -67,8 +69,8 @@ class Results:
 
     @cached_property
     def networks(self) -> list[str]:
-        """Names of the networks."""
-        return sorted(self.units["model"].unique())
+        """Names of the networks, each once: models with a basis have no planted units."""
+        return sorted(self.units.loc[self.units["layer"] == PLANTED, "model"].unique())
 
     def values(self, layer: str, metric: str, kinds: Sequence[str] | None) -> pd.DataFrame:
         """Return the mean of a metric per method (rows) and network (columns) over units of some kinds; None: all."""
@@ -181,30 +183,45 @@ def plain_table(columns: dict[str, pd.DataFrame]) -> str:
     return markdown(["method", *columns], rows)
 
 
+class Against(NamedTuple):
+    """A method's differences to another one, and how sure they are."""
+
+    other: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    units: int
+
+
+def against_table(method: str, tests: Sequence[Against]) -> str:
+    """Return a method against every other."""
+    rows = [
+        [
+            f"`{test.other}`",
+            f"{test.difference:+.2f}",
+            f"{test.low:+.2f} to {test.high:+.2f}",
+            f"{test.p:.2g}" if test.p >= 1e-4 else "< 0.0001",
+            "a draw" if test.p >= 0.05 else f"`{method if test.difference > 0 else test.other}`",
+            str(test.units),
+        ]
+        for test in sorted(tests, key=lambda test: test.difference)
+    ]
+    return markdown([f"`{method}` against", "difference", "95 %", "p, corrected", "better", "units"], rows)
+
+
 def pairs_table(results: Results, layer: str, method: str = "dnd") -> str:
     """Return our method against every other in exact labels."""
     found = results.comparisons
     found = found[(found["layer"] == layer) & (found["kind"] == "concept") & (found["metric"] == evaluation.EXACT)]
-    rows = []
+    tests = []
     for row in found.to_dict("records"):
-        if method not in (row["method"], row["other"]):
-            continue
-        sign = 1 if row["method"] == method else -1
-        other = row["other"] if sign == 1 else row["method"]
-        low, high = sorted((sign * row["low"], sign * row["high"]))
-        p = row["p_adjusted"]
-        rows.append(
-            [
-                f"`{other}`",
-                f"{sign * row['difference']:+.2f}",
-                f"{low:+.2f} to {high:+.2f}",
-                f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
-                "a draw" if p >= 0.05 else f"`{method}`" if sign * row["difference"] > 0 else f"`{other}`",
-                str(row["units"]),
-            ]
-        )
-    header = [f"`{method}` against", "difference", "95 %", "p, corrected", "better", "units"]
-    return markdown(header, sorted(rows, key=lambda row: float(row[1])))
+        if method in (row["method"], row["other"]):
+            sign = 1 if row["method"] == method else -1
+            other = row["other"] if sign == 1 else row["method"]
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            tests.append(Against(other, sign * row["difference"], low, high, row["p_adjusted"], row["units"]))
+    return against_table(method, tests)
 
 
 def classes_table(results: Results, layer: str) -> str:
@@ -263,26 +280,26 @@ def trust(results: Results, layer: str) -> pd.DataFrame:
 def summary(results: Results, layer: str, classes: str | None) -> str:
     """Say in words who is best, also where it is not us."""
     exact = results.values(layer, evaluation.EXACT, CONCEPT_KINDS).median(axis=1).drop(list(BASELINES), errors="ignore")
-    lines = [_winner("exact labels of units with one concept", exact)]
+    lines = [winner("exact labels of units with one concept", exact)]
     blind = exact[[one for one in exact.index if one not in ("network-dissection", "compositional", "invert")]]
     if len(blind) < len(exact):
-        lines.append(_winner("the same, among methods that see no masks or image labels", blind))
+        lines.append(winner("the same, among methods that see no masks or image labels", blind))
     several = results.values(layer, evaluation.EXACT, ["polysemantic"]).median(axis=1)
-    lines.append(_winner("exact labels of units of two concepts", several.drop(list(BASELINES), errors="ignore")))
+    lines.append(winner("exact labels of units of two concepts", several.drop(list(BASELINES), errors="ignore")))
     both = results.values(layer, evaluation.BOTH, [evaluation.SEVERAL])
     if len(both):
-        lines.append(_winner("units of two concepts, both named", both.median(axis=1)))
+        lines.append(winner("units of two concepts, both named", both.median(axis=1)))
     if classes is not None:
         names = results.values(classes, "class_name_similarity", None).median(axis=1)
-        lines.append(_winner("similarity to class names", names.drop(list(BASELINES), errors="ignore")))
+        lines.append(winner("similarity to class names", names.drop(list(BASELINES), errors="ignore")))
     for metric in OTHERS:
         values = results.values(layer, metric, None)
         if len(values):
-            lines.append(_winner(title(metric), values.median(axis=1).drop(list(BASELINES), errors="ignore")))
+            lines.append(winner(title(metric), values.median(axis=1).drop(list(BASELINES), errors="ignore")))
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _winner(what: str, values: pd.Series) -> str:
+def winner(what: str, values: pd.Series) -> str:
     """One line: who is best at something, and where our method stands."""
     values = values.dropna().sort_values(ascending=False)
     if not len(values):
@@ -306,7 +323,7 @@ def relinked(text: str, old: Path, new: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the document."""
-    from studies import ceilings, confidence, costs, plots
+    from studies import ceilings, confidence, costs, hidden_docs, plots
 
     parser = argparse.ArgumentParser(prog="python -m studies.evaluation_docs", description=__doc__)
     parser.add_argument("config", type=Path, help="configuration of the finished run")
@@ -314,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     config = load(config_file(chosen.config), chosen.config)
     results = read(config)
-    layer, classes = "concepts", "fc"
+    layer, classes = PLANTED, "fc"
     folder = chosen.docs / NAME
     folder.mkdir(parents=True, exist_ok=True)
     plots.exact(results, layer, folder / "exact.png")
@@ -340,6 +357,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         enough=evaluation.ENOUGH,
         scenes=evaluation.SCENES,
         summary=summary(results, layer, classes),
+        pooling=config.evaluation.pooling,
+        held_out=config.probes[config.evaluation.held_out].images if config.evaluation.held_out else 0,
         pairs_table=pairs_table(results, layer),
         classes_table=classes_table(results, classes),
         confidence_table=confidence.table(sure),
@@ -360,6 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.docs,
         ),
         **known_answer_tables(results, layer),
+        **hidden_docs.parts(results),
     )
     (chosen.docs / f"{NAME}.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"wrote {chosen.docs / NAME}.md")

@@ -1,7 +1,8 @@
 """Units without a meaning, as many as are wanted: random directions of a trained network, as those planted in it.
 
 ``python -m training.directions resources/shapeworld/target random.safetensors --seed 111`` writes the
-encoder of a sparse autoencoder, which the basis `sae` reads on ``layer4``; config/calibration has seeds 111 and 112.
+encoder of a sparse autoencoder, which the basis `sae` reads on ``layer4``; config/calibration has seeds 111 and 112,
+config/evaluation 32 directions each of seeds 121 to 123.
 A target has eight random units of its own: enough to show in an evaluation, too few to fit when nothing should be said.
 """
 

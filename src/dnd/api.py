@@ -27,7 +27,7 @@ from dnd.io.store import Store
 from dnd.probe import images_in_memory, pack
 from dnd.probe import sources as probe_sources
 from dnd.report import notebook_sheet
-from dnd.selection import descriptions, images, scores, stopping, verdict
+from dnd.selection import descriptions, explains, images, scales, scores, verdict
 from dnd.target import activations, exemplars
 from dnd.target import sources as target_sources
 from dnd.target import topk as merging
@@ -176,10 +176,16 @@ def describe(
     alike = look_alikes.of_units(shown, topk, wanted, probe, how, store) if how.concepts.look_alikes else None
     shard = ShardViews(NAME, NAME, shown, texts, alike)
     candidates = _concepts(target, layer, shard, topk, probe, how, llm, place)
-    drawn = _drawn(target, layer, candidates, topk, how, place)
-    named = tables.rows_of(candidates, Concept)
-    drawn_shard = scores.DrawnShard(named, [place / "images.parquet"], shown, topk, probe, drawn)
+    pictures = _drawn(candidates, how, place)
+    fitted = _scales(candidates, pictures, how, place)
+    vocabulary = candidates["concept"].to_pylist()
+    drawn_shard = scores.DrawnShard(
+        tables.rows_of(candidates, Concept), [pictures], shown, topk, probe, vocabulary, fitted
+    )
     scored = scores.of_units(target, layer, how, drawn_shard, store)
+    explained = None
+    if how.embedder is not None:
+        explained = explains.of_layer(scored, True, topk, probe, how.embedder, fitted, store)
     about = {"model": type(target.model).__name__, "layer": layer, "probe": NAME, "recipe": NAME}
     described = descriptions.run(
         about,
@@ -188,10 +194,31 @@ def describe(
         shown,
         texts,
         scored,
+        explained,
+        how.scores.least_explains,
         verdict.load(how.scores.verdict) if how.scores.verdict else None,
     )
     tables.write(place / "descriptions.parquet", described, schemas.DESCRIPTIONS)
     return Descriptions(described, place, temporary)
+
+
+def _drawn(candidates: pa.Table, how: Recipe, place: Path) -> Path:
+    """Draw the candidates, and return the file of IMAGES; an empty one where nothing is drawn."""
+    drawn, size = schemas.IMAGES.empty_table(), 1
+    if how.generator and len(candidates):
+        draw = images.drawer(how.generator, place / "store")
+        drawn, size = draw(set(candidates["concept"].to_pylist())), how.generator.images
+    tables.write(place / "images.parquet", drawn, schemas.IMAGES, row_group_size=size)
+    return place / "images.parquet"
+
+
+def _scales(candidates: pa.Table, pictures: Path, how: Recipe, place: Path) -> list[Path]:
+    """Fit the embedder's scale and bias to the pictures, and return the file of SCALES, where they are to be fitted."""
+    if not how.fits_scales or how.embedder is None:
+        return []
+    fitted = scales.of_recipe(how.embedder, candidates["concept"].to_pylist(), [pictures], place / "store")
+    tables.write(place / "scales.parquet", fitted, schemas.SCALES)
+    return [place / "scales.parquet"]
 
 
 def _target(
@@ -260,19 +287,3 @@ def _concepts(
     with language_model.session(how.refinement.llm or llm, answered, place / "server.log") as ask:
         further, _ = refiner.of_shard(shard, layer, tables.rows_of(candidates, Concept), topk, ask)
     return refinement.joined(candidates, further)
-
-
-def _drawn(target: Target, layer: str, candidates: pa.Table, topk: Path, how: Recipe, place: Path) -> pa.Table | None:
-    """Draw the candidates, all images of each or until the leader is clear, and return DRAWN in the second case."""
-    path, store = place / "images.parquet", place / "store"
-    if how.generator is None or not len(candidates):
-        tables.write(path, schemas.IMAGES.empty_table(), schemas.IMAGES)
-        return None
-    if how.stopping is None:
-        drawn = images.drawer(how.generator, store)(set(candidates["concept"].to_pylist()))
-        tables.write(path, drawn, schemas.IMAGES, row_group_size=how.generator.images)
-        return None
-    drawn, counted = stopping.of_units(target, layer, how, tables.rows_of(candidates, Concept), topk, store)
-    tables.write(place / "drawn.parquet", counted, schemas.DRAWN)
-    tables.write(path, drawn, schemas.IMAGES, row_group_size=how.stopping.first)
-    return counted

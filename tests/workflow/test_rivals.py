@@ -120,15 +120,25 @@ def test_every_metric_is_measured_beside_baselines(run):
     assert {"known_answer_exact", "cosy_auc", "cosy_mad", "simulation_r", "exemplar_contrast", "stability"} <= set(
         found["metric"]
     )
+    assert {"true_r", "true_share", "true_share_pair", "true_r_ranked"} <= set(found["metric"])
     assert {"clarity", "polysemanticity", "redundancy", "class_name_similarity"} <= set(found["metric"])
     own = found[(found["name"] == "clip-dissect") & found["unit"].notna()]
     means = own.groupby(["metric", "method"])["value"].mean()
-    for metric in ("known_answer_f1", "cosy_auc", "simulation_r"):
+    for metric in ("known_answer_f1", "cosy_auc", "simulation_r", "true_share"):
         floor = max(means[metric, one] for one in ("constant", "shuffled", "random concept"))
         assert means[metric, "clip-dissect"] > floor + 0.1
     classes = found[(found["name"] == "classes") & found["unit"].notna()]
     names = classes[classes["metric"] == "class_name_similarity"].groupby("method")["value"].mean()
     assert names["clip-dissect"] > names["shuffled"] + 0.3
+
+
+def test_units_that_nobody_planted_are_judged_by_what_their_labels_say_of_them(run):
+    found = pq.read_table(run.results / "evaluation.parquet").to_pandas()
+    hidden = found[(found["name"] == "hidden") & (found["metric"] == "true_r")]
+    values = hidden[hidden["unit"].notna()].groupby("method")["value"].mean()
+    assert values["clip-dissect"] > values["shuffled"] + 0.1
+    mean = hidden[hidden["unit"].isna() & (hidden["method"] == "clip-dissect")].iloc[0]
+    assert mean["kind"] is None and mean["low"] <= mean["value"] <= mean["high"]
 
 
 def test_methods_are_compared_in_pairs(run):

@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-import yaml
 from test_examples import dry_run, jobs
 from workspace import ROOT, Workspace
 
@@ -15,9 +14,6 @@ def everything(values):
     recipe = values["recipes"]["dnd"]
     recipe["concepts"] |= {"look_alikes": 2}
     recipe["refinement"] = {"images": 2, "prompt": str(ROOT / "config/prompts/refine.yaml")}
-    again = yaml.safe_load(yaml.safe_dump(recipe)) | {"stopping": {"first": 2}}
-    again["scores"] = {"combination": "weighted"}
-    values["recipes"] |= {"stopping": again}
     values["importance"] = {"images": 4}
     values["evaluation"] = {"generator": recipe["generator"] | {"images": 2}}
     values["audits"] = {"one": {"row": "planted", "layer": "concepts", "units": "0"}}
@@ -30,7 +26,7 @@ def test_jobs_are_counted_as_snakemake_counts_them(tmp_path, monkeypatch, file):
     if file is None:
         workspace = Workspace(tmp_path / "run")
         everything(workspace.values)
-        workspace.sweep.append(["again", "conceptnet", "concepts,fc", "shapes", "stopping", "0-9"])
+        workspace.sweep.append(["again", "conceptnet", "concepts,fc", "shapes", "dnd", "0-9"])
         workspace.write()
         tmp_path, file = workspace.folder, "config.yaml"
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,7 @@ rule descriptions:
         exemplars=own_shards("exemplars"),
         captions=own_shards("captions"),
         scores=scores_of,
+        explains=explains_of,
         verdict=verdict_of,
     output:
         parquet=paths.pattern("descriptions"),
@@ -27,6 +28,9 @@ rule descriptions:
             for key in ("model", "layer", "probe", "recipe")
         },
         units=lambda wildcards: spell(layer_of(wildcards).units),
+        least=lambda wildcards: getattr(
+            getattr(recipe_of(wildcards), "scores", None), "least_explains", None
+        ),
         shown=lambda wildcards: getattr(recipe_of(wildcards), "shown", None),
         code=code("descriptions"),
     message:

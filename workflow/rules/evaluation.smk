@@ -48,6 +48,7 @@ rule judgements:
         evaluation=evaluation_settings,
         target=target_of,
         factory=code_of_target,
+        streams=held_out_streams,
         layer=lambda wildcards: judged_together(wildcards)[0].layer,
         rows=lambda wildcards: [
             {"name": layer.name, "recipe": layer.recipe, "half": half_of(layer)}

@@ -3,14 +3,14 @@ include: "inputs/scores.smk"
 
 rule scores:
     input:
-        unpack(drawn_of),
+        images=images_of,
         concepts=candidates_of,
         exemplars=shard_of("exemplars"),
         topk=topk_of,
         probe=probe_shards,
         target=target_files,
         embedder=weights_of("embedder"),
-        verdict=verdict_of,
+        scales=scales_of,
     output:
         paths.pattern("scores"),
     log:

@@ -1,4 +1,4 @@
-"""In: scores of a layer, its activations, exemplars and captions of our method, fitted weights.
+"""In: scores of a layer, its activations, what labels explain, exemplars and captions of our method, fitted weights.
 
 Out: DESCRIPTIONS, Parquet and CSV, and FACETS.
 """
@@ -18,9 +18,10 @@ given, params = snakemake.input, snakemake.params
 scores = tables.read(given.scores, schemas.SCORES)
 layer = (params.facts, units(params.units), given.topk, scores)
 if given.get("exemplars"):
-    found = descriptions.of_files(*layer, given.exemplars, given.captions, given.get("verdict"))
+    shown = given.exemplars, given.captions
+    described = descriptions.of_files(*layer, *shown, given.get("explains"), params.least, given.get("verdict"))
 else:
-    found = descriptions.of_rival(*layer, params.shown)
-tables.write(snakemake.output.parquet, found, schemas.DESCRIPTIONS)
-descriptions.write_csv(snakemake.output.csv, found)
-tables.write(snakemake.output.facets, facets.run(found, scores), schemas.FACETS)
+    described = descriptions.of_rival(*layer, params.shown, given.get("explains"))
+tables.write(snakemake.output.parquet, described, schemas.DESCRIPTIONS)
+descriptions.write_csv(snakemake.output.csv, described)
+tables.write(snakemake.output.facets, facets.run(described, scores), schemas.FACETS)

@@ -25,6 +25,7 @@ found = judgements.run(
     class_names=Path(given.classes[0]).read_text(encoding="utf-8").splitlines() if given.classes else [],
     target=sources.load(TargetSettings(**params.target)) if settings.held_out else None,
     shards=given.held_out,
+    streams=params.streams,
     files=given.images,
 )
 tables.write(snakemake.output[0], found, schemas.EVALUATION, origin=job.origin())

@@ -20,7 +20,8 @@ found = scores.by_votes(named)
 if recipe.generator is not None:
     target = sources.load(TargetSettings(**params.target), sign=params.sign)
     exemplars = tables.read(given.exemplars, schemas.EXEMPLARS, ["unit", "rank", "image_id", "box"])
-    drawn = tables.read(given.drawn, schemas.DRAWN) if given.get("drawn") else None
-    shard = scores.DrawnShard(named, given.images, exemplars, given.topk, given.probe, drawn)
+    every = shards.vocabulary(given.concepts, snakemake.wildcards.name, snakemake.wildcards.slug)
+    files = given.images, exemplars, given.topk, given.probe
+    shard = scores.DrawnShard(named, *files, every, given.get("scales", []))
     found = scores.of_units(target, params.layer, recipe, shard, snakemake.config["store"])
 tables.write(snakemake.output[0], found, schemas.SCORES, origin=job.origin())

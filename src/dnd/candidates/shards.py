@@ -28,6 +28,12 @@ def read_concepts(file: str | Path, name: str, slug: str, units: str) -> list[Co
     return tables.rows(file, schemas.CONCEPTS, Concept, layer & pc.field("unit").isin(list(sweep.units(units))))
 
 
+def vocabulary(file: str | Path, name: str, slug: str) -> list[str]:
+    """Return the distinct candidates of all units of a layer, sorted, from the CONCEPTS of a bundle."""
+    layer = (pc.field("name") == name) & (pc.field("slug") == slug)
+    return sorted(set(tables.read(file, schemas.CONCEPTS, ["concept"], layer)["concept"].to_pylist()))
+
+
 class ShardViews(NamedTuple):
     """What a shard of a layer's units looks like.
 

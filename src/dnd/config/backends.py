@@ -68,7 +68,7 @@ class GeneratorSettings(Settings):
         description="folder or hub id of a text-to-image pipeline of diffusers; `shapeworld`: no model, exact renders"
     )
     revision: str | None = Field(None, description="hub revision")
-    images: int = Field(10, ge=1, description="images per concept")
+    images: int = Field(5, ge=1, description="images per concept")
     steps: int = Field(20, ge=1, description="sampling steps")
     guidance: Number = Field(7.5, ge=0, description="classifier-free guidance scale")
     prompt: ConceptTemplate = Field("One realistic image of {concept}", description="template; must hold {concept}")
@@ -97,6 +97,17 @@ class EmbedderSettings(Settings):
     revision: str | None = Field(None, description="hub revision")
     dtype: Precision = Field("float32", description=f"precision; {PRECISION}")
     trust_remote_code: bool = Field(False, description="run code from the model's repository")
+    scale: Number | None = Field(
+        None,
+        gt=0,
+        description="an image shows a text with the probability sigmoid(scale x cosine + bias); when empty, both are "
+        "fitted to pictures that a recipe draws: each shows the text that it was drawn from, and no other",
+    )
+    bias: Number | None = Field(None, description="see `scale`")
+
+    def problems(self) -> Iterator[str]:
+        if (self.scale is None) != (self.bias is None):
+            yield "`scale` and `bias` belong together"
 
 
 class LlmSettings(Settings):

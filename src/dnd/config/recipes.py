@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from dnd.config.backends import COMPUTE, CaptionSettings, EmbedderSettings, GeneratorSettings
 from dnd.config.evaluation import ModelSettings
 from dnd.config.sections import Settings
-from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings, StoppingSettings
+from dnd.config.stages import ConceptSettings, ExemplarSettings, RefinementSettings, ScoreSettings
 
 
 class Method(Settings):
@@ -24,7 +24,9 @@ class Method(Settings):
         "positive", description="`negative` describes what drives units below zero: activations change their sign"
     )
     controls: int = Field(
-        256, ge=2, description="random probe images whose activations are kept, to compare others with; or all of them"
+        10_000,
+        ge=2,
+        description="random probe images whose activations are kept, by which labels are chosen and judged; or all of them",
     )
 
     def models(self) -> dict[str, ModelSettings]:
@@ -83,10 +85,6 @@ class Recipe(Method):
     refinement: RefinementSettings | None = Field(
         None, description="ask for better candidates, telling what the first ones excite; not when empty"
     )
-    stopping: StoppingSettings | None = Field(
-        None,
-        description="draw until the leader is clear; all of `generator.images` of each candidate when empty",
-    )
     scores: ScoreSettings = Field(default_factory=ScoreSettings)
     later_pooling: Literal["mean", "max", "cls"] | None = Field(
         None, description="pooling for crops and generated images (released: `mean` always); as `pooling` when empty"
@@ -96,6 +94,12 @@ class Recipe(Method):
     def pooling_of_views(self) -> Literal["mean", "max", "cls"]:
         """How activations of exemplars and of generated images are read."""
         return self.later_pooling or self.pooling
+
+    @property
+    def fits_scales(self) -> bool:
+        """Whether pictures of its candidates tell when its embedder takes an image for one that shows a text."""
+        scaled = self.embedder is not None and self.embedder.scale is None
+        return scaled and self.generator is not None and self.scores.reads_probe
 
     @property
     def square(self) -> int | None:
@@ -123,8 +127,6 @@ class Recipe(Method):
                 yield f"`concepts.{key}` needs an `embedder`, which tells what resembles what"
         if self.refinement is not None:
             yield from self._cannot_refine(self.refinement)
-        if self.stopping is not None:
-            yield from self._cannot_stop(self.stopping)
 
     def _cannot_refine(self, refinement: RefinementSettings) -> Iterator[str]:
         if self.generator is None:
@@ -133,14 +135,3 @@ class Recipe(Method):
             yield f"`refinement.images` must not exceed `generator.images`, {self.generator.images}"
         elif refinement.failures and self.captions.oracle:
             yield "`refinement.failures` needs a captioner, not what is known of renders; it must be 0"
-
-    def _cannot_stop(self, stopping: StoppingSettings) -> Iterator[str]:
-        if self.generator is None:
-            yield "`stopping` needs a `generator`, whose images it saves"
-        elif stopping.first > self.generator.images:
-            yield f"`stopping.first` must not exceed `generator.images`, {self.generator.images}"
-        elif self.scores.rank or self.scores.combination in ("mean", "topk-sq-mean", "topk-compare", "image-products"):
-            yield (
-                "`stopping` draws fewer images of some candidates, whose ranks cannot be compared: `scores` must have "
-                "`rank: 0` and `combination: weighted`"
-            )

@@ -17,6 +17,9 @@ class RivalRecipe(Method):
 
     kept: int = Field(200, ge=1, description="most activating images that are kept of each unit")
     shown: int = Field(10, ge=1, description="of these, the best so many are listed as exemplars")
+    embedder: EmbedderSettings | None = Field(
+        None, description="with its `scale` and `bias`, tells how much of each unit its label explains (`explains`)"
+    )
 
 
 class ClipDissectRecipe(RivalRecipe):

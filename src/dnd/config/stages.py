@@ -11,22 +11,25 @@ from pydantic import Field, model_validator
 from dnd.config.backends import LlmSettings
 from dnd.config.sections import LONGEST_SIDE, File, Number, Settings
 
-SOURCES = ("captions", "words", "cluster", "refined", "union")
+SOURCES = ("captions", "words", "cluster", "layer", "refined", "union")
 """Sources of candidates that no prompt may be named after."""
 
 
 class ExemplarSettings(Settings):
     """Attention crops and the ranking of a unit's most activating images (paper section 3, step 1)."""
 
-    images: int = Field(10, ge=1, description="images that are looked at")
+    images: int = Field(16, ge=1, description="images that are looked at")
     reach: Number = Field(
         0.65,
         gt=0,
         le=1,
         description="they are spread over those that reach this share of the best activation; 1: the very best",
     )
-    pool: int = Field(200, ge=1, description="over so many of them at most")
-    keep: int = Field(10, ge=1, description="exemplars kept")
+    pool: int = Field(400, ge=1, description="over so many of them at most")
+    keep: int = Field(16, ge=1, description="exemplars kept")
+    halved: bool = Field(
+        True, description="one half of the probe's images has them all; the other half tells what labels explain"
+    )
     views_per_image: int = Field(1, ge=1, description="of an image and its crops, so many may be kept")
     crops_per_image: int = Field(4, ge=0, description="at most so many attention crops of one image")
     max_overlap: Number = Field(0.5, ge=0, le=1, description="largest IoU of two crops of one image")
@@ -93,15 +96,15 @@ class ConceptSettings(Settings):
         "`undotted`: only if its answer had no full stop",
     )
     clusters: int = Field(
-        1, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
+        3, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
     )
     cluster_by: Literal["meaning", "words"] = Field(
-        "meaning",
+        "words",
         description="`meaning`: similar captions, by the text side of the `embedder`; `words`: those that share a word",
     )
     cluster_samples: int = Field(1, ge=1, description="answers asked for about each of several groups")
     words: int = Field(
-        0,
+        3,
         ge=0,
         description="so many of the words that captions share are candidates, without votes, where it takes several "
         "to cover them: what the language model generalises stays apart",
@@ -111,7 +114,7 @@ class ConceptSettings(Settings):
         description="further prompts with all captions, such as `config/prompts/concept-specific.yaml`",
     )
     further_samples: int = Field(1, ge=1, description="answers asked for by each further prompt")
-    split: bool = Field(False, description='an answer "a or b" gives the candidates a and b instead of itself')
+    split: bool = Field(True, description='an answer "a or b" gives the candidates a and b instead of itself')
     merge: Number | None = Field(
         None,
         gt=0,
@@ -204,45 +207,32 @@ class RefinementSettings(Settings):
     llm: LlmSettings | None = Field(None, description="another language model than `llm`")
 
 
-class StoppingSettings(Settings):
-    """Sequential stopping: images are drawn only until it is clear which candidate excites the unit most."""
-
-    first: int = Field(2, ge=2, description="images of each candidate that are drawn in any case")
-    step: int = Field(1, ge=1, description="then so many more of those that may still lead, up to `generator.images`")
-    level: Number = Field(
-        0.2,
-        gt=0,
-        lt=0.5,
-        description="largest p-value at which the leader has beaten another candidate (exact Mann-Whitney test): two "
-        "images against two reach 1/6, three 1/20, four 1/70",
-    )
-
-
 class ScoreSettings(Settings):
-    """How the components are combined: score = sum of weight x component."""
+    """Which candidate is the label, and when none is."""
 
-    verdict: File | None = Field(
-        None,
-        description="JSON file of fitted weights, of which the score is the log odds that a label is right, with its "
-        "calibrated confidence and when to say nothing; the weights below when empty",
+    combination: Literal["evidence", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
+        "evidence",
+        description="what the probe's images and drawn pictures say of a candidate, or a function of the released code",
     )
+    precision: Number = Field(
+        0.85,
+        ge=0,
+        description="evidence: weight of how strongly images that show the concept excite the unit; large values "
+        "prefer specific concepts, 0 the one that tells most of the unit's behaviour",
+    )
+    drawn: Number = Field(0.15, ge=0, description="evidence: weight of the correlation over drawn pictures")
+    joining: Number = Field(0.06, ge=0, description="evidence: what a label has to gain by each joined concept")
     join: int = Field(
-        1, ge=1, le=3, description="candidates that a label may join by `or`, for units that respond to several things"
+        2, ge=1, le=3, description="concepts that a label may join by `or`, for units that respond to several things"
     )
-    scale: Number | None = Field(
-        None,
-        gt=0,
-        description="probability that an image shows a concept: sigmoid(scale x cosine + bias) of the `embedder`'s "
-        "vectors; when empty, from the cosines of the concept's own images and random ones",
+    borrow: int = Field(
+        5, ge=0, description="concepts of the layer's other units that join a unit's candidates: those that fit best"
     )
-    bias: Number | None = Field(None, description="see `scale`")
-
-    auc: Number = Field(1.0, description="weight of P(generated image excites the unit more than a control image)")
-    rank: Number = Field(0.0, description="weight of 1 - mean squared rank of the best five / its largest value")
-    image_similarity: Number = Field(1.0, description="weight of the CLIP similarity with the exemplars")
-    votes: Number = Field(1.0, description="weight of the share of the LLM's answers")
-    combination: Literal["weighted", "mean", "topk-sq-mean", "topk-compare", "image-products"] = Field(
-        "weighted", description="the sum above, or a scoring function of the released code, which takes no weights"
+    least_explains: Number = Field(
+        0.1, ge=0, le=1, description="nothing is said of a unit whose label explains less (`explains`, a correlation)"
+    )
+    verdict: File | None = Field(
+        None, description="JSON file of `dnd fit-verdict`, which gives labels a calibrated confidence"
     )
     first_rank: Literal[0, 1] = Field(1, description="rank of the image that excites the unit most; released: 0")
     shrink: int | None = Field(
@@ -254,23 +244,17 @@ class ScoreSettings(Settings):
     compare_best: int | None = Field(
         None,
         ge=1,
-        description="the similarity is that of images among so many of the unit's best of all candidates (released: "
-        "10); of all images when empty",
+        description="released: the similarity is that of images among so many of the unit's best (10)",
     )
     absent_similarity: Number | None = Field(
-        None,
-        description="that of a candidate without an image among these (released: -1); of all its images when empty",
+        None, description="released: the similarity of a candidate without an image among these (-1)"
     )
 
     @property
     def reads_probe(self) -> bool:
         """Whether the probe's images are asked about candidates, for which the embedder must read texts, too."""
-        return self.verdict is not None
+        return self.combination == "evidence"
 
     def problems(self) -> Iterator[str]:
-        if (self.scale is None) != (self.bias is None):
-            yield "`scale` and `bias` belong together"
-        if self.join > 1 and self.verdict is None:
-            yield "`join` needs a `verdict`, which weighs one label against several"
-        if self.verdict is not None and self.combination != "weighted":
-            yield "`verdict` has its own combination"
+        if self.verdict is not None and not self.reads_probe:
+            yield "`verdict` needs `combination: evidence`"

@@ -22,6 +22,7 @@ from dnd.io import schemas, tables
 from dnd.io.rows import Figure
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import alternatives, parse
+from dnd.shapeworld.render import scene_of
 
 SCENES = 5000
 STREAM = 3
@@ -55,7 +56,7 @@ class DescribedUnit(NamedTuple):
 @lru_cache
 def held_out(scenes: int = SCENES) -> tuple[npt.NDArray[np.intp], ...]:
     """Return the held-out scenes as positions in an extension: an array [scenes] per attribute."""
-    drawn = [world.sample_scene(np.random.default_rng([STREAM, i])).index for i in range(scenes)]
+    drawn = [scene_of(STREAM, i).index for i in range(scenes)]
     return tuple(np.array(drawn).T)
 
 

@@ -53,10 +53,16 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out images as the network and the embedder see them."""
+    """Held-out images as the network and the embedder see them.
+
+    Attributes
+    ----------
+    names : image ids.
+    """
 
     activations: Activations
     vectors: UnitVectors
+    names: Sequence[str] = ()
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -71,14 +77,16 @@ class HeldOut:
 def held_out(target: Target, layer: str, embed: Embed, shards: Sequence[Path], pooling: str) -> HeldOut:
     """Look at every held-out image once."""
     rows, size = pictures.rows(shards, columns=["image_id", "image"]), BatchSize(BATCH, "judgements")
-    activations, vectors = [], []
+    activations, vectors, names = [], [], list[str]()
     with tqdm(total=tables.count(list(shards)), desc="held-out images", unit="image", mininterval=5) as bar:
-        decoded = prepared(lambda row: pictures.decode(row["image"]), rows, BATCH)
-        for pixels in ahead(chunks(decoded, CHUNK)):
+        decoded = prepared(lambda row: (row["image_id"], pictures.decode(row["image"])), rows, BATCH)
+        for part in ahead(chunks(decoded, CHUNK)):
+            pixels = [image for _, image in part]
             activations.append(responses(target, layer, pixels, pooling, size))
             vectors.append(embed(pixels))
+            names += [name for name, _ in part]
             bar.update(len(pixels))
-    return HeldOut(np.concatenate(activations), np.concatenate(vectors))
+    return HeldOut(np.concatenate(activations), np.concatenate(vectors), names)
 
 
 def label_pictures(

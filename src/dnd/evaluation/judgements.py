@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from dnd.backends import embeddings
 from dnd.backends.embedder import TransformersTextEmbedder
 from dnd.candidates import look_alikes
 from dnd.config.evaluation import EvaluationSettings
-from dnd.evaluation import judged_images
+from dnd.evaluation import judged_images, truth
 from dnd.evaluation.baselines import baseline_labels
 from dnd.evaluation.judged_images import Activations, Embed, HeldOut, UnitVectors
 from dnd.evaluation.metrics import contrast, semantics, simulation, stability, text
@@ -35,6 +36,8 @@ from dnd.target.network import Target
 LOOK_ALIKES = 50
 OF_UNIT = "exemplars"
 """What stands as the method of metrics that depend on the unit and on no label."""
+TRUE_R, RANKED = "true_r", "true_r_ranked"
+"""Of the label, and of the one that would be given if none were withheld."""
 
 Texts = Callable[[Sequence[str]], UnitVectors]
 
@@ -44,6 +47,12 @@ class UnitLabel(NamedTuple):
 
     unit: int
     label: str | None
+    candidates: list[Mapping[str, str]]
+
+    @property
+    def leading(self) -> str | None:
+        """The label or, where it was withheld, the best candidate; None where there is none."""
+        return self.label if self.label or not self.candidates else self.candidates[0]["concept"]
 
 
 class Described(NamedTuple):
@@ -54,17 +63,21 @@ class Described(NamedTuple):
     name, method : of the sweep's row, and its recipe.
     labels : unit -> label, None where it abstained.
     half : what the row shares with the one that saw the other half of its probe; None where there is none.
+    leading : unit -> label, or best candidate where it abstained.
     """
 
     name: str
     method: str
     labels: Mapping[int, str | None]
     half: str | None = None
+    leading: Mapping[int, str | None] = MappingProxyType({})
 
 
 def read(path: str | Path, name: str, recipe: str, half: str | None = None) -> Described:
     """Return the labels of a DESCRIPTIONS file, of a row of the sweep."""
-    return Described(name, recipe, dict(tables.rows(path, schemas.DESCRIPTIONS, UnitLabel)), half)
+    rows = tables.rows(path, schemas.DESCRIPTIONS, UnitLabel)
+    labels, leading = {row.unit: row.label for row in rows}, {row.unit: row.leading for row in rows}
+    return Described(name, recipe, labels, half, leading)
 
 
 class Measure(NamedTuple):
@@ -136,6 +149,28 @@ def of_contrast(labels: Sequence[str], images: HeldOut, vectors: UnitVectors) ->
         return contrast.explained(vectors[places[label]], *exemplars_and_look_alikes(unit))
 
     return {"exemplar_contrast": Measure(value, 0.5)}
+
+
+def of_truth(images: HeldOut, units: Sequence[int], streams: Mapping[str, int]) -> dict[str, Measure]:
+    """Return Pearson's r of where a label holds and activations over held-out renders, and its shares of the best.
+
+    A share is 0 of a unit for which no label attains anything.
+
+    Parameters
+    ----------
+    units : live ones that are judged.
+    streams : beginning of the images' ids -> their stream of renders.
+    """
+    seen = truth.cells(truth.places(images.names, streams), images.activations[:, units])
+    places = {unit: i for i, unit in enumerate(units)}
+    correlation = cache(partial(truth.true_r, seen=seen))
+
+    def value(best: npt.NDArray[np.float64], label: str, unit: int) -> float:
+        return float(correlation(label)[places[unit]] / best[places[unit]])
+
+    attainable = {"true_share": truth.best_of_one(seen).r, "true_share_pair": truth.best_of_two(seen).r}
+    worth = {TRUE_R: np.ones(len(units))} | {name: np.where(r > 0, r, np.inf) for name, r in attainable.items()}
+    return {name: Measure(partial(value, best), 0.0) for name, best in worth.items()}
 
 
 def of_units(images: HeldOut) -> dict[str, dict[int, float]]:
@@ -252,6 +287,7 @@ def run(
     class_names: Sequence[str] = (),
     target: Target | None = None,
     shards: Sequence[Path] = (),
+    streams: Mapping[str, int] = MappingProxyType({}),
     files: Sequence[Path] = (),
 ) -> pa.Table:
     """Return EVALUATION rows of units for all rows of the sweep that describe a layer, baselines included.
@@ -262,6 +298,7 @@ def run(
     concepts : for labels at random.
     class_names : of the layer's units, where they are classes.
     target, shards : the network and the probe of held-out images, where there is one.
+    streams : of these images, where all are renders, whose scenes are known.
     files : IMAGES of the labels, where a generator draws them.
     """
     labels, measures = distinct_labels(described, concepts), dict[str, Measure]()
@@ -273,6 +310,7 @@ def run(
         vectors = encoders.texts(labels)
         measures |= of_simulation(labels, images, vectors, settings.scale, settings.bias)
         measures |= of_contrast(labels, images, vectors)
+        measures |= of_truth(images, units, streams) if streams else {}
         if (pictures := judged_images.label_pictures(labels, settings, files)) is not None:
             drawn = tqdm(pictures, "drawn labels", len(labels), unit="label", mininterval=5)
             measures |= of_pictures(images, judged_images.excited(target, layer, drawn, settings.pooling))
@@ -285,6 +323,8 @@ def run(
         if row.half is None:  # rows that saw a part of a probe are there for their stability
             judged = [unit for unit in units if unit in row.labels]
             figures += of_labels(layer, row.name, with_baselines(row, concepts), judged, measures)
+            if TRUE_R in measures:
+                figures += of_labels(layer, row.name, {row.method: row.leading}, judged, {RANKED: measures[TRUE_R]})
     return tables.table(figures, schemas.EVALUATION)
 
 

@@ -162,15 +162,6 @@ class Picture(NamedTuple):
     problem: str | None = None  # black or flagged, which keeps it from the scores; null when all is well
 
 
-class Drawn(NamedTuple):
-    """How many of a concept's pictures a unit has asked for."""
-
-    unit: int
-    concept: str
-    images: int  # the samples below it
-    beaten_by: str | None  # the leader when the candidate was dropped; null for one that was not
-
-
 class Score(NamedTuple):
     """The evidence for a candidate of a unit."""
 
@@ -184,14 +175,34 @@ class Score(NamedTuple):
     mad: float | None = None
     rank_score: float | None = None  # mean of the squared ranks of the best five; lower is better
     image_similarity: float | None = None
-    fit: float | None = None  # this and the next four: see dnd.selection.evidence; null where they are not asked for
-    gap: float | None = None
-    hard: float | None = None
-    agreement: float | None = None
+    correlation: float | None = None  # this and the next two: see dnd.selection.evidence; null where not asked for
+    precision: float | None = None
+    drawn: float | None = None
     bimodality: float | None = None  # of the unit, whatever the candidate
     parts: list[int] | None = None  # numbers of the candidates that "a or b" joins; null for one of the LLM's
     shares: list[int] | None = None  # of each exemplar by rank, which part it shows best; null as `parts`
     activations: list[float] | None = None  # of the generated images, in order of sample, part by part
+
+
+class Scales(NamedTuple):
+    """When an embedder takes an image for one that shows a text."""
+
+    scale: Double
+    bias: Double
+    pictures: int = 0  # that they were fitted on; 0 of given ones
+    concepts: int = 0  # that these were drawn from
+    auc: float | None = None  # of the cosines of pictures with their own texts against those with others
+
+
+class Explained(NamedTuple):
+    """How much of a unit's behaviour its label predicts."""
+
+    unit: int
+    label: str
+    explains: float  # over images that chose nothing
+    explains_low: float  # 95 %
+    explains_high: float
+    chance: Double  # how often concepts of other units explain the unit as well
 
 
 class Facet(NamedTuple):
@@ -226,6 +237,9 @@ class ListedCandidate(NamedTuple):
     mad: float | None
     rank_score: float | None
     image_similarity: float | None
+    correlation: float | None
+    precision: float | None
+    drawn: float | None
     source: str
 
 
@@ -247,8 +261,12 @@ class Description(NamedTuple):
     unit: int
     label: str | None  # null when abstained
     labels: list[str]
-    confidence: float | None
-    abstained: str | None  # null when described
+    confidence: float | None  # null without a fitted file
+    abstained: str | None  # dead, constant, nonfinite, no_concept, chance or little; null when described
+    explains: float | None  # correlation of the label and the activation, over images that chose nothing
+    explains_low: float | None  # 95 %
+    explains_high: float | None
+    bimodality: float | None  # 1 of a unit that answers by yes or no
     score: float | None
     candidates: Annotated[list[dict[str, Any]], ListedCandidate]
     exemplars: Annotated[list[dict[str, Any]], ListedExemplar]

@@ -148,6 +148,11 @@ def streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, int]:
     return {f"{member}/" if probes[name].members else "": probes[member].seed for member in rendered(name, probes)}
 
 
+def rendered_streams(name: str, probes: Mapping[str, ProbeSettings]) -> dict[str, int]:
+    """Return :func:`streams` of a probe all of whose images are renders; none of another."""
+    return streams(name, probes) if len(rendered(name, probes)) == len(members(name, probes)) else {}
+
+
 def opened(name: str, probes: Mapping[str, ProbeSettings], renders: Sequence[str | Path]) -> list[Source]:
     """Return the sources of a probe's images.
 

@@ -1,7 +1,7 @@
-"""Read the scores of a finished run over networks with known answers, and fit the verdict on them.
+"""Read the labels of a finished run over networks whose units are known, and fit on them how sure a label is.
 
 ``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` writes the file that ``scores.verdict`` names;
-`make calibrate` makes the run, too. Beside the file lies a plot of its reliability, `config/verdict.png`.
+`make calibrate` makes the run, too. Beside the file lies a plot of how reliable it is, `config/verdict.png`.
 """
 
 from __future__ import annotations
@@ -11,66 +11,101 @@ import json
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from dnd.config import known_answers
-from dnd.config.known_answers import KnownAnswersError
+from pydantic import JsonValue
+
 from dnd.config.load import Config, ConfigError, config_file
-from dnd.evaluation import naming
-from dnd.evaluation.agreement import right
-from dnd.evaluation.fit_verdict import Case, Scored, cases, fit, held_out, report
+from dnd.config.recipes import Recipe
+from dnd.config.sweep import Layer
+from dnd.evaluation.agreement import RIGHT
+from dnd.evaluation.fit_verdict import Case, fit, held_out, report
 from dnd.evaluation.metrics.reliability import reliability
 from dnd.evaluation.reliability_plot import draw
 from dnd.io import schemas, tables
-from dnd.io.documents import DocumentError
 from dnd.io.files import replaced
+from dnd.io.rows import Figure
 from dnd.run.contents import load
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
+from dnd.selection import explains
+from dnd.selection.verdict import features, settings_of
+
+SHARE = "true_share_pair"
+"""Metric of how much of the best attainable a label explains."""
+ENOUGH = 0.9
+"""Share of the best attainable correlation from which no other concept explains a unit notably better."""
 
 
-def read(config: Config, rows: str = "*") -> list[Case]:
-    """Return the cases of a finished run, of the models that have known answers or class names.
+class _Described(NamedTuple):
+    unit: int
+    label: str | None
+    explains: float | None
+    candidates: list[dict[str, Any]]
+
+
+def rightness(config: Config) -> dict[tuple[str, str, int], tuple[str, bool]]:
+    """Return row of the sweep, layer and unit -> its kind and whether its label is right, of units that are known.
+
+    A known answer counts, where there is one, and otherwise the share of the best attainable.
+    """
+    plan = plan_of(config)
+    figures = tables.rows(Paths(plan).file("evaluation"), schemas.EVALUATION, Figure)
+    methods = {layer.name: layer.recipe for layer in plan.layers}
+    known: dict[tuple[str, str, int], tuple[str, bool]] = {}
+    for metric, least in ((SHARE, ENOUGH), (RIGHT, 1.0)):
+        for row in figures:
+            if row.metric == metric and row.unit is not None and row.method == methods.get(row.name):
+                known[row.name, row.layer, row.unit] = row.kind or row.layer, row.value >= least
+    return known
+
+
+def read(config: Config, rows: str = "*") -> tuple[list[Case], dict[str, JsonValue]]:
+    """Return the cases of a finished run, and the settings of their recipe.
 
     Parameters
     ----------
     rows : of the sweep, as a pattern of their names.
+
+    Raises
+    ------
+    ValueError
+        The rows have recipes of different settings.
     """
-    known = {
-        name: known_answers.of_network(model.known_answers, model.class_names) for name, model in config.models.items()
-    }
-    sentences = sentences_of(config)
     first: dict[tuple[str, ...], str] = {}  # two models may be one network, with other units
     network = {
         name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
         for name, model in config.models.items()
     }
-    plan = plan_of(config)
-    pattern = Paths(plan).pattern("scores")
-    scored_cases: list[Case] = []
+    plan, known = plan_of(config), rightness(config)
+    cases: list[Case] = []
+    settings: dict[str, JsonValue] = {}
     for layer in plan.layers:
-        answers = known[layer.model].get(layer.layer, {})
-        files = Paths.existing(pattern, name=layer.name, slug=layer.slug)
-        if fnmatch(layer.name, rows) and answers and files:
-            scored = tables.rows(files, schemas.SCORES, Scored)
-            vectors = naming.embedded({row.concept for row in scored}, answers.values(), sentences)
-            judge = partial(right, vectors=vectors)
-            scored_cases += cases(network[layer.model], layer.name, layer.layer, scored, answers, judge)
-    return scored_cases
+        recipe = config.recipes[layer.recipe]
+        if isinstance(recipe, Recipe) and fnmatch(layer.name, rows):
+            cases += _of_layer(layer, Paths(plan).of_layer("descriptions", layer), network[layer.model], known)
+            if settings and settings != settings_of(recipe):
+                raise ValueError("the rows have recipes of different settings: choose some by `--rows`")
+            settings = settings_of(recipe)
+    return cases, settings
 
 
-def sentences_of(config: Config) -> naming.Encode | None:
-    """Return what turns texts into unit vectors, where the evaluation has a text encoder."""
-    if config.evaluation.sentences is None:
-        return None
-    from dnd.evaluation.sentences import SentenceEncoder  # which brings torch
-
-    return SentenceEncoder(config.evaluation.sentences).embed
+def _of_layer(layer: Layer, path: str, network: str, known: dict[tuple[str, str, int], tuple[str, bool]]) -> list[Case]:
+    cases = []
+    for row in tables.rows(path, schemas.DESCRIPTIONS, _Described):
+        place = layer.name, layer.layer, row.unit
+        if row.label is not None and row.explains is not None and place in known:
+            best, (kind, right) = row.candidates[0], known[place]
+            totals = [candidate["score"] for candidate in row.candidates]
+            parts = len(explains.parts_of(best["concept"]))
+            values = features(row.explains, best["precision"], best["drawn"], totals, parts)
+            cases.append(Case(network, kind, values, right))
+    return cases
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit the weights of a recipe on a finished run over networks with known answers."""
+    """Fit how sure labels are on a finished run over networks whose units are known."""
     parser = argparse.ArgumentParser(
         prog="dnd fit-verdict",
         description=main.__doc__,
@@ -82,27 +117,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         config = load(config_file(chosen.config), chosen.config)
-        scored = read(config, chosen.rows)
-    except (ConfigError, KnownAnswersError, DocumentError, OSError) as error:
+        cases, settings = read(config, chosen.rows)
+    except (ConfigError, OSError, ValueError) as error:
         parser.error(str(error))
-    if not scored:
-        print(
-            f"{config.results}: no scored candidates of rows {chosen.rows!r} with known answers",
-            file=sys.stderr,
-        )
+    if not cases:
+        print(f"{config.results}: no described units of rows {chosen.rows!r} that are known", file=sys.stderr)
         return 2
-    whose = {"networks": sorted({case.network for case in scored}), "units": len({case.unit for case in scored})}
     try:
-        judge = fit(scored, whose | {"candidates": len(scored)})
+        networks: list[JsonValue] = [*sorted({case.network for case in cases})]
+        judge = fit(cases, settings, {"networks": networks, "units": len(cases)})
     except ValueError as error:
         print(f"{config.results}: {error}", file=sys.stderr)
         return 2
-    with replaced(chosen.verdict) as written:
-        written.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    plot = chosen.verdict.with_suffix(".png")
-    won = held_out(scored)
-    sure = [judge.confidence(odds, case.bimodality) for case, odds in won]
-    draw(reliability(sure, [case.right for case, _ in won]), plot)
-    print(f"{report(scored, judge)}\nwrote {chosen.verdict}, which says nothing below {judge.least_confidence:.3f}")
-    print(f"wrote {plot}, the share of right labels at each confidence")
+    with replaced(chosen.verdict) as partial:
+        partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
+    confidences, plot = held_out(cases), chosen.verdict.with_suffix(".png")
+    draw(reliability(confidences, [case.right for case in cases]), plot)
+    print(f"{report(cases, confidences)}\nwrote {chosen.verdict}, and how reliable it is to {plot}")
     return 0

@@ -263,7 +263,7 @@ def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
         if recipe.refinement is not None:
             yield from _told(f"{key}.refinement.prompt", prompts.read_prompt, recipe.refinement.prompt, "refinement")
         if recipe.scores.verdict is not None:
-            yield from _told(f"{key}.scores.verdict", verdict.load, recipe.scores.verdict)
+            yield from _told(f"{key}.scores.verdict", _holds_for, recipe.scores.verdict, recipe)
     if isinstance(recipe, LineRecipe):
         yield from _told(f"{key}.prompt", prompts.read_prompt, recipe.prompt, "history")
     if isinstance(recipe, ClipDissectRecipe):
@@ -272,6 +272,14 @@ def _recipe(key: str, recipe: Recipe | RivalRecipe) -> Wrong:
         yield from _folder_or_hub_id(f"{key}.describer", str(recipe.describer), ("config.json",))
     if isinstance(recipe, ForeignRecipe):
         yield from _told(f"{key}.labels", _read_labels, recipe)
+
+
+def _holds_for(path: Path, recipe: Recipe) -> None:
+    unlike = verdict.differences(verdict.load(path), recipe)
+    if unlike is not None:
+        raise ValueError(
+            f"{path} was fitted with other settings: this recipe has {unlike}; fit it by `dnd fit-verdict`"
+        )
 
 
 def _read_labels(recipe: ForeignRecipe) -> None:

@@ -11,6 +11,7 @@ from glob import escape
 from pathlib import Path
 
 from dnd.config.evaluation import EvaluationSettings
+from dnd.config.recipes import Recipe
 from dnd.config.sweep import MODULES, Layer
 from dnd.run.plan import Bundle, Pass, Plan
 
@@ -41,8 +42,6 @@ PATTERNS = {
     "exemplars": f"{LAYER}/exemplars/{{units}}.parquet",
     "captions": f"{LAYER}/captions/{{units}}.parquet",
     "look_alikes": f"{LAYER}/look-alikes/{{units}}.parquet",
-    "stopping": f"{LAYER}/stopping/{{units}}.parquet",
-    "drawn": f"{LAYER}/stopping/{{units}}-drawn.parquet",
     "scores": f"{LAYER}/scores/{{units}}.parquet",
     "line": f"{LAYER}/line/{{units}}.parquet",
     "rounds_of_line": f"{LAYER}/line/{{units}}-rounds.parquet",
@@ -63,6 +62,8 @@ PATTERNS = {
     "descriptions": f"{LAYER}/descriptions.parquet",
     "csv": f"{LAYER}/descriptions.csv",
     "facets": f"{LAYER}/facets.parquet",
+    "scales": f"{LAYER}/scales.parquet",
+    "explains": f"{LAYER}/explains.parquet",
     "pages": f"{LAYER}/pages",
     # a layer of a network, whatever describes it
     "patterns": "dissection/{model}/{probe}/{sign}/{slug}-patterns.parquet",
@@ -207,20 +208,15 @@ class Paths:
         return (self.refined(bundle) or [self.of_bundle("concepts", bundle)])[0]
 
     def images_of_bundle(self, bundle: Bundle) -> list[str]:
-        """Return the pictures of a bundle; none where its recipe has no generator, or draws them unit by unit."""
-        recipe = self._plan.recipe_of(bundle)
-        if recipe.generator is None or recipe.stopping is not None:
+        """Return the pictures of a bundle; none where its recipe has no generator."""
+        if self._plan.recipe_of(bundle).generator is None:
             return []
         parts = range(self._plan.config.shards.images)
         return [self.file("images", **bundle._asdict(), part=f"{part:03d}") for part in parts]
 
     def images(self, layer: Layer) -> list[str]:
-        """Return the pictures of a layer's candidates, those of its bundle among them; none of another method's."""
-        if not self._plan.is_ours(layer):
-            return []
-        bundle = self._plan.bundle_of(layer)
-        stops = self._plan.recipe_of(bundle).stopping is not None
-        return self.shards("stopping", layer) if stops else self.images_of_bundle(bundle)
+        """Return the pictures of a layer's bundle, its candidates among them; none of another method's."""
+        return self.images_of_bundle(self._plan.bundle_of(layer)) if self._plan.is_ours(layer) else []
 
     def scores(self, layer: Layer) -> list[str]:
         """Return the tables of scored candidates of a layer, whatever the method."""
@@ -228,6 +224,17 @@ class Paths:
         if method in ("dnd", "line"):
             return self.shards("scores" if method == "dnd" else method, layer)
         return [self.of_layer(method.replace("-", "_"), layer)]
+
+    def scales(self, layer: Layer) -> list[str]:
+        """Return the fitted scales of a layer's embedder; none where they are given, or no picture tells them."""
+        recipe = self._plan.config.recipes[layer.recipe]
+        return [self.of_layer("scales", layer)] if isinstance(recipe, Recipe) and recipe.fits_scales else []
+
+    def explains(self, layer: Layer) -> list[str]:
+        """Return the table of what a layer's labels explain; none where no embedder can tell what shows a label."""
+        embedder = getattr(self._plan.config.recipes[layer.recipe], "embedder", None)
+        told = embedder is not None and (embedder.scale is not None or self.scales(layer))
+        return [self.of_layer("explains", layer)] if told else []
 
     def look_alikes(self, bundle: Bundle) -> list[str]:
         """Return the look-alikes of every layer of a bundle, where its recipe shows them."""

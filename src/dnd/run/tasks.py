@@ -149,8 +149,7 @@ def _own(plan: Plan, paths: Paths) -> Iterator[Task]:
             yield Task(stage, paths.of_bundle(stage, bundle), units, recipe=bundle.recipe)
         images = paths.images_of_bundle(bundle)
         yield from (Task("images", output, units / len(images), recipe=bundle.recipe) for output in images)
-        judged = ["scores"] if plan.recipe_of(bundle).stopping is None else ["stopping", "scores"]
-        yield from (task for stage in judged for layer in layers for task in _unit_shards(plan, paths, layer, stage))
+        yield from (task for layer in layers for task in _unit_shards(plan, paths, layer, "scores"))
 
 
 def _unit_shards(plan: Plan, paths: Paths, layer: Layer, stage: str) -> Iterator[Task]:
@@ -180,6 +179,9 @@ def _rivals(plan: Plan, paths: Paths) -> Iterator[Task]:
         elif method == "line":
             yield from _unit_shards(plan, paths, layer, "line")
     for layer in plan.layers:
+        for rule in ("scales", "explains"):
+            for output in getattr(paths, rule)(layer):
+                yield Task(rule, output, len(layer.units), layer.probe, recipe=layer.recipe)
         for rule, kind in (("descriptions", "descriptions"), ("report_layer", "pages")):
             yield Task(rule, paths.of_layer(kind, layer), len(layer.units), recipe=layer.recipe)
 

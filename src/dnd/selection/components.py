@@ -1,14 +1,13 @@
-"""What a candidate's images tell of it: ranks, similarity with the exemplars, their sum (paper section 3, step 3)."""
+"""What a candidate's images tell of it: ranks, and similarity with the exemplars (paper section 3, step 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dnd.config.stages import ScoreSettings
 from dnd.io.rows import Concept
 
 BEST = 5
@@ -23,13 +22,11 @@ class DrawnCandidate:
 
     Attributes
     ----------
-    share : of the unit's answers that name it.
     activations : of its images [m].
     vectors : of its images, unit vectors [m, d].
     """
 
     concept: Concept
-    share: float
     activations: Values
     vectors: Values
 
@@ -64,21 +61,3 @@ def image_similarity(exemplars: Values, generated: Values) -> float:
     Source: the "image products" of the paper's scoring functions, without the released driver's 32x32 shrink.
     """
     return float((exemplars.astype(np.float64) @ generated.T.astype(np.float64)).mean())
-
-
-def combine(components: Mapping[str, float], weights: ScoreSettings, images: int) -> float:
-    """Return the weighted sum of a candidate's components; every component grows with quality and most lie in [0, 1].
-
-    Parameters
-    ----------
-    components : ``auc``, ``rank_score``, ``image_similarity`` and ``votes`` (share of the answers).
-    images : of all candidates of the unit together: they give the largest possible mean squared rank.
-    """
-    last = np.arange(images, max(images - BEST, 0), -1, dtype=np.float64) + (weights.first_rank - 1)
-    worst = float(np.mean(last**2)) or 1.0  # a lone image of rank 0 is the best and the worst
-    return (
-        weights.auc * components["auc"]
-        + weights.rank * (1 - components["rank_score"] / worst)
-        + weights.image_similarity * components["image_similarity"]
-        + weights.votes * components["votes"]
-    )

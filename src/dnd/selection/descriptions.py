@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from dnd.io import pictures, schemas, tables
 from dnd.io.files import replaced
-from dnd.io.rows import Description, ListedExemplar, Score
+from dnd.io.rows import Description, Explained, ListedExemplar, Score
+from dnd.selection import ranking
+from dnd.selection.explains import told_apart
 from dnd.selection.facets import mass
-from dnd.selection.verdict import Verdict, load
+from dnd.selection.verdict import Verdict, features, load
 
 LABELS = 3
+CHANCE, LITTLE = "chance", "little"
+"""Why a label is not said: those of other units explain the unit as well; it explains too little of the unit."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How a cell begins that a spreadsheet runs."""
 
@@ -35,22 +38,6 @@ class Evidence(NamedTuple):
 
     exemplar: ListedExemplar
     caption: str | None
-
-
-def ranked(candidates: Sequence[Score]) -> list[Score]:
-    """Return our own candidates best first: by score, then votes, then the concept's spelling."""
-    return sorted(candidates, key=lambda score: (-(score.score or 0.0), -(score.votes or 0), score.concept))
-
-
-def confidence(best: Score, answers: int) -> float:
-    """Return a first, uncalibrated estimate in [0, 1] that a label is right.
-
-    The product of how clearly its images beat the control images (AUC .5 -> 0, 1 -> 1) and the share of the LLM's
-    answers that named it, pulled half way to one: a lone vote for a label whose images all excite the unit still
-    counts. Where nobody drew the label, so that nothing speaks for or against it, one half stands for the first.
-    """
-    separation = 0.5 if best.auc is None else float(np.clip(2 * best.auc - 1, 0, 1))
-    return separation * (0.5 + 0.5 * (best.votes or 0) / answers)
 
 
 def labels(best_first: Sequence[Score], activations: Sequence[float]) -> list[str]:
@@ -72,12 +59,18 @@ def labels(best_first: Sequence[Score], activations: Sequence[float]) -> list[st
     return [score.concept for score in best_first if not score.parts][:LABELS]
 
 
-def rival_confidence(best: Score) -> float:
-    """Return a first, uncalibrated estimate in [0, 1] that a rival's label is right.
+def withheld(explained: Mapping[int, Explained], least: float) -> dict[int, str]:
+    """Return unit -> why its label is not said, of units of a layer.
 
-    The score itself where it may be a share or a probability; one half where it is on another scale or not known.
+    Parameters
+    ----------
+    explained : unit -> what its label explains.
+    least : smallest ``explains`` of what is said.
     """
-    return float(best.score) if best.score is not None and 0 <= best.score <= 1 else 0.5
+    units = sorted(explained)
+    apart = told_apart([explained[unit].chance for unit in units])
+    chance = {unit: CHANCE for unit, better in zip(units, apart, strict=True) if not better}
+    return {unit: LITTLE for unit in units if explained[unit].explains < least} | chance
 
 
 def run(
@@ -87,6 +80,8 @@ def run(
     exemplars: pa.Table,
     captions: pa.Table,
     scores: pa.Table,
+    explains: pa.Table | None = None,
+    least: float = 0.0,
     verdict: Verdict | None = None,
 ) -> pa.Table:
     """Return the DESCRIPTIONS table of our own method, sorted by unit.
@@ -96,8 +91,9 @@ def run(
     facts : ``model``, ``layer``, ``probe`` and ``recipe`` of the layer.
     units : the requested units.
     topk : TOPK of the layer; columns ``unit`` and ``idle`` are enough.
-    verdict : fitted weights, by which the scores are log odds; without, confidence is a rough estimate and nothing that
-        has a candidate is withheld.
+    explains : EXPLAINS of the layer; without, nothing that has a candidate is withheld.
+    least : smallest ``explains`` of what is said.
+    verdict : fitted weights that give confidence; without there is none.
     """
     wording = dict(zip(pictures.places_of(captions), captions["caption"].to_pylist(), strict=True))
     texts = [wording[place] for place in pictures.places_of(exemplars)]
@@ -105,19 +101,31 @@ def run(
     keys = zip(exemplars["unit"].to_pylist(), exemplars["rank"].to_pylist(), strict=True)
     for (unit, rank), exemplar, text in zip(keys, tables.rows_of(exemplars, ListedExemplar), texts, strict=True):
         shown.setdefault(unit, []).append((rank, Evidence(exemplar, text)))
-    candidates = _by_unit(scores)
+    candidates = ranking.by_unit(scores, ours=True)
+    explained = _explained(explains)
+    reasons = withheld(explained, least)
     rows = []
     for row in _of_units(topk, units):
-        best_first = ranked(candidates.get(row.unit, []))
-        sure, withheld = 0.0, None
-        if best_first and verdict is not None:
-            odds, bimodality = best_first[0].score or 0.0, best_first[0].bimodality or 0.0
-            sure, withheld = verdict.confidence(odds, bimodality), verdict.abstention(odds, bimodality)
-        elif best_first:
-            sure = confidence(best_first[0], sum(score.votes or 0 for score in best_first))
-        evidence = [known for _, known in sorted(shown.get(row.unit, []), key=lambda pair: pair[0])]
-        rows.append(_row(facts, row, best_first, sure, evidence, withheld))
+        best_first = candidates.get(row.unit, [])
+        known = [exemplar for _, exemplar in sorted(shown.get(row.unit, []), key=lambda pair: pair[0])]
+        sure = None
+        if verdict is not None and best_first and row.unit in explained:
+            sure = confidence(best_first, explained[row.unit].explains, verdict)
+        rows.append(_row(facts, row, best_first, known, explained.get(row.unit), sure, reasons.get(row.unit)))
     return tables.table(rows, schemas.DESCRIPTIONS)
+
+
+def confidence(best_first: Sequence[Score], explains: float, verdict: Verdict) -> float:
+    """Return how sure a unit's best candidate is, from its row of SCORES and what it explains."""
+    best = best_first[0]
+    totals = [score.score or 0.0 for score in best_first]
+    known = features(explains, best.precision or 0.0, best.drawn or 0.0, totals, len(best.parts or [0]))
+    return verdict.confidence(known)
+
+
+def _explained(explains: pa.Table | None) -> dict[int, Explained]:
+    rows = [] if explains is None else tables.rows_of(explains, Explained)
+    return {row.unit: row for row in rows}
 
 
 def of_files(
@@ -127,12 +135,15 @@ def of_files(
     scores: pa.Table,
     exemplars: Sequence[str | Path],
     captions: Sequence[str | Path],
-    fitted: Sequence[str | Path] = (),
+    explains: Sequence[str | Path],
+    least: float,
+    fitted: Sequence[str | Path],
 ) -> pa.Table:
     """Return the DESCRIPTIONS table of our own method from the files of its tables: see :func:`run`.
 
     Parameters
     ----------
+    explains : the file of EXPLAINS; none where no embedder tells what labels explain.
     fitted : the file of fitted weights; none where a recipe has no verdict.
     """
     return run(
@@ -142,38 +153,40 @@ def of_files(
         tables.read(exemplars, schemas.EXEMPLARS),
         tables.read(captions, schemas.CAPTIONS),
         scores,
+        tables.read(list(explains), schemas.EXPLAINS),
+        least,
         load(fitted[0]) if fitted else None,
     )
 
 
 def of_rival(
-    facts: Mapping[str, str], units: Sequence[int], topk: str | Path, scores: pa.Table, shown: int
+    facts: Mapping[str, str],
+    units: Sequence[int],
+    topk: str | Path,
+    scores: pa.Table,
+    shown: int,
+    explains: Sequence[str | Path] = (),
 ) -> pa.Table:
     """Return the DESCRIPTIONS table of another method, sorted by unit: without captions, exemplars are whole images.
+
+    Nothing that it says is withheld: what its labels explain is told.
 
     Parameters
     ----------
     topk : file of TOPK of the layer.
     scores : SCORES of the method, in whose order of candidates the labels come.
     shown : how many of a unit's most activating images are its exemplars.
+    explains : the file of EXPLAINS, where an embedder tells what labels explain.
     """
-    candidates = _by_unit(scores)
+    candidates = ranking.by_unit(scores, ours=False)
+    explained = _explained(tables.read(list(explains), schemas.EXPLAINS))
     best = tables.read(topk, schemas.TOPK, tables.fields_of(UnitTopk))
     rows = []
     for row in _of_units(best, units):
-        best_first = sorted(candidates.get(row.unit, []), key=lambda score: score.candidate)
-        sure = rival_confidence(best_first[0]) if best_first else 0.0
         most = zip(row.image_ids[:shown], row.activations[:shown], strict=True)
-        evidence = [Evidence(ListedExemplar(name, None, activation), None) for name, activation in most]
-        rows.append(_row(facts, row, best_first, sure, evidence))
+        known = [Evidence(ListedExemplar(name, None, activation), None) for name, activation in most]
+        rows.append(_row(facts, row, candidates.get(row.unit, []), known, explained.get(row.unit)))
     return tables.table(rows, schemas.DESCRIPTIONS)
-
-
-def _by_unit(scores: pa.Table) -> dict[int, list[Score]]:
-    by_unit: dict[int, list[Score]] = {}
-    for score in tables.rows_of(scores.drop_columns(["activations"]), Score):
-        by_unit.setdefault(score.unit, []).append(score)
-    return by_unit
 
 
 def _of_units(topk: pa.Table, units: Sequence[int]) -> list[UnitTopk]:
@@ -186,24 +199,29 @@ def _row(
     facts: Mapping[str, str],
     unit: UnitTopk,
     best_first: Sequence[Score],
-    confidence: float,
     evidence: Sequence[Evidence],
-    withheld: str | None = None,
+    explained: Explained | None,
+    confidence: float | None = None,
+    reason: str | None = None,
 ) -> Description:
     """A row of DESCRIPTIONS; a unit without candidates abstains, an idle one among them.
 
     Parameters
     ----------
-    withheld : why the best candidate is not said; the confidence is that it would be right.
+    reason : why the best candidate is not said.
     """
-    best = best_first[0] if best_first and withheld is None else None
+    best = best_first[0] if best_first and reason is None else None
     return Description(
         **facts,
         unit=unit.unit,
         label=best.concept if best else None,
         labels=labels(best_first, [known.exemplar.activation for known in evidence]) if best else [],
         confidence=confidence,
-        abstained=None if best else unit.idle or withheld or "no_concept",
+        abstained=None if best else unit.idle or reason or "no_concept",
+        explains=explained.explains if explained else None,
+        explains_low=explained.explains_low if explained else None,
+        explains_high=explained.explains_high if explained else None,
+        bimodality=best_first[0].bimodality if best_first else None,
         score=best_first[0].score if best_first else None,
         candidates=[{field.name: getattr(score, field.name) for field in schemas.CANDIDATE} for score in best_first],
         exemplars=[known.exemplar._asdict() for known in evidence],

@@ -1,9 +1,10 @@
-"""What the probe says about a candidate: do the images that show it excite the unit, and those that do not, less?
+"""What images say of a candidate: how likely each shows it, and how that goes with what excites the unit.
 
-Generated images tell whether a concept excites a unit. They do not tell whether it is all that does, or too broad: ten
-red circles excite a unit for red things as much as ten red things do. Random images of the probe do, without a list of
-concepts and without labels: an embedder of images and texts says how likely each shows the concept. Those that show it
-and do not excite the unit are its hard negatives.
+An embedder of images and texts says how likely an image shows a concept, without labels and without a list of concepts.
+Three things count for a candidate. Its *correlation* with the activation over images of the probe is how much of the
+unit's behaviour it tells. Its *precision* is how strongly the images that show it excite the unit: a class of red
+circles answers a little to all that is red. Its correlation over *drawn* pictures tells apart what always goes together
+in the probe: pictures of boats without water were drawn, and of water without boats.
 
 Alternatives ("a or b") are candidates like any other: an image shows one of them as likely as the likelier part.
 """
@@ -11,8 +12,6 @@ Alternatives ("a or b") are candidates like any other: an image shows one of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -20,75 +19,56 @@ import numpy.typing as npt
 from scipy.special import expit
 from scipy.stats import kurtosis, skew
 
-LOW, HIGH = 0.10, 0.95
-"""Quantiles of the gap: all but a tenth of what shows the concept, against all but a twentieth of what does not."""
-MOST = 6
-"""Parts of which alternatives are formed at most: those that fit best alone."""
-ADDS = 0.05
-"""Least fit that joining must add to the best of the parts: "round objects or rings" says no more than the first."""
-SPREAD = 0.05
-"""Smallest difference of cosines between a concept's own images and random ones that is taken for one."""
+from dnd.config.stages import ScoreSettings
+
+MOST = 8
+"""Candidates of which alternatives are formed at most: those that correlate best alone."""
+OR = " or "
+"""What a label joins concepts by."""
+LEAST = 0.02
+"""Smallest correlation and precision that are told apart: the score has their logarithms."""
 
 Values = npt.NDArray[np.floating]
+Shown = npt.NDArray[np.float64]
+"""How likely images show concepts, [images] or [images, concepts]."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Probe images that a unit's candidates are judged by: random ones and the whole images of its exemplars.
-
-    Attributes
-    ----------
-    activations : float32 [n], those of :attr:`exemplars` among them.
-    exemplars : bool [n].
-    """
-
-    activations: Values
-    exemplars: npt.NDArray[np.bool_]
-
-    @cached_property
-    def scaled(self) -> npt.NDArray[np.float64]:
-        """Activations in units of the exemplars' median, from 0 to 1: how far above does not matter."""
-        values = np.asarray(self.activations, np.float64)
-        level = float(np.median(values[self.exemplars]))
-        if level <= 0:  # of a unit that is negative everywhere
-            return (values - values.min()) / (np.ptp(values) or 1.0)
-        return np.clip(values / level, 0, 1)
-
-    @cached_property
-    def bimodality(self) -> float:
-        """Sarle's bimodality coefficient of the scaled activations, (skewness^2 + 1) / kurtosis, from 0 to 1.
-
-        It is 1 of a unit that is either silent or fully active, however rarely, and 5/9 of one whose activations are
-        spread evenly: whatever concept is named, one that answers by degrees does not answer yes or no. It depends on
-        the unit alone, not on a candidate. Source: SAS Institute (1990), without its correction for small samples;
-        Pfister et al., Frontiers in Psychology 4:700 (2013).
-        """
-        level = self.scaled
-        if np.ptp(level) == 0:
-            return 0.0
-        return float((skew(level) ** 2 + 1) / kurtosis(level, fisher=False))
-
-
-def calibrated(cosines: Values, scale: float, bias: float) -> npt.NDArray[np.float64]:
+def calibrated(cosines: Values, scale: float, bias: float) -> Shown:
     """Return the probability that images show a concept, of cosines with its text (Oikarinen & Weng, ICML 2024)."""
     return expit(scale * np.asarray(cosines, np.float64) + bias)
 
 
-def ramped(cosines: Values, random: Values, generated: Values) -> npt.NDArray[np.float64]:
-    """Return how much images look as if they showed a concept: 0 like random ones, 1 like its own generated images.
+def scaled(activations: Values, exemplars: Values) -> npt.NDArray[np.float64]:
+    """Return activations [n] in units of the exemplars' median, from 0 to 1: how far above does not matter.
 
     Parameters
     ----------
-    cosines : of the images with the concept's text [n].
-    random, generated : the same of random images and of images generated from the concept.
+    exemplars : activations of the unit's exemplars [k].
     """
-    base = float(np.mean(random, dtype=np.float64))
-    top = max(float(np.mean(generated, dtype=np.float64)), base + SPREAD)
-    return np.clip((np.asarray(cosines, np.float64) - base) / (top - base), 0, 1)
+    values = np.asarray(activations, np.float64)
+    level = float(np.median(exemplars))
+    if level <= 0:  # of a unit that is negative everywhere
+        return (values - values.min()) / (np.ptp(values) or 1.0)
+    return np.clip(values / level, 0, 1)
+
+
+def bimodality(level: Values) -> float:
+    """Return Sarle's bimodality coefficient of scaled activations [n], (skewness^2 + 1) / kurtosis, from 0 to 1.
+
+    It is 1 of a unit that is either silent or fully active, however rarely, and 5/9 of one whose activations are spread
+    evenly. It says how a unit answers, not whether a label is right. Source: SAS Institute (1990), without its
+    correction for small samples; Pfister et al., Frontiers in Psychology 4:700 (2013).
+    """
+    if np.ptp(level) == 0:
+        return 0.0
+    return float((skew(level) ** 2 + 1) / kurtosis(level, fisher=False))
 
 
 def pearson(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return Pearson's r [m] of each column of one array [n, m] with that of another, 0 where either does not vary."""
+    """Return Pearson's r [m] of each column of one array [n, m] with that of another, 0 where either does not vary.
+
+    An array of one column stands for as many as the other has.
+    """
     first, second = (np.asarray(values, np.float64) for values in (first, second))
     first, second = (np.where(np.ptp(values, 0) > 0, values - values.mean(0), 0.0) for values in (first, second))
     norms = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
@@ -96,54 +76,60 @@ def pearson(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -
     return np.clip(np.divide(shared, norms, out=np.zeros_like(shared), where=norms > 0), -1, 1)
 
 
-def fit(shown: Values, sample: Sample) -> float:
-    """Return Pearson's r of the probability [n] that an image shows the concept and the scaled activation."""
-    return float(pearson(sample.scaled[:, None], np.asarray(shown)[:, None])[0])
+def correlations(activations: Values, shown: Values) -> npt.NDArray[np.float64]:
+    """Return Pearson's r [units, concepts], 0 where either does not vary.
 
-
-def gap(shown: Values, sample: Sample) -> float:
-    """Return by how much images that show the concept excite the unit more than those that do not.
-
-    The 10 % quantile of the scaled activations of the ones minus the 95 % quantile of the others, each image counted
-    as much as it shows the concept or does not. A unit with a meaning leaves a gap even where the concept is rare;
-    where there is none, the two overlap. From -1 to 1.
+    Parameters
+    ----------
+    activations : of units [n, units].
+    shown : how likely images show concepts [n, concepts].
     """
-    level = sample.scaled
-    return _quantile(level, np.asarray(shown), LOW) - _quantile(level, 1 - np.asarray(shown), HIGH)
+    first, second = _standard(activations), _standard(shown)
+    return np.clip(first.T @ second, -1, 1)
 
 
-def hard(shown: Values, sample: Sample) -> float:
-    """Return the mean scaled activation of images, each as much as it shows the concept: low with hard negatives."""
-    total = float(np.sum(shown))
-    return float(np.sum(shown * sample.scaled) / total) if total > 0 else 0.0
+def _standard(columns: Values) -> npt.NDArray[np.float64]:
+    """Columns less their means, of length 1; one that does not vary becomes exactly zero."""
+    exact = np.asarray(columns, np.float64)
+    centred = np.where(np.ptp(exact, axis=0) > 0, exact - exact.mean(0), 0.0)
+    norms = np.linalg.norm(centred, axis=0)
+    return np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
 
 
-def agreement(generated: Values, sample: Sample) -> float:
-    """Return which share of the exemplars' median activation generated images [n] reach on average, at most 1.
+def precision(shown: Shown, level: Values) -> npt.NDArray[np.float64]:
+    """Return the mean of scaled activations [n] over images, each as much as it shows a concept: float64 [concepts].
 
-    Real and generated exemplars should agree. A concept that is read off exemplars and is not what excites the unit
-    does not excite it when drawn; exemplars may even be made to deceive (Gradient Slingshots, Bareeva et al., 2024).
+    Parameters
+    ----------
+    shown : [n, concepts].
     """
-    level = float(np.median(sample.activations[sample.exemplars]))
-    if level <= 0 or not len(generated):
-        return 0.0
-    return float(np.clip(generated.astype(np.float64) / level, 0, 1).mean())
+    total = shown.sum(0)
+    return np.divide(level @ shown, total, out=np.zeros_like(total), where=total > 0)
 
 
-def alternatives(fits: Sequence[float], most: int) -> list[tuple[int, ...]]:
-    """Return which candidates to join, two to ``most`` of them, of the ``MOST`` that fit best alone; ties by place."""
-    best = sorted(sorted(range(len(fits)), key=lambda place: (-fits[place], place))[:MOST])
+def score(
+    correlation: Values, precision: Values, drawn: Values, parts: npt.NDArray[np.integer], weights: ScoreSettings
+) -> npt.NDArray[np.float64]:
+    """Return the score of candidates [n]; the best of a unit is its label.
+
+    score = log correlation + ``precision`` x log precision + ``drawn`` x correlation over drawn pictures
+    - ``joining`` x (parts - 1). The weights were fitted on networks whose units are known (docs/ablation.md).
+
+    Parameters
+    ----------
+    correlation, precision, drawn : of each candidate [n].
+    parts : concepts that each joins, 1 of one that joins none.
+    """
+    first, second = (np.log(np.clip(values, LEAST, 1)) for values in (correlation, precision))
+    return first + weights.precision * second + weights.drawn * drawn - weights.joining * (parts - 1)
+
+
+def alternatives(correlations: Sequence[float] | Values, most: int) -> list[tuple[int, ...]]:
+    """Return which candidates to join, two to ``most`` of them, of those that correlate best alone; ties by place."""
+    best = sorted(sorted(range(len(correlations)), key=lambda place: (-correlations[place], place))[:MOST])
     return [chosen for count in range(2, most + 1) for chosen in combinations(best, count)]
 
 
 def phrase(concepts: Sequence[str]) -> str:
     """Return the name of alternatives: ``red objects or stars``."""
-    return " or ".join(concepts)
-
-
-def _quantile(values: npt.NDArray[np.float64], weights: Values, share: float) -> float:
-    order = np.argsort(values, kind="stable")
-    summed = np.cumsum(np.asarray(weights, np.float64)[order])
-    if summed[-1] <= 0:
-        return 0.0
-    return float(values[order][np.searchsorted(summed, share * summed[-1])])
+    return OR.join(concepts)

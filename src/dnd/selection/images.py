@@ -62,7 +62,7 @@ def drawer(
     Parameters
     ----------
     store : folder of the item stores.
-    order : as :func:`draw` takes it.
+    order : as :func:`run` takes it.
     recipe : whose generator it is, for messages.
     """
     kept, section = Store(Path(store, "images")), section_of(recipe)
@@ -78,22 +78,7 @@ def run(
     order: str = "",
     section: str = "generator",
 ) -> pa.Table:
-    """Return the IMAGES table of some concepts, ``settings.images`` of each: see :func:`draw`."""
-    wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
-    return tables.table(draw(generator, wanted, settings, store, order=order, section=section), schemas.IMAGES)
-
-
-def draw(
-    generator: Generator | None,
-    wanted: Sequence[tuple[str, int]],
-    settings: GeneratorSettings,
-    store: Store,
-    *,
-    usable: int = 0,
-    order: str = "",
-    section: str = "generator",
-) -> list[Picture]:
-    """Return the pictures of some concepts and samples, drawing only what the store does not hold.
+    """Return the IMAGES table of some concepts, ``settings.images`` of each, drawing only what the store does not hold.
 
     Jobs of several layers may want one concept at the same time. Each draws in an order of its own, and looks into the
     store again before every batch, so that hardly anything is drawn twice.
@@ -104,9 +89,6 @@ def draw(
     Parameters
     ----------
     generator : may be None when everything is known to be in the store.
-    wanted : concept and sample of each image.
-    usable : usable images that the job has from earlier calls: with any, the model is known to work, and whatever
-        becomes of these few is no error.
     order : names the order; another one for each job. It changes no image.
     section : where the settings are, for messages.
 
@@ -115,12 +97,12 @@ def draw(
     ImagesError
         All images are black, or the first ``PATIENCE`` of them are black or flagged.
     """
+    wanted = [(concept, sample) for concept in sorted(set(concepts)) for sample in range(settings.images)]
     keys = [image_key(concept, sample, settings) for concept, sample in wanted]
     items = [store.load(name, _stored) for name in keys]
     missing = [i for i, item in enumerate(items) if item is None]
     missing.sort(key=lambda i: hashlib.sha256(f"{order} {wanted[i][0]}".encode()).digest())
-    concepts = len({concept for concept, _ in wanted})
-    log.info("%d images of %d concepts, %d drawn before", len(wanted), concepts, len(wanted) - len(missing))
+    log.info("%d images of %d concepts, %d drawn before", len(wanted), len(set(concepts)), len(wanted) - len(missing))
     problems: dict[int, str] = {}
     files: dict[int, Future[bytes]] = {}
 
@@ -142,17 +124,17 @@ def draw(
                 files[i] = pool.submit(written, drawn, keys[i])
                 if drawn.problem is not None:
                     problems[i] = drawn.problem
-            if not usable:
-                known = len(files) + sum(item is not None for item in items)
-                _give_up_where_nothing_is_usable(known, len(wanted), problems, settings, section)
+            known = len(files) + sum(item is not None for item in items)
+            _give_up_where_nothing_is_usable(known, len(wanted), problems, settings, section)
     for i, file in files.items():
         items[i] = file.result()
     if problems:
         log.warning("%d of %d images are black or flagged, and left out of the scores", len(problems), len(wanted))
-    return [
+    pictures = [
         Picture(concept, sample, seed_of(name), name, item or b"", problems.get(i))
         for i, ((concept, sample), name, item) in enumerate(zip(wanted, keys, items, strict=True))
     ]
+    return tables.table(pictures, schemas.IMAGES)
 
 
 def _stored(item: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""Candidates of a unit before the probe: their evidence, alternatives that join some, and the fitted score of each."""
+"""Candidates of a unit before the probe: concepts of other units that join them, their evidence, and alternatives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,33 +15,35 @@ from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
-from dnd.io.rows import Score
-from dnd.probe import pack
+from dnd.io.rows import Scales, Score
+from dnd.probe import halves, pack
 from dnd.selection import evidence
 from dnd.selection.components import DrawnCandidate
-from dnd.selection.verdict import Verdict
+from dnd.selection.evidence import Shown
 
-UNION = "union"
-"""Source of a candidate that joins others."""
+BORROWED, UNION = "layer", "union"
+"""Sources of a candidate that other units of the layer have, and of one that joins others."""
+AT_ONCE = 1024
+"""Concepts that are held against the units at once."""
+UNIONS = 3
+"""Alternatives of a unit that are kept: the best."""
 
 Values = npt.NDArray[np.float32]
-Shows = npt.NDArray[np.float64]
-"""How likely each of some images shows a concept."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What candidates of a layer's units are compared with.
+    """What candidates of a layer's units are compared with: images of the half of the probe that chooses.
 
     Attributes
     ----------
-    vectors : image id -> unit vector [d] of its whole image.
     controls : ids of the random images.
-    activations : unit -> image id -> activation, of random images and of the unit's best, finite ones.
+    vectors : image id -> unit vector [d] of its whole image, of random images and exemplars.
+    activations : unit -> image id -> activation, of random images and of the unit's exemplars, finite ones.
     """
 
+    controls: Sequence[str]
     vectors: Mapping[str, Values]
-    controls: frozenset[str]
     activations: Mapping[int, Mapping[str, float]]
 
 
@@ -61,35 +63,67 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
     shown : unit -> ids of its exemplars.
     """
     units = tables.rows(topk, schemas.TOPK, _Activations, pc.field("unit").isin(sorted(shown)))
-    controls = pack.controls(shards, max((len(unit.controls) for unit in units), default=0))
+    names = pack.controls(shards, max((len(unit.controls) for unit in units), default=0))
+    controls = [name for name in names if halves.chooses(name)]
     activations: dict[int, dict[str, float]] = {}
     for unit in units:
-        known = dict(zip(controls, unit.controls, strict=True))
-        known |= dict(zip(unit.image_ids, unit.activations, strict=True))
+        known = {name: value for name, value in zip(names, unit.controls, strict=True) if halves.chooses(name)}
+        best = dict(zip(unit.image_ids, unit.activations, strict=True))
+        known |= {name: best[name] for name in shown[unit.unit] if name in best}
         activations[unit.unit] = {name: value for name, value in known.items() if np.isfinite(value)}
     exemplars = {name for names in shown.values() for name in names}
     vectors: dict[str, Values] = {}
     for wanted in (set(controls), exemplars - set(controls)):  # apart, since all layers have the same random images
         embedded = embeddings.of_places(embedder, ((name, None) for name in wanted), shards)
         vectors |= {name: vector for (name, _), vector in embedded.items()}
-    return Probe(vectors, frozenset(controls), activations)
+    return Probe(controls, vectors, activations)
+
+
+def borrowed(
+    probe: Probe, texts: Mapping[str, Values], candidates: Mapping[int, Sequence[str]], count: int, scales: Scales
+) -> dict[int, list[str]]:
+    """Return unit -> concepts that correlate best with it over the random images, none of its own candidates.
+
+    Parameters
+    ----------
+    texts : concept of the layer -> unit vector [d].
+    candidates : unit -> its own candidates.
+    """
+    if not count or not probe.controls:
+        return {unit: [] for unit in candidates}
+    vectors = np.stack([probe.vectors[name] for name in probe.controls])
+    columns = []
+    for unit in candidates:
+        known = probe.activations[unit]
+        least = min(known.values(), default=0.0)
+        columns.append([known.get(name, least) for name in probe.controls])
+    activations, concepts = np.array(columns).T, sorted(texts)
+    best: dict[int, list[tuple[float, str]]] = {unit: [] for unit in candidates}
+    for start in range(0, len(concepts), AT_ONCE):
+        part = concepts[start : start + AT_ONCE]
+        shown = evidence.calibrated(vectors @ np.stack([texts[name] for name in part]).T, scales.scale, scales.bias)
+        for unit, fits in zip(candidates, evidence.correlations(activations, shown), strict=True):
+            pairs = zip((-fits).tolist(), part, strict=True)
+            other = [(fit, name) for fit, name in pairs if name not in candidates[unit]]
+            best[unit] = sorted([*best[unit], *other])[:count]
+    return {unit: [name for _, name in fits] for unit, fits in best.items()}
 
 
 @dataclass(frozen=True)
 class UnitProbe:
-    """The images that the candidates of a unit are compared with.
+    """The images that the candidates of a unit are compared with: random ones and the whole images of its exemplars.
 
     Attributes
     ----------
-    sample : activations of its random images and of the whole images of its exemplars, [n].
-    vectors : unit vectors of these images [n, d].
-    random : which of them are random ones, bool [n].
-    exemplars : unit vectors of its exemplars by rank [k, d], of crops where they are crops.
+    activations : of these images, float64 [n].
+    level : the same in units of the exemplars' median: see :func:`dnd.selection.evidence.scaled`.
+    vectors : their unit vectors [n, d].
+    exemplars : unit vectors of the exemplars by rank [k, d], of crops where they are crops.
     """
 
-    sample: evidence.Sample
+    activations: npt.NDArray[np.float64]
+    level: npt.NDArray[np.float64]
     vectors: Values
-    random: npt.NDArray[np.bool_]
     exemplars: Values
 
 
@@ -102,28 +136,9 @@ def of_unit(unit: int, probe: Probe, shown: Sequence[str], exemplars: Values) ->
     exemplars : their unit vectors [k, d].
     """
     known = probe.activations[unit]
-    names = sorted({*probe.controls, *shown} & set(known))
-    sample = evidence.Sample(
-        np.array([known[name] for name in names], np.float32), np.array([name in shown for name in names])
-    )
-    random = np.array([name in probe.controls for name in names])
-    return UnitProbe(sample, np.stack([probe.vectors[name] for name in names]), random, exemplars)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A candidate that alternatives may join.
-
-    Attributes
-    ----------
-    shows : how likely each image of the unit's sample shows it.
-    exemplars : how likely each exemplar does.
-    """
-
-    candidate: DrawnCandidate
-    score: Score
-    shows: Shows
-    exemplars: Shows
+    activations = np.array([known[name] for name in sorted(known)])
+    level = evidence.scaled(activations, np.array([known[name] for name in shown if name in known] or activations))
+    return UnitProbe(activations, level, np.stack([probe.vectors[name] for name in sorted(known)]), exemplars)
 
 
 def judged(
@@ -132,7 +147,7 @@ def judged(
     texts: Mapping[str, Values],
     probe: UnitProbe,
     weights: ScoreSettings,
-    verdict: Verdict,
+    scales: Scales,
 ) -> list[Score]:
     """Return the rows of a unit: its candidates with the evidence of the probe, then the alternatives that join them.
 
@@ -141,85 +156,92 @@ def judged(
     scores : of the candidates, as their generated images tell them.
     texts : concept -> unit vector [d].
     """
-    parts = [
-        _part(candidate, score, texts[score.concept], probe, weights, verdict)
-        for candidate, score in zip(candidates, scores, strict=True)
+    words = np.stack([texts[score.concept] for score in scores]).T
+
+    def shown(vectors: Values) -> Shown:
+        return evidence.calibrated(vectors @ words, scales.scale, scales.bias)
+
+    images, exemplars = shown(probe.vectors), shown(probe.exemplars)
+    drawn = shown(np.concatenate([candidate.vectors for candidate in candidates]))
+    excited = np.concatenate([candidate.activations for candidate in candidates])
+    fits = evidence.pearson(images, probe.activations[:, None])
+    groups = [(place,) for place in range(len(scores))] + evidence.alternatives(fits, weights.join)
+    weighed = _weighed(groups, images, drawn, excited, probe, weights)
+    alone = [
+        Score(**{**score._asdict(), **measured._asdict()})
+        for score, measured in zip(scores, weighed[: len(scores)], strict=True)
     ]
-    number = max(score.candidate for score in scores) + 1
+    better = [
+        (group, measured)
+        for group, measured in zip(groups[len(scores) :], weighed[len(scores) :], strict=True)
+        if measured.score > max(weighed[place].score for place in group)
+    ]
     unions: list[Score] = []
-    for places in evidence.alternatives([part.score.fit or 0.0 for part in parts], weights.join):
-        union = _union([parts[place] for place in places], number + len(unions), probe, verdict)
-        if union is not None:
-            unions.append(union)
-    return [part.score for part in parts] + unions
+    for group, measured in sorted(better, key=lambda pair: -pair[1].score)[:UNIONS]:
+        number = max(score.candidate for score in scores) + 1 + len(unions)
+        parts = [alone[place] for place in group], [candidates[place] for place in group]
+        union = _union(number, *parts, exemplars[:, group], probe)
+        unions.append(Score(**{**union._asdict(), **measured._asdict()}))
+    return alone + unions
 
 
-def _part(
-    candidate: DrawnCandidate, score: Score, text: Values, probe: UnitProbe, weights: ScoreSettings, verdict: Verdict
-) -> Part:
-    tell = _telling(candidate, text, probe, weights)
-    shows = tell(probe.vectors @ text)
-    probed = _probed(shows, [candidate.activations], probe.sample)
-    odds = verdict.log_odds({**_drawn(score), **probed, "votes": candidate.share, "joined": 0})
-    judged = Score(**{**score._asdict(), **probed, "score": odds})
-    return Part(candidate, judged, shows, tell(probe.exemplars @ text))
+class Weighed(NamedTuple):
+    """Columns of SCORES that the probe and drawn pictures fill."""
+
+    correlation: float
+    precision: float
+    drawn: float
+    score: float
+    bimodality: float
 
 
-def _union(parts: Sequence[Part], number: int, probe: UnitProbe, verdict: Verdict) -> Score | None:
-    """The alternatives of some candidates; None where one of them says nothing of its own, or they fit no better."""
-    scores = [part.score for part in parts]
-    shares = np.stack([part.exemplars for part in parts]).argmax(0)
-    if len(set(shares.tolist())) < len(parts):
-        return None  # a part that no exemplar shows best
-    activations = [part.candidate.activations for part in parts]
-    probed = _probed(np.maximum.reduce([part.shows for part in parts]), activations, probe.sample)
-    if probed["fit"] < max(score.fit or 0.0 for score in scores) + evidence.ADDS:
-        return None
-    drawn = {name: min(_drawn(score)[name] for score in scores) for name in ("auc", "mad")}
-    drawn["image_similarity"] = _similarity(probe.exemplars, [part.candidate.vectors for part in parts])
-    share = max(part.candidate.share for part in parts)
-    union = Score(
+def _weighed(
+    groups: Sequence[tuple[int, ...]],
+    images: Shown,
+    drawn: Shown,
+    excited: Values,
+    probe: UnitProbe,
+    weights: ScoreSettings,
+) -> list[Weighed]:
+    """What the probe and the drawn pictures say of groups of candidates.
+
+    Parameters
+    ----------
+    groups : places of the candidates that each joins.
+    images, drawn : how likely images of the probe [n, candidates], and pictures [m, candidates], show each candidate.
+    excited : activations of the pictures [m].
+    """
+    joined, pictured = (np.stack([shown[:, group].max(1) for group in groups], 1) for shown in (images, drawn))
+    correlation = evidence.pearson(joined, probe.activations[:, None])
+    precision = evidence.precision(joined, probe.level)
+    causal = evidence.pearson(pictured, excited[:, None])
+    totals = evidence.score(correlation, precision, causal, np.array(list(map(len, groups))), weights)
+    answers = evidence.bimodality(probe.level)
+    columns = (correlation.tolist(), precision.tolist(), causal.tolist(), totals.tolist())
+    return [Weighed(fit, level, drawn, total, answers) for fit, level, drawn, total in zip(*columns, strict=True)]
+
+
+def _union(
+    number: int, scores: Sequence[Score], candidates: Sequence[DrawnCandidate], exemplars: Shown, probe: UnitProbe
+) -> Score:
+    """The alternatives of some candidates, without what the probe says.
+
+    Parameters
+    ----------
+    exemplars : how likely each exemplar shows each candidate [k, candidates].
+    """
+    similar = [(probe.exemplars.astype(np.float64) @ part.vectors.T.astype(np.float64)).mean(1) for part in candidates]
+    return Score(
         scores[0].unit,
         number,
         evidence.phrase([score.concept for score in scores]),
         UNION,
         max(score.votes or 0 for score in scores),
-        verdict.log_odds({**drawn, **probed, "votes": share, "joined": len(parts) - 1}),
+        None,
+        auc=min(score.auc or 0.0 for score in scores),
+        mad=min(score.mad or 0.0 for score in scores),
+        image_similarity=float(np.maximum.reduce(similar).mean()),
         parts=[score.candidate for score in scores],
-        shares=shares.tolist(),
-        activations=np.concatenate(activations).tolist(),
+        shares=exemplars.argmax(1).tolist(),
+        activations=np.concatenate([part.activations for part in candidates]).tolist(),
     )
-    return Score(**{**union._asdict(), **drawn, **probed})
-
-
-def _drawn(score: Score) -> dict[str, float]:
-    """What generated images tell of a candidate that has some."""
-    known = {"auc": score.auc, "mad": score.mad, "image_similarity": score.image_similarity}
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _telling(
-    candidate: DrawnCandidate, text: Values, probe: UnitProbe, weights: ScoreSettings
-) -> Callable[[Values], Shows]:
-    """Cosines with a candidate's text -> how likely images show it."""
-    if weights.scale is not None and weights.bias is not None:
-        scale, bias = weights.scale, weights.bias
-        return lambda cosines: evidence.calibrated(cosines, scale, bias)
-    random, generated = probe.vectors[probe.random] @ text, candidate.vectors @ text
-    return lambda cosines: evidence.ramped(cosines, random, generated)
-
-
-def _probed(shows: Shows, generated: Sequence[Values], sample: evidence.Sample) -> dict[str, float]:
-    return {
-        "fit": evidence.fit(shows, sample),
-        "gap": evidence.gap(shows, sample),
-        "hard": evidence.hard(shows, sample),
-        "agreement": min(evidence.agreement(activations, sample) for activations in generated),
-        "bimodality": sample.bimodality,
-    }
-
-
-def _similarity(exemplars: Values, parts: Sequence[Values]) -> float:
-    """Mean over exemplars of their similarity with the part that resembles them most."""
-    cosines = [(exemplars.astype(np.float64) @ vectors.T.astype(np.float64)).mean(1) for vectors in parts]
-    return float(np.maximum.reduce(cosines).mean())

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, groupby
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
-from tqdm import tqdm
 
 from dnd.backends import embeddings
-from dnd.backends.batches import BatchSize, prepared
 from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
 from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Concept, Controls, Drawn, Score
+from dnd.io.rows import Concept, Controls, Scales, Score
 from dnd.io.store import Store
-from dnd.io.streams import ahead, chunks
-from dnd.selection import probe_scores, verdict
-from dnd.selection.components import DrawnCandidate, combine, image_similarity, rank_scores, ranks
+from dnd.selection import drawn, probe_scores
+from dnd.selection import scales as embedder_scales
+from dnd.selection.components import DrawnCandidate, image_similarity, rank_scores, ranks
 from dnd.selection.cosy import auc, mad
+from dnd.selection.drawn import DrawnConcept
 from dnd.target import compat
-from dnd.target.network import Target, responses
+from dnd.target.network import Target
 
 log = logging.getLogger(__name__)
-BATCH = 32
-CONCEPTS = 16
-"""Concepts whose images are looked at together, ten of each fill five batches; as many again are decoded ahead."""
 Values = npt.NDArray[np.float32]
 
 
@@ -47,11 +39,12 @@ class DrawnShard:
     Attributes
     ----------
     concepts : of these units only.
-    images : files of IMAGES that hold all their concepts.
+    images : files of IMAGES that hold all concepts of the layer.
     exemplars : EXEMPLARS of the units.
     topk : file of TOPK of the layer, for the activations of the control images.
     probe : its shards.
-    counted : DRAWN of the units, where each counts the first so many images of a concept; all when None.
+    vocabulary : concepts of all units of the layer.
+    scales : files of SCALES, where the embedder's are fitted.
     """
 
     concepts: Sequence[Concept]
@@ -59,7 +52,8 @@ class DrawnShard:
     exemplars: pa.Table
     topk: Path
     probe: Sequence[Path]
-    counted: pa.Table | None = None
+    vocabulary: Sequence[str] = ()
+    scales: Sequence[str | Path] = ()
 
 
 def by_votes(concepts: Sequence[Concept]) -> pa.Table:
@@ -83,6 +77,10 @@ def of_units(target: Target, layer: str, recipe: Recipe, shard: DrawnShard, stor
     """
     if recipe.generator is None or recipe.embedder is None:
         return by_votes(shard.concepts)
+    scales = embedder_scales.read(recipe.embedder, shard.scales)
+    if recipe.scores.reads_probe and scales is None:
+        log.warning("the answers alone decide: no pictures tell the embedder's scale; set `embedder.scale` and `bias`")
+        return by_votes(shard.concepts)
     return run(
         target,
         layer,
@@ -92,6 +90,7 @@ def of_units(target: Target, layer: str, recipe: Recipe, shard: DrawnShard, stor
         weights=recipe.scores,
         square=recipe.square,
         texts=TransformersTextEmbedder(recipe.embedder) if recipe.scores.reads_probe else None,
+        scales=scales,
     )
 
 
@@ -105,32 +104,59 @@ def run(
     weights: ScoreSettings,
     square: int | None = None,
     texts: TextEmbedder | None = None,
+    scales: Scales | None = None,
 ) -> pa.Table:
     """Return the SCORES table of some units, without candidates none of whose images can be used.
 
     Parameters
     ----------
     square : side of the square that exemplars are stretched to.
-    texts : the embedder's text side, where ``weights.reads_probe``.
+    texts, scales : the embedder's text side and its scales, where ``weights.reads_probe``.
     """
-    drawn = _drawn(target, layer, embedder, shard, pooling, weights.shrink)
-    units = _units(embedder, shard, square, drawn)
-    if weights.verdict is None:
-        rows = [score for unit in units for score in _scores(unit, weights)]
-        return tables.table(rows, schemas.SCORES)
-    if texts is None:
-        raise ValueError("`scores.verdict` needs an embedder that reads texts")
-    fitted = verdict.load(weights.verdict)
+    if not weights.reads_probe:
+        units = _units(target, layer, embedder, shard, pooling, weights, square)
+        return tables.table([score for unit in units for score in _scores(unit, weights)], schemas.SCORES)
+    if texts is None or scales is None:
+        raise ValueError("`combination: evidence` needs an embedder that reads texts, and its scales")
     shown: dict[int, list[str]] = {concept.unit: [] for concept in shard.concepts}
     for unit, (image, _) in _places(shard.exemplars):
         shown[unit].append(image)
     probe = probe_scores.read(embedder, shard.topk, shard.probe, shown)
-    wording = dict(zip(sorted(drawn), texts.embed_texts(sorted(drawn)), strict=True))
+    vocabulary = sorted({*shard.vocabulary, *(concept.concept for concept in shard.concepts)})
+    wording = dict(zip(vocabulary, texts.embed_texts(vocabulary), strict=True))
+    shard = replace(shard, concepts=_with_borrowed(shard.concepts, probe, wording, weights.borrow, scales))
     rows = []
-    for scored in units:
+    for scored in _units(target, layer, embedder, shard, pooling, weights, square):
         seen = probe_scores.of_unit(scored.unit, probe, shown[scored.unit], scored.exemplars)
-        rows += probe_scores.judged(scored.candidates, _scores(scored, weights), wording, seen, weights, fitted)
+        rows += probe_scores.judged(scored.candidates, _scores(scored, weights), wording, seen, weights, scales)
     return tables.table(rows, schemas.SCORES)
+
+
+def _with_borrowed(
+    concepts: Sequence[Concept], probe: probe_scores.Probe, texts: Mapping[str, Values], count: int, scales: Scales
+) -> list[Concept]:
+    """The candidates of units, and after each unit's those that it borrows."""
+    by_unit = _by_unit(concepts)
+    named = {unit: [concept.concept for concept in candidates] for unit, candidates in by_unit.items()}
+    joining = probe_scores.borrowed(probe, texts, named, count, scales)
+    every = []
+    for unit, candidates in by_unit.items():
+        first = max(concept.candidate for concept in candidates) + 1
+        every += candidates
+        every += [
+            candidates[0]._replace(
+                candidate=first + place, concept=name, votes=0, samples=[], source=probe_scores.BORROWED
+            )
+            for place, name in enumerate(joining[unit])
+        ]
+    return every
+
+
+def _by_unit(concepts: Sequence[Concept]) -> dict[int, list[Concept]]:
+    by_unit: dict[int, list[Concept]] = {}
+    for concept in concepts:
+        by_unit.setdefault(concept.unit, []).append(concept)
+    return by_unit
 
 
 @dataclass(frozen=True)
@@ -150,33 +176,44 @@ class _Unit:
 
 
 def _units(
-    embedder: Embedder, shard: DrawnShard, square: int | None, drawn: Mapping[str, _DrawnConcept]
+    target: Target,
+    layer: str,
+    embedder: Embedder,
+    shard: DrawnShard,
+    pooling: str,
+    weights: ScoreSettings,
+    square: int | None,
 ) -> list[_Unit]:
     """The units that can be scored, sorted."""
-    named: dict[int, list[Concept]] = {}
+    named = _by_unit(shard.concepts)
+    users: dict[str, list[int]] = {}
     for concept in shard.concepts:
-        named.setdefault(concept.unit, []).append(concept)
+        users.setdefault(concept.concept, []).append(concept.unit)
+    shrink = weights.shrink
+    pictured = drawn.look(target, layer, embedder, shard.images, users, pooling=pooling, shrink=shrink)
     exemplars = _exemplars(embedder, shard, square)
-    counted = tables.rows_of(shard.counted, Drawn) if shard.counted is not None else []
-    first = {(row.unit, row.concept): row.images for row in counted}
     units = []
     for row in tables.rows(shard.topk, schemas.TOPK, Controls, pc.field("unit").isin(sorted(named))):
         controls = np.array(row.controls, np.float32)
         controls = controls[np.isfinite(controls)]
-        if not len(controls):
-            continue
-        answers = sum(concept.votes for concept in named[row.unit]) or 1  # candidates of another recipe have none
-        candidates = []
-        for concept in named[row.unit]:
-            images = drawn.get(concept.concept, NOTHING).first(first.get((row.unit, concept.concept)))
-            if len(images.samples):
-                activations = images.activations[row.unit]
-                # a picture without a finite activation counts like the control image that excites the unit least
-                finite = np.where(np.isfinite(activations), activations, controls.min())
-                candidates.append(DrawnCandidate(concept, concept.votes / answers, finite, images.vectors))
+        candidates = _candidates(named[row.unit], pictured, controls) if len(controls) else []
         if candidates:
             units.append(_Unit(row.unit, candidates, controls, exemplars[row.unit]))
     return sorted(units, key=lambda unit: unit.unit)
+
+
+def _candidates(
+    concepts: Sequence[Concept], pictured: Mapping[str, DrawnConcept], controls: Values
+) -> list[DrawnCandidate]:
+    """The candidates of a unit that have usable images."""
+    candidates = []
+    for concept in concepts:
+        if (images := pictured.get(concept.concept)) is not None:
+            activations = images.activations[concept.unit]
+            # a picture without a finite activation counts like the control image that excites the unit least
+            finite = np.where(np.isfinite(activations), activations, controls.min())
+            candidates.append(DrawnCandidate(concept, finite, images.vectors))
+    return candidates
 
 
 def _scores(unit: _Unit, weights: ScoreSettings) -> list[Score]:
@@ -189,7 +226,7 @@ def _scores(unit: _Unit, weights: ScoreSettings) -> list[Score]:
         | {"image_similarity": similarity}
         for values, rank, similarity in zip(activations, ranked, near, strict=True)
     ]
-    totals = _totals(components, unit.candidates, weights)
+    totals = _totals(components, activations, weights)
     scores = []
     for candidate, parts, total in zip(unit.candidates, components, totals, strict=True):
         row = candidate.concept
@@ -221,104 +258,15 @@ def similarities(
 
 
 def _totals(
-    components: Sequence[Mapping[str, float]], candidates: Sequence[DrawnCandidate], weights: ScoreSettings
-) -> list[float]:
-    """The score of each candidate of a unit."""
-    activations = [candidate.activations for candidate in candidates]
-    if weights.combination == "weighted":
-        images = sum(map(len, activations))
-        shares = [candidate.share for candidate in candidates]
-        each = zip(components, shares, strict=True)
-        return [combine({**parts, "votes": share}, weights, images) for parts, share in each]
+    components: Sequence[Mapping[str, float]], activations: Sequence[Values], weights: ScoreSettings
+) -> list[float | None]:
+    """The score of each candidate of a unit by a released function; by evidence, it follows."""
+    if weights.combination == "evidence":
+        return [None] * len(components)
     means = [float(part.mean()) for part in ranks(activations, weights.first_rank)]
     each_rank = zip(components, means, strict=True)
-    return compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])
-
-
-@dataclass(frozen=True)
-class _DrawnConcept:
-    """The usable images of a concept, in order of sample.
-
-    Attributes
-    ----------
-    activations : unit -> float32 [n], of the units that the concept is a candidate of.
-    vectors : embeddings, float32 [n, d].
-    samples : their numbers, [n].
-    """
-
-    activations: dict[int, Values]
-    vectors: Values
-    samples: npt.NDArray[np.int64]
-
-    def first(self, count: int | None) -> _DrawnConcept:
-        """The images among the first so many samples; all when None."""
-        if count is None:
-            return self
-        few = self.samples < count
-        activations = {unit: values[few] for unit, values in self.activations.items()}
-        return _DrawnConcept(activations, self.vectors[few], self.samples[few])
-
-
-NOTHING = _DrawnConcept({}, np.empty((0, 0), np.float32), np.empty(0, np.int64))
-
-
-class _Image(NamedTuple):
-    concept: str
-    sample: int
-    image: bytes
-    problem: str | None
-
-
-def _drawn(
-    target: Target, layer: str, embedder: Embedder, shard: DrawnShard, pooling: str, shrink: int | None
-) -> dict[str, _DrawnConcept]:
-    """Look at the images of concepts, some at a time; a concept without a usable one is left out.
-
-    Raises
-    ------
-    ValueError
-        A concept has not been drawn.
-    """
-    users: dict[str, list[int]] = {}
-    for concept in shard.concepts:
-        users.setdefault(concept.concept, []).append(concept.unit)
-
-    def decoded(row: _Image) -> tuple[_Image, Image.Image | None]:
-        if row.problem is not None:
-            return row, None
-        image = Image.open(io.BytesIO(row.image)).convert("RGB")
-        return row, image if shrink is None else pictures.squared(image, shrink)
-
-    groups = tables.row_groups(shard.images, schemas.IMAGES, _Image._fields, ("concept", set(users)))
-    looked = prepared(decoded, (row for group in groups for row in tables.rows_of(group, _Image)), BATCH)
-    concepts = (list(images) for _, images in groupby(looked, lambda pair: pair[0].concept))
-    absent, size = set(users), BatchSize(BATCH, "scores")
-    samples: dict[str, list[tuple[int, Values, Values]]] = {}
-    with tqdm(desc="scores", unit="image", mininterval=5) as bar:
-        for chunk in ahead(chunks(concepts, CONCEPTS)):
-            absent -= {row.concept for images in chunk for row, _ in images}
-            usable = [[(row, image) for row, image in images if image is not None] for images in chunk]
-            pixels = [[image for _, image in images] for images in usable if images]
-            if pixels:
-                excited = responses(target, layer, list(chain(*pixels)), pooling, size)
-                vectors = np.concatenate(list(embedder.embed_groups(pixels)))
-                for (row, _), values, vector in zip(chain(*usable), excited, vectors, strict=True):
-                    sample = row.sample, values[users[row.concept]], vector
-                    samples.setdefault(row.concept, []).append(sample)
-            bar.update(sum(map(len, chunk)))
-    if absent:
-        raise ValueError(f"no generated images of {min(absent)!r} and {len(absent) - 1} other concepts")
-    unusable = sorted(set(users) - set(samples))
-    if unusable:
-        log.warning("%d concepts are not scored: all images of %s are black or flagged", len(unusable), unusable[:5])
-    return {concept: _gathered(users[concept], images) for concept, images in samples.items()}
-
-
-def _gathered(units: Sequence[int], images: Sequence[tuple[int, Values, Values]]) -> _DrawnConcept:
-    """The images of a concept, each its sample, activations of the units and vector, in order of sample."""
-    numbers, values, vectors = zip(*sorted(images, key=lambda image: image[0]), strict=True)
-    activations = dict(zip(units, np.stack(values, 1), strict=True))
-    return _DrawnConcept(activations, np.stack(vectors), np.array(numbers))
+    scores = compat.combined(weights.combination, [{**parts, "mean_rank": mean} for parts, mean in each_rank])
+    return list(scores)
 
 
 def _places(exemplars: pa.Table) -> list[tuple[int, pictures.Place]]:

@@ -1,59 +1,85 @@
-"""The fitted judgement of a candidate: which leads, how likely it is right, and when not to speak.
+"""How sure a label is: the calibrated probability that no other concept explains its unit notably better.
 
-A logistic regression of "the label is right" on the components of its score, fitted on networks with known answers
-(`dnd fit-verdict`) and shipped as a JSON file. Its log odds rank the candidates. The confidence
-of the winner is its probability, calibrated by a second fit to the winners alone (Platt, 1999), which also knows how
-much the unit answers by yes and no (:func:`dnd.selection.evidence.bimodality`).
+A logistic regression on what is known of a unit's best candidate, fitted on networks whose units are known (`dnd
+fit-verdict`) and kept as a JSON file. It holds for runs like those it was fitted on: the file says which settings they
+had, and others are refused. It says nothing of which candidate leads, nor whether anything is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from math import exp, log
 from pathlib import Path
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
+from dnd.config.recipes import Recipe
 from dnd.config.sections import Settings
 from dnd.io import documents
 
-COMPONENTS = ("auc", "image_similarity", "votes", "fit", "gap", "hard", "agreement", "joined")
-"""Of a candidate's score; ``joined`` counts the alternatives beyond the first."""
+FEATURES = ("explains", "precision", "drawn", "margin", "joined")
+"""Of a unit's best candidate. ``explains`` and ``precision`` count by their logarithms; ``margin`` is by how much its
+score is better than the next one's, ``joined`` the concepts that it joins beyond the first."""
+LEAST = 0.02
+"""Smallest ``explains`` and ``precision`` that are told apart."""
+WIDEST = 1.0
+"""Largest margin that is told apart, and that of a lone candidate."""
+
+
+def features(explains: float, precision: float, drawn: float, scores: Sequence[float], parts: int) -> tuple[float, ...]:
+    """Return the features [5] of a unit's best candidate.
+
+    Parameters
+    ----------
+    scores : of all candidates, the best first.
+    parts : concepts that the best one joins, 1 where it joins none.
+    """
+    margin = min(scores[0] - scores[1], WIDEST) if len(scores) > 1 else WIDEST
+    return (*(log(min(max(value, LEAST), 1)) for value in (explains, precision)), drawn, margin, parts - 1)
 
 
 class Verdict(Settings):
     """The fitted file."""
 
-    weights: dict[str, float] = Field(description="component -> weight in the log odds")
+    weights: dict[str, float] = Field(description="feature -> weight in the log odds")
     intercept: float
-    slope: float = Field(ge=0, description="of a winner's calibrated log odds on its log odds")
-    bimodality: float = Field(0.0, ge=0, description="weight of its unit's bimodality in its calibrated log odds")
-    offset: float = Field(description="calibrated log odds of a winner for which both are 0")
-    least_confidence: float = Field(ge=0, le=1, description="below it nothing is said")
-    least_bimodality: float = Field(0.0, description="below it a unit of which nothing is said is called unclear")
+    settings: dict[str, JsonValue] = Field(description="of the recipe that it holds for")
     fitted_on: dict[str, JsonValue] = Field(description="what it was fitted on, for people")
 
     @field_validator("weights")
     @classmethod
-    def _weighs_what_there_is(cls, weights: dict[str, float]) -> dict[str, float]:
-        if unknown := sorted(set(weights) - set(COMPONENTS)):
-            raise ValueError(f"unknown component {unknown[0]!r}; there are {list(COMPONENTS)}")
+    def _weighs_every_feature(cls, weights: dict[str, float]) -> dict[str, float]:
+        if sorted(weights) != sorted(FEATURES):
+            raise ValueError(f"must have a weight for each of {list(FEATURES)}")
         return weights
 
-    def log_odds(self, components: Mapping[str, float]) -> float:
-        """Return the log odds that a candidate with these components is right."""
-        return self.intercept + sum(weight * components[name] for name, weight in self.weights.items())
+    def confidence(self, values: Sequence[float]) -> float:
+        """Return the probability that a unit's best candidate, with these features [5], is right."""
+        odds = self.intercept + sum(self.weights[name] * value for name, value in zip(FEATURES, values, strict=True))
+        return 1 / (1 + exp(-odds))
 
-    def confidence(self, log_odds: float, bimodality: float) -> float:
-        """Return the calibrated probability that the winner of a unit is right."""
-        from scipy.special import expit  # a quarter of a second, which planning a run spares
 
-        return float(expit(self.offset + self.slope * log_odds + self.bimodality * bimodality))
+def settings_of(recipe: Recipe) -> dict[str, JsonValue]:
+    """Return the settings of a recipe that a fitted file holds for."""
+    embedder, weights = recipe.embedder, recipe.scores
+    keys = ("model", "revision", "scale", "bias")
+    return {
+        **{f"embedder.{key}": getattr(embedder, key, None) for key in keys},
+        "pooling": recipe.pooling,
+        "controls": recipe.controls,
+        "precision": weights.precision,
+        "drawn": weights.drawn,
+        "joining": weights.joining,
+        "join": weights.join,
+        "borrow": weights.borrow,
+    }
 
-    def abstention(self, log_odds: float, bimodality: float) -> str | None:
-        """Return why nothing should be said of a unit whose best candidate is this one, or None."""
-        if self.confidence(log_odds, bimodality) >= self.least_confidence:
-            return None
-        return "unclear" if bimodality < self.least_bimodality else "low_confidence"
+
+def differences(fitted: Verdict, recipe: Recipe) -> str | None:
+    """Return in words how a recipe differs from those that a file was fitted with; None where it does not."""
+    known, now = fitted.settings, settings_of(recipe)
+    unlike = [f"{key} {now[key]!r} instead of {known.get(key)!r}" for key in now if known.get(key) != now[key]]
+    return ", ".join(unlike) or None
 
 
 def load(path: str | Path) -> Verdict:

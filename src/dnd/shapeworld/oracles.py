@@ -23,7 +23,7 @@ from dnd.io.rows import Caption
 from dnd.io.store import key
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import PLACES, caption_of_view
-from dnd.shapeworld.render import SIZE, Mask, draw
+from dnd.shapeworld.render import SIZE, Mask, draw, numbered
 
 OUTLINE = 2
 """Pixels of an object's edge that are dark, whatever its colour."""
@@ -51,20 +51,12 @@ def captions(exemplars: pa.Table, streams: Mapping[str, int]) -> pa.Table:
 
 
 def _caption(image: str, box: pictures.Box | None, streams: Mapping[str, int]) -> str:
-    scene, _, mask = draw(*_render(image, streams))
+    scene, _, mask = draw(*numbered(image, streams))
     rng = np.random.default_rng(int(key("view", image, box)[:15], 16))
     x0, y0, x1, y1 = box or (0, 0, SIZE, SIZE)
     seen = np.s_[y0:y1, x0:x1]
     body = binary_erosion(mask, iterations=OUTLINE)
     return caption_of_view(scene, mask, mask[seen], rng) or _sliver(scene, body[seen])
-
-
-def _render(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
-    """The stream and the number of a render."""
-    for beginning, stream in streams.items():
-        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
-            return stream, int(number[1])
-    raise ValueError(f"captions.model: image {image!r} is no render of the shape world, whose scene would be known")
 
 
 def _sliver(scene: world.Scene, body: Mask) -> str:

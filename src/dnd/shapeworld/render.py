@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,29 @@ def render(scene: Scene, rng: np.random.Generator) -> tuple[Image, Mask]:
     light = rng.uniform(0.92, 1.06) + rng.uniform(-0.06, 0.06) * (_X / SIZE - 0.5)
     canvas = canvas * light[..., None] + 2.0 * rng.standard_normal((SIZE, SIZE, 1))
     return np.clip(canvas, 0, 255).astype(np.uint8), distance < 0
+
+
+def scene_of(seed: int, index: int) -> Scene:
+    """Return the scene of image number ``index`` of the stream ``seed``, without drawing it: see :func:`draw`."""
+    return sample_scene(np.random.default_rng([seed, index]))
+
+
+def numbered(image: str, streams: Mapping[str, int]) -> tuple[int, int]:
+    """Return the stream and the number of a render, given its image id.
+
+    Parameters
+    ----------
+    streams : beginning of image ids -> the stream of renders that the images are of.
+
+    Raises
+    ------
+    ValueError
+        The image is no render.
+    """
+    for beginning, stream in streams.items():
+        if number := re.fullmatch(re.escape(beginning) + r"(\d+)\.png", image):
+            return stream, int(number[1])
+    raise ValueError(f"image {image!r} is no render of the shape world, whose scene would be known")
 
 
 def draw(seed: int, index: int) -> tuple[Scene, Image, Mask]:

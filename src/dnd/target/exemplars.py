@@ -25,6 +25,7 @@ from dnd.config.stages import ExemplarSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Exemplar
 from dnd.io.streams import ahead, chunks
+from dnd.probe import halves
 from dnd.target import compat, crops
 from dnd.target.network import Target, fixed_batches, pooled_of
 from dnd.target.preprocess import Box
@@ -97,8 +98,15 @@ def of_units(
     if not settings.idle_units:
         wanted &= pc.field("idle").is_null()
     rows = tables.rows(topk, schemas.TOPK, _Best, wanted)
-    images = {row.unit: spread(row.image_ids, row.activations, settings) for row in rows if row.image_ids}
+    images = {row.unit: spread(*_choosing(row, settings.halved), settings) for row in rows if row.image_ids}
     return run(target, layer, images, shards, pooling=pooling, settings=settings)
+
+
+def _choosing(row: _Best, halved: bool) -> tuple[list[str], list[float]]:
+    """The best images of a unit that may be exemplars, and their activations; all where none may."""
+    best = list(zip(row.image_ids, row.activations, strict=True))
+    chosen = [(name, value) for name, value in best if not halved or halves.chooses(name)] or best
+    return [name for name, _ in chosen], [value for _, value in chosen]
 
 
 def run(

@@ -51,24 +51,6 @@ def test_settings_are_told_where_they_differ_from_the_defaults_and_may_change_re
     }
 
 
-MODELS = {"captions": {"model": "m"}, "generator": {"model": "g"}, "embedder": {"model": "e"}}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"generator": None}, "needs a `generator`"),
-        ({"stopping": {"first": 11}}, "must not exceed `generator.images`, 10"),
-        ({"scores": {"rank": 1}}, "whose ranks cannot be compared"),
-        ({"scores": {"combination": "topk-compare"}}, "whose ranks cannot be compared"),
-    ],
-)
-def test_recipes_that_cannot_stop_are_refused(wrong, message):
-    assert Recipe(**MODELS, stopping={}).stopping.first == 2
-    with pytest.raises(ValueError, match=message):
-        Recipe(**{**MODELS, "stopping": {}, **wrong})
-
-
 def test_where_nothing_is_drawn_nothing_can_be_weighed():
     with pytest.raises(ValidationError, match=r"`scores\.verdict` needs a `generator`"):
         Recipe(captions={"model": "m"}, scores={"verdict": "v.json"})

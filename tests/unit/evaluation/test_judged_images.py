@@ -32,6 +32,7 @@ def test_held_out_images_are_seen_by_network_and_embedder_in_their_order(tmp_pat
     seen = judged_images.held_out(NETWORK, "0", embed, [path], "mean")
     np.testing.assert_allclose(seen.activations[:, 0], np.arange(5) / 5, atol=1e-6)
     assert seen.vectors[:, 0].tolist() == [0, 51, 102, 153, 204]
+    assert seen.names == [f"{i}.png" for i in range(5)]
     assert seen.live.tolist() == [True, False, False]
     assert seen.best(0).tolist() == [4, 3, 2, 1, 0]
 

@@ -15,7 +15,8 @@ from dnd.evaluation.baselines import RANDOM
 from dnd.evaluation.judged_images import HeldOut
 from dnd.evaluation.judgements import Described, Encoders
 from dnd.io import schemas, tables
-from dnd.shapeworld.render import draw
+from dnd.shapeworld import world
+from dnd.shapeworld.render import draw, scene_of
 
 RNG = np.random.default_rng(0)
 
@@ -55,6 +56,31 @@ def test_a_label_that_fits_the_exemplars_and_not_their_look_alikes_explains_them
     texts = np.stack([shared, [0, 1, 0], [0, 0, 1]]).astype(np.float32)
     measure = judgements.of_contrast(labels, HeldOut(activations, vectors), texts)["exemplar_contrast"]
     assert [measure.value(label, 0) for label in labels] == [0.5, 1.0, 0.0]
+
+
+def test_a_label_is_worth_its_share_of_the_best_that_labels_attain():
+    """Unit 2 is .6 red + .4 star on every scene once: red tells .6 / hypot(.6, .4), and no one concept more."""
+    stream = {scene_of(6, number).index: number for number in range(9000)}
+    assert len(stream) == 540
+    names = [f"unseen/{stream[index]}.png" for index in np.ndindex(world.SHAPE)]
+    red, star = (world.word_extension(word).ravel().astype(np.float32) for word in ("red", "star"))
+    seen = HeldOut(np.stack([red, red, 0.6 * red + 0.4 * star], axis=1), unit_vectors(540, 2), names)
+    measures = judgements.of_truth(seen, [0, 2], {"unseen/": 6})
+    assert [measures[name].value("red objects", 0) for name in measures] == pytest.approx([1, 1, 1])
+    part, either = 0.6 / np.hypot(0.6, 0.4), measures["true_r"].value("red objects or stars", 2)
+    assert measures["true_r"].value("red objects", 2) == pytest.approx(part)
+    assert measures["true_share"].value("red objects", 2) == pytest.approx(1)
+    assert measures["true_share"].value("red objects or stars", 2) == pytest.approx(either / part)
+    assert measures["true_share_pair"].value("red objects", 2) == pytest.approx(part / either)
+    assert {measure.value("happiness", 2) for measure in measures.values()} == {0.0}
+    assert {measure.nothing for measure in measures.values()} == {0.0}
+
+
+def test_a_withheld_label_is_replaced_by_the_first_candidate_to_see_what_was_withheld():
+    assert [
+        judgements.UnitLabel(0, label, candidates).leading
+        for label, candidates in [("a", [{"concept": "b"}]), (None, [{"concept": "b"}, {"concept": "c"}]), (None, [])]
+    ] == ["a", "b", None]
 
 
 def test_units_that_never_vary_are_not_judged():
@@ -141,20 +167,30 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
     answers = known(folder / "units.json")["concepts"]
     chosen = list(range(0, 20, 3))
     right = {unit: answers[unit].label for unit in chosen}
+    silent = dict.fromkeys(chosen)
     wrong = {unit: right[chosen[(i + 1) % len(chosen)]] for i, unit in enumerate(chosen)}
     embedder = config.recipes["dnd"].embedder
     found = judgements.run(
         "concepts",
-        [described("right", right), described("wrong", wrong), described("silent", dict.fromkeys(chosen))],
+        [
+            *(Described(name, name, labels, None, labels) for name, labels in (("right", right), ("wrong", wrong))),
+            Described("silent", "silent", silent, None, right),
+        ],
         settings=EvaluationSettings(pooling="max", scale=20.0, bias=-8.0, renderer="shapeworld", images=8),
         encoders=Encoders(
             embed=TransformersEmbedder(embedder).embed, texts=TransformersTextEmbedder(embedder).embed_texts
         ),
         target=sources.load(config.models["m"]),
         shards=[tmp_path / "held.parquet"],
+        streams={"": 6},
     ).to_pandas()
     means = found[found["method"].isin(["right", "wrong", "silent"])].groupby(["metric", "method"])["value"].mean()
     for metric, nothing in {"simulation_r": 0.0, "cosy_auc": 0.5, "cosy_mad": 0.0, "exemplar_contrast": 0.5}.items():
         assert means[metric, "right"] > means[metric, "wrong"] + 0.2
         assert means[metric, "silent"] == nothing
     assert means["cosy_auc", "right"] > 0.85
+    for metric in ("true_r", "true_share", "true_share_pair"):
+        assert means[metric, "right"] > means[metric, "wrong"] + 0.2
+        assert means[metric, "silent"] == 0
+    assert means["true_share", "right"] > 0.9
+    assert means["true_r_ranked", "silent"] == means["true_r", "right"]  # what was withheld would have been right

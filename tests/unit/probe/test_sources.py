@@ -166,6 +166,18 @@ def test_renders_stand_for_a_probe_of_shapes():
     assert [sources.rendered(name, probes) for name in probes] == [["a"], [], ["a"]]
 
 
+def test_scenes_are_known_where_all_images_are_renders():
+    probes = {
+        "a": ProbeSettings(source="shapeworld", seed=6),
+        "b": ProbeSettings(source="folder", path="x"),
+        "some": ProbeSettings(source="union", members=["b", "a"]),
+        "c": ProbeSettings(source="shapeworld", seed=7),
+        "all": ProbeSettings(source="union", members=["a", "c"]),
+    }
+    found = {name: sources.rendered_streams(name, probes) for name in probes}
+    assert found == {"a": {"": 6}, "b": {}, "some": {}, "c": {"": 7}, "all": {"a/": 6, "c/": 7}}
+
+
 def test_rules_import_nothing_heavy_with_it():
     code = "import sys, dnd.probe.sources; print({'pyarrow', 'datasets', 'numpy', 'PIL', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

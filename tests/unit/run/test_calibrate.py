@@ -3,23 +3,18 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from handmade import UNPROBED
-from PIL import Image
 
 from dnd.config.known_answers import KnownAnswer
-from dnd.config.load import config_file
 from dnd.io import schemas, tables
 from dnd.run import calibrate
-from dnd.run.contents import load
 from dnd.selection import verdict
 
 ROOT = Path(__file__).parents[3]
 RED = KnownAnswer(0, "single", (("red",),), "red objects")
 NOTHING = KnownAnswer(2, "random", (), "")
-NAMES = ("one", "two", "three")
 MODEL = {"source": "python", "preprocess": {"size": 8}}
 
 
@@ -78,7 +73,7 @@ def test_the_command_fits_a_finished_run(run, capsys):
     assert judge.weights["fit"] > 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "random: 3 units, 0.000 right, 1.000 withheld"
-    assert said[-2] == f"wrote verdict.json, which says nothing below {judge.least_confidence:.3f}"
+    assert said[-1] == f"wrote verdict.json, which says nothing below {judge.least_confidence:.3f}"
 
 
 def test_other_rows_have_no_part(run):
@@ -97,33 +92,3 @@ def test_answers_that_cannot_be_read_are_named(run, capsys):
     with pytest.raises(SystemExit):
         command()
     assert "answers.json, line 1: no JSON" in capsys.readouterr().err
-
-
-def test_class_names_are_answers_of_a_layer_and_the_plot_lies_beside_the_file(run, capsys):
-    values = yaml.safe_load(Path("config.yaml").read_text())
-    Path("classes.txt").write_text("red object\nstar\nsnow\n")
-    Path("named.json").write_text(json.dumps({"fc": [{"unit": 0, "label": "crimson", "synonyms": ["Star"]}]}))
-    for model in values["models"].values():
-        model.pop("known_answers")
-        model["class_names"] = {"fc": "classes.txt"}
-    values["models"]["two"]["known_answers"] = "named.json"
-    Path("config.yaml").write_text(yaml.safe_dump(values))
-    assert command() == 0
-    said = capsys.readouterr().out
-    assert "class: 4 units, 1.000 right" in said  # "red objects" and "snow"
-    assert "named: 1 units, 0.000 right" in said  # where "stars" would have been right
-    with Image.open("verdict.png") as plot:
-        assert plot.format == "PNG"
-
-
-def test_sentences_alike_are_right_where_a_text_encoder_is_configured(run, monkeypatch):
-    values = yaml.safe_load(Path("config.yaml").read_text())
-    Path("named.json").write_text(json.dumps({"fc": [{"unit": 0, "label": "crimson things"}]}))
-    values["models"] = {name: MODEL | {"factory": f"package:{name}", "known_answers": "named.json"} for name in NAMES}
-    Path("config.yaml").write_text(yaml.safe_dump(values))
-    alike = ("crimson things", "red objects")
-    monkeypatch.setattr(
-        calibrate, "sentences_of", lambda config: lambda texts: np.eye(2)[[int(text in alike) for text in texts]]
-    )
-    cases = calibrate.read(load(config_file("config.yaml"), "config.yaml"))
-    assert [case.right for case in cases] == [True, False] * 3

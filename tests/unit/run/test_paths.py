@@ -66,12 +66,12 @@ def test_every_job_has_a_log(plan):
 
 def test_existing_files_are_those_of_a_pattern_and_no_neighbours(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = Path("results/mine/a/b[1]/stopping")
+    folder = Path("results/mine/a/b[1]/line")
     folder.mkdir(parents=True)
-    names = ("000004-000007.parquet", "000000-000003.parquet", "000000-000003-drawn.parquet", "x-1.parquet")
+    names = ("000004-000007.parquet", "000000-000003.parquet", "000000-000003-rounds.parquet", "x-1.parquet")
     for name in names:
         (folder / name).touch()
-    found = Paths.existing(Paths(plan).pattern("stopping"), name="a", slug="b[1]")
+    found = Paths.existing(Paths(plan).pattern("line"), name="a", slug="b[1]")
     assert found == [folder / "000000-000003.parquet", folder / "000004-000007.parquet"]
-    assert Paths.existing(Paths(plan).pattern("drawn"), name="a") == [folder / "000000-000003-drawn.parquet"]
-    assert Paths.existing(Paths(plan).pattern("stopping"), name="b") == []
+    assert Paths.existing(Paths(plan).pattern("rounds_of_line"), name="a") == [folder / "000000-000003-rounds.parquet"]
+    assert Paths.existing(Paths(plan).pattern("line"), name="b") == []

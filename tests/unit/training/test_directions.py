@@ -14,10 +14,16 @@ ROOT = Path(__file__).parents[3]
 FITTED = ROOT / "config/calibration"
 
 
-@pytest.mark.parametrize(("name", "network"), [("random-1", "target"), ("random-2", "target-tuning")])
-def test_the_shipped_directions_are_those_of_their_seeds(name, network):
-    shipped = load_file(FITTED / f"{name}.safetensors")
-    seed = 110 + int(name[-1])
+@pytest.mark.parametrize(
+    ("file", "network", "seed"),
+    [
+        ("calibration/random-1", "target", 111),
+        ("calibration/random-2", "target-tuning", 112),
+        *((f"evaluation/random-{i}", f"target-test-{i}", 120 + i) for i in (1, 2, 3)),
+    ],
+)
+def test_the_shipped_directions_are_those_of_their_seeds(file, network, seed):
+    shipped = load_file(ROOT / f"config/{file}.safetensors")
     again = directions.encoder(ROOT / "resources/shapeworld" / network, 2, seed)
     for part, values in again.items():
         torch.testing.assert_close(values.float(), shipped[part][:2].float(), rtol=1e-2, atol=1e-3)

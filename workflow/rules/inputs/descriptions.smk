@@ -12,6 +12,6 @@ def own_shards(stage):
     )
 
 
-def scores_of(wildcards):
-    """The tables of scored candidates of a layer, whatever the method."""
-    return paths.scores(layer_of(wildcards))
+def explains_of(wildcards):
+    """What the labels of a layer explain, where an embedder tells."""
+    return paths.explains(layer_of(wildcards))

@@ -1,5 +1,7 @@
 """What the rules of evaluation.smk ask about their jobs."""
 
+from dnd.probe import sources as probe_sources
+
 
 def judged_together(wildcards):
     """The layers of the sweep that are one layer of one network, by whatever method they are described."""
@@ -46,3 +48,9 @@ def class_names():
         for model, files in named.items()
         if files
     }
+
+
+def held_out_streams(wildcards):
+    """The streams of renders of the held-out images; empty where some are no renders, whose scenes are unknown."""
+    name = settings.evaluation.held_out
+    return probe_sources.rendered_streams(name, settings.probes) if name else {}

@@ -1,15 +1,14 @@
-"""What the rules of scores.smk ask about their jobs."""
+"""What the rules of scores.smk and scales.smk ask about their jobs."""
 
 
-def drawn_of(wildcards):
-    """The images that a job's units are scored by, and where they were drawn unit by unit, how many each counts."""
-    layer = layer_of(wildcards)
-    if recipe_of(wildcards).stopping is None:
-        return {"images": paths.images(layer)}
-    return {
-        "images": [paths.shard("stopping", layer, wildcards.units)],
-        "drawn": paths.shard("drawn", layer, wildcards.units),
-    }
+def images_of(wildcards):
+    """The pictures of the concepts of a job's layer."""
+    return paths.images(layer_of(wildcards))
+
+
+def scales_of(wildcards):
+    """The fitted scales of a job's embedder, where they are fitted."""
+    return paths.scales(layer_of(wildcards))
 
 
 def verdict_of(wildcards):

@@ -21,7 +21,7 @@ NOUNS = {
         ("topk", "descriptions", "report_layer", "milan", "invert", "compositional", "network_dissection"), "units"
     ),
     **dict.fromkeys(("exemplars", "look_alikes"), "exemplars"),
-    **dict.fromkeys(("images", "stopping", "label_images"), "drawing steps"),
+    **dict.fromkeys(("images", "label_images"), "drawing steps"),
     **dict.fromkeys(("concepts", "refinement", "line"), "questions"),
     **dict.fromkeys(("scores", "clip_dissect", "audit", "importance"), "pictures seen"),
     **{"captions": "views", "judgements": "labels", "foreign": "labels"},
@@ -95,7 +95,7 @@ class Amounts:
             case "refinement":
                 assert recipe.refinement is not None
                 return task.units * recipe.refinement.rounds * recipe.refinement.samples
-            case "images" | "stopping":
+            case "images":
                 assert recipe.generator is not None
                 return self.drawn(task) * recipe.generator.steps
             case "scores":
@@ -109,14 +109,13 @@ class Amounts:
         """Return how many images a job draws for candidates."""
         recipe = self.config.recipes[task.recipe]
         assert isinstance(recipe, Recipe) and recipe.generator is not None
-        concepts = task.units * self.assume.candidates * self.assume.concepts
-        return concepts * recipe.generator.images * (self.assume.drawn if task.rule == "stopping" else 1)
+        return task.units * self.assume.candidates * self.assume.concepts * recipe.generator.images
 
     def volume(self, task: Task) -> float:
         """Return what the size of a job's files grows with: mostly its items, but steps or layers leave no files."""
         if task.kept:
             return task.units * task.kept
-        return self.drawn(task) if task.rule in ("images", "stopping") else self.items(task)
+        return self.drawn(task) if task.rule == "images" else self.items(task)
 
     def size(self, task: Task, rate: float) -> float:
         """Return the bytes of a job's files; images of the user's are taken to be as large as is assumed."""

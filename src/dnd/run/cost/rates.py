@@ -43,7 +43,6 @@ class Assumptions(Settings):
     questions: float = Field(description="questions asked, as a share of those that a recipe provides for")
     candidates: float = Field(description="candidates of a unit")
     concepts: float = Field(description="distinct concepts among the candidates of a bundle, as a share")
-    drawn: float = Field(1, description="images drawn until the leader is clear, as a share of all (`stopping`)")
     caption_tokens: float = Field(description="of a caption, a token taken for four characters")
     answer_tokens: float = Field(description="of an answer")
     picture_tokens: float = Field(500, description="of an exemplar that is shown to the language model")

@@ -22,7 +22,7 @@ from dnd.run.plan import Plan
 from dnd.run.tasks import Task
 
 ITEMS = {
-    **dict.fromkeys(("probe", "activations", "images", "stopping", "label_images"), "images"),
+    **dict.fromkeys(("probe", "activations", "images", "label_images"), "images"),
     **dict.fromkeys(("topk", "descriptions"), "units"),
     **dict.fromkeys(("captions", "look_alikes"), "captions"),
     **dict.fromkeys(("concepts", "refinement", "scores", "line"), "candidates"),

@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from dnd.evaluation import truth
 from dnd.evaluation.agreement import ENOUGH
 from dnd.evaluation.metrics import contrast, simulation
 from dnd.evaluation.metrics.registry import METRICS
@@ -74,6 +75,13 @@ def contrast_of(unit, label):
     return contrast.explained(np.ones(1), held[unit], held[off])
 
 
+def true_r(unit, label):
+    """Every input is a scene of its own; no label does better than the true one, so that a share of the best is r."""
+    centred = unit - unit.mean()
+    seen = truth.Cells(np.ones(len(unit)), (centred / np.linalg.norm(centred))[:, None])
+    return truth.correlations(label[None], seen)[0, 0]
+
+
 # CoSy's pictures are inputs that the label holds for, its controls all inputs: a faithful generator and random images.
 OURS = {
     "known_answer_exact": Measure(lambda unit, label: float(world.iou(label, unit) >= ENOUGH)),
@@ -86,6 +94,7 @@ OURS = {
         -1.0,
     ),
     "exemplar_contrast": Measure(contrast_of),
+    **{name: Measure(true_r, -1.0) for name in ("true_r", "true_r_ranked", "true_share", "true_share_pair")},
 }
 # Measures that the paper compares: the concept is the classifier and the unit the truth.
 THEIRS = {

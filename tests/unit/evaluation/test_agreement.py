@@ -220,6 +220,7 @@ def files(tmp_path):
     """Two layers' descriptions and the known answers of one of them."""
     for layer, rows in (("concepts", DESCRIBED), ("layer4", DESCRIBED[:2])):
         more = {"layer": layer, "probe": "shapes", "score": 1.0, "candidates": [], "exemplars": [], "captions": []}
+        more |= dict.fromkeys(("bimodality", "explains", "explains_low", "explains_high"))
         table = tables.table([row._asdict() | more for row in rows], schemas.DESCRIPTIONS)
         tables.write(tmp_path / layer / "descriptions.parquet", table, schemas.DESCRIPTIONS)
     units = [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": one.label} for one in ANSWERS.values()]

@@ -1,7 +1,7 @@
 """Read the labels of a finished run over networks whose units are known, and fit on them how sure a label is.
 
 ``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` writes the file that ``scores.verdict`` names;
-`make calibrate` makes the run, too.
+`make calibrate` makes the run, too. Beside the file lies a plot of how reliable it is, `config/verdict.png`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pydantic import JsonValue
 from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
+from dnd.evaluation.agreement import RIGHT
 from dnd.evaluation.fit_verdict import Case, fit, held_out, report
+from dnd.evaluation.metrics.reliability import reliability
+from dnd.evaluation.reliability_plot import draw
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
 from dnd.io.rows import Figure
@@ -29,8 +32,8 @@ from dnd.run.tasks import plan_of
 from dnd.selection import explains
 from dnd.selection.verdict import features, settings_of
 
-SHARE, RIGHT = "true_share_pair", "known_answer_right"
-"""Metrics that say whether a label is right: its share of the best attainable; whether it is the known answer."""
+SHARE = "true_share_pair"
+"""Metric of how much of the best attainable a label explains."""
 ENOUGH = 0.9
 """Share of the best attainable correlation from which no other concept explains a unit notably better."""
 
@@ -128,5 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with replaced(chosen.verdict) as partial:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    print(f"{report(cases, held_out(cases))}\nwrote {chosen.verdict}")
+    confidences, plot = held_out(cases), chosen.verdict.with_suffix(".png")
+    draw(reliability(confidences, [case.right for case in cases]), plot)
+    print(f"{report(cases, confidences)}\nwrote {chosen.verdict}, and how reliable it is to {plot}")
     return 0

@@ -27,6 +27,10 @@ from dnd.shapeworld.scenes import scene_of
 SCENES = 5000
 STREAM = 3
 """Seed of the held-out scenes, those of ``render.draw(STREAM, i)``: no training or demo uses it."""
+TRUE_SHARE = "true_share_pair"
+"""Metric of how much of the best attainable a label explains: see :mod:`dnd.evaluation.truth`."""
+NOTABLE = 0.9
+"""Share of the best attainable correlation from which no other concept explains a unit notably better."""
 ENOUGH = SAME
 """Smallest IoU with the true concept at which a label counts as exact."""
 RIGHT = "known_answer_right"
@@ -49,7 +53,7 @@ class DescribedUnit(NamedTuple):
     unit: int
     label: str | None
     labels: list[str]
-    confidence: float
+    confidence: float | None
     abstained: str | None
 
 
@@ -166,25 +170,43 @@ def _labelled(
     return labelled
 
 
-def calibration_rows(
-    name: str, described: Sequence[DescribedUnit], answers: Mapping[int, KnownAnswer], rows: Sequence[Figure]
-) -> list[Figure]:
-    """Return the EVALUATION row of a layer's expected calibration error over all units with a known answer, if any.
+def rightness(rows: Iterable[Figure], method: str) -> dict[int, bool]:
+    """Return whether the labels of a layer's units are right, of units of which that is known.
 
-    Confidence is held against exactness, and against being right where an answer is known by text. Units with nothing
-    to name and abstentions count as wrong, with the confidence that they carry: a method that withholds a label, or
-    gives one to a dead unit, has to be unsure of it.
+    A label is right where no other explains the unit notably better, or else where it is the known answer, by text or
+    by extension.
+
+    Parameters
+    ----------
+    rows : of the layer's units; ``method`` says whose labels.
+    """
+    known: dict[int, bool] = {}
+    least = {EXACT: 1.0, RIGHT: 1.0, TRUE_SHARE: NOTABLE}
+    figures = [row for row in rows if row.unit is not None and row.method == method and row.metric in least]
+    for row in sorted(figures, key=lambda row: list(least).index(row.metric)):
+        assert row.unit is not None
+        known[row.unit] = row.value >= least[row.metric]
+    return known
+
+
+def calibration_rows(name: str, described: Sequence[DescribedUnit], rows: Sequence[Figure]) -> list[Figure]:
+    """Return the EVALUATION row of a layer's expected calibration error, if any unit has a confidence and is known.
+
+    Confidence is held against :func:`rightness`; a label that is withheld counts as wrong, with its confidence.
 
     Parameters
     ----------
     rows : of the layer's units, as :func:`layer_rows` returns them.
     """
-    known = sorted((row for row in described if row.unit in answers), key=lambda row: row.unit)
-    if not known:
+    if not described:
         return []
-    method, layer = known[0].recipe, known[0].layer
-    correct = {row.unit: row.value for row in rows if row.method == method and row.metric in (EXACT, RIGHT)}
-    sure, true = [row.confidence for row in known], [correct.get(row.unit, 0.0) for row in known]
+    method, layer = described[0].recipe, described[0].layer
+    known = rightness(rows, method)
+    told = [row for row in sorted(described, key=lambda row: row.unit) if row.confidence is not None]
+    pairs = [(row.confidence, float(known[row.unit])) for row in told if row.unit in known]
+    if not pairs:
+        return []
+    sure, true = [pair[0] for pair in pairs if pair[0] is not None], [pair[1] for pair in pairs]
     error = reliability.reliability(sure, true).error
     return [Figure(name, layer, None, None, method, ECE, error, *reliability.interval(sure, true))]
 

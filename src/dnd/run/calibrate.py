@@ -19,7 +19,7 @@ from pydantic import JsonValue
 from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
-from dnd.evaluation.agreement import RIGHT
+from dnd.evaluation.agreement import rightness
 from dnd.evaluation.fit_verdict import Case, fit, held_out, report
 from dnd.evaluation.metrics.reliability import reliability
 from dnd.evaluation.reliability_plot import draw
@@ -32,11 +32,6 @@ from dnd.run.tasks import plan_of
 from dnd.selection import explains
 from dnd.selection.verdict import features, settings_of
 
-SHARE = "true_share_pair"
-"""Metric of how much of the best attainable a label explains."""
-ENOUGH = 0.9
-"""Share of the best attainable correlation from which no other concept explains a unit notably better."""
-
 
 class _Described(NamedTuple):
     unit: int
@@ -45,19 +40,18 @@ class _Described(NamedTuple):
     candidates: list[dict[str, Any]]
 
 
-def rightness(config: Config) -> dict[tuple[str, str, int], tuple[str, bool]]:
-    """Return row of the sweep, layer and unit -> its kind and whether its label is right, of units that are known.
-
-    A known answer counts, where there is one, and otherwise the share of the best attainable.
-    """
+def known_units(config: Config) -> dict[tuple[str, str, int], tuple[str, bool]]:
+    """Return row of the sweep, layer and unit -> its kind and whether its label is right, of units that are known."""
     plan = plan_of(config)
-    figures = tables.rows(Paths(plan).file("evaluation"), schemas.EVALUATION, Figure)
-    methods = {layer.name: layer.recipe for layer in plan.layers}
+    layers: dict[tuple[str, str], list[Figure]] = {}
+    for row in tables.rows(Paths(plan).file("evaluation"), schemas.EVALUATION, Figure):
+        layers.setdefault((row.name, row.layer), []).append(row)
     known: dict[tuple[str, str, int], tuple[str, bool]] = {}
-    for metric, least in ((SHARE, ENOUGH), (RIGHT, 1.0)):
-        for row in figures:
-            if row.metric == metric and row.unit is not None and row.method == methods.get(row.name):
-                known[row.name, row.layer, row.unit] = row.kind or row.layer, row.value >= least
+    for layer in plan.layers:
+        rows = layers.get((layer.name, layer.layer), [])
+        kinds = {row.unit: row.kind for row in rows if row.unit is not None}
+        for unit, right in rightness(rows, layer.recipe).items():
+            known[layer.name, layer.layer, unit] = kinds[unit] or layer.layer, right
     return known
 
 
@@ -78,7 +72,7 @@ def read(config: Config, rows: str = "*") -> tuple[list[Case], dict[str, JsonVal
         name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
         for name, model in config.models.items()
     }
-    plan, known = plan_of(config), rightness(config)
+    plan, known = plan_of(config), known_units(config)
     cases: list[Case] = []
     settings: dict[str, JsonValue] = {}
     for layer in plan.layers:

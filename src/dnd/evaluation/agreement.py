@@ -269,7 +269,7 @@ def run(
             labels = [*(row.label for row in described if row.label is not None), *concepts]
             vectors = embedded(labels, of_layer.values(), sentences)
             rows = layer_rows(name, described, of_layer, concepts, judged_rows.get((name, layer), ()), vectors)
-            figures += rows + (calibration_rows(name, described, of_layer, rows) if name in probable else [])
+            figures += rows + (calibration_rows(name, described, rows) if name in probable else [])
     return tables.table(sorted(figures, key=_order), schemas.EVALUATION)
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dnd.shapeworld import known_answers, target
-from dnd.shapeworld.known_answers import Answer
+from dnd.config import known_answers
+from dnd.config.known_answers import KnownAnswer
+from dnd.shapeworld import target
 from dnd.shapeworld.target import ConceptResNet
 
 LAYER = "superposed"
@@ -54,7 +55,7 @@ class Unit(NamedTuple):
     terms: tuple[int, ...]
 
 
-def composition(answers: Mapping[int, Answer], units: int, seed: int) -> list[Unit]:
+def composition(answers: Mapping[int, KnownAnswer], units: int, seed: int) -> list[Unit]:
     """Return what each unit is made of: by turns one graded concept, a sum of two and a sum of three.
 
     The strongest terms are all different as long as there are planted units, and terms of a unit share no word.

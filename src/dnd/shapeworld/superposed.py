@@ -66,7 +66,7 @@ def composition(answers: Mapping[int, KnownAnswer], units: int, seed: int) -> li
     """
     rng = np.random.default_rng([seed, TERMS])
     planted = sorted(unit for unit, answer in answers.items() if answer.kind in PLANTED)
-    words = {unit: {word for words in answers[unit].words for word in words} for unit in planted}
+    words = {unit: {word for words in answers[unit].words or () for word in words} for unit in planted}
     strongest = [int(unit) for unit in rng.permutation(planted)]
     made = []
     for number in range(units):
@@ -153,6 +153,6 @@ def answers(folder: str | Path, seed: int = 0, units: int = 48) -> dict[str, lis
     for number, unit in enumerate(composition(planted, units, seed)):
         strongest = planted[unit.terms[0]]
         terms = [planted[term].label for term in unit.terms]
-        words = [list(part) for part in strongest.words]
+        words = [list(part) for part in strongest.words or ()]
         rows.append({"unit": number, "kind": unit.kind, "words": words, "label": strongest.label, "terms": terms})
     return {LAYER: rows}

@@ -158,7 +158,7 @@
             unit &&
             html`<section><h2><${dnd.Term} name="activation">Activations<//></h2>
             <${dnd.Activations} histogram=${unit.histogram} exemplars=${unit.exemplars.map((one) => one.activation)}
-              drawn=${chosen?.drawn.map((one) => one[1]) ?? []} name=${chosen?.concept} /></section>`
+              drawn=${chosen?.pictures.map((one) => one[1]) ?? []} name=${chosen?.concept} /></section>`
           }
           ${
             measured.length > 0 &&

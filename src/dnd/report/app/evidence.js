@@ -134,7 +134,7 @@
     const all = unit.candidates,
       scores = all.map((one) => one.score).filter((one) => one !== null);
     const high = Math.max(...scores,
-      Math.min(...scores) + 1e-9); // scores may be log odds: then the worst is near the left end
+      Math.min(...scores) + 1e-9); // scores are logarithms: the worst is near the left end
     const low = Math.min(0, Math.min(...scores) - 0.1 * (high - Math.min(...scores)));
     const drawn = all.some((one) => one.pictures.length);
     return html`<section class="candidates-part"><div class="part-head"><h2><${dnd.Term} name="candidate concept">
@@ -152,8 +152,10 @@
           ${one.chosen && html`<span class="tag strong">
             ${one.concept === layer.labelOf(row) ? "the label" : "in the label"}</span>`}
           <span class="soft source"><${dnd.Term} name="source">from<//> <bdi>${one.source}</bdi></span>
-          <span class="score"><${dnd.Bar} value=${one.score} low=${low} from=${low} high=${high} /><span class="number">
-            <span class="unseen">score </span>${dnd.fixed(one.score)}</span></span></div>
+          ${at === 0 && layer.unsaidOf(row) !== null && html`<span class="tag">not said</span>`}
+          ${one.score !== null && html`<span class="score"><${dnd.Bar} value=${one.score} low=${low} from=${low}
+            high=${high} /><span class="number"><span class="unseen">score </span>${dnd.fixed(one.score)}</span>
+              </span>`}</div>
         <${Components} candidate=${one} all=${all} />
         <${Drawn} ...${{ layer, row, block, candidate: one }} /></li>`,
       )}</ol></section>`;

@@ -232,6 +232,7 @@ def layers(probe: list[dict[str, object]], shift: int) -> dict[tuple[str, str], 
     rival = LayerTables(probe, "concepts", "clip-dissect", rival=True)
     for unit in range(UNITS):
         explains = 0.05 + 0.9 * (unit * 37 % UNITS) / (UNITS - 1)
+        explains = 0.06 if WITHHELD.get(unit) == "little" else explains
         ours.add(unit, None if unit in IDLE else label_of(unit, shift), IDLE.get(unit), explains)
         changed = shift + (unit % 4 == 1)
         rival.add(unit, None if unit in IDLE else label_of(unit + 1 if unit in WITHHELD else unit, changed),

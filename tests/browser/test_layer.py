@@ -89,7 +89,7 @@ def test_a_candidate_that_is_withheld_stands_greyed_with_the_reason(open_site, d
     assert card.locator("bdi").evaluate(colour) != labelled.evaluate(colour)
     page.get_by_role("button", name="table").click()
     cell = page.get_by_role("table").get_by_role("link").first
-    expect(cell).to_contain_text(f"{row['candidates'][0]['concept']} not said: labels of other units")
+    expect(cell).to_contain_text(f"{row['candidates'][0]['concept']} · not said: labels of other units")
 
 
 def test_what_labels_explain_stands_in_the_table_with_its_interval(open_site, described):

@@ -24,7 +24,7 @@
     if (label !== null) return html`<span class="label"><bdi>${label}</bdi></span>`;
     if (unsaid === null) return html`<span class="silent">${reason}</span>`;
     return html`<span class="silent unsaid"><bdi>${unsaid}</bdi> <span class="because" title=${reason}>
-      ${brief ? "" : "not said: "}${reason}</span></span>`;
+      ${brief ? "" : "· not said: "}${reason}</span></span>`;
   };
 
   const found = (bits) =>

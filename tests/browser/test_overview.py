@@ -13,6 +13,10 @@ def card(page, place):
     )
 
 
+def spoken_name(column):
+    return {"explains": "what they explain"}.get(column, column)
+
+
 def test_a_card_counts_labels_and_abstentions(open_site, described):
     page = open_site()
     rows = described("ours/concepts")
@@ -54,13 +58,13 @@ def test_the_histograms_of_labels_are_right(open_site, described, place, name):
     bins = Counter(min(int(f"{row[name]:.3f}"[2:3]), 9) for row in described(place) if row["label"])
     spoken = ", ".join(str(bins[number]) for number in range(10))
     title = f"hostile/{described(place)[0]['layer']}" if "hostile" in place else place
-    drawn = card(open_site(), title).get_by_role("img", name=f"Labels by {name}")
+    drawn = card(open_site(), title).get_by_role("img", name=f"Labels by {spoken_name(name)}")
     assert drawn.get_attribute("aria-label").endswith(f": {spoken}")
 
 
 def test_there_is_no_histogram_of_a_confidence_that_is_not_known(open_site):
     page = open_site()
-    expect(card(page, "ours/concepts").get_by_role("img", name="Labels by explains")).to_be_visible()
+    expect(card(page, "ours/concepts").get_by_role("img", name="Labels by what they explain")).to_be_visible()
     expect(card(page, "ours/concepts").get_by_role("img", name="Labels by confidence")).to_have_count(0)
 
 

@@ -92,7 +92,7 @@
           html`<li key=${label}><a class="chip" href=${dnd.href.layer(key, { q: `=${label}` })}><bdi>${label}</bdi>
             ${size > 1 && html` <span>${dnd.whole(size)}</span>`}</a></li>`)}</ul></section>`
       }
-      <${Tenths} name="explains" counts=${summary.explains}>What its labels <${dnd.Term} name="explains">explain<//><//>
+      <${Tenths} name="what they explain" counts=${summary.explains}>What its labels <${dnd.Term} name="explains">explain<//><//>
       <${Tenths} name="confidence" counts=${summary.confidence}><${dnd.Term} name="confidence">Confidence<//>
         ${" of its labels"}<//>
       <${Figures} figures=${summary.figures} />

@@ -194,20 +194,8 @@ def effects_table(found: Sequence[Effect], units: pd.DataFrame) -> str:
         for kind, kinds in {"concept": CONCEPT_KINDS, "polysemantic": ("polysemantic",)}.items()
     }
     r = hidden(units).mean()
-    lines = [
-        [
-            *(
-                f"`{BASE}`",
-                NONE,
-                _mean(means["concept"], BASE, 3),
-                NONE,
-                NONE,
-                _mean(means["polysemantic"], BASE),
-                NONE,
-            ),
-            *(_mean(r, BASE, 3), NONE),
-        ]
-    ]
+    exact, both = _mean(means["concept"], BASE, 3), _mean(means["polysemantic"], BASE)
+    lines = [[f"`{BASE}`", NONE, exact, NONE, NONE, both, NONE, _mean(r, BASE, 3), NONE]]
     for one in found:
         lines.append(
             [

@@ -105,8 +105,8 @@ class ConceptSettings(Settings):
     words: int = Field(
         3,
         ge=0,
-        description="so many of the words that captions share are candidates, without votes, where it takes several "
-        "to cover them: what the language model generalises stays apart",
+        description="so many of the words that captions share are candidates, without votes: those that cover the "
+        "captions together, or where one covers nearly all, those that nearly all have",
     )
     prompts: list[File] = Field(
         default_factory=list,

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dnd.config.known_answers import KnownAnswer
 from dnd.evaluation import fit_verdict
 from dnd.evaluation.fit_verdict import Case, Scored, cases, fit, held_out, logistic, report
 from dnd.selection.verdict import COMPONENTS
-from dnd.shapeworld.known_answers import Answer
 
-RED = Answer(0, "single", (("red",),), "red objects")
-BOTH = Answer(1, "polysemantic", (("red",), ("star",)), "red objects or stars")
+RED = KnownAnswer(0, "single", (("red",),), "red objects")
+BOTH = KnownAnswer(1, "polysemantic", (("red",), ("star",)), "red objects or stars")
 ROOT = Path(__file__).parents[3]
-NOTHING = Answer(2, "random", (), "")
+NOTHING = KnownAnswer(2, "random", (), "")
 
 
 def score(unit, concept, votes, parts=None, **components):

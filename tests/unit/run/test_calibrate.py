@@ -7,14 +7,14 @@ import pytest
 import yaml
 from handmade import UNPROBED
 
+from dnd.config.known_answers import KnownAnswer
 from dnd.io import schemas, tables
 from dnd.run import calibrate
 from dnd.selection import verdict
-from dnd.shapeworld.known_answers import Answer
 
 ROOT = Path(__file__).parents[3]
-RED = Answer(0, "single", (("red",),), "red objects")
-NOTHING = Answer(2, "random", (), "")
+RED = KnownAnswer(0, "single", (("red",),), "red objects")
+NOTHING = KnownAnswer(2, "random", (), "")
 MODEL = {"source": "python", "preprocess": {"size": 8}}
 
 

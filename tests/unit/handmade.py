@@ -13,7 +13,7 @@ from dnd.io import schemas, tables
 from dnd.target.network import Target
 from dnd.target.preprocess import Preprocess
 
-UNPROBED = dict.fromkeys(("fit", "gap", "hard", "agreement", "bimodality", "parts", "shares"))
+UNPROBED = dict.fromkeys(("correlation", "precision", "drawn", "bimodality", "parts", "shares"))
 """Columns of SCORES that are empty where the probe is not asked about candidates."""
 
 

@@ -56,7 +56,7 @@ def scored(tmp_path):
                 [probe],
             ),
             pooling="mean",
-            weights=ScoreSettings(**weights),
+            weights=ScoreSettings(**{"combination": "topk-sq-mean"} | weights),
         )
         return {row["concept"]: row for row in found.to_pylist()}
 
@@ -77,8 +77,25 @@ def test_a_candidate_without_a_usable_image_is_not_scored(scored):
     whole = scored({})
     assert set(whole) == {"red stars", "rings", "grass"}
     assert found["rings"]["auc"] == whole["rings"]["auc"]
-    votes = found["rings"]["score"] - found["rings"]["auc"] - found["rings"]["image_similarity"]
-    assert votes == pytest.approx(2 / 6, abs=1e-6)  # of all answers, those for grass among them
+
+
+def test_the_components_by_hand(scored):
+    found = scored({})["rings"]
+    # brightness of 51 to 56 of 255, against controls of .2 and .4
+    assert found["mad"] == pytest.approx((53.5 / 255 - 0.3) / 0.1)
+    # of eighteen images its best five have the ranks 7 to 11
+    assert found["rank_score"] == pytest.approx((49 + 64 + 81 + 100 + 121) / 5)
+    assert found["score"] == pytest.approx(-found["rank_score"])
+    shades = [shade / 255 for shade in range(51, 57)]  # embedded on a circle, as the exemplar of 51 is
+    cosines = [0.2 * shade + (0.96 * (1 - shade**2)) ** 0.5 for shade in shades]
+    assert found["image_similarity"] == pytest.approx(np.mean(cosines))
+    assert scored({}, combination="image-products")["rings"]["score"] == found["image_similarity"]
+
+
+def test_pictures_that_the_probe_was_not_asked_about_have_no_evidence(scored):
+    found = scored({})
+    evidence = ("correlation", "precision", "drawn", "bimodality", "parts", "shares")
+    assert all(row[column] is None for row in found.values() for column in evidence)
 
 
 def test_units_without_a_usable_image_have_no_scores(scored):
@@ -114,3 +131,71 @@ def test_the_answers_decide_where_nothing_is_drawn():
     unknown = ("auc", "mad", "rank_score", "image_similarity", "activations")
     assert all(row[name] is None for row in found for name in unknown)
     assert scores.by_votes([]).schema == schemas.SCORES
+
+
+@pytest.fixture
+def by_recipe(tmp_path, monkeypatch):
+    """A function that scores candidates by a recipe whose pictures and exemplar are flat."""
+    monkeypatch.setattr(embeddings, "TransformersEmbedder", lambda settings: Shade())
+    monkeypatch.setattr(scores, "TransformersTextEmbedder", lambda settings: Words())
+    probe = {f"{number}.png": png(np.full((8, 8, 3), 20 * number)) for number in range(12)}
+    topk = {name: None for name in schemas.TOPK.names} | {"unit": 0, "image_ids": ["11.png"], "activations": [220 / 255]}
+    topk |= {"controls": [20 * int(name.removesuffix(".png")) / 255 for name in sorted(probe)]}
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
+    shown = {"unit": 0, "rank": 0, "image_id": "11.png", "box": None, "activation": 220 / 255, "heatmap": None}
+    rows = [
+        {"concept": concept, "sample": 0, "seed": 0, "key": "", "problem": None, "image": png(np.full((8, 8, 3), shade))}
+        for concept, shade in (("bright", 240), ("dark", 5))
+    ]
+    tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
+    shard = scores.DrawnShard(
+        [Concept("n", "s", 0, 0, "dark", 3, [], "captions"), Concept("n", "s", 0, 1, "bright", 1, [], "captions")],
+        [tmp_path / "images.parquet"],
+        tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
+        tmp_path / "topk.parquet",
+        [write_probe(tmp_path / "probe.parquet", probe)],
+        scales=[tmp_path / "scales.parquet"],
+    )
+
+    def run(fitted, **scored):
+        tables.write(tmp_path / "scales.parquet", tables.table(fitted, schemas.SCALES), schemas.SCALES)
+        recipe = Recipe.model_validate(RECIPE | {"scores": scored})
+        found = scores.of_units(TinyTarget(8), "colour", recipe, shard, tmp_path / "store")
+        return {row["concept"]: row for row in found.to_pylist()}
+
+    return run
+
+
+RECIPE = {
+    "pooling": "mean",
+    "captions": {"model": "m"},
+    "generator": {"model": "m"},
+    "embedder": {"model": "m"},
+}
+
+
+class Words:
+    """Embeds "bright" and "dark" as the brightest and the darkest image."""
+
+    def embed_texts(self, texts):
+        return np.array([{"bright": (1, 0), "dark": (0, 1)}[text] for text in texts], np.float32)
+
+
+def test_scales_fitted_on_pictures_let_the_probe_decide(by_recipe):
+    found = by_recipe([Scales(10.0, -7.0, 2, 2, 1.0)])
+    assert found["bright"]["score"] > found["dark"]["score"]
+    assert found["bright"]["correlation"] > 0.5 > -0.5 > found["dark"]["correlation"]
+
+
+def test_without_the_embedder_s_scale_the_answers_decide_and_it_is_said(by_recipe, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = by_recipe([])
+    assert {concept: row["score"] for concept, row in found.items()} == {"dark": 0.75, "bright": 0.25}
+    assert "set `embedder.scale` and `bias`" in caplog.text
+
+
+def test_released_functions_need_no_scale(by_recipe, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = by_recipe([], combination="topk-sq-mean")
+    assert {concept: row["score"] for concept, row in found.items()} == {"bright": -1, "dark": -4}
+    assert not caplog.text

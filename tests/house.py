@@ -27,7 +27,7 @@ LEVELS = (
 )
 """Rooms from the ground up. A module uses its own room and lower levels."""
 NEIGHBOURS = {("probe", "shapeworld"), ("target", "probe")}
-"""Rooms on one level of which the first may use the second: a probe may be of renders, exemplars are of half a probe."""
+"""Rooms on one level of which the first may use the second: a probe may be of renders, exemplars are of its half."""
 FACE = ("", "api")
 """The package itself imports its face for notebooks when it is asked for: the one arrow that runs up."""
 

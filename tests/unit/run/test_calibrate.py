@@ -151,7 +151,9 @@ def test_rows_of_different_settings_are_not_fitted_together(run, capsys):
     other = run["recipes"]["dnd"] | {"scores": {"borrow": 0}}
     run["recipes"]["other"] = other
     Path("config.yaml").write_text(yaml.safe_dump(run))
-    Path("sweep.tsv").write_text(Path("sweep.tsv").read_text().replace("two\tfc\tshapes\tdnd", "two\tfc\tshapes\tother"))
+    Path("sweep.tsv").write_text(
+        Path("sweep.tsv").read_text().replace("two\tfc\tshapes\tdnd", "two\tfc\tshapes\tother")
+    )
     with pytest.raises(SystemExit):
         command()
     assert "recipes of different settings: choose some by `--rows`" in capsys.readouterr().err

@@ -171,7 +171,8 @@ def judged(parts, *rows, known=(), units=(0,), **options):
 
 
 def union(candidate, concept, value, parts, shares):
-    return score(0, candidate, concept, value) | {"source": "union", "rank_score": None, "parts": parts, "shares": shares}
+    joined = {"source": "union", "rank_score": None, "parts": parts, "shares": shares}
+    return score(0, candidate, concept, value) | joined
 
 
 def test_what_a_label_explains_is_told_with_its_interval(parts):
@@ -192,9 +193,8 @@ def test_a_verdict_says_how_sure_a_label_is(parts):
 def test_a_verdict_counts_the_concepts_that_a_label_joins(parts):
     measured = {"precision": 1.0, "drawn": 0.0}
     rows = [score(0, number, concept, -5.0) for number, concept in enumerate("ab")]
-    (row,) = judged(
-        parts, *rows, union(2, "a or b", -1.0, [0, 1], [0, 1]) | measured, known=[explained(0, "a or b", 1.0)], verdict=VERDICT
-    )
+    rows.append(union(2, "a or b", -1.0, [0, 1], [0, 1]) | measured)
+    (row,) = judged(parts, *rows, known=[explained(0, "a or b", 1.0)], verdict=VERDICT)
     assert row["confidence"] == pytest.approx(1 / (1 + math.exp(-(0.25 + 4 * 1.0 - 0.5))))  # no margin counts beyond 1
 
 

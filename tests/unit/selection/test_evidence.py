@@ -60,10 +60,12 @@ def test_precision_is_the_mean_activation_of_images_as_much_as_they_show_a_conce
 
 def test_the_score_by_hand():
     found = evidence.score(shown(0.5, 0.25), shown(0.8, 1.0), shown(0.1, -0.2), np.array([1, 3]), WEIGHTS)
-    assert found == pytest.approx([
-        math.log(0.5) + 0.5 * math.log(0.8) + 2 * 0.1,
-        math.log(0.25) + 2 * -0.2 - 0.25 * 2,
-    ])
+    assert found == pytest.approx(
+        [
+            math.log(0.5) + 0.5 * math.log(0.8) + 2 * 0.1,
+            math.log(0.25) + 2 * -0.2 - 0.25 * 2,
+        ]
+    )
 
 
 def test_correlations_below_the_least_are_not_told_apart():

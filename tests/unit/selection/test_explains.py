@@ -230,9 +230,7 @@ def of_layer(tmp_path, monkeypatch):
 
 def answers(names, chosen, judging):
     """A unit that answers to one colour on the images that choose, and to another on those that judge."""
-    return [
-        float(number % 3 == (chosen if halves.chooses(name) else judging)) for number, name in enumerate(names)
-    ]
+    return [float(number % 3 == (chosen if halves.chooses(name) else judging)) for number, name in enumerate(names)]
 
 
 SCORES = [Score(0, 0, "red", "captions", 3, 0.1), Score(0, 1, "green", "captions", 1, 0.2)]

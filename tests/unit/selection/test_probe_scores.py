@@ -1,4 +1,4 @@
-"""Candidates before the probe: evidence of each, what is borrowed, and alternatives. Worked values: hand calculation."""
+"""Candidates before the probe: evidence, what is borrowed, and alternatives. Worked values: hand calculation."""
 
 import math
 from types import SimpleNamespace
@@ -62,8 +62,7 @@ def rows_of(candidates, excited, exemplars, join=2):
     texts = {f"{name} things": vectors(name)[0] for name in AXES}
     settings = ScoreSettings(join=join, **WEIGHTS)
     return {
-        score.concept: score._asdict()
-        for score in judged(*zip(*candidates, strict=True), texts, unit, settings, SHARP)
+        score.concept: score._asdict() for score in judged(*zip(*candidates, strict=True), texts, unit, settings, SHARP)
     }
 
 
@@ -166,7 +165,8 @@ def borrowed(candidates, count=2, activations=None, texts=None, scales=SHARP):
 
 def test_a_unit_borrows_what_fits_best_and_none_of_its_own():
     found = borrowed({5: ["grass things"], 6: ["star things"]})
-    # no image shows the sea, least of all a red one: red 1, star -.25, sea -1 with the one, sea .25, red -.25 with the other
+    # no image shows the sea, least of all a red one
+    # r with the one: red 1, star -.25, sea -1; with the other: sea .25, red -.25, grass -.61
     assert found == {5: ["red things", "star things"], 6: ["sea things", "red things"]}
     assert borrowed({5: ["grass things"], 6: ["star things"]}, count=1) == {5: ["red things"], 6: ["sea things"]}
 

@@ -75,7 +75,8 @@ def test_of_all_pairs_as_many_show_the_text_as_the_probabilities_add_up_to():
 def test_pictures_show_their_own_texts_and_no_others(write):
     (found,) = tables.rows_of(scales.of_pictures(list(COLOURS), write(COLOURS), Colours(), Colours()), Scales)
     assert (found.pictures, found.concepts, found.auc) == (12, 4, 1)
-    shown = expit(found.scale * Colours().embed_texts(list(COLOURS)) @ Colours().embed_texts(list(COLOURS)).T + found.bias)
+    vectors = Colours().embed_texts(list(COLOURS))
+    shown = expit(found.scale * vectors @ vectors.T + found.bias)
     assert (np.diag(shown) > 0.5).all()
     assert shown[~np.eye(4, dtype=bool)].max() < 0.5
 

@@ -139,12 +139,15 @@ def by_recipe(tmp_path, monkeypatch):
     monkeypatch.setattr(embeddings, "TransformersEmbedder", lambda settings: Shade())
     monkeypatch.setattr(scores, "TransformersTextEmbedder", lambda settings: Words())
     probe = {f"{number}.png": png(np.full((8, 8, 3), 20 * number)) for number in range(12)}
-    topk = {name: None for name in schemas.TOPK.names} | {"unit": 0, "image_ids": ["11.png"], "activations": [220 / 255]}
-    topk |= {"controls": [20 * int(name.removesuffix(".png")) / 255 for name in sorted(probe)]}
+    topk = {name: None for name in schemas.TOPK.names} | {"unit": 0, "image_ids": ["11.png"]}
+    topk |= {"activations": [220 / 255]} | {
+        "controls": [20 * int(name.removesuffix(".png")) / 255 for name in sorted(probe)]
+    }
     tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
     shown = {"unit": 0, "rank": 0, "image_id": "11.png", "box": None, "activation": 220 / 255, "heatmap": None}
     rows = [
-        {"concept": concept, "sample": 0, "seed": 0, "key": "", "problem": None, "image": png(np.full((8, 8, 3), shade))}
+        {"concept": concept, "sample": 0, "seed": 0, "key": "", "problem": None}
+        | {"image": png(np.full((8, 8, 3), shade))}
         for concept, shade in (("bright", 240), ("dark", 5))
     ]
     tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)

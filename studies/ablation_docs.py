@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.config.load import ConfigError, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement
@@ -25,7 +26,6 @@ from dnd.io import schemas, tables
 from dnd.run.contents import load
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 from studies import ablation
 from studies import costs as evaluation_costs
 from studies.ablation import BASE

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.config.load import Config, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement as evaluation
@@ -28,7 +29,6 @@ from dnd.io import schemas, tables
 from dnd.run.contents import load
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 NAME = "evaluation"
 PLANTED = "concepts"

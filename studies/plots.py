@@ -14,12 +14,12 @@ matplotlib.use("Agg")
 # isort: split
 from matplotlib import pyplot
 
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.evaluation import agreement as evaluation
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics import registry
 from dnd.evaluation.metrics.reliability import BINS, Reliability
 from dnd.evaluation.metrics.statistics import wilson
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from dnd.config import known_answers
 from dnd.rivals.milan_model import PyramidEncoder
-from dnd.shapeworld import known_answers
 from dnd.shapeworld.render import SIZE
 from dnd.shapeworld.target import UNITS, load
 from dnd.shapeworld.world import attribute_of

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from workspace import ROOT, Workspace
 
+from dnd.config import known_answers
 from dnd.evaluation.agreement import agreement
-from dnd.shapeworld import known_answers
+from dnd.shapeworld import world
 
 RESOURCES = ROOT / "resources/shapeworld"
 UNITS = "0-19,22,31,60,82,87"  # singles, conjunctions, an abstraction, a dead and a constant one
@@ -86,7 +87,7 @@ def described(run, name, slug="concepts"):
 def share(run, name):
     answers = known_answers.load(RESOURCES / "target/units.json")["concepts"]
     asked = [row for row in described(run, name) if answers[row["unit"]].words]
-    exact = [agreement(row["label"], answers[row["unit"]].extension)["known_answer_exact"] for row in asked]
+    exact = [agreement(row["label"], world.extension(answers[row["unit"]]))["known_answer_exact"] for row in asked]
     return sum(exact) / len(exact)
 
 

@@ -65,6 +65,10 @@ rule evaluation:
     input:
         descriptions=[paths.of_layer("descriptions", layer) for layer in plan.layers],
         answers=here(known_answers().values()),
+        classes=here(
+            [file for files in class_names().values() for file in files.values()]
+        ),
+        sentences=weights_in(settings.evaluation.sentences),
         judged=paths.judgements(),
         concepts=here([settings.evaluation.concepts]),
     output:
@@ -97,6 +101,8 @@ rule evaluation:
             for layer in plan.layers
         ],
         answers=known_answers(),
+        classes=class_names(),
+        sentences=settings.evaluation.model_dump(mode="json")["sentences"],
         code=code("evaluation"),
     message:
         "compare the descriptions with the known answers"

@@ -15,6 +15,8 @@ DECIMALS = 5
 """Of distances that count: what a vector's place in a batch may change is smaller, so that ties are ties."""
 FEWEST = 3
 """Captions that make a group of their own."""
+COMMON = 0.75
+"""Share of a unit's captions that have a word which nearly all share."""
 FRAMES = frozenset(["background", "close", "closeup", "image", "photo", "photograph", "picture", "view"])
 """Words of captions that say nothing of what an image shows."""
 
@@ -71,6 +73,22 @@ def word_cover(shown: Mapping[int, str], count: int) -> dict[str, list[int]]:
         cover[word] = [rank for rank, words in left.items() if word in words]
         left = {rank: words for rank, words in left.items() if word not in words}
     return cover if len(cover) > 1 else {}
+
+
+def common_words(shown: Mapping[int, str], count: int) -> list[str]:
+    """Return the words that nearly all captions of a unit share, where there are several; the most frequent first.
+
+    "red circles" excite a unit for red things, one for circles, and one for what is both: in a probe where they always
+    go together, only pictures of red things and of circles tell which it is.
+
+    Parameters
+    ----------
+    shown : rank -> caption.
+    count : words at most.
+    """
+    counted = Counter(word for caption in shown.values() for word in _words(caption))
+    common = [word for word, times in counted.items() if times >= max(COMMON * len(shown), FEWEST)]
+    return sorted(common, key=lambda word: (-counted[word], word))[:count] if len(common) > 1 else []
 
 
 def _words(caption: str) -> set[str]:

@@ -20,7 +20,7 @@ from dnd.backends.thoughts import one_line
 from dnd.backends.views import Place
 from dnd.candidates import compat
 from dnd.candidates.answers import alternatives, fault, length_fault, tidy
-from dnd.candidates.clusters import caption_groups, word_cover
+from dnd.candidates.clusters import caption_groups, common_words, word_cover
 from dnd.candidates.prompts import messages, read_prompt
 from dnd.candidates.questions import Question, UnitCaptions, UnitImages, questions, reworded, seed, shown, templates
 from dnd.candidates.votes import Candidate, Vote, joined, merge, with_backgrounds
@@ -89,7 +89,7 @@ def propose(
         template = partial(messages, read_prompt(settings.again))
         asked, answers = _asked_again(asked, answers, ask, settings, template)
     rows = [_judged(question.row, answer, settings) for question, answer in zip(asked, answers, strict=True)]
-    words = {_place(unit): list(word_cover(shown(unit, settings), settings.words)) for unit in units}
+    words = {_place(unit): _shared_words(shown(unit, settings), settings.words) for unit in units}
     candidates = _concept_rows(_candidates(rows, settings, words))
     return tables.table(candidates, schemas.CONCEPTS), tables.table(rows, schemas.ANSWERS)
 
@@ -218,3 +218,8 @@ def _concept_rows(candidates: Mapping[Unit, Sequence[Candidate]]) -> list[Concep
         for unit, agreed in candidates.items()
         for number, candidate in enumerate(agreed)
     ]
+
+
+def _shared_words(captions: Mapping[int, str], count: int) -> list[str]:
+    """The words that cover a unit's captions, or where one covers nearly all, those that nearly all share."""
+    return list(word_cover(captions, count)) or common_words(captions, count)

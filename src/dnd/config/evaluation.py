@@ -79,7 +79,8 @@ class EvaluationSettings(Settings):
     renderer: Literal["shapeworld"] | None = Field(None, description="draws labels of the embedded world exactly")
     images: int = Field(50, ge=2, description="renders of a label; with a generator it is `generator.images`")
     sentences: SentenceSettings | None = Field(
-        None, description="text encoder that compares labels with class names and with each other"
+        None,
+        description="text encoder that compares labels with class names, known answers and each other",
     )
     concepts: File | None = Field(None, description="text file of concepts for a baseline that labels at random")
 

@@ -108,8 +108,9 @@ class ConceptSettings(Settings):
     words: int = Field(
         3,
         ge=0,
-        description="so many of the words that captions share are candidates, without votes, where it takes several "
-        "to cover them: what the language model generalises stays apart; 0 is the default of `show_images`",
+        description="so many of the words that captions share are candidates, without votes: those that cover the "
+        "captions together, or where one covers nearly all, those that nearly all have; 0 is the default of "
+        "`show_images`",
     )
     prompts: list[File] = Field(
         default_factory=list,

@@ -153,10 +153,13 @@ class TargetSettings(Settings):
         "its token, counted from the image's first; found out when empty",
     )
     basis: BasisSettings | None = Field(None, description="units other than the channels of the layers")
-    known_answers: File | None = Field(None, description="JSON of each unit's true concept, for evaluation")
+    known_answers: File | None = Field(
+        None, description="JSON of what units are known to respond to, for evaluation and `dnd fit-verdict`"
+    )
     class_names: dict[str, File] = Field(
         default_factory=dict,
-        description="layer whose units are classes -> text file of their names, one per line, for evaluation",
+        description="layer whose units are classes -> text file of their names, one per line: the known answers of a "
+        "layer that has no others",
     )
 
     @field_validator("factory", "weights")

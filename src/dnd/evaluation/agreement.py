@@ -11,25 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dnd.config import known_answers
+from dnd.config.known_answers import CONCEPT_KINDS, KnownAnswer
 from dnd.evaluation.baselines import CONSTANT, RANDOM, SHUFFLED, constant_label, random_concepts, shuffled
 from dnd.evaluation.metrics import reliability
 from dnd.evaluation.metrics.stability import SAME
 from dnd.evaluation.metrics.statistics import bootstrap, wilson
+from dnd.evaluation.naming import Encode, Vectors, embedded, names
 from dnd.io import schemas, tables
 from dnd.io.rows import Figure
-from dnd.shapeworld import known_answers, world
+from dnd.shapeworld import world
 from dnd.shapeworld.grammar import alternatives, parse
-from dnd.shapeworld.known_answers import CONCEPT_KINDS, Answer
 from dnd.shapeworld.scenes import scene_of
 
 SCENES = 5000
 STREAM = 3
 """Seed of the held-out scenes, those of ``render.draw(STREAM, i)``: no training or demo uses it."""
+TRUE_SHARE = "true_share_pair"
+"""Metric of how much of the best attainable a label explains: see :mod:`dnd.evaluation.truth`."""
+NOTABLE = 0.9
+"""Share of the best attainable correlation from which no other concept explains a unit notably better."""
 ENOUGH = SAME
 """Smallest IoU with the true concept at which a label counts as exact."""
+RIGHT = "known_answer_right"
 EXACT, F1, IOU, ABSTAINED = "known_answer_exact", "known_answer_f1", "known_answer_iou", "abstained"
 BOTH, ECE = "known_answer_both", "ece"
-SHARES = (EXACT, BOTH, ABSTAINED, "stability_same_set")
+SHARES = (RIGHT, EXACT, BOTH, ABSTAINED, "stability_same_set")
 """Metrics that are 0 or 1 for a unit."""
 SEVERAL = "polysemantic"
 """Kind of units that have more than one concept to name."""
@@ -46,7 +53,7 @@ class DescribedUnit(NamedTuple):
     unit: int
     label: str | None
     labels: list[str]
-    confidence: float
+    confidence: float | None
     abstained: str | None
 
 
@@ -71,29 +78,43 @@ def agreement(label: str | None, truth: world.Extension) -> dict[str, float]:
     return {EXACT: float(iou >= ENOUGH), F1: world.f1(shown, true), IOU: iou}
 
 
-def names_all(label: str | None, labels: Iterable[str], answer: Answer) -> float:
+def right(label: str | None, answer: KnownAnswer, vectors: Vectors | None = None) -> bool:
+    """Return whether a label is right: exact by extension, or the name of an answer that is known by text.
+
+    Parameters
+    ----------
+    vectors : see :func:`dnd.evaluation.naming.names`.
+    """
+    if label is None:
+        return False
+    if answer.words is None:
+        return names(label, answer.texts, vectors)
+    truth = world.extension(answer)
+    return truth is not None and agreement(label, truth)[EXACT] == 1.0
+
+
+def names_all(label: str | None, labels: Iterable[str], answer: KnownAnswer) -> float:
     """Return 1 where a unit's labels name every concept of it, else 0.
 
     A concept is named by one of ``labels``, or by a part that one joins by ``or``, whose IoU with it is ENOUGH or more
     over the held-out scenes. An exact ``label`` names all, however it joins them ("orange and green objects").
     """
-    truth = answer.extension
-    assert truth is not None
-    if agreement(label, truth)[EXACT]:
+    if right(label, answer):
         return 1.0
     places = held_out()
     parts = [part[places] for label in labels for part in alternatives(label) or ()]
     parts += [whole[places] for label in labels if (whole := parse(label)) is not None]
-    concepts = [world.conjunction(words)[places] for words in answer.words]
+    concepts = [world.conjunction(words)[places] for words in answer.words or ()]
     return float(all(any(world.iou(part, concept) >= ENOUGH for part in parts) for concept in concepts))
 
 
 def layer_rows(
     name: str,
     described: Sequence[DescribedUnit],
-    answers: Mapping[int, Answer],
+    answers: Mapping[int, KnownAnswer],
     concepts: Sequence[str] = (),
     judged: Sequence[Figure] = (),
+    vectors: Vectors | None = None,
 ) -> list[Figure]:
     """Return the EVALUATION rows of one layer: per unit, then the aggregates.
 
@@ -104,6 +125,7 @@ def layer_rows(
     answers : unit -> its known answer; empty for a layer without.
     concepts : for a baseline of random labels; none when empty.
     judged : rows of units by other metrics; ``kind`` is filled in.
+    vectors : see :func:`dnd.evaluation.naming.names`.
     """
     described = sorted(described, key=lambda row: row.unit)
     if not described:
@@ -118,9 +140,13 @@ def layer_rows(
     named = [row for row in described if row.unit in answers and answers[row.unit].words]
     for labeller, labels in _labelled(method, described, named, concepts).items():
         for row, label in zip(named, labels, strict=True):
-            truth = answers[row.unit].extension
+            truth = world.extension(answers[row.unit])
             assert truth is not None
             figures += [figure(labeller, row.unit, *measured) for measured in agreement(label, truth).items()]
+    told = [row for row in described if row.unit in answers and answers[row.unit].words is None]
+    for labeller, labels in _labelled(method, described, told, concepts).items():
+        for row, label in zip(told, labels, strict=True):
+            figures.append(figure(labeller, row.unit, RIGHT, float(right(label, answers[row.unit], vectors))))
     figures += [
         figure(method, row.unit, BOTH, names_all(row.label, row.labels, answers[row.unit]))
         for row in named
@@ -144,26 +170,45 @@ def _labelled(
     return labelled
 
 
-def calibration_rows(
-    name: str, described: Sequence[DescribedUnit], answers: Mapping[int, Answer], rows: Sequence[Figure]
-) -> list[Figure]:
-    """Return the EVALUATION row of a layer's expected calibration error over all units with a known answer, if any.
+def rightness(rows: Iterable[Figure], method: str) -> dict[int, bool]:
+    """Return whether the labels of a layer's units are right, of units of which that is known.
 
-    Confidence is held against exactness. Units with nothing to name and abstentions count as not exact, with the
-    confidence that they carry: a method that withholds a label, or gives one to a dead unit, has to be unsure of it.
+    A label is right where no other explains the unit notably better, or else where it is the known answer, by text or
+    by extension.
+
+    Parameters
+    ----------
+    rows : of the layer's units; ``method`` says whose labels.
+    """
+    known: dict[int, bool] = {}
+    least = {EXACT: 1.0, RIGHT: 1.0, TRUE_SHARE: NOTABLE}
+    figures = [row for row in rows if row.unit is not None and row.method == method and row.metric in least]
+    for row in sorted(figures, key=lambda row: list(least).index(row.metric)):
+        assert row.unit is not None
+        known[row.unit] = row.value >= least[row.metric]
+    return known
+
+
+def calibration_rows(name: str, described: Sequence[DescribedUnit], rows: Sequence[Figure]) -> list[Figure]:
+    """Return the EVALUATION row of a layer's expected calibration error, if any unit has a confidence and is known.
+
+    Confidence is held against :func:`rightness`; a label that is withheld counts as wrong, with its confidence.
 
     Parameters
     ----------
     rows : of the layer's units, as :func:`layer_rows` returns them.
     """
-    known = sorted((row for row in described if row.unit in answers), key=lambda row: row.unit)
-    if not known:
+    if not described:
         return []
-    method, layer = known[0].recipe, known[0].layer
-    exact = {row.unit: row.value for row in rows if (row.method, row.metric) == (method, EXACT)}
-    sure, right = [row.confidence for row in known], [exact.get(row.unit, 0.0) for row in known]
-    error = reliability.reliability(sure, right).error
-    return [Figure(name, layer, None, None, method, ECE, error, *reliability.interval(sure, right))]
+    method, layer = described[0].recipe, described[0].layer
+    known = rightness(rows, method)
+    told = [row for row in sorted(described, key=lambda row: row.unit) if row.confidence is not None]
+    pairs = [(row.confidence, float(known[row.unit])) for row in told if row.unit in known]
+    if not pairs:
+        return []
+    sure, true = [pair[0] for pair in pairs if pair[0] is not None], [pair[1] for pair in pairs]
+    error = reliability.reliability(sure, true).error
+    return [Figure(name, layer, None, None, method, ECE, error, *reliability.interval(sure, true))]
 
 
 def aggregates(rows: Sequence[Figure]) -> list[Figure]:
@@ -192,6 +237,8 @@ def run(
     judged: Sequence[str | Path] = (),
     concepts: Sequence[str] = (),
     probable: Collection[str] = (),
+    class_names: Mapping[str, Mapping[str, str | Path]] | None = None,
+    sentences: Encode | None = None,
 ) -> pa.Table:
     """Return the EVALUATION table of a run.
 
@@ -202,19 +249,27 @@ def run(
     judged : files of units' rows by other metrics: see :mod:`dnd.evaluation.judgements`.
     concepts : for a baseline of random labels; none when empty.
     probable : sweep names whose confidence is meant as a probability.
+    class_names : model -> layer -> text file of the units' classes.
+    sentences : texts to unit vectors, for answers by text; none where only words count.
     """
     judged_rows: dict[tuple[str, str], list[Figure]] = {}
     for row in tables.rows(judged, schemas.EVALUATION, Figure):
         judged_rows.setdefault((row.name, row.layer), []).append(row)
-    known = {model: known_answers.load(path) for model, path in answers.items()}
+    classes = class_names or {}
+    known = {
+        model: known_answers.of_network(answers.get(model), classes.get(model, {}))
+        for model in answers.keys() | classes.keys()
+    }
     figures: list[Figure] = []
     for name, path in descriptions:
         described = tables.rows(path, schemas.DESCRIPTIONS, DescribedUnit)
         if described:
             model, layer = described[0].model, described[0].layer
-            right = known.get(model, {}).get(layer, {})
-            rows = layer_rows(name, described, right, concepts, judged_rows.get((name, layer), ()))
-            figures += rows + (calibration_rows(name, described, right, rows) if name in probable else [])
+            of_layer = known.get(model, {}).get(layer, {})
+            labels = [*(row.label for row in described if row.label is not None), *concepts]
+            vectors = embedded(labels, of_layer.values(), sentences)
+            rows = layer_rows(name, described, of_layer, concepts, judged_rows.get((name, layer), ()), vectors)
+            figures += rows + (calibration_rows(name, described, rows) if name in probable else [])
     return tables.table(sorted(figures, key=_order), schemas.EVALUATION)
 
 

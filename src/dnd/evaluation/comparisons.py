@@ -8,11 +8,11 @@ from itertools import combinations
 import pandas as pd
 import pyarrow as pa
 
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics.statistics import PairedTest, compare, holm
 from dnd.io import schemas, tables
 from dnd.io.rows import Comparison
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 
 def run(evaluation: pa.Table, models: Mapping[str, str], probes: Mapping[str, str]) -> pa.Table:

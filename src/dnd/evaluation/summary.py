@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.evaluation.agreement import ABSTAINED, EXACT, F1, IOU, SEVERAL
 from dnd.evaluation.baselines import BASELINES
 from dnd.io import schemas, tables
 from dnd.io.rows import Figure
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 KINDS = ("concept", *CONCEPT_KINDS, SEVERAL, "class", "dead", "constant", "random")
 """Kinds in the order people read them; others follow by name, all units of a layer come last."""

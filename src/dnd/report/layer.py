@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from dnd.config import known_answers
 from dnd.io import schemas, tables
 from dnd.io.files import sync_tree
 from dnd.report import contact_sheet, data_files, terms
@@ -22,7 +23,6 @@ from dnd.report.data_files import Index
 from dnd.report.origin import origin
 from dnd.report.thumbnails import drawings, thumbnails
 from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
-from dnd.shapeworld import known_answers
 
 SHORT = ["unit", "label", "abstained", "confidence", "score"]
 
@@ -75,7 +75,7 @@ def run(
         score=short["score"].to_pylist(),
         kinds=kinds,
         kind=kind,
-        truth=[truth.label if truth and truth.words else None for truth in truths] if kinds else None,
+        truth=[truth.label if truth and truth.nameable else None for truth in truths] if kinds else None,
         importance=_importance(given.importance, units),
         facets=facets,
         polysemantic=[int(count > 1) for count in facets],

@@ -1,7 +1,7 @@
 """Read the labels of a finished run over networks whose units are known, and fit on them how sure a label is.
 
 ``dnd fit-verdict config/calibration/config.yaml config/verdict.json`` writes the file that ``scores.verdict`` names;
-`make calibrate` makes the run, too.
+`make calibrate` makes the run, too. Beside the file lies a plot of how reliable it is, `config/verdict.png`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pydantic import JsonValue
 from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
+from dnd.evaluation.agreement import rightness
 from dnd.evaluation.fit_verdict import Case, fit, held_out, report
+from dnd.evaluation.metrics.reliability import reliability
+from dnd.evaluation.reliability_plot import draw
 from dnd.io import schemas, tables
 from dnd.io.files import replaced
 from dnd.io.rows import Figure
@@ -29,11 +32,6 @@ from dnd.run.tasks import plan_of
 from dnd.selection import explains
 from dnd.selection.verdict import features, settings_of
 
-SHARE, RIGHT = "true_share_pair", "known_answer_right"
-"""Metrics that say whether a label is right: its share of the best attainable; whether it is the known answer."""
-ENOUGH = 0.9
-"""Share of the best attainable correlation from which no other concept explains a unit notably better."""
-
 
 class _Described(NamedTuple):
     unit: int
@@ -42,19 +40,18 @@ class _Described(NamedTuple):
     candidates: list[dict[str, Any]]
 
 
-def rightness(config: Config) -> dict[tuple[str, str, int], tuple[str, bool]]:
-    """Return row of the sweep, layer and unit -> its kind and whether its label is right, of units that are known.
-
-    A known answer counts, where there is one, and otherwise the share of the best attainable.
-    """
+def known_units(config: Config) -> dict[tuple[str, str, int], tuple[str, bool]]:
+    """Return row of the sweep, layer and unit -> its kind and whether its label is right, of units that are known."""
     plan = plan_of(config)
-    figures = tables.rows(Paths(plan).file("evaluation"), schemas.EVALUATION, Figure)
-    methods = {layer.name: layer.recipe for layer in plan.layers}
+    layers: dict[tuple[str, str], list[Figure]] = {}
+    for row in tables.rows(Paths(plan).file("evaluation"), schemas.EVALUATION, Figure):
+        layers.setdefault((row.name, row.layer), []).append(row)
     known: dict[tuple[str, str, int], tuple[str, bool]] = {}
-    for metric, least in ((SHARE, ENOUGH), (RIGHT, 1.0)):
-        for row in figures:
-            if row.metric == metric and row.unit is not None and row.method == methods.get(row.name):
-                known[row.name, row.layer, row.unit] = row.kind or row.layer, row.value >= least
+    for layer in plan.layers:
+        rows = layers.get((layer.name, layer.layer), [])
+        kinds = {row.unit: row.kind for row in rows if row.unit is not None}
+        for unit, right in rightness(rows, layer.recipe).items():
+            known[layer.name, layer.layer, unit] = kinds[unit] or layer.layer, right
     return known
 
 
@@ -75,7 +72,7 @@ def read(config: Config, rows: str = "*") -> tuple[list[Case], dict[str, JsonVal
         name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
         for name, model in config.models.items()
     }
-    plan, known = plan_of(config), rightness(config)
+    plan, known = plan_of(config), known_units(config)
     cases: list[Case] = []
     settings: dict[str, JsonValue] = {}
     for layer in plan.layers:
@@ -128,5 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with replaced(chosen.verdict) as partial:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
-    print(f"{report(cases, held_out(cases))}\nwrote {chosen.verdict}")
+    confidences, plot = held_out(cases), chosen.verdict.with_suffix(".png")
+    draw(reliability(confidences, [case.right for case in cases]), plot)
+    print(f"{report(cases, confidences)}\nwrote {chosen.verdict}, and how reliable it is to {plot}")
     return 0

@@ -17,6 +17,7 @@ from typing import ParamSpec
 from dnd.backends import hub
 from dnd.candidates import prompts
 from dnd.candidates.prompts import Shown
+from dnd.config import known_answers
 from dnd.config.backends import SET_BY, EmbedderSettings, GeneratorSettings, LlmSettings
 from dnd.config.evaluation import ModelSettings
 from dnd.config.load import (
@@ -134,9 +135,14 @@ def _published_weights(key: str, target: TargetSettings, weights: str) -> Wrong:
 
 
 def _read_known_answers(path: Path) -> None:
-    from dnd.shapeworld import known_answers
+    from dnd.shapeworld import world  # needs numpy, which a head node may not have
 
-    known_answers.load(path)
+    for layer, answers in known_answers.load(path).items():
+        for answer in answers.values():
+            try:
+                world.extension(answer)
+            except known_answers.KnownAnswersError as error:
+                raise known_answers.KnownAnswersError(f"{path}: layer {layer}, {error}") from None
 
 
 def _require_function(file: Path, function: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dnd.config import sweep
+from dnd.config import known_answers, sweep
 from dnd.config.load import Config
 from dnd.config.rivals import ClipDissectRecipe, MilanRecipe, RivalRecipe
 from dnd.config.sweep import Layer
@@ -51,8 +51,6 @@ def _truths(config: Config, layers: Sequence[Layer]) -> Iterator[str]:
 
 
 def _unknown_answers(path: Path | None, layer: Layer) -> Iterator[str]:
-    from dnd.shapeworld import known_answers  # needs numpy, which a head node may not have
-
     key = f"recipes.{layer.recipe}.concepts.known_answers"
     if path is None:
         yield f"{key}: models.{layer.model}.known_answers is missing"

@@ -26,7 +26,7 @@ MOST = 8
 OR = " or "
 """What a label joins concepts by."""
 APART = 0.5
-"""Largest overlap of concepts that a label may join."""
+"""Largest overlap of concepts that say different things."""
 LEAST = 0.02
 """Smallest correlation and precision that are told apart: the score has their logarithms."""
 
@@ -132,13 +132,18 @@ def alternatives(correlations: Sequence[float] | Values, most: int) -> list[tupl
     return [chosen for count in range(2, most + 1) for chosen in combinations(best, count)]
 
 
-def overlap(first: Shown, second: Shown) -> float:
-    """Return which share of the images that show the rarer of two concepts show both, of how likely each does [n].
+def overlaps(first: Shown, second: Shown) -> npt.NDArray[np.float64]:
+    """Return how much of what shows the rarer of two concepts shows both, for each two: float64 [concepts, others].
 
-    A concept that another holds ("blue objects on grass" beside "blue") is none of two things that a unit answers to.
+    1 of a concept and of any that holds it: "blue objects on grass" beside "blue" is none of two things that a unit
+    answers to, and no rival of it. Of concepts that no image shows it is 1, too.
+
+    Parameters
+    ----------
+    first, second : how likely images show concepts, [n, concepts] and [n, others].
     """
-    rarer = min(first.sum(), second.sum())
-    return float(np.minimum(first, second).sum() / rarer) if rarer > 0 else 1.0
+    rarer = np.minimum((first**2).sum(0)[:, None], (second**2).sum(0)[None, :])
+    return np.divide(first.T @ second, rarer, out=np.ones_like(rarer), where=rarer > 0)
 
 
 def phrase(concepts: Sequence[str]) -> str:

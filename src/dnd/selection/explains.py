@@ -28,8 +28,6 @@ from dnd.selection import evidence, ranking
 from dnd.selection import scales as embedder_scales
 from dnd.selection.evidence import Shown, Values, pearson
 
-ALIKE = 0.5
-"""Correlation, over images, from which two concepts say much the same: neither is a rival of the other."""
 FEW = 19
 """Fewest concepts of other units that a label is held against: fewer cannot reach a p-value of .05."""
 MANY = 2000
@@ -118,7 +116,7 @@ def of_units(
     distinct = sorted(set(labels.values()))
     said = np.stack([shown[:, [places[part] for part in parts_of(label)]].max(1) for label in distinct], 1)
     rivals = shown[:, [places[concept] for concept in others]]
-    alike = evidence.correlations(said, rivals) >= ALIKE
+    alike = evidence.overlaps(said, rivals) > evidence.APART
     fits = evidence.correlations(layer.activations, rivals)
     rows = []
     for unit, label in sorted(labels.items()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,8 +190,8 @@ def judged(
 
 def _apart(shown: Shown) -> bool:
     """Whether concepts are several things, of how likely images show each [n, concepts]."""
-    pairs = combinations(shown.T, 2)
-    return all(evidence.overlap(first, second) <= evidence.APART for first, second in pairs)
+    overlaps = evidence.overlaps(shown, shown)
+    return bool((overlaps[np.triu_indices(len(overlaps), 1)] <= evidence.APART).all())
 
 
 class Weighed(NamedTuple):

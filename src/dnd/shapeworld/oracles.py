@@ -17,11 +17,12 @@ from scipy.ndimage import binary_erosion
 from tqdm import tqdm
 
 from dnd.backends.messages import Answer, Request
+from dnd.config import known_answers
 from dnd.config.scenes import Stream
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Caption
 from dnd.io.store import key
-from dnd.shapeworld import known_answers, world
+from dnd.shapeworld import world
 from dnd.shapeworld.caption_errors import with_error
 from dnd.shapeworld.grammar import PLACES, caption_of_view
 from dnd.shapeworld.render import SIZE, Mask, draw
@@ -78,7 +79,7 @@ def labels(path: str | Path) -> dict[tuple[str, int], str]:
     """Return layer and unit -> label, of units in a file of known answers that have something to name."""
     layers = known_answers.load(path).items()
     return {
-        (layer, unit): answer.label for layer, answers in layers for unit, answer in answers.items() if answer.words
+        (layer, unit): answer.label for layer, answers in layers for unit, answer in answers.items() if answer.nameable
     }
 
 

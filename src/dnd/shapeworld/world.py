@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dnd.config import scenes
+from dnd.config.known_answers import KnownAnswer, KnownAnswersError
 
 ATTRIBUTES = scenes.ATTRIBUTES
 """Attribute name -> its values; the order of names is the order of the axes of every extension."""
@@ -95,6 +96,20 @@ def conjunction(words: Iterable[str]) -> Extension:
     for word in words:
         result &= word_extension(word)
     return result
+
+
+def extension(answer: KnownAnswer) -> Extension | None:
+    """Return where a unit's known concept holds; None where there is nothing to name, and of an answer by text.
+
+    Raises
+    ------
+    KnownAnswersError
+        It uses a word that the world does not have.
+    """
+    try:
+        return np.logical_or.reduce([conjunction(words) for words in answer.words]) if answer.words else None
+    except KeyError as error:
+        raise KnownAnswersError(f"unit {answer.unit}: the world has no word {error}") from None
 
 
 def iou(a: Extension, b: Extension) -> float:

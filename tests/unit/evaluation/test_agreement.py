@@ -2,16 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 from planted import ANSWERS
 
+from dnd.config.known_answers import KnownAnswer, of_classes
 from dnd.evaluation import agreement as evaluation
-from dnd.evaluation.agreement import ABSTAINED, BOTH, ECE, EXACT, F1, IOU, DescribedUnit, agreement
-from dnd.evaluation.baselines import CONSTANT, SHUFFLED, shuffled
+from dnd.evaluation.agreement import ABSTAINED, BOTH, ECE, EXACT, F1, IOU, RIGHT, DescribedUnit, agreement
+from dnd.evaluation.baselines import CONSTANT, RANDOM, SHUFFLED, shuffled
+from dnd.evaluation.metrics.statistics import wilson
 from dnd.io import schemas, tables
 from dnd.io.rows import Figure
 from dnd.shapeworld import render
-from dnd.shapeworld.known_answers import Answer
 from dnd.shapeworld.world import ATTRIBUTES, conjunction
 
 RED, ROUND = conjunction(["red"]), conjunction(["round"])
@@ -87,7 +89,7 @@ def test_units_are_judged_by_what_their_labels_denote():
     assert exact == [1.0, 0.0, 0.0, 1.0, None, None]
 
 
-TWO = Answer(3, "polysemantic", (("red",), ("star",)), "red objects or stars")
+TWO = KnownAnswer(3, "polysemantic", (("red",), ("star",)), "red objects or stars")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_both_concepts_are_named_by_labels_or_by_parts_of_one(labels, expected):
 
 
 def test_an_exact_label_names_both_without_an_or():
-    colours = Answer(3, "polysemantic", (("orange",), ("green",)), "orange objects or green objects")
+    colours = KnownAnswer(3, "polysemantic", (("orange",), ("green",)), "orange objects or green objects")
     assert evaluation.names_all("orange and green objects", ["orange and green objects"], colours) == 1
     assert evaluation.names_all("orange and green stars", ["orange and green stars"], colours) == 0
 
@@ -197,7 +199,7 @@ def test_constant_baseline_gives_every_unit_the_most_frequent_label():
 def test_shuffled_baseline_judges_the_same_labels_at_other_units():
     labels = ["red objects", "blue objects", "stars", "circles", "snow backgrounds", "rings"]
     words = ["red", "blue", "star", "circle", "snow", "ring"]
-    answers = {i: Answer(i, "single", ((word,),), word) for i, word in enumerate(words)}
+    answers = {i: KnownAnswer(i, "single", ((word,),), word) for i, word in enumerate(words)}
     rows = evaluation.layer_rows("planted", [described(i, label) for i, label in enumerate(labels)], answers)
     dealt = shuffled(labels)
     for unit, label in enumerate(dealt):
@@ -218,6 +220,7 @@ def files(tmp_path):
     """Two layers' descriptions and the known answers of one of them."""
     for layer, rows in (("concepts", DESCRIBED), ("layer4", DESCRIBED[:2])):
         more = {"layer": layer, "probe": "shapes", "score": 1.0, "candidates": [], "exemplars": [], "captions": []}
+        more |= dict.fromkeys(("bimodality", "explains", "explains_low", "explains_high"))
         table = tables.table([row._asdict() | more for row in rows], schemas.DESCRIPTIONS)
         tables.write(tmp_path / layer / "descriptions.parquet", table, schemas.DESCRIPTIONS)
     units = [{"unit": one.unit, "kind": one.kind, "words": one.words, "label": one.label} for one in ANSWERS.values()]
@@ -250,3 +253,33 @@ def test_run_holds_confidence_against_exactness_where_it_is_a_probability(files)
     found = [row for row in rows if row.metric == ECE]
     assert [row.name for row in found] == ["concepts"]  # nothing is known of the other layer
     assert found[0].value == pytest.approx(abs(2 / 6 - 0.5))  # all are .5 sure, two of six are exact
+
+
+def test_answers_by_text_are_right_by_their_names_and_make_a_share():
+    answers = of_classes(["tench, Tinca tinca", "snail", "nail"])
+    rows = [described(0, "a tench"), described(1, "slug"), described(2, None, "unclear")]
+    figures = evaluation.layer_rows("row", rows, answers, ["nail"])
+    assert [value(figures, RIGHT, unit=unit, kind="class") for unit in range(3)] == [1, 0, 0]
+    assert [value(figures, RIGHT, unit=unit, kind="class", method=RANDOM) for unit in range(3)] == [0, 0, 1]
+    share = next(row for row in figures if (row.metric, row.kind, row.method, row.unit) == (RIGHT, None, "dnd", None))
+    assert (share.value, share.low, share.high) == pytest.approx((1 / 3, *wilson(1, 3)))
+    assert value(figures, EXACT, kind="class") is None
+    (error,) = evaluation.calibration_rows("row", rows, answers, figures)
+    assert error.value == pytest.approx(abs(0.5 - 1 / 3))
+
+
+def test_a_run_reads_class_names_and_compares_sentences(files):
+    (files / "classes.txt").write_text("scarlet\nsnail\nnail\n")
+    asked = []
+
+    def encode(texts):
+        asked.extend(texts)
+        alike = {"scarlet": 0, "crimson things": 0, "red objects": 1}
+        return np.eye(3)[[alike.get(text, 2) for text in texts]]
+
+    layer = [("hidden", files / "layer4" / "descriptions.parquet")]
+    figures = tables.rows_of(
+        evaluation.run(layer, {}, class_names={"net": {"layer4": files / "classes.txt"}}, sentences=encode), Figure
+    )
+    assert [value(figures, RIGHT, unit=unit, kind="class") for unit in (0, 1)] == [1, 0]
+    assert sorted(asked) == ["crimson things", "nail", "red objects", "scarlet", "snail"]

@@ -138,8 +138,8 @@ def test_labels_of_every_row_and_of_its_baselines_are_judged_but_for_halves_of_a
 def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_ones(tmp_path):
     """With the real network and the real judges: known truth has to win by every metric."""
     from dnd.backends.embedder import TransformersEmbedder, TransformersTextEmbedder
+    from dnd.config.known_answers import load as known
     from dnd.config.load import load
-    from dnd.shapeworld.known_answers import load as known
     from dnd.target import sources
 
     folder = Path("resources/shapeworld/target")

@@ -6,11 +6,11 @@ import pytest
 from pages import LAYERS, write_run, write_site
 
 import dnd
+from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.io import schemas, tables
 from dnd.report import data_files
 from dnd.report import site as builder
 from dnd.report.data_files import Index
-from dnd.shapeworld.known_answers import CONCEPT_KINDS
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from handmade import png, write_probe
 from overlap_tables import overlaps, patterns, write, write_topk
 from rivals import length
 
+from dnd.config import known_answers
 from dnd.config.rivals import CompositionalRecipe
 from dnd.config.targets import ProbeSettings, TargetSettings
 from dnd.evaluation import agreement
@@ -18,7 +19,7 @@ from dnd.rivals import compositional, dissection
 from dnd.rivals.compositional import search
 from dnd.rivals.formulas import Concept, phrasing
 from dnd.rivals.overlaps import active, vocabulary
-from dnd.shapeworld import known_answers
+from dnd.shapeworld import world
 from dnd.shapeworld.render import draw
 from dnd.target import sources
 
@@ -166,6 +167,6 @@ def test_planted_conjunctions_and_disjunctions_are_found(planted):
     exact = []
     for unit, counts in active(shared, "otsu", shared["unit"].unique().to_pylist(), len(known.pixels)):
         label = name(known.named(search(counts, known, discount=0.97)[0].formula))
-        exact.append(agreement.agreement(label, answers[unit].extension)["known_answer_exact"])
+        exact.append(agreement.agreement(label, world.extension(answers[unit]))["known_answer_exact"])
     assert len(exact) == 44
     assert np.mean(exact) >= 0.9

@@ -43,6 +43,10 @@ def told(values, key):
         (json.dumps({"fc": [ANSWER | {"unit": -1}]}), "answers.json: layer fc, entry 0: expected unit"),
         (json.dumps({"fc": [ANSWER, ANSWER | {"unit": 1, "words": [[["red"]]]}]}), "answers.json: layer fc, entry 1"),
         (json.dumps({"fc": [ANSWER | {"words": "red"}]}), "answers.json: layer fc, entry 0: expected"),
+        (
+            json.dumps({"fc": [ANSWER | {"words": [["mauve"]]}]}),
+            "answers.json: layer fc, unit 0: the world has no",
+        ),
         (json.dumps({"fc": ["red"]}), "answers.json: layer fc, entry 0: expected"),
     ],
 )

@@ -95,16 +95,29 @@ def test_alternatives_are_formed_of_the_eight_that_correlate_best():
     assert evidence.alternatives([0.5] * 10, 2) == list(combinations(range(8), 2))  # equal ones by place
 
 
+def overlap(first, second):
+    (found,) = evidence.overlaps(shown(*first)[:, None], shown(*second)[:, None]).ravel()
+    assert evidence.overlaps(shown(*second)[:, None], shown(*first)[:, None]) == pytest.approx(found)
+    return found
+
+
 def test_overlap_is_the_share_of_the_rarer_concept_s_images_that_show_both():
-    blue, sky = shown(1, 1, 1, 0), shown(0, 0, 1, 1)
-    assert evidence.overlap(blue, sky) == evidence.overlap(sky, blue) == pytest.approx(1 / 2)
-    assert evidence.overlap(blue, shown(0, 1, 0, 0)) == 1  # blue holds it
-    assert evidence.overlap(blue, shown(0, 0, 0, 1)) == 0
-    assert evidence.overlap(shown(0.8, 0.2), shown(0.4, 0.4)) == pytest.approx(0.6 / 0.8)
+    blue = [1, 1, 1, 0]
+    assert overlap(blue, [0, 0, 1, 1]) == pytest.approx(1 / 2)
+    assert overlap(blue, [0, 1, 0, 0]) == 1  # blue holds it
+    assert overlap(blue, blue) == 1
+    assert overlap(blue, [0, 0, 0, 1]) == 0
+    assert overlap([0.8, 0.2], [0.4, 0.4]) == pytest.approx((0.32 + 0.08) / 0.32)
+
+
+def test_overlaps_are_of_each_with_each():
+    first, second = np.array([[1, 0], [1, 1], [0, 1]]), np.array([[1, 0, 1], [0, 0, 1], [0, 1, 1]])
+    assert evidence.overlaps(first, second) == pytest.approx(np.array([[1, 0, 1], [0, 1, 1]]))
 
 
 def test_a_concept_that_no_image_shows_is_not_apart_from_another():
-    assert evidence.overlap(shown(0, 0), shown(1, 0)) == 1
+    assert overlap([0, 0], [1, 0]) == 1
+    assert overlap([0, 0], [0, 0]) == 1
 
 
 def test_the_name_of_alternatives():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dnd.shapeworld import known_answers, target
+from dnd.config import known_answers
+from dnd.shapeworld import target
 from dnd.shapeworld.render import draw
 from training.pool import STREAMS
 

@@ -9,11 +9,11 @@ from handmade import png, write_probe
 from tiny_describer import FEATURES, tiny
 from tiny_models import one_thread  # noqa: F401
 
+from dnd.config import known_answers
 from dnd.config.rivals import MilanRecipe
 from dnd.config.targets import TargetSettings
 from dnd.evaluation import agreement
 from dnd.rivals import milan, milan_files, thresholds
-from dnd.shapeworld import known_answers
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.world import conjunction, everything
 from dnd.target import activations, sources

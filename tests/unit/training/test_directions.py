@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dnd.shapeworld import known_answers
+from dnd.config import known_answers
 from training import directions
 
 ROOT = Path(__file__).parents[3]

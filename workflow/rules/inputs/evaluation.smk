@@ -40,6 +40,17 @@ def known_answers():
     return {model: str(file) for model, file in named.items() if file}
 
 
+def class_names():
+    """Network -> layer -> file of its units' classes, of networks in the sweep that have some."""
+    models = sorted({layer.model for layer in plan.layers})
+    named = {model: settings.models[model].class_names for model in models}
+    return {
+        model: {layer: str(file) for layer, file in files.items()}
+        for model, files in named.items()
+        if files
+    }
+
+
 def held_out_streams(wildcards):
     """The streams of renders of the held-out images, as plain values; empty where some are no renders."""
     name = settings.evaluation.held_out

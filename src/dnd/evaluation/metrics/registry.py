@@ -42,6 +42,7 @@ _ALL = (
     Metric("known_answer_f1", "F1", _WORLD, "passes"),
     Metric("known_answer_iou", "IoU", _WORLD, "passes"),
     Metric("known_answer_both", "both concepts named", _WORLD),
+    Metric("known_answer_right", "right", "this project: same lemma, WordNet parent or alike sentence"),
     Metric("true_r", "true r", _WORLD, "passes"),
     Metric("true_r_ranked", "true r, nothing withheld", _WORLD, "passes"),
     Metric("true_share", "share of the best single label", _WORLD, "passes"),

@@ -107,15 +107,16 @@ def test_features_are_those_of_descriptions(run):
     assert second.features == pytest.approx(verdict.features(0.2, 0.5, 0.25, [-2.0, -2.125], parts=1))
 
 
-def test_a_known_answer_decides_where_there_is_one(run):
-    """The label of unit 0 is worth much and not what was planted, that of unit 1 the other way round."""
+def test_a_known_answer_decides_where_the_best_attainable_is_not_known(run):
+    """The label of unit 0 is worth enough, whatever was planted; of unit 1 it is only known that it is right."""
     evaluated(
-        *figures("one-dnd"),
-        figure("one-dnd", 0, "known_answer_right", 0.0, "polysemantic"),
-        figure("one-dnd", 1, "known_answer_right", 1.0, "conjunction"),
+        figure("one-dnd", 0, "known_answer_right", 0.0, "conjunction"),
+        figure("one-dnd", 0, "true_share_pair", 0.95, "conjunction"),
+        figure("one-dnd", 1, "known_answer_right", 1.0, "polysemantic"),
     )
-    cases, _ = read("one-*")
-    assert [(case.kind, case.right) for case in cases] == [("polysemantic", False), ("conjunction", True)]
+    assert [(case.kind, case.right) for case in read("one-*")[0]] == [("conjunction", True), ("polysemantic", True)]
+    evaluated(*(figure("one-dnd", unit, "known_answer_right", 0.0) for unit in (0, 1)))
+    assert [case.right for case in read("one-*")[0]] == [False, False]
 
 
 def test_units_without_a_kind_are_of_their_layer_s(run):
@@ -131,7 +132,9 @@ def test_the_command_fits_a_finished_run(run, capsys):
     assert judge.weights["explains"] > 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("single: 6 units, 0.500 right, mean confidence 0.")
-    assert said[1:] == [said[0].replace("single", "all"), "wrote verdict.json"]
+    written = "wrote verdict.json, and how reliable it is to verdict.png"
+    assert said[1:] == [said[0].replace("single", "all"), written]
+    assert Path("verdict.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_file_may_be_used_by_the_recipe_it_was_fitted_on(run):

@@ -111,7 +111,7 @@ def test_overlap_is_the_share_of_the_rarer_concept_s_images_that_show_both():
 
 
 def test_overlaps_are_of_each_with_each():
-    first, second = np.array([[1, 0], [1, 1], [0, 1]]), np.array([[1, 0, 1], [0, 0, 1], [0, 1, 1]])
+    first, second = np.array([[1, 0], [1, 1], [0, 1.0]]), np.array([[1, 0, 1], [0, 0, 1], [0, 1, 1.0]])
     assert evidence.overlaps(first, second) == pytest.approx(np.array([[1, 0, 1], [0, 1, 1]]))
 
 

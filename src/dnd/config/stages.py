@@ -95,7 +95,10 @@ class ConceptSettings(Settings):
         "`undotted`: only if its answer had no full stop",
     )
     clusters: int = Field(
-        3, ge=1, description="groups of captions at most, each also asked about alone; 1 asks about all together only"
+        3,
+        ge=1,
+        description="groups of captions at most, each also asked about alone; 1 asks about all together only, and is "
+        "the default of `show_images`",
     )
     cluster_by: Literal["meaning", "words"] = Field(
         "words",
@@ -106,7 +109,8 @@ class ConceptSettings(Settings):
         3,
         ge=0,
         description="so many of the words that captions share are candidates, without votes: those that cover the "
-        "captions together, or where one covers nearly all, those that nearly all have",
+        "captions together, or where one covers nearly all, those that nearly all have; 0 is the default of "
+        "`show_images`",
     )
     prompts: list[File] = Field(
         default_factory=list,
@@ -159,9 +163,9 @@ class ConceptSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _images_have_a_prompt_of_their_own(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("show_images") is True and "prompt" not in values:
-            return {**values, "prompt": "config/prompts/concept-images.yaml"}
+    def _images_have_defaults_of_their_own(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("show_images") is True:
+            return {"prompt": "config/prompts/concept-images.yaml", "clusters": 1, "words": 0, **values}
         return values
 
 

@@ -93,7 +93,7 @@ def _of_layer(layer: Layer, path: str, network: str, known: dict[tuple[str, str,
             best, (kind, right) = row.candidates[0], known[place]
             totals = [candidate["score"] for candidate in row.candidates]
             parts = len(explains.parts_of(best["concept"]))
-            values = features(row.explains, best["precision"], best["drawn"], totals, parts)
+            values = features(row.explains, best["precision"] or 0.0, best["drawn"] or 0.0, totals, parts)
             cases.append(Case(network, kind, values, right))
     return cases
 

@@ -13,7 +13,7 @@ from dnd.io import pictures, schemas, tables
 from dnd.io.files import replaced
 from dnd.io.rows import Description, Explained, ListedExemplar, Score
 from dnd.selection import ranking
-from dnd.selection.explains import told_apart
+from dnd.selection.explains import parts_of, told_apart
 from dnd.selection.facets import mass
 from dnd.selection.verdict import Verdict, features, load
 
@@ -121,7 +121,7 @@ def confidence(best_first: Sequence[Score], explains: float, verdict: Verdict) -
     """Return how sure a unit's best candidate is, from its row of SCORES and what it explains."""
     best = best_first[0]
     totals = [score.score or 0.0 for score in best_first]
-    known = features(explains, best.precision or 0.0, best.drawn or 0.0, totals, len(best.parts or [0]))
+    known = features(explains, best.precision or 0.0, best.drawn or 0.0, totals, len(parts_of(best.concept)))
     return verdict.confidence(known)
 
 

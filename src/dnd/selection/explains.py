@@ -20,10 +20,10 @@ from scipy.stats import false_discovery_control, norm
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
 from dnd.config.backends import EmbedderSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Controls, Explained, Scales
 from dnd.io.store import Store, key
-from dnd.probe import halves, pack
+from dnd.probe import pack
 from dnd.selection import evidence, ranking
 from dnd.selection import scales as embedder_scales
 from dnd.selection.evidence import Shown, Values, pearson
@@ -52,8 +52,10 @@ def estimate(shown: Shown, activations: Values) -> Estimate:
     Biometrika 62 (1975), section 3.
     """
     r = float(pearson(np.asarray(shown)[:, None], np.asarray(activations)[:, None])[0])
-    if len(shown) < 3 or abs(r) in (0.0, 1.0):
-        return Estimate(r, *((r, r) if abs(r) == 1.0 else (-1.0, 1.0)))
+    if len(shown) < 3 or r == 0.0:  # any two images lie on a line
+        return Estimate(r, -1.0, 1.0)
+    if abs(r) == 1.0:
+        return Estimate(r, r, r)
     first, second = ((values - values.mean()) / values.std() for values in (np.float64(shown), np.float64(activations)))
     influence = first * second - r / 2 * (first**2 + second**2)
     width = norm.ppf(0.975) * influence.std(ddof=1) / np.sqrt(len(shown)) / (1 - r**2)
@@ -73,7 +75,7 @@ def chance(label: Estimate, rivals: Values) -> float:
     if len(rivals) >= FEW:
         return float((1 + (rivals >= label.r).sum()) / (1 + len(rivals)))
     if label.low == -1.0 or label.high == 1.0:  # of few images or of a perfect label
-        return 0.0 if label.r == 1.0 else 1.0
+        return 0.0 if label.low == 1.0 else 1.0
     width = (np.arctanh(label.high) - np.arctanh(label.low)) / 2 / norm.ppf(0.975)
     return float(norm.sf(np.arctanh(label.r) / width))
 
@@ -98,7 +100,7 @@ def of_units(
     texts: TextEmbedder,
     scales: Scales,
 ) -> pa.Table:
-    """Return the EXPLAINS table of a layer's labels, one row for each.
+    """Return the EXPLAINS table of a layer's labels, one row for each; none where no image judges.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def of_units(
     """
     others = sorted(sorted(set(concepts), key=lambda concept: key("explains", concept))[:MANY])
     named = sorted({part for label in labels.values() for part in parts_of(label)} | set(others))
-    if not named:
+    if not named or not len(layer.vectors):
         return tables.table([], schemas.EXPLAINS)
     places = {concept: place for place, concept in enumerate(named)}
     shown = evidence.calibrated(layer.vectors @ texts.embed_texts(named).T, scales.scale, scales.bias)
@@ -149,7 +151,8 @@ def judging_images(embedder: Embedder, topk: str | Path, shards: Sequence[Path],
     activations = np.array([unit.controls for unit in kept], np.float64).reshape(len(kept), len(names))[:, judges].T
     good = np.isfinite(activations)
     activations = np.where(good, activations, np.where(good, activations, np.inf).min(0, initial=np.inf))
-    return JudgingImages(np.stack([vectors[name, None] for name in judging]), [unit.unit for unit in kept], activations)
+    embedded = np.array([vectors[name, None] for name in judging], np.float32)
+    return JudgingImages(embedded, [unit.unit for unit in kept], activations)
 
 
 def of_layer(

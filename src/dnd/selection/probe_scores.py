@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.config.stages import ScoreSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Scales, Score
-from dnd.probe import halves, pack
+from dnd.probe import pack
 from dnd.selection import evidence
 from dnd.selection.components import DrawnCandidate
 from dnd.selection.evidence import Shown
@@ -25,6 +25,8 @@ BORROWED, UNION = "layer", "union"
 """Sources of a candidate that other units of the layer have, and of one that joins others."""
 AT_ONCE = 1024
 """Concepts that are held against the units at once."""
+TIE = 9
+"""Decimals of correlations that count: products of matrices round as their shapes have it."""
 UNIONS = 3
 """Alternatives of a unit that are kept: the best."""
 
@@ -103,7 +105,7 @@ def borrowed(
         part = concepts[start : start + AT_ONCE]
         shown = evidence.calibrated(vectors @ np.stack([texts[name] for name in part]).T, scales.scale, scales.bias)
         for unit, fits in zip(candidates, evidence.correlations(activations, shown), strict=True):
-            pairs = zip((-fits).tolist(), part, strict=True)
+            pairs = zip((-fits).round(TIE).tolist(), part, strict=True)
             other = [(fit, name) for fit, name in pairs if name not in candidates[unit]]
             best[unit] = sorted([*best[unit], *other])[:count]
     return {unit: [name for _, name in fits] for unit, fits in best.items()}

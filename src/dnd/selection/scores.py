@@ -122,7 +122,8 @@ def run(
         raise ValueError("`combination: evidence` needs an embedder that reads texts, and its scales")
     shown: dict[int, list[str]] = {concept.unit: [] for concept in shard.concepts}
     for unit, (image, _) in _places(shard.exemplars):
-        shown[unit].append(image)
+        if unit in shown:  # all answers about another may be malformed
+            shown[unit].append(image)
     probe = probe_scores.read(embedder, shard.topk, shard.probe, shown)
     vocabulary = sorted({*shard.vocabulary, *(concept.concept for concept in shard.concepts)})
     wording = dict(zip(vocabulary, texts.embed_texts(vocabulary), strict=True))

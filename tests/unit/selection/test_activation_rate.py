@@ -17,7 +17,7 @@ def values(*numbers):
 
 def candidate(name, *activations):
     concept = Concept("n", "s", 0, 0, name, 1, [], "captions")
-    return DrawnCandidate(concept, 1.0, values(*activations), np.ones((len(activations), 1), np.float32))
+    return DrawnCandidate(concept, values(*activations), np.ones((len(activations), 1), np.float32))
 
 
 def names(candidates):

@@ -1,14 +1,15 @@
-"""Worked values: hand calculation from the definitions."""
+"""What images say of a candidate. Worked values: hand calculation from the definitions, or numpy."""
+
+import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 
+from dnd.config.stages import ScoreSettings
 from dnd.selection import evidence
-from dnd.selection.evidence import Sample
 
-
-def sample(activations, exemplars):
-    return Sample(np.array(activations, np.float32), np.arange(len(activations)) < exemplars)
+WEIGHTS = ScoreSettings(precision=0.5, drawn=2.0, joining=0.25)
 
 
 def shown(*values):
@@ -16,58 +17,69 @@ def shown(*values):
 
 
 def test_activations_count_in_units_of_the_exemplars_and_no_further():
-    assert sample([2, 4, 1.5, -1], exemplars=2).scaled == pytest.approx([2 / 3, 1, 0.5, 0])
+    assert evidence.scaled(shown(2, 4, 1.5, -1), shown(2, 4)) == pytest.approx([2 / 3, 1, 0.5, 0])
 
 
 def test_a_unit_that_is_negative_everywhere_is_scaled_by_its_range():
-    assert sample([-1, -3, -2], exemplars=1).scaled == pytest.approx([1, 0, 0.5])
-    assert sample([-1, -1], exemplars=1).scaled == pytest.approx([0, 0])
+    assert evidence.scaled(shown(-1, -3, -2), shown(-1)) == pytest.approx([1, 0, 0.5])
+    assert evidence.scaled(shown(-1, -1), shown(-1)) == pytest.approx([0, 0])
 
 
 def test_a_calibrated_cosine_is_a_probability():
     assert evidence.calibrated(shown(0.5, 0.6), 10, -5) == pytest.approx([0.5, 1 / (1 + np.exp(-1))])
 
 
-def test_a_ramp_goes_from_random_images_to_the_concept_s_own():
-    random, own = shown(0, 0.2), shown(0.5, 0.7)
-    assert evidence.ramped(shown(-1, 0.1, 0.35, 0.6, 0.9), random, own) == pytest.approx([0, 0, 0.5, 1, 1])
+def test_correlations_are_pearson_s_r_of_every_unit_with_every_concept():
+    rng = np.random.default_rng(0)
+    activations, concepts = rng.gamma(0.5, size=(50, 3)), rng.uniform(size=(50, 4)) ** 3
+    expected = np.corrcoef(activations.T, concepts.T)[:3, 3:]
+    assert evidence.correlations(activations, concepts) == pytest.approx(expected)
+    each = [evidence.pearson(concepts, activations[:, [unit]]) for unit in range(3)]
+    assert np.array(each) == pytest.approx(expected)
 
 
-def test_images_no_more_like_the_concept_than_random_ones_leave_a_ramp():
-    assert evidence.ramped(shown(0.1, 0.125, 0.15), shown(0.1), shown(0.1)) == pytest.approx([0, 0.5, 1])
+def test_what_does_not_vary_correlates_with_nothing():
+    activations = np.array([[0.1, 1], [0.1, 2], [0.1, 3]])  # the mean of three tenths is not exactly a tenth
+    concepts = np.array([[0.3, 2], [0.3, 4], [0.3, 6]])
+    assert evidence.correlations(activations, concepts).tolist() == [[0, 0], [0, pytest.approx(1)]]
+    assert evidence.pearson(concepts, activations).tolist() == [0, pytest.approx(1)]
 
 
-def test_fit_is_pearson_s_r():
-    two = sample([2, 2, 0], exemplars=1)
-    # deviations (2, -1, -1) / 3 and (1, 1, -2) / 3: 3 / 9 over 6 / 9
-    assert evidence.fit(shown(1, 0, 0), two) == pytest.approx(0.5)
-    assert evidence.fit(shown(0, 0, 1), two) == pytest.approx(-1)
-    assert evidence.fit(shown(1, 1, 1), two) == 0
+def test_correlations_of_a_perfect_pair_do_not_exceed_one():
+    values = np.random.default_rng(1).normal(size=(30, 200)).astype(np.float32)
+    assert np.abs(evidence.correlations(values, values)).max() <= 1
+    assert evidence.pearson(values, values).max() <= 1
 
 
-def test_gap_takes_no_heed_of_a_tenth_that_shows_the_concept_and_a_twentieth_that_does_not():
-    # 15 images show it, of which 1.5 do not count; of the 30 others, 1.5 do not
-    levels = [1] * 13 + [0.1, 0.6] + [0] * 28 + [0.2, 1]
-    assert evidence.gap(np.arange(45) < 15, sample(levels, exemplars=13)) == pytest.approx(0.6 - 0.2)
+def test_precision_is_the_mean_activation_of_images_as_much_as_they_show_a_concept():
+    images = np.array([[1, 0.5, 0], [0.5, 0, 0], [0, 0.5, 0]])
+    level = shown(1, 0, 0.5)
+    # 1 of 1.5; half of 1 and a quarter of 1; a concept that no image shows
+    assert evidence.precision(images, level) == pytest.approx([2 / 3, 0.75, 0])
 
 
-def test_there_is_no_gap_where_images_show_a_concept_no_more_than_others():
-    even = sample(np.linspace(1, 0, 20), exemplars=1)
-    assert evidence.gap(np.full(20, 0.5), even) < 0
-    assert evidence.gap(np.zeros(20), even) < 0  # nothing shows it
-    assert evidence.gap(np.ones(20), even) == pytest.approx(1 / 19)  # everything does: two of twenty are a tenth
+def test_the_score_by_hand():
+    found = evidence.score(shown(0.5, 0.25), shown(0.8, 1.0), shown(0.1, -0.2), np.array([1, 3]), WEIGHTS)
+    assert found == pytest.approx(
+        [
+            math.log(0.5) + 0.5 * math.log(0.8) + 2 * 0.1,
+            math.log(0.25) + 2 * -0.2 - 0.25 * 2,
+        ]
+    )
 
 
-def test_hard_negatives_pull_down_the_mean_of_what_shows_the_concept():
-    assert evidence.hard(shown(1, 0.5, 0), sample([3, 0, 3], exemplars=1)) == pytest.approx(1 / 1.5)
-    assert evidence.hard(shown(0, 0, 0), sample([3, 0, 3], exemplars=1)) == 0
+def test_correlations_below_the_least_are_not_told_apart():
+    found = evidence.score(shown(-1, 0, 0.02), shown(0.5, 0.5, 0.5), shown(0, 0, 0), np.ones(3, int), WEIGHTS)
+    assert found.tolist() == [found[0]] * 3
+    assert found[0] == pytest.approx(math.log(0.02) + 0.5 * math.log(0.5))
 
 
-def test_generated_images_agree_as_far_as_they_excite_the_unit_like_its_exemplars():
-    two = sample([2, 2, 0], exemplars=2)
-    assert evidence.agreement(shown(1, 3, -1), two) == pytest.approx((0.5 + 1 + 0) / 3)
-    assert evidence.agreement(shown(), two) == 0
-    assert evidence.agreement(shown(1), sample([-1, -2], exemplars=1)) == 0
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_every_piece_of_evidence_speaks_for_a_candidate(column):
+    low = np.full((3, 2), 0.4)
+    low[column, 1] = 0.6
+    worse, better = evidence.score(*low, np.array([1, 1]), WEIGHTS)
+    assert better > worse
 
 
 def test_alternatives_are_all_pairs_and_then_all_triples():
@@ -77,10 +89,35 @@ def test_alternatives_are_all_pairs_and_then_all_triples():
     assert evidence.alternatives([0.1], 3) == []
 
 
-def test_alternatives_are_formed_of_the_six_that_fit_best():
-    worse = [0.9, 0.0, 0.8, 0.7, 0.6, 0.1, 0.5, 0.4]
-    assert {place for pair in evidence.alternatives(worse, 2) for place in pair} == {0, 2, 3, 4, 6, 7}
-    assert {place for pair in evidence.alternatives([0.5] * 8, 2) for place in pair} == set(range(6))
+def test_alternatives_are_formed_of_the_eight_that_correlate_best():
+    fits = [0.9, 0.0, 0.8, 0.7, 0.6, 0.1, 0.5, 0.4, 0.3, 0.2]
+    assert evidence.alternatives(fits, 2) == list(combinations([0, 2, 3, 4, 6, 7, 8, 9], 2))
+    assert evidence.alternatives([0.5] * 10, 2) == list(combinations(range(8), 2))  # equal ones by place
+
+
+def overlap(first, second):
+    (found,) = evidence.overlaps(shown(*first)[:, None], shown(*second)[:, None]).ravel()
+    assert evidence.overlaps(shown(*second)[:, None], shown(*first)[:, None]) == pytest.approx(found)
+    return found
+
+
+def test_overlap_is_the_share_of_the_rarer_concept_s_images_that_show_both():
+    blue = [1, 1, 1, 0]
+    assert overlap(blue, [0, 0, 1, 1]) == pytest.approx(1 / 2)
+    assert overlap(blue, [0, 1, 0, 0]) == 1  # blue holds it
+    assert overlap(blue, blue) == 1
+    assert overlap(blue, [0, 0, 0, 1]) == 0
+    assert overlap([0.8, 0.2], [0.4, 0.4]) == pytest.approx((0.32 + 0.08) / 0.32)
+
+
+def test_overlaps_are_of_each_with_each():
+    first, second = np.array([[1, 0], [1, 1], [0, 1.0]]), np.array([[1, 0, 1], [0, 0, 1], [0, 1, 1.0]])
+    assert evidence.overlaps(first, second) == pytest.approx(np.array([[1, 0, 1], [0, 1, 1]]))
+
+
+def test_a_concept_that_no_image_shows_is_not_apart_from_another():
+    assert overlap([0, 0], [1, 0]) == 1
+    assert overlap([0, 0], [0, 0]) == 1
 
 
 def test_the_name_of_alternatives():
@@ -89,15 +126,13 @@ def test_the_name_of_alternatives():
 
 @pytest.mark.parametrize("active", [1, 5, 50])
 def test_a_unit_that_is_silent_or_active_is_bimodal_however_rarely_it_is_active(active):
-    levels = np.r_[np.ones(active), np.zeros(100 - active)]
-    assert sample(levels, exemplars=1).bimodality == pytest.approx(1)
+    assert evidence.bimodality(np.r_[np.ones(active), np.zeros(100 - active)]) == pytest.approx(1)
 
 
 def test_a_unit_whose_activations_are_spread_evenly_is_not():
     """(0 + 1) / 1.8, the kurtosis of a uniform distribution."""
-    levels = np.linspace(1, 0, 20001)
-    assert sample(levels, exemplars=1).bimodality == pytest.approx(5 / 9, abs=1e-3)
+    assert evidence.bimodality(np.linspace(1, 0, 20001)) == pytest.approx(5 / 9, abs=1e-3)
 
 
 def test_a_unit_that_answers_alike_to_everything_has_no_two_modes():
-    assert sample(np.ones(10), exemplars=3).bimodality == 0
+    assert evidence.bimodality(np.ones(10)) == 0

@@ -1,79 +1,18 @@
-"""Worked values: research notes on the released driver, CoSy's definitions, and hand calculation."""
+"""Candidates scored by their images, or by answers alone. Worked values: hand calculation."""
+
+import logging
 
 import numpy as np
 import pytest
 from handmade import TinyTarget, png, write_probe
 
+from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
+from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
 from dnd.io import schemas, tables
-from dnd.io.rows import Concept
+from dnd.io.rows import Concept, Scales
 from dnd.selection import scores
-
-
-def values(*numbers):
-    return np.array(numbers, np.float32)
-
-
-def test_rank_score_is_the_mean_squared_one_based_rank_of_the_best():
-    # pooled order, best first: a b b a b a -> ranks a 1, 4, 6 and b 2, 3, 5
-    a, b = values(0.9, 0.5, 0.1), values(0.8, 0.7, 0.3)
-    assert scores.rank_scores([a, b], best=2) == [(1 + 16) / 2, (4 + 9) / 2]
-
-
-def test_rank_score_counts_only_the_best_five():
-    first, second = np.arange(20, 10, -1, dtype=np.float32), np.arange(10, 0, -1, dtype=np.float32)
-    low, high = scores.rank_scores([first, second])
-    assert low == pytest.approx((1 + 4 + 9 + 16 + 25) / 5)
-    assert high == pytest.approx((121 + 144 + 169 + 196 + 225) / 5)
-
-
-def test_rank_score_gives_equal_images_equal_ranks_in_any_order():
-    a, b = values(1, 1, 0), values(1, 0, 0)
-    assert scores.rank_scores([a, b], best=3) == scores.rank_scores([b, a], best=3)[::-1]
-    assert scores.rank_scores([a, a], best=3)[0] == scores.rank_scores([a, a], best=3)[1]
-
-
-@pytest.mark.parametrize(
-    ("generated", "controls", "expected"),
-    [((3, 4), (1, 2), 1.0), ((1, 1), (1, 1), 0.5), ((0, 3), (1, 2), 0.5), ((2,), (1, 2, 3, 2), 0.5), ((0,), (1,), 0.0)],
-)
-def test_auc(generated, controls, expected):
-    assert scores.auc(values(*generated), values(*controls)) == expected
-
-
-def test_auc_agrees_with_scikit_learn():
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(0)
-    generated, controls = rng.normal(1, 1, 10).astype(np.float32), rng.normal(0, 1, 50).astype(np.float32)
-    expected = roc_auc_score([1] * 10 + [0] * 50, np.concatenate([generated, controls]))
-    assert scores.auc(generated, controls) == pytest.approx(expected)
-
-
-def test_mad_is_in_standard_deviations_of_the_controls():
-    assert scores.mad(values(5, 7), values(1, 3)) == pytest.approx((6 - 2) / 1)
-    assert scores.mad(values(5, 7), values(2, 2)) == 0.0
-
-
-def test_image_similarity_is_the_mean_over_all_pairs():
-    exemplars = np.array([[1, 0], [0, 1]], np.float32)
-    generated = np.array([[1, 0], [0.6, 0.8]], np.float32)
-    assert scores.image_similarity(exemplars, generated) == pytest.approx((1 + 0.6 + 0 + 0.8) / 4)
-
-
-def test_combination_rewards_each_component():
-    weights = ScoreSettings(auc=1, rank=2, image_similarity=3, votes=4)
-    parts = {"auc": 0.5, "rank_score": 11.0, "image_similarity": 0.25, "votes": 0.2}
-    # two candidates of five images: the worst mean of squares is (100 + 81 + 64 + 49 + 36) / 5 = 66
-    assert scores.combine(parts, weights, 10) == pytest.approx(0.5 + 2 * (1 - 11 / 66) + 0.75 + 0.8)
-
-
-def test_the_worst_rank_counts_the_images_there_are():
-    weights = ScoreSettings(auc=0, rank=1, image_similarity=0, votes=0)
-    parts = {"auc": 0.0, "rank_score": 7.0, "image_similarity": 0.0, "votes": 0.0}
-    # three images in all: the worst mean of squares is (9 + 4 + 1) / 3
-    assert scores.combine(parts, weights, 3) == pytest.approx(1 - 7 / (14 / 3))
 
 
 class Shade(Embedder):
@@ -117,7 +56,7 @@ def scored(tmp_path):
                 [probe],
             ),
             pooling="mean",
-            weights=ScoreSettings(**weights),
+            weights=ScoreSettings(**{"combination": "topk-sq-mean"} | weights),
         )
         return {row["concept"]: row for row in found.to_pylist()}
 
@@ -138,8 +77,25 @@ def test_a_candidate_without_a_usable_image_is_not_scored(scored):
     whole = scored({})
     assert set(whole) == {"red stars", "rings", "grass"}
     assert found["rings"]["auc"] == whole["rings"]["auc"]
-    votes = found["rings"]["score"] - found["rings"]["auc"] - found["rings"]["image_similarity"]
-    assert votes == pytest.approx(2 / 6, abs=1e-6)  # of all answers, those for grass among them
+
+
+def test_the_components_by_hand(scored):
+    found = scored({})["rings"]
+    # brightness of 51 to 56 of 255, against controls of .2 and .4
+    assert found["mad"] == pytest.approx((53.5 / 255 - 0.3) / 0.1)
+    # of eighteen images its best five have the ranks 7 to 11
+    assert found["rank_score"] == pytest.approx((49 + 64 + 81 + 100 + 121) / 5)
+    assert found["score"] == pytest.approx(-found["rank_score"])
+    shades = [shade / 255 for shade in range(51, 57)]  # embedded on a circle, as the exemplar of 51 is
+    cosines = [0.2 * shade + (0.96 * (1 - shade**2)) ** 0.5 for shade in shades]
+    assert found["image_similarity"] == pytest.approx(np.mean(cosines))
+    assert scored({}, combination="image-products")["rings"]["score"] == found["image_similarity"]
+
+
+def test_pictures_that_the_probe_was_not_asked_about_have_no_evidence(scored):
+    found = scored({})
+    evidence = ("correlation", "precision", "drawn", "bimodality", "parts", "shares")
+    assert all(row[column] is None for row in found.values() for column in evidence)
 
 
 def test_units_without_a_usable_image_have_no_scores(scored):
@@ -175,3 +131,74 @@ def test_the_answers_decide_where_nothing_is_drawn():
     unknown = ("auc", "mad", "rank_score", "image_similarity", "activations")
     assert all(row[name] is None for row in found for name in unknown)
     assert scores.by_votes([]).schema == schemas.SCORES
+
+
+@pytest.fixture
+def by_recipe(tmp_path, monkeypatch):
+    """A function that scores candidates by a recipe whose pictures and exemplar are flat."""
+    monkeypatch.setattr(embeddings, "TransformersEmbedder", lambda settings: Shade())
+    monkeypatch.setattr(scores, "TransformersTextEmbedder", lambda settings: Words())
+    probe = {f"{number}.png": png(np.full((8, 8, 3), 20 * number)) for number in range(12)}
+    topk = {name: None for name in schemas.TOPK.names} | {"unit": 0, "image_ids": ["11.png"]}
+    topk |= {"activations": [220 / 255]} | {
+        "controls": [20 * int(name.removesuffix(".png")) / 255 for name in sorted(probe)]
+    }
+    tables.write(tmp_path / "topk.parquet", tables.table([topk], schemas.TOPK), schemas.TOPK)
+    shown = {"unit": 0, "rank": 0, "image_id": "11.png", "box": None, "activation": 220 / 255, "heatmap": None}
+    rows = [
+        {"concept": concept, "sample": 0, "seed": 0, "key": "", "problem": None}
+        | {"image": png(np.full((8, 8, 3), shade))}
+        for concept, shade in (("bright", 240), ("dark", 5))
+    ]
+    tables.write(tmp_path / "images.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
+    shard = scores.DrawnShard(
+        [Concept("n", "s", 0, 0, "dark", 3, [], "captions"), Concept("n", "s", 0, 1, "bright", 1, [], "captions")],
+        [tmp_path / "images.parquet"],
+        tables.table([shown | {"heatmap_box": None}], schemas.EXEMPLARS),
+        tmp_path / "topk.parquet",
+        [write_probe(tmp_path / "probe.parquet", probe)],
+        scales=[tmp_path / "scales.parquet"],
+    )
+
+    def run(fitted, **scored):
+        tables.write(tmp_path / "scales.parquet", tables.table(fitted, schemas.SCALES), schemas.SCALES)
+        recipe = Recipe.model_validate(RECIPE | {"scores": scored})
+        found = scores.of_units(TinyTarget(8), "colour", recipe, shard, tmp_path / "store")
+        return {row["concept"]: row for row in found.to_pylist()}
+
+    return run
+
+
+RECIPE = {
+    "pooling": "mean",
+    "captions": {"model": "m"},
+    "generator": {"model": "m"},
+    "embedder": {"model": "m"},
+}
+
+
+class Words:
+    """Embeds "bright" and "dark" as the brightest and the darkest image."""
+
+    def embed_texts(self, texts):
+        return np.array([{"bright": (1, 0), "dark": (0, 1)}[text] for text in texts], np.float32)
+
+
+def test_scales_fitted_on_pictures_let_the_probe_decide(by_recipe):
+    found = by_recipe([Scales(10.0, -7.0, 2, 2, 1.0)])
+    assert found["bright"]["score"] > found["dark"]["score"]
+    assert found["bright"]["correlation"] > 0.5 > -0.5 > found["dark"]["correlation"]
+
+
+def test_without_the_embedder_s_scale_the_answers_decide_and_it_is_said(by_recipe, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = by_recipe([])
+    assert {concept: row["score"] for concept, row in found.items()} == {"dark": 0.75, "bright": 0.25}
+    assert "set `embedder.scale` and `bias`" in caplog.text
+
+
+def test_released_functions_need_no_scale(by_recipe, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = by_recipe([], combination="topk-sq-mean")
+    assert {concept: row["score"] for concept, row in found.items()} == {"bright": -1, "dark": -4}
+    assert not caplog.text

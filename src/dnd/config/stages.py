@@ -180,13 +180,13 @@ class ScoreSettings(Settings):
         )
     )
     precision: Number = Field(
-        0.85,
+        0.7,
         ge=0,
         description="evidence: weight of how strongly images that show the concept excite the unit; large values "
         "prefer specific concepts, 0 the one that tells most of the unit's behaviour",
     )
-    drawn: Number = Field(0.15, ge=0, description="evidence: weight of the correlation over drawn pictures")
-    joining: Number = Field(0.06, ge=0, description="evidence: what a label has to gain by each joined concept")
+    drawn: Number = Field(0.2, ge=0, description="evidence: weight of the correlation over drawn pictures")
+    joining: Number = Field(0.03, ge=0, description="evidence: what a label has to gain by each joined concept")
     join: int = Field(
         2, ge=1, le=3, description="concepts that a label may join by `or`, for units that respond to several things"
     )

@@ -46,7 +46,7 @@ dials: setup ## score methods as images, units, lists, captioner and embedder ge
 	time $(OFFLINE) $(BIN)/dnd serve $(DIALS) -- $(BIN)/snakemake evaluate --configfile $(DIALS)
 	$(OFFLINE) $(BIN)/python -m studies.dials_docs $(DIALS) config/dials/dials.tsv docs
 
-calibrate: setup ## fit config/verdict.json on the tuning networks: how scores become confidence, and when to say nothing
+calibrate: setup ## fit config/verdict.json on the tuning networks: how sure a label is
 	time $(OFFLINE) $(BIN)/dnd serve $(CALIBRATION) -- $(BIN)/snakemake evaluate --configfile $(CALIBRATION)
 	$(OFFLINE) $(BIN)/dnd fit-verdict $(CALIBRATION) config/verdict.json
 

@@ -153,17 +153,17 @@ def _blamed(variant: Variant, key: str) -> Change:
     return max(reversed(variant.changes), key=shared)
 
 
-def sweep(models: Mapping[str, Sequence[str]], probe: str, names: Sequence[str]) -> list[list[str]]:
-    """Return the rows of the sweep: every recipe on every network.
+def sweep(described: Sequence[Mapping[str, str]], names: Sequence[str]) -> list[list[str]]:
+    """Return the rows of the sweep: every recipe on what the recipe itself describes.
 
     Parameters
     ----------
-    models : network -> its layers.
+    described : rows of the recipe's own sweep.
     names : of the recipes.
     """
     return [
-        [f"{model}-{name}", model, ",".join(places), probe, name, ""]
-        for model, places in models.items()
+        [f"{row['name']}-{name}", row["model"], row["layers"], row["probe"], name, row["units"]]
+        for row in described
         for name in names
     ]
 
@@ -171,7 +171,7 @@ def sweep(models: Mapping[str, Sequence[str]], probe: str, names: Sequence[str])
 def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> list[str]:
     """Write ``config.yaml``, ``sweep.tsv`` and ``layers.tsv`` of all variants, or of some; return the recipes' names.
 
-    A further recipe of the configuration gets rows of its own where a variant takes candidates from it.
+    Tables of the configuration lie beside it: what ``dnd`` describes, and the layers.
 
     Raises
     ------
@@ -183,25 +183,25 @@ def write(config: Path, table: Path, out: Path, only: Sequence[str] = ()) -> lis
     if unknown := sorted(set(only) - {one.name for one in variants}):
         raise ConfigError(f"{table}: no variant is named {unknown[0]!r}")
     chosen = [one for one in variants if not only or one.name in only]
-    out.mkdir(parents=True, exist_ok=True)
-    table_of_layers = config.parent / "layers.tsv"
-    known = [row for _, row in rows(table_of_layers, LAYER_COLUMNS)]
-    _lines(out / "layers.tsv", [LAYER_COLUMNS, *(list(row.values()) for row in known)])
-    _lines(out / "sweep.tsv", [SWEEP_COLUMNS])
-    values["sweep"] = str(out / "sweep.tsv")
+    described = config.parent / "sweep.tsv"
+    values["sweep"] = str(described)
     checked = load(values, config)  # mistakes of the configuration itself, before those of variants
-    if not isinstance(checked.recipes.get(BASE), Recipe) or len(checked.probes) != 1:
-        raise ConfigError(f"{config}: expected one probe, and a recipe {BASE!r} of our own method")
+    if not isinstance(checked.recipes.get(BASE), Recipe):
+        raise ConfigError(f"{config}: expected a recipe {BASE!r} of our own method")
+    layers(checked)
+    wanted = rows(described, SWEEP_COLUMNS)
+    if strange := [where for where, row in wanted if row["recipe"] != BASE]:
+        raise ConfigError(f"{strange[0]}: recipe must be {BASE!r}, which variants change")
     written = values["recipes"]
     assert isinstance(written, dict)  # as the check has seen
     values["recipes"] = written | recipes(written[BASE], chosen, {*checked.recipes, *BASELINES})
-    settings = load(values, f"{config} + {table}")
+    load(values, f"{config} + {table}")
     names = [BASE, *(one.name for one in chosen)]
-    found = {model: [row["layer"] for row in known if row["model"] == model] for model in settings.models}
-    if bare := [model for model, own in found.items() if not own]:
-        raise ConfigError(f"{table_of_layers}: no layer of model {bare[0]!r}")
-    _lines(out / "sweep.tsv", [SWEEP_COLUMNS, *sweep(found, next(iter(settings.probes)), names)])
-    layers(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    known = [row for _, row in rows(config.parent / "layers.tsv", LAYER_COLUMNS)]
+    _lines(out / "layers.tsv", [LAYER_COLUMNS, *(list(row.values()) for row in known)])
+    _lines(out / "sweep.tsv", [SWEEP_COLUMNS, *sweep([row for _, row in wanted], names)])
+    values["sweep"] = str(out / "sweep.tsv")
     with replaced(out / "config.yaml") as partial:
         partial.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return names

@@ -18,9 +18,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dnd.config.known_answers import CONCEPT_KINDS
-from dnd.config.load import ConfigError, config_file
+from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement
+from dnd.evaluation.judgements import TRUE_R
 from dnd.evaluation.metrics.statistics import PairedTest, compare
 from dnd.io import schemas, tables
 from dnd.run.contents import load
@@ -30,7 +31,7 @@ from studies import ablation
 from studies import costs as evaluation_costs
 from studies.ablation import BASE
 from studies.costs import Cost
-from studies.evaluation_docs import NONE, markdown
+from studies.evaluation_docs import NONE, PLANTED, markdown
 
 NAME = "ablation"
 BOTH, ECE = agreement.BOTH, agreement.ECE
@@ -38,6 +39,8 @@ BOTH, ECE = agreement.BOTH, agreement.ECE
 NO_DIFFERENCE = "no difference measured"
 FEW = 4
 """So many settings are told one by one."""
+HIDDEN = "true r, hidden units, difference"
+"""Column of what a variant does to labels of units that nobody planted."""
 NOTHING = ("dead", "constant", "random")
 """Kinds of units with nothing to name."""
 UNITS = {
@@ -58,6 +61,7 @@ class Effect:
     changes : setting, its value in `dnd`, its value here.
     concept, polysemantic : exact labels minus those of `dnd`, of units with one concept to name, of those with two.
     nothing : abstentions minus those of `dnd`, of units with nothing to name.
+    hidden : true r minus that of `dnd`, of units that nobody planted.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Effect:
     concept: PairedTest
     polysemantic: PairedTest
     nothing: PairedTest
+    hidden: PairedTest
 
     @property
     def verdict(self) -> str:
@@ -75,7 +80,11 @@ class Effect:
     @property
     def verdicts(self) -> str:
         """The verdict, and those on other units where there is a difference."""
-        others = {"two concepts": verdict(self.polysemantic), "nothing to name": verdict(self.nothing)}
+        others = {
+            "two concepts": verdict(self.polysemantic),
+            "nothing to name": verdict(self.nothing),
+            "hidden": verdict(self.hidden),
+        }
         told = [f"{units}: {one}" for units, one in others.items() if one != NO_DIFFERENCE]
         return "; ".join([self.verdict, *told])
 
@@ -113,7 +122,21 @@ def paired(units: pd.DataFrame, metric: str, kinds: Collection[str]) -> pd.DataF
     ----------
     units : EVALUATION rows of units with ``model`` and ``recipe``.
     """
-    own = units[(units["metric"] == metric) & units["kind"].isin(kinds) & (units["method"] == units["recipe"])]
+    return _by_recipe(units[(units["metric"] == metric) & units["kind"].isin(kinds)])
+
+
+def hidden(units: pd.DataFrame) -> pd.DataFrame:
+    """Return true r of each recipe (columns) at the units (rows) that nobody planted, 0 where nothing is said.
+
+    Parameters
+    ----------
+    units : as of :func:`paired`.
+    """
+    return _by_recipe(units[(units["metric"] == TRUE_R) & (units["layer"] != PLANTED)])
+
+
+def _by_recipe(units: pd.DataFrame) -> pd.DataFrame:
+    own = units[units["method"] == units["recipe"]]
     return own.pivot_table(index=["model", "layer", "unit"], columns="recipe", values="value", aggfunc="first")
 
 
@@ -130,8 +153,9 @@ def effects(
     concept = paired(units, agreement.EXACT, CONCEPT_KINDS)
     several = paired(units, agreement.EXACT, ["polysemantic"])
     nothing = paired(units, agreement.ABSTAINED, NOTHING)
+    measured = (concept, several, nothing, hidden(units))
     found = [
-        Effect(name, question, changes[name], *(_against_base(wide, name) for wide in (concept, several, nothing)))
+        Effect(name, question, changes[name], *(_against_base(wide, name) for wide in measured))
         for name, question in questions.items()
         if name in concept
     ]
@@ -147,6 +171,10 @@ def _against_base(wide: pd.DataFrame, name: str) -> PairedTest:
 
 def _difference(found: PairedTest) -> str:
     return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _hidden(effect: Effect) -> str:
+    return _difference(effect.hidden) if effect.hidden.units else NONE
 
 
 def _mean(means: pd.Series, name: str, digits: int = 2) -> str:
@@ -165,9 +193,9 @@ def effects_table(found: Sequence[Effect], units: pd.DataFrame) -> str:
         kind: paired(units, agreement.EXACT, kinds).mean()
         for kind, kinds in {"concept": CONCEPT_KINDS, "polysemantic": ("polysemantic",)}.items()
     }
-    lines = [
-        [f"`{BASE}`", NONE, _mean(means["concept"], BASE, 3), NONE, NONE, _mean(means["polysemantic"], BASE), NONE]
-    ]
+    r = hidden(units).mean()
+    exact, both = _mean(means["concept"], BASE, 3), _mean(means["polysemantic"], BASE)
+    lines = [[f"`{BASE}`", NONE, exact, NONE, NONE, both, NONE, _mean(r, BASE, 3), NONE]]
     for one in found:
         lines.append(
             [
@@ -178,9 +206,12 @@ def effects_table(found: Sequence[Effect], units: pd.DataFrame) -> str:
                 one.verdicts,
                 _mean(means["polysemantic"], one.name),
                 _difference(one.polysemantic),
+                _mean(r, one.name, 3),
+                _hidden(one),
             ]
         )
     header = ["variant", "changed", "exact, one concept", "difference", "verdict", "exact, two concepts", "difference"]
+    header += ["true r, hidden units", "difference"]
     return markdown(header, lines)
 
 
@@ -197,7 +228,8 @@ def others_table(
     means = {title: paired(units, metric, kinds).mean() for title, (metric, kinds) in UNITS.items()}
     shown = [title for title, own in means.items() if len(own)]
     lines = []
-    for name in [BASE, *(one.name for one in found)]:
+    differences = {BASE: NONE} | {one.name: _hidden(one) for one in found}
+    for name, difference in differences.items():
         cost, base = costs[name], costs[BASE]
         pictures = cost.pictures / cost.units
         share = f" ({pictures * base.units / base.pictures:.2f})" if base.pictures else ""
@@ -208,10 +240,12 @@ def others_table(
                 *([f"{errors[name]:.3f}" if name in errors else NONE] if errors else []),
                 f"{cost.questions / cost.units:.1f}",
                 f"{pictures:.1f}{share}",
+                difference,
             ]
         )
     calibration = ["calibration error"] if errors else []
-    return markdown(["variant", *shown, *calibration, "questions", f"images (share of `{BASE}`)"], lines)
+    header = ["variant", *shown, *calibration, "questions", f"images (share of `{BASE}`)", HIDDEN]
+    return markdown(header, lines)
 
 
 def summary(found: Sequence[Effect]) -> str:
@@ -226,6 +260,7 @@ def summary(found: Sequence[Effect]) -> str:
     others = {
         "exact labels of units with two concepts": [(one.name, one.polysemantic) for one in found],
         "abstentions of units with nothing to name": [(one.name, one.nothing) for one in found],
+        "true r of hidden units": [(one.name, one.hidden) for one in found],
     }
     for what, each in others.items():
         told = [f"`{name}` ({one.difference:+.2f})" for name, one in each if verdict(one) != NO_DIFFERENCE]
@@ -243,6 +278,12 @@ def calibration_errors(found: pd.DataFrame) -> dict[str, float]:
     own = found[(found["metric"] == ECE) & found["unit"].isna() & found["kind"].isna()]
     own = own[own["method"] == own["recipe"]]
     return {str(recipe): float(value) for recipe, value in own.groupby("recipe")["value"].mean().items()}
+
+
+def held_out_images(config: Config) -> int | None:
+    """Return how many images true r is measured on; None where it is not."""
+    name = config.evaluation.held_out
+    return None if name is None else config.probes[name].images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -281,12 +322,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         base=BASE,
         networks=sorted({row.model for row in run.values()}),
         probe_images=max(config.probes[row.probe].images for row in run.values()),
+        held_out_images=held_out_images(config),
         one_concept=len(paired(units, agreement.EXACT, CONCEPT_KINDS)),
         nothing=len(paired(units, agreement.ABSTAINED, NOTHING)),
+        hidden=len(hidden(units)),
         two_concepts=len(paired(units, agreement.EXACT, ["polysemantic"])),
         summary=summary(measured),
         questions=markdown(
-            ["variant", "question", "verdict"], [[f"`{e.name}`", e.question, e.verdicts] for e in measured]
+            ["variant", "question", "verdict", HIDDEN],
+            [[f"`{e.name}`", e.question, e.verdicts, _hidden(e)] for e in measured],
         ),
         effects_table=effects_table(measured, units),
         others_table=others_table(measured, units, calibration_errors(found), evaluation_costs.costs(config)),

@@ -99,7 +99,8 @@ class Descriptions:
         wanted = {exemplar.image_id for exemplar in best}
         files = pictures.rows([self.folder / "probe.parquet"], wanted)
         whole = {file["image_id"]: pictures.decode(file["image"]) for file in files}
-        title = f"unit {unit}: {row['label'] or row['abstained']}\nconfidence {row['confidence']:.2f}"
+        said = f"unit {unit}: {row['label'] or row['abstained']}"
+        title = _captioned(said, explains=row["explains"], confidence=row["confidence"])
         crops = [
             notebook_sheet.exemplar(whole[exemplar.image_id], exemplar.box, exemplar.heatmap, exemplar.heatmap_box)
             for exemplar in best
@@ -109,10 +110,15 @@ class Descriptions:
             for picture in tables.rows_of(group, Picture):
                 drawn[picture.concept].append(pictures.decode(picture.image))
         candidates = [
-            (f"{candidate['concept']}\nscore {candidate['score']:.2f}", drawn[candidate["concept"]][:SHOWN])
+            (_captioned(candidate["concept"], score=candidate["score"]), drawn[candidate["concept"]][:SHOWN])
             for candidate in row["candidates"]
         ]
         return notebook_sheet.sheet([(title, crops), *candidates])
+
+
+def _captioned(text: str, **figures: float | None) -> str:
+    """A text and, in lines below it, the figures that are known."""
+    return "\n".join([text, *(f"{name} {value:.2f}" for name, value in figures.items() if value is not None)])
 
 
 def describe(

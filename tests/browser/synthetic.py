@@ -19,7 +19,7 @@ SIZES = [(96, 64), (64, 96), (80, 80)]
 WORDS = [("red",), ("blue", "star"), ("striped", "circle"), ("green", "ring"), ("snow",), ("dotted",), ("square",)]
 LABELS = [phrase(words) for words in WORDS]
 IDLE = {5: "dead", 13: "constant", 23: "dead", 41: "dead"}
-UNCLEAR = (7, 25, 43)
+WITHHELD = {7: "chance", 25: "chance", 31: "little", 43: "chance"}
 JOINED = (11, 29, 47)
 SHORT = 3  # a unit with two exemplars
 HOSTILE = [
@@ -72,7 +72,7 @@ class LayerTables:
     Parameters
     ----------
     recipe : that of the layer; a rival's has no captions, boxes or generated images.
-    labels : of its units, in turn; None for one that is unclear.
+    labels : of its units, in turn; None for one of which nothing is said.
     """
 
     def __init__(self, probe: list[dict[str, object]], layer: str, recipe: str, rival: bool = False) -> None:
@@ -82,8 +82,16 @@ class LayerTables:
             name: [] for name in ("descriptions", "facets", "exemplars", "captions", "scores", "topk", "importance")
         }
 
-    def add(self, unit: int, label: str | None, idle: str | None, sure: float, caption: str = "a {} thing") -> None:
-        """Add a unit, with its confidence; one that is neither labelled nor idle is unclear."""
+    def add(
+        self,
+        unit: int,
+        label: str | None,
+        idle: str | None,
+        explains: float,
+        caption: str = "a {} thing",
+        confidence: float | None = None,
+    ) -> None:
+        """Add a unit; of one that is neither labelled nor idle, the best candidate is withheld."""
         rng = np.random.default_rng([2, unit])
         shown = [] if idle else self._exemplars(unit, rng)
         captions = [None if self.rival else caption.format(label or "vague") + f", {row['rank']}" for row in shown]
@@ -115,8 +123,12 @@ class LayerTables:
                 "unit": unit,
                 "label": label,
                 "labels": parts if label else [],
-                "confidence": 0.0 if idle else sure,
-                "abstained": None if label else idle or "unclear",
+                "confidence": confidence,
+                "abstained": None if label else idle or WITHHELD[unit],
+                "explains": None if idle else explains,
+                "explains_low": None if idle else explains - 0.08,
+                "explains_high": None if idle else explains + 0.03,
+                "bimodality": None if idle else 0.5 + unit % 24 / 50,
                 "score": scores[0]["score"] if scores else None,
                 "candidates": [{field.name: row[field.name] for field in schemas.CANDIDATE} for row in scores],
                 "exemplars": [{field.name: row[field.name] for field in schemas.EXEMPLAR} for row in shown],
@@ -147,12 +159,12 @@ class LayerTables:
 
     def _score(self, unit: int, number: int, concept: str, rng: np.random.Generator) -> dict[str, object]:
         empty = dict.fromkeys(
-            ("auc", "mad", "rank_score", "image_similarity", "fit", "gap", "hard", "agreement", "bimodality")
+            ("auc", "mad", "rank_score", "image_similarity", "correlation", "precision", "drawn", "bimodality")
         )
         found = {} if self.rival else {
             "auc": 0.97 - 0.2 * number, "mad": 2.5 - number, "rank_score": 5.0 + 40 * number,
-            "image_similarity": 0.8 - 0.1 * number, "fit": 0.6 - 0.2 * number, "gap": 0.4, "hard": 0.5,
-            "agreement": 0.9, "bimodality": 0.95,
+            "image_similarity": 0.8 - 0.1 * number, "correlation": 0.6 - 0.2 * number, "precision": 0.5,
+            "drawn": 0.7 - 0.5 * number, "bimodality": 0.95,
         }  # fmt: skip
         drawn = [] if self.rival else rng.permutation(np.linspace(0.5, 3.5, DRAWN) - 0.4 * number)
         return {
@@ -161,7 +173,7 @@ class LayerTables:
             "concept": concept,
             "source": "clip" if self.rival else "captions",
             "votes": 0 if self.rival else 3 - number,
-            "score": 2.0 - 0.7 * number - unit / 1000,
+            "score": -0.5 - 0.7 * number - unit / 1000,
             "parts": None,
             "shares": None,
             "activations": drawn,
@@ -207,7 +219,7 @@ class LayerTables:
 
 def label_of(unit: int, shift: int) -> str | None:
     """Return a unit's label; ``shift`` deals the labels out anew."""
-    if unit in UNCLEAR:
+    if unit in WITHHELD:
         return None
     if unit in JOINED:
         return f"{LABELS[0]} or {LABELS[1]}"
@@ -219,14 +231,16 @@ def layers(probe: list[dict[str, object]], shift: int) -> dict[tuple[str, str], 
     ours = LayerTables(probe, "concepts", "dnd")
     rival = LayerTables(probe, "concepts", "clip-dissect", rival=True)
     for unit in range(UNITS):
-        sure = 0.05 + 0.9 * (unit * 37 % UNITS) / (UNITS - 1)
-        ours.add(unit, None if unit in IDLE else label_of(unit, shift), IDLE.get(unit), sure)
+        explains = 0.05 + 0.9 * (unit * 37 % UNITS) / (UNITS - 1)
+        explains = 0.06 if WITHHELD.get(unit) == "little" else explains
+        ours.add(unit, None if unit in IDLE else label_of(unit, shift), IDLE.get(unit), explains)
         changed = shift + (unit % 4 == 1)
-        rival.add(unit, None if unit in IDLE else label_of(unit + 1 if unit in UNCLEAR else unit, changed),
-                  IDLE.get(unit), 1 - sure)  # fmt: skip
+        rival.add(unit, None if unit in IDLE else label_of(unit + 1 if unit in WITHHELD else unit, changed),
+                  IDLE.get(unit), 1 - explains)  # fmt: skip
     hostile = LayerTables(probe, "blocks.1/odd name", "dnd")
     for unit, text in enumerate(HOSTILE):
-        hostile.add(unit, text, None, 0.9 - unit / 20, caption=text.replace("{", "{{").replace("}", "}}"))
+        shown = text.replace("{", "{{").replace("}", "}}")
+        hostile.add(unit, text, None, 0.95 - unit / 20, caption=shown, confidence=0.9 - unit / 20)
     silent = LayerTables(probe, "silent", "dnd")
     for unit in range(4):
         silent.add(unit, None, "dead", 0.0)

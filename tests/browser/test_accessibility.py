@@ -13,6 +13,7 @@ VIEWS = {
     "table": "#/layer/ours/concepts?view=table&why=labelled",
     "unit": "#/unit/ours/concepts/11",
     "silent": "#/unit/ours/concepts/5",
+    "withheld": "#/unit/ours/concepts/7",
     "hostile": "#/unit/hostile/blocks.1-odd-name/11",
     "compare": "#/compare?a=ours/concepts&b=rival/concepts",
 }
@@ -90,7 +91,7 @@ def test_the_tabulator_reaches_the_evidence_in_reading_order(open_site):
 
 
 def test_paper_gets_the_units_without_the_controls(open_site):
-    page = open_site("#/layer/ours/concepts?why=unclear")
+    page = open_site("#/layer/ours/concepts?why=chance")
     expect(page.locator(".card").first).to_be_visible()
     page.emulate_media(media="print")
     expect(page.locator(".card").first).to_be_visible()

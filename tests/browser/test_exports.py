@@ -33,7 +33,7 @@ def read(path, ending):
     if ending == "Parquet":
         return pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
     rows = csv.DictReader(io.StringIO(path.read_bytes().decode(), newline=""))
-    return [row | {"unit": int(row["unit"]), "confidence": float(row["confidence"])} for row in rows]
+    return [row | {"unit": int(row["unit"]), "explains": float(row["explains"])} for row in rows]
 
 
 @pytest.mark.parametrize("ending", ["CSV", "JSON", "Parquet"])
@@ -42,8 +42,22 @@ def test_a_file_holds_the_units_shown(open_site, chosen, ending):
     rows = read(saved(open_site, ending), ending)
     assert [(row["unit"], row["label"]) for row in rows] == [(row["unit"], row["label"]) for row in chosen]
     for row, own in zip(rows, chosen, strict=True):
-        assert row["confidence"] == pytest.approx(own["confidence"], rel=1e-3)
+        for name in ("explains", "explains_low", "explains_high", "bimodality"):
+            assert float(row[name]) == pytest.approx(own[name], rel=1e-3)
+        assert row["confidence"] in (None, "")
         assert row["recipe"] == own["recipe"]
+
+
+def test_what_is_not_said_is_in_the_file_as_well(open_site, described):
+    page = open_site("#/layer/ours/concepts?why=chance")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="JSON").click()
+    rows = {row["unit"]: row for row in described("ours/concepts")}
+    for row in read(download.value.path(), "JSON"):
+        own = rows[row["unit"]]
+        assert (row["label"], row["unsaid"]) == (None, own["candidates"][0]["concept"])
+        assert (row["abstained"], row["explains"]) == ("chance", pytest.approx(own["explains"], rel=1e-3))
 
 
 @pytest.mark.parametrize("ending", ["CSV", "JSON", "Parquet"])

@@ -46,20 +46,68 @@ def test_a_search_may_ask_for_one_field(open_site, described):
 def test_filters_narrow_the_list_together(open_site, described):
     page = open_site(LAYER, viewport=TALL)
     rows = described("ours/concepts")
-    page.get_by_label("Show").select_option("unclear")
+    page.get_by_label("Show").select_option("chance")
     wait_for(page, 3, UNITS)
     assert units(page) == [7, 25, 43]
     page.get_by_label("Show").select_option("labelled")
     page.get_by_role("slider").fill("0.5")
-    sure = [row for row in rows if row["label"] and row["confidence"] >= 0.5]
-    wait_for(page, len(sure), UNITS)
+    much = [row for row in rows if row["label"] and row["explains"] >= 0.5]
+    wait_for(page, len(much), UNITS)
     page.get_by_role("checkbox", name="polysemantic").check()
-    both = [row for row in sure if " or " in row["label"]]
+    both = [row for row in much if " or " in row["label"]]
     assert 0 < len(both) < 3
     wait_for(page, len(both), UNITS)
     assert units(page) == numbers(both)
     page.get_by_role("button", name="Clear").click()
     wait_for(page, UNITS, UNITS)
+
+
+@pytest.mark.parametrize("least", [0.2, 0.65, 0.9])
+def test_the_slider_shows_what_explains_so_much_whether_it_is_said_or_not(open_site, described, least):
+    page = open_site(LAYER, viewport=TALL)
+    slider = page.get_by_role("slider", name="Explains at least")
+    slider.fill(str(least))
+    fits = [row for row in described("ours/concepts") if row["explains"] is not None and row["explains"] >= least]
+    wait_for(page, len(fits), UNITS)
+    assert units(page) == numbers(fits)
+    withheld = [row for row in fits if row["label"] is None]
+    expect(page.locator(".card .unsaid")).to_have_count(len(withheld))
+    slider.fill("0")
+    wait_for(page, UNITS, UNITS)
+
+
+def test_a_candidate_that_is_withheld_stands_greyed_with_the_reason(open_site, described):
+    row = described("ours/concepts")[7]
+    page = open_site(f"{LAYER}?why=chance", viewport=TALL)
+    card = page.locator(".card").first
+    expect(card.locator("bdi")).to_have_text(row["candidates"][0]["concept"])
+    expect(card).to_contain_text("labels of other units explain it as well")
+    expect(card).to_contain_text("not said")
+    expect(card).to_contain_text(f"{row['explains']:.2f}")
+    colour = "one => getComputedStyle(one).color"
+    labelled = open_site(f"{LAYER}?why=labelled").locator(".card .label").first
+    assert card.locator("bdi").evaluate(colour) != labelled.evaluate(colour)
+    page.get_by_role("button", name="table").click()
+    cell = page.get_by_role("table").get_by_role("link").first
+    expect(cell).to_contain_text(f"{row['candidates'][0]['concept']} · not said: labels of other units")
+
+
+def test_what_labels_explain_stands_in_the_table_with_its_interval(open_site, described):
+    row = described("ours/concepts")[0]
+    cell = open_site(f"{LAYER}?view=table").locator(".c-explains").nth(1)
+    for name in ("explains", "explains_low", "explains_high"):
+        expect(cell).to_contain_text(f"{row[name]:.2f}".replace("-", "\u2212"))
+
+
+def test_confidence_is_shown_only_where_it_is_known(open_site, described):
+    page = open_site(f"{LAYER}?view=table")
+    expect(page.get_by_role("columnheader", name="explains")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="confidence")).to_have_count(0)
+    assert "confidence" not in page.get_by_label("Sort by").locator("option").all_inner_texts()
+    fitted = open_site("#/layer/hostile/blocks.1-odd-name?view=table")
+    expect(fitted.get_by_role("columnheader", name="confidence")).to_be_visible()
+    own = described("hostile/blocks.1-odd-name")[0]["confidence"]
+    expect(fitted.locator(".c-confidence .measure").first).to_contain_text(f"{own:.2f}")
 
 
 def test_units_can_be_chosen_by_category_and_verdict(open_site):
@@ -73,10 +121,10 @@ def test_units_can_be_chosen_by_category_and_verdict(open_site):
     assert {0, 6, 12}.issubset(found) and not {1, 2, 3}.intersection(found)
 
 
-@pytest.mark.parametrize("name", ["confidence", "score", "importance"])
+@pytest.mark.parametrize("name", ["explains", "score", "bimodality", "importance"])
 def test_units_can_be_sorted(open_site, described, results, name):
     page = open_site(LAYER, viewport=TALL)
-    values = {row["unit"]: row[name] if row["label"] else None for row in described("ours/concepts") if name in row}
+    values = {row["unit"]: row[name] for row in described("ours/concepts") if name in row}
     if name == "importance":
         table = pq.read_table(results / "first/ours/concepts/importance.parquet")
         values = dict(zip(table["unit"].to_pylist(), table["absolute"].to_pylist(), strict=True))
@@ -94,7 +142,7 @@ def test_units_can_be_sorted(open_site, described, results, name):
 
 
 def test_cards_and_table_show_the_same_units(open_site, described):
-    page = open_site(f"{LAYER}?why=unclear", viewport=TALL)
+    page = open_site(f"{LAYER}?why=chance", viewport=TALL)
     page.get_by_role("button", name="table").click()
     expect(page.get_by_role("table")).to_be_visible()
     assert units(page) == [7, 25, 43]
@@ -108,9 +156,9 @@ def test_an_address_holds_search_filters_and_order(open_site):
     page = open_site(LAYER, viewport=TALL)
     search(page, "red")
     page.get_by_label("Show").select_option("labelled")
-    page.get_by_label("Sort by").select_option("confidence")
+    page.get_by_label("Sort by").select_option("explains")
     expected = units(page)
-    until(page, "location.hash.includes('sort=confidence')")
+    until(page, "location.hash.includes('sort=explains')")
     again = open_site(page.evaluate("location.hash"), viewport=TALL)
     expect(again.get_by_role("searchbox")).to_have_value("red")
     wait_for(again, len(expected), UNITS)
@@ -119,17 +167,17 @@ def test_an_address_holds_search_filters_and_order(open_site):
 
 def test_back_returns_to_the_same_list_and_place(open_site):
     page = open_site(LAYER)
-    page.get_by_label("Sort by").select_option("confidence")
+    page.get_by_label("Sort by").select_option("explains")
     page.mouse.wheel(0, 1800)
     until(page, "scrollY > 1000")
-    until(page, "location.hash.includes('sort=confidence')")
+    until(page, "location.hash.includes('sort=explains')")
     card = page.locator(".card").nth(20)
     card.scroll_into_view_if_needed()
     where, opened = page.evaluate("scrollY"), card.get_attribute("href")
     card.click()
     expect(page.locator(".exemplars .tile").first).to_be_visible()
     page.go_back()
-    expect(page.get_by_label("Sort by")).to_have_value("confidence")
+    expect(page.get_by_label("Sort by")).to_have_value("explains")
     until(page, f"Math.abs(scrollY - {where}) < 60")
     expect(page.locator(f'a[href="{opened}"]')).to_be_focused()
 

@@ -3,24 +3,31 @@
 import re
 from collections import Counter
 
+import pytest
 from playwright.sync_api import expect
 
 
 def card(page, place):
     return page.locator(".layer-card").filter(
-        has=page.get_by_role("heading", name=place.replace("/", " / "), exact=True)
+        has=page.get_by_role("heading", name=place.replace("/", " / ", 1), exact=True)
     )
+
+
+def spoken_name(column):
+    return {"explains": "what they explain"}.get(column, column)
 
 
 def test_a_card_counts_labels_and_abstentions(open_site, described):
     page = open_site()
     rows = described("ours/concepts")
     reasons = Counter(row["abstained"] for row in rows)
-    assert reasons["dead"] == 3 and reasons["unclear"] == 3
+    assert reasons["dead"] == 3 and reasons["chance"] == 3
     counts = card(page, "ours/concepts").locator(".legend li")
     expect(counts.get_by_text(f"{reasons[None]} labelled")).to_be_visible()
     expect(counts.get_by_text("3 never active")).to_be_visible()
     expect(counts.get_by_text("1 responds alike to everything")).to_be_visible()
+    expect(counts.get_by_text("3 labels of other units explain it as well")).to_be_visible()
+    expect(counts.get_by_text("1 its label explains too little")).to_be_visible()
     expect(counts.get_by_text("3 polysemantic")).to_be_visible()
     silent = card(page, "ours/silent").locator(".legend li")
     expect(silent.get_by_text("0 labelled")).to_be_visible()
@@ -39,11 +46,26 @@ def test_the_lead_sums_over_layers(open_site, described):
     expect(lead).to_contain_text(f"{len(rows) - labelled} nothing is said")
 
 
-def test_the_histogram_of_confidence_is_right(open_site, described):
-    bins = Counter(min(int(row["confidence"] * 10), 9) for row in described("ours/concepts") if row["label"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("ours/concepts", "explains"),
+        ("hostile/blocks.1-odd-name", "explains"),
+        ("hostile/blocks.1-odd-name", "confidence"),
+    ],
+)
+def test_the_histograms_of_labels_are_right(open_site, described, place, name):
+    bins = Counter(min(int(f"{row[name]:.3f}"[2:3]), 9) for row in described(place) if row["label"])
     spoken = ", ".join(str(bins[number]) for number in range(10))
-    drawn = card(open_site(), "ours/concepts").get_by_role("img", name="Labels by confidence")
+    title = f"hostile/{described(place)[0]['layer']}" if "hostile" in place else place
+    drawn = card(open_site(), title).get_by_role("img", name=f"Labels by {spoken_name(name)}")
     assert drawn.get_attribute("aria-label").endswith(f": {spoken}")
+
+
+def test_there_is_no_histogram_of_a_confidence_that_is_not_known(open_site):
+    page = open_site()
+    expect(card(page, "ours/concepts").get_by_role("img", name="Labels by what they explain")).to_be_visible()
+    expect(card(page, "ours/concepts").get_by_role("img", name="Labels by confidence")).to_have_count(0)
 
 
 def test_the_most_frequent_label_comes_first_and_leads_to_its_units(open_site, described):

@@ -18,13 +18,22 @@ def rows(described):
     return {row["unit"]: row for row in described("ours/concepts")}
 
 
-def test_label_confidence_and_known_answer_are_said(open_site, rows):
+def test_label_what_it_explains_and_known_answer_are_said(open_site, rows):
     page = open_site(UNIT.format(1))
     expect(page.get_by_role("heading", level=1)).to_have_text(rows[1]["label"])
     facts = page.locator(".facts").first
-    expect(facts).to_contain_text(f"{rows[1]['confidence']:.2f}")
+    explains, low, high = (f"{rows[1][name]:.2f}" for name in ("explains", "explains_low", "explains_high"))
+    expect(facts.locator(".explains")).to_contain_text(re.compile(rf"{explains}\s*{low}\u2013{high}"))
+    expect(facts).to_contain_text(re.compile(rf"bimodality\s*{rows[1]['bimodality']:.2f}"))
+    expect(facts).not_to_contain_text("confidence")
     expect(facts).to_contain_text("right")
     expect(open_site(UNIT.format(6)).locator(".facts").first).to_contain_text("wrong")
+
+
+def test_confidence_is_said_where_it_is_known(open_site, described):
+    own = described("hostile/blocks.1-odd-name")[1]["confidence"]
+    facts = open_site("#/unit/hostile/blocks.1-odd-name/1").locator(".facts").first
+    expect(facts).to_contain_text(re.compile(rf"confidence\s*{own:.2f}"))
 
 
 def test_exemplars_come_best_first_with_captions(open_site, rows):
@@ -83,7 +92,7 @@ def test_candidates_come_best_first_with_every_component(open_site, rows):
     expect(shown.first).to_contain_text("the label")
     components = shown.first.locator(".components")
     expect(components.locator("dt").first).to_have_text("AUC")
-    assert numbers(components.locator("dd")) == [0.97, 2.5, 5, 0.8, 0.6, 0.4, 0.5, 0.9, 3]
+    assert numbers(components.locator("dd")) == [0.97, 2.5, 5, 0.8, 0.6, 0.5, 0.7, 3]
 
 
 def test_generated_pictures_come_most_activating_first(open_site):
@@ -111,12 +120,25 @@ def test_a_polysemantic_unit_shows_its_facets(open_site):
     expect(why.first).to_contain_text("50 %")
 
 
-@pytest.mark.parametrize(("unit", "reason"), [(5, "never active"), (13, "responds alike"), (7, "No candidate")])
+@pytest.mark.parametrize(
+    ("unit", "reason"),
+    [(5, "never active"), (13, "responds alike"), (7, "Concepts of other units"), (31, "too little")],
+)
 def test_a_silent_unit_says_why(open_site, unit, reason):
     page = open_site(UNIT.format(unit))
     expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is said of this unit")
     expect(page.locator(".unit-head")).to_contain_text(re.compile(reason, re.IGNORECASE))
-    expect(page.locator("ol.exemplars > li")).to_have_count(10 if unit == 7 else 0)
+    expect(page.locator("ol.exemplars > li")).to_have_count(10 if unit in (7, 31) else 0)
+
+
+def test_what_is_withheld_stands_there_with_what_it_explains(open_site, rows):
+    page, row = open_site(UNIT.format(7)), rows[7]
+    best = row["candidates"][0]["concept"]
+    expect(page.locator(".unit-head .unsaid")).to_have_text(re.compile(rf"not said:\s*{best}"))
+    expect(page.locator(".facts .explains")).to_contain_text(f"{row['explains']:.2f}")
+    shown = page.locator(".candidates > li")
+    expect(shown.first).to_contain_text("not said")
+    expect(shown.nth(1)).not_to_contain_text("not said")
 
 
 def test_a_rivals_unit_does_without_captions(open_site, described):
@@ -139,7 +161,7 @@ def test_other_methods_and_near_units_are_named(open_site, described):
 
 
 def test_arrows_go_on_in_the_list_that_was_filtered(open_site):
-    page = open_site("#/layer/ours/concepts?why=unclear")
+    page = open_site("#/layer/ours/concepts?why=chance")
     page.locator(".card").first.click()
     expect(page.locator(".others")).to_be_visible()  # keys that are pressed before the first unit is there move nothing
     for unit in (25, 43):
@@ -150,7 +172,7 @@ def test_arrows_go_on_in_the_list_that_was_filtered(open_site):
 
 
 def test_arrows_that_are_pressed_faster_than_units_are_drawn_all_count(open_site):
-    page = open_site("#/layer/ours/concepts?why=unclear")
+    page = open_site("#/layer/ours/concepts?why=chance")
     page.locator(".card").first.click()
     expect(page.locator(".others")).to_be_visible()
     page.evaluate("for (const _ of [1, 2]) dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' }))")

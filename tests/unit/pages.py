@@ -18,6 +18,7 @@ from dnd.shapeworld.grammar import parse, phrase
 
 PROBE = 120
 GENERATED = 10
+EXPLAINED = ("explains", "explains_low", "explains_high", "bimodality")
 
 LAYERS = {
     ("planted", "concepts"): [
@@ -121,17 +122,20 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                     "mad": 3.0 - 0.9 * i,
                     "rank_score": 11.0 + 90 * i,
                     "image_similarity": 0.8 - 0.1 * i,
+                    "correlation": 0.6 - 0.2 * i,
+                    "precision": 0.5,
+                    "drawn": 0.7 - 0.3 * i,
                     "source": "llm",
                 }
                 candidates.append(candidate)
                 scores.append(
-                    candidate
+                    UNPROBED
+                    | candidate
                     | {
                         "unit": unit,
                         "candidate": i,
                         "votes": max(1, 3 - i),
                         "activations": rng.permutation(activations),
-                        **UNPROBED,
                     }
                 )
             topk.append(
@@ -153,7 +157,8 @@ def write_run(folder, layers, abstaining=("dead", "constant"), probe=PROBE):
                     "unit": unit,
                     "label": None if silent else texts[0],
                     "labels": [] if silent else list(texts[:3]),
-                    "confidence": 0.0 if silent else float(rng.uniform(0.4, 1)),
+                    "confidence": None,
+                    **dict.fromkeys(EXPLAINED, None if silent else 0.4 + 0.05 * unit),
                     "abstained": silent,
                     "score": None if silent else candidates[0]["score"],
                     "candidates": candidates,

@@ -1,4 +1,4 @@
-"""A layer's most confident labels with their exemplars on one sheet, for papers: PNG and PDF."""
+"""The labels that explain most of a layer's units with their exemplars on one sheet, for papers: PNG and PDF."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class Labelled(NamedTuple):
 
     unit: int
     label: str
-    confidence: float
+    explains: float | None
     exemplars: list[object]
 
 
 def write(out: Path, facts: Mapping[str, str], descriptions: Path, probe: Thumbnails) -> bool:
     """Write ``contact-sheet.png`` and ``.pdf`` of a layer; return whether it has a labelled unit to show."""
-    short = tables.read(descriptions, schemas.DESCRIPTIONS, ["unit", "confidence"], pc.field("label").is_valid())
-    chosen = short.sort_by([("confidence", "descending"), ("unit", "ascending")])["unit"].slice(0, SHOWN)
+    short = tables.read(descriptions, schemas.DESCRIPTIONS, ["unit", "explains"], pc.field("label").is_valid())
+    chosen = short.sort_by([("explains", "descending"), ("unit", "ascending")])["unit"].slice(0, SHOWN)
     if not len(chosen):
         return False
     rows = tables.rows(descriptions, schemas.DESCRIPTIONS, Labelled, pc.field("unit").isin(chosen))
-    rows.sort(key=lambda row: (-row.confidence, row.unit))
+    rows.sort(key=lambda row: (row.explains is None, -(row.explains or 0.0), row.unit))
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it has a page to say of each font
     with matplotlib.rc_context(STYLE):
         figure = _drawn(facts, rows, probe)
@@ -74,7 +74,7 @@ def _drawn(facts: Mapping[str, str], rows: Sequence[Labelled], probe: Thumbnails
     axes.text(MARGIN, 2 * MARGIN, title, va="center", color=GREY)
     for number, row in enumerate(rows):
         x, y = MARGIN + WIDE * (number % COLUMNS), 5 * MARGIN + HIGH * (number // COLUMNS)
-        about = f"unit {row.unit} · confidence {row.confidence:.2f}"
+        about = f"unit {row.unit}" + ("" if row.explains is None else f" · explains {row.explains:.2f}")
         axes.text(x, y, printable(row.label, LONGEST), weight="bold")
         axes.text(x, y + 2 * GAP + SIDE + MARGIN, about, size=6, color=GREY)
         for exemplar in exemplars[number]:

@@ -26,6 +26,8 @@ class Index(BaseModel):
     Attributes
     ----------
     label, abstained, kind : places in ``labels``, ``reasons`` and ``kinds``, -1 for none.
+    explains_low, explains_high : ends of the 95 % interval of ``explains``.
+    unsaid : the best candidate of a unit that has one and of which nothing is said.
     truth : the known answers; None where the model has none.
     importance : None where nobody asked for it.
     polysemantic : 1 for a unit of several facets, else 0.
@@ -46,6 +48,11 @@ class Index(BaseModel):
     reasons: list[str]
     abstained: list[int]
     confidence: list[float | None]
+    explains: list[float | None]
+    explains_low: list[float | None]
+    explains_high: list[float | None]
+    bimodality: list[float | None]
+    unsaid: list[str | None]
     score: list[float | None]
     kinds: list[str]
     kind: list[int]

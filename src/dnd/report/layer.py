@@ -24,7 +24,8 @@ from dnd.report.origin import origin
 from dnd.report.thumbnails import drawings, thumbnails
 from dnd.report.units import EXEMPLARS, PER_BLOCK, PER_SHEET, THUMBS, Part, Tables, make
 
-SHORT = ["unit", "label", "abstained", "confidence", "score"]
+NUMBERS = ["confidence", "explains", "explains_low", "explains_high", "bimodality", "score"]
+SHORT = ["unit", "label", "abstained", *NUMBERS]
 
 
 def run(
@@ -58,7 +59,7 @@ def run(
         has_sheet = contact_sheet.write(out, facts, given.descriptions, probe)
     known = known_answers.load(answers).get(facts["layer"], {}) if answers else {}
     truths = [known.get(unit) for unit in units]
-    texts, shown = _texts(given.descriptions)
+    texts, shown, unsaid = _texts(given.descriptions)
     data_files.write(out, f"{key}/search", texts, "search")
     labels, label = data_files.numbered(short["label"].to_pylist())
     reasons, abstained = data_files.numbered(short["abstained"].to_pylist())
@@ -71,8 +72,8 @@ def run(
         label=label,
         reasons=reasons,
         abstained=abstained,
-        confidence=short["confidence"].to_pylist(),
-        score=short["score"].to_pylist(),
+        **{name: short[name].to_pylist() for name in NUMBERS},
+        unsaid=unsaid,
         kinds=kinds,
         kind=kind,
         truth=[truth.label if truth and truth.nameable else None for truth in truths] if kinds else None,
@@ -122,18 +123,24 @@ def _parts(given: Tables, units: Sequence[int]) -> list[Part]:
     return parts
 
 
-def _texts(descriptions: Path) -> tuple[dict[str, object], list[int]]:
-    """What to search: distinct labels, candidates and captions with their rows. And how many thumbnails a row has."""
+def _texts(descriptions: Path) -> tuple[dict[str, object], list[int], list[str | None]]:
+    """What to search: distinct labels, candidates and captions with their rows.
+
+    And of each row how many thumbnails it has, and the candidate that it does not say.
+    """
     index = {kind: data_files.TextIndex() for kind in ("label", "candidate", "caption")}
     shown: list[int] = []
+    unsaid: list[str | None] = []
     columns = ["label", "candidates", "exemplars", "captions"]
     for group in tables.row_groups([descriptions], schemas.DESCRIPTIONS, columns):
         for row in group.to_pylist():
             index["label"].add(len(shown), [row["label"]])
-            index["candidate"].add(len(shown), [candidate["concept"] for candidate in row["candidates"]])
+            concepts = [candidate["concept"] for candidate in row["candidates"]]
+            unsaid.append(concepts[0] if concepts and row["label"] is None else None)
+            index["candidate"].add(len(shown), concepts)
             index["caption"].add(len(shown), row["captions"])
             shown.append(min(len(row["exemplars"]), THUMBS.columns))
-    return {kind: texts.columns for kind, texts in index.items()}, shown
+    return {kind: texts.columns for kind, texts in index.items()}, shown, unsaid
 
 
 def _importance(files: Sequence[Path], units: Sequence[int]) -> list[float | None] | None:

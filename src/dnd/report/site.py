@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,21 +79,27 @@ def _link(folder: Path, to: Path) -> None:
 
 def summary(index: Index, measured: Sequence[KindFigures]) -> dict[str, object]:
     """Return what the overview shows of a layer."""
-    confidences = [index.confidence[row] or 0.0 for row, label in enumerate(index.label) if label >= 0]
-    bins = Counter(min(int(BINS * value), BINS - 1) for value in confidences)
+    labelled = [row for row, label in enumerate(index.label) if label >= 0]
     used = Counter(index.labels[label] for label in index.label if label >= 0)
     silent = Counter(index.reasons[reason] for reason in index.abstained if reason >= 0)
     return {
         **index.model_dump(include=FACTS),
         "units": len(index.unit),
-        "labelled": len(confidences),
+        "labelled": len(labelled),
         "abstained": dict(sorted(silent.items())),
         "polysemantic": sum(index.polysemantic),
-        "confidence": [bins[number] for number in range(BINS)],
+        "explains": counts(index.explains[row] for row in labelled),
+        "confidence": counts(index.confidence[row] for row in labelled),
         "concepts": sorted(used.items(), key=lambda item: (-item[1], item[0]))[:MOST_CONCEPTS],
         "figures": [row for figure in measured for row in _rows(figure)],
         "important": index.importance is not None,
     }
+
+
+def counts(values: Iterable[float | None]) -> list[int]:
+    """Return how many values, most of them from 0 to 1, are in each tenth; no counts where none is known."""
+    bins = Counter(min(max(int(BINS * value), 0), BINS - 1) for value in values if value is not None)
+    return [bins[number] for number in range(BINS)] if bins else []
 
 
 def _rows(figure: KindFigures) -> list[dict[str, object]]:

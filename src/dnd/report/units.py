@@ -24,8 +24,7 @@ THUMBS = Format(side=56, columns=4, quality=50)
 EXEMPLARS = Format(side=112, columns=16, quality=35)
 DRAWN = Format(side=64, columns=10, quality=28)
 HEAT = Format(side=24, columns=16, quality=50, mode="RGBA")
-COMPONENTS = ("score", "auc", "mad", "rank_score", "image_similarity")
-PROBED = ("fit", "gap", "hard", "agreement", "votes")
+COMPONENTS = ("score", "auc", "mad", "rank_score", "image_similarity", "correlation", "precision", "drawn")
 Span = tuple[float, float]
 
 
@@ -231,9 +230,9 @@ class _Block:
                 {
                     "concept": candidate.concept,
                     **{name: getattr(candidate, name) for name in COMPONENTS},
-                    **{name: getattr(scores.get(candidate.concept), name, None) for name in PROBED},
+                    "votes": getattr(scores.get(candidate.concept), "votes", None),
                     "source": candidate.source,
-                    "drawn": pictures_of[candidate.concept],
+                    "pictures": pictures_of[candidate.concept],
                     "chosen": candidate.concept == row.label,
                 }
                 for candidate in row.candidates

@@ -26,9 +26,8 @@ from tqdm import tqdm
 
 from dnd.backends.embedder import Embedder, TextEmbedder
 from dnd.config.rivals import LinearExplanationsRecipe
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Score
-from dnd.probe import halves
 from dnd.rivals import embedded, inputs
 from dnd.rivals.embedded import Vectors
 from dnd.selection import evidence

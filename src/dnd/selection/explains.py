@@ -20,10 +20,10 @@ from scipy.stats import false_discovery_control, norm
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
 from dnd.config.backends import EmbedderSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Controls, Explained, Scales
 from dnd.io.store import Store, key
-from dnd.probe import halves, pack
+from dnd.probe import pack
 from dnd.selection import evidence, ranking
 from dnd.selection import scales as embedder_scales
 from dnd.selection.evidence import Shown, Values, pearson

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.config.stages import ScoreSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Scales, Score
-from dnd.probe import halves, pack
+from dnd.probe import pack
 from dnd.selection import evidence
 from dnd.selection.components import DrawnCandidate
 from dnd.selection.evidence import Shown

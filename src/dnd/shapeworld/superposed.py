@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dnd.shapeworld import known_answers, target
-from dnd.shapeworld.known_answers import Answer
+from dnd.config import known_answers
+from dnd.config.known_answers import KnownAnswer
+from dnd.shapeworld import target
 from dnd.shapeworld.target import ConceptResNet
 
 LAYER = "superposed"
@@ -54,7 +55,7 @@ class Unit(NamedTuple):
     terms: tuple[int, ...]
 
 
-def composition(answers: Mapping[int, Answer], units: int, seed: int) -> list[Unit]:
+def composition(answers: Mapping[int, KnownAnswer], units: int, seed: int) -> list[Unit]:
     """Return what each unit is made of: by turns one graded concept, a sum of two and a sum of three.
 
     The strongest terms are all different as long as there are planted units, and terms of a unit share no word.
@@ -65,7 +66,7 @@ def composition(answers: Mapping[int, Answer], units: int, seed: int) -> list[Un
     """
     rng = np.random.default_rng([seed, TERMS])
     planted = sorted(unit for unit, answer in answers.items() if answer.kind in PLANTED)
-    words = {unit: {word for words in answers[unit].words for word in words} for unit in planted}
+    words = {unit: {word for words in answers[unit].words or () for word in words} for unit in planted}
     strongest = [int(unit) for unit in rng.permutation(planted)]
     made = []
     for number in range(units):
@@ -152,6 +153,6 @@ def answers(folder: str | Path, seed: int = 0, units: int = 48) -> dict[str, lis
     for number, unit in enumerate(composition(planted, units, seed)):
         strongest = planted[unit.terms[0]]
         terms = [planted[term].label for term in unit.terms]
-        words = [list(part) for part in strongest.words]
+        words = [list(part) for part in strongest.words or ()]
         rows.append({"unit": number, "kind": unit.kind, "words": words, "label": strongest.label, "terms": terms})
     return {LAYER: rows}

@@ -22,10 +22,9 @@ from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize, prepared
 from dnd.config.stages import ExemplarSettings
-from dnd.io import pictures, schemas, tables
+from dnd.io import halves, pictures, schemas, tables
 from dnd.io.rows import Exemplar
 from dnd.io.streams import ahead, chunks
-from dnd.probe import halves
 from dnd.target import compat, crops
 from dnd.target.network import Target, fixed_batches, pooled_of
 from dnd.target.preprocess import Box

@@ -42,3 +42,27 @@ def test_any_text_fits_a_contact_sheet(tmp_path):
     site = write_site(tmp_path, places)
     assert data_files.read(site / "layers/planted/concepts/index.js")["labels"] == [text.replace("\ud800", "")]
     assert (site / "layers/planted/concepts/contact-sheet.png").stat().st_size > 5000
+
+
+def test_what_explains_most_comes_first_and_what_is_not_known_last(tmp_path, monkeypatch):
+    places = write_run(tmp_path, {("planted", "concepts"): [("single", ("red",), [f"{i} x"]) for i in range(4)]})
+    rows = tables.read(tmp_path / "planted/descriptions.parquet", schemas.DESCRIPTIONS).to_pylist()
+    for row, explains in zip(rows, (0.2, None, 0.82, 0.2), strict=True):
+        row["explains"] = explains
+    path = tmp_path / "planted/descriptions.parquet"
+    tables.write(path, tables.table(rows, schemas.DESCRIPTIONS), schemas.DESCRIPTIONS)
+    drawn = []
+    monkeypatch.setattr(contact_sheet.Figure, "add_axes", spied(drawn, contact_sheet.Figure.add_axes))
+    write_site(tmp_path, places)
+    abouts = [text.get_text() for text in drawn[0].texts if text.get_text().startswith("unit")]
+    assert abouts == ["unit 2 · explains 0.82", "unit 0 · explains 0.20", "unit 3 · explains 0.20", "unit 1"]
+
+
+def spied(returned, function):
+    """A function that does the same and notes what it returns."""
+
+    def noting(*given, **named):
+        returned.append(function(*given, **named))
+        return returned[-1]
+
+    return noting

@@ -82,6 +82,7 @@ def test_the_index_holds_a_column_of_every_fact(index):
     assert index["truth"] == ["red objects", "blue stars", None, None, "red objects"]
     assert (index["facets"], index["polysemantic"]) == ([1, 1, 0, 1, 2], [0, 0, 0, 0, 1])
     assert index["score"] == [2.4, 2.4, None, 2.4, 2.4]
+    assert index["explains"] == [0.4, 0.45, None, 0.55, 0.6] and index["confidence"] == [None] * 5
     assert index["importance"] is None
     assert index["thumbs"] == {"per_sheet": 64, "columns": 4, "side": 56, "count": [4, 4, 0, 4, 4]}
     assert index["settings"] == [["pooling", "max"]]
@@ -114,18 +115,22 @@ def test_every_candidate_has_every_score(block):
         [1.9, 0.86, 2.1, 101, 0.7, 2],
         [1.4, 0.73, 1.2, 191, 0.6, 1],
     ]
-    assert {one[key] for one in found for key in ("fit", "gap", "hard", "agreement")} == {None}
+    assert [[one[key] for key in ("correlation", "precision", "drawn")] for one in found] == [
+        [0.6, 0.5, 0.7],
+        [0.4, 0.5, 0.4],
+        [0.2, 0.5, 0.1],
+    ]
 
 
 def test_generated_images_are_in_order_of_activation_and_kept_once(folder, block):
     scores = tables.read(folder / "planted/scores.parquet", schemas.SCORES).to_pylist()
-    concepts = sorted({one["concept"] for row in block["units"] for one in row["candidates"] if one["drawn"]})
+    concepts = sorted({one["concept"] for row in block["units"] for one in row["candidates"] if one["pictures"]})
     cells = set()
     for row in scores:
         (shown,) = [one for one in block["units"][row["unit"]]["candidates"] if one["concept"] == row["concept"]]
-        values = [value for _, value in shown["drawn"]]
+        values = [value for _, value in shown["pictures"]]
         assert values == pytest.approx(sorted(row["activations"], reverse=True), rel=1e-3)
-        cells |= {cell for cell, _ in shown["drawn"]}
+        cells |= {cell for cell, _ in shown["pictures"]}
     assert cells == set(range(GENERATED * len(concepts)))
     assert block["drawn"]["count"] == len(cells)
 
@@ -181,8 +186,8 @@ def test_alternatives_show_the_images_of_their_parts(folder, tmp_path):
     rewritten(tmp_path, "planted/scores.parquet", schemas.SCORES, joined)
     _, _, (unit,) = built(tmp_path, *places[0])
     first, second, both = unit["candidates"]
-    assert len(second["drawn"]) == 4
-    assert sorted(both["drawn"]) == sorted(first["drawn"] + second["drawn"])
+    assert len(second["pictures"]) == 4
+    assert sorted(both["pictures"]) == sorted(first["pictures"] + second["pictures"])
 
 
 def test_layers_of_other_methods_have_less_to_show(folder, tmp_path):
@@ -200,7 +205,7 @@ def test_layers_of_other_methods_have_less_to_show(folder, tmp_path):
     assert index["labels"] and index["kinds"] == [] and index["truth"] is None
     assert {one["caption"] for unit in units for one in unit["exemplars"]} == {None}
     assert {one["heat"] for unit in units for one in unit["exemplars"]} == {None}
-    assert [one["drawn"] for one in units[0]["candidates"]] == [[], []]
+    assert [one["pictures"] for one in units[0]["candidates"]] == [[], []]
     assert units[0]["candidates"][0]["votes"] is None
     assert not (out / "units/00000-drawn.webp").exists() and not (out / "units/00000-heat.webp").exists()
     assert data_files.read(out / "search.js")["caption"] == {"texts": [], "rows": []}

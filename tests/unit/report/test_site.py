@@ -29,8 +29,8 @@ def test_layers_are_in_order_of_the_sweep_with_their_counts(run):
     assert [(one["name"], one["slug"]) for one in run["layers"]] == [("planted", "concepts"), ("classes", "fc")]
     first = run["layers"][0]
     assert (first["units"], first["labelled"], first["abstained"], first["polysemantic"]) == (5, 4, {"dead": 1}, 1)
-    assert sum(first["confidence"]) == 4 and len(first["confidence"]) == 10
-    assert sum(first["confidence"][:4]) == 0  # each is at least .4 sure
+    assert first["explains"] == [0, 0, 0, 0, 2, 1, 1, 0, 0, 0]
+    assert first["confidence"] == []  # no file was fitted
     assert first["concepts"][0] == ["red objects", 1]
     assert first["important"] is False
 
@@ -41,16 +41,18 @@ def test_the_most_frequent_concepts_come_first():
         "unit": list(range(6)),
         "labels": ["cats", "dogs", "owls"],
         "label": [2, 1, 2, -1, 0, 2],
-        "reasons": ["unclear"],
+        "reasons": ["chance"],
         "abstained": [-1, -1, -1, 0, -1, -1],
         "confidence": [0.0, 0.15, 1.0, 0.9, 0.99, 0.2],
+        "explains": [-0.2, 0.19, 1.0, 0.9, None, 0.21],
         "polysemantic": [0] * 6,
         "importance": [1] * 6,
     }
     found = builder.summary(Index.model_construct(**index), [])
     assert found["concepts"] == [("owls", 3), ("cats", 1), ("dogs", 1)]
     assert found["confidence"] == [1, 1, 1, 0, 0, 0, 0, 0, 0, 2]
-    assert (found["abstained"], found["important"]) == ({"unclear": 1}, True)
+    assert found["explains"] == [1, 1, 1, 0, 0, 0, 0, 0, 0, 1]
+    assert (found["abstained"], found["important"]) == ({"chance": 1}, True)
 
 
 def test_figures_are_those_of_the_evaluation(run):

@@ -12,7 +12,7 @@ def test_every_metric_and_every_reason_is_explained():
     words = terms.load()
     explained = words.glossary
     assert set(words.metrics) == set(METRICS)
-    assert set(words.abstentions) == {"dead", "constant", "nonfinite", "no_concept", "low_confidence", "unclear"}
+    assert set(words.abstentions) == {"dead", "constant", "nonfinite", "no_concept", "chance", "little"}
     assert set(explained) >= {*METRICS, *words.abstentions, "unit", "exemplar", "AUC", "confidence", "polysemantic"}
     assert all(text.endswith(".") and text.count(". ") == 0 for text in explained.values())
 

@@ -8,9 +8,8 @@ from scipy import stats
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder
 from dnd.config.backends import EmbedderSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Explained, Scales, Score
-from dnd.probe import halves
 from dnd.selection import descriptions, explains
 from dnd.selection.explains import Estimate, JudgingImages
 

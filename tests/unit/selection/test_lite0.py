@@ -14,8 +14,8 @@ from PIL import Image
 from skimage import data as skimage_images
 from sklearn import datasets as sklearn_images
 
+from dnd.io import halves
 from dnd.io.rows import Scales
-from dnd.probe import halves
 from dnd.selection import explains
 
 FOLDERS = [Path(skimage_images.__file__).parent, Path(sklearn_images.__file__).parent / "images"]

@@ -12,10 +12,9 @@ from dnd.backends.embedder import Embedder
 from dnd.backends.embeddings import StoredEmbedder
 from dnd.config.backends import EmbedderSettings
 from dnd.config.stages import ScoreSettings
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.io.rows import Concept, Scales, Score
 from dnd.io.store import Store
-from dnd.probe import halves
 from dnd.selection import probe_scores, scores
 from dnd.selection.components import DrawnCandidate
 from dnd.selection.probe_scores import Probe, judged

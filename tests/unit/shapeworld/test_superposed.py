@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dnd.shapeworld import known_answers, superposed, target
+from dnd.config import known_answers
+from dnd.shapeworld import superposed, target, world
 from dnd.shapeworld.render import draw
 from dnd.shapeworld.world import ATTRIBUTES
 
@@ -70,7 +71,7 @@ def test_planted_units_reach_about_the_same(folder):
     scenes, images = pixels(200)
     peaks = maps(network, images, "concepts").amax((2, 3))
     for unit, answer in known_answers.load(FOLDER.with_name(folder) / target.UNITS)["concepts"].items():
-        holds = [answer.words and answer.extension[scene.index] for scene in scenes]
+        holds = [answer.words and world.extension(answer)[scene.index] for scene in scenes]
         if answer.kind in superposed.PLANTED and any(holds):
             assert peaks[holds, unit].mean() == pytest.approx(superposed.PEAK, rel=0.4), answer.label
 

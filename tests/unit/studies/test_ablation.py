@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from spoilt import write_good
+from spoilt import SWEEP, write_good
 
 from dnd.config.load import ConfigError, load
+from dnd.config.recipes import Recipe
 from dnd.config.sweep import layers
 from dnd.io import schemas, tables
 from studies import ablation, ablation_docs
@@ -27,6 +28,9 @@ def written(tmp_path, monkeypatch):
     values["models"]["other"] = {"source": "torchvision", "factory": "resnet18"}
     Path("config/config.yaml").write_text(yaml.safe_dump(values))
     Path("config/layers.tsv").write_text("model\tlayer\tslug\tunits\nnet\tlayer4\tlayer4\t32\nother\tfc\tfc\t5\n")
+    Path("config/sweep.tsv").write_text(
+        f"{SWEEP}\nnet\tnet\tlayer4\tphotos\tdnd\t0-7\nother\tother\tfc\tphotos\tdnd\t\n"
+    )
 
     def write(*lines, only=()):
         Path("ablations.tsv").write_text("\n".join([HEADER, *lines]) + "\n")
@@ -49,12 +53,12 @@ def test_each_variant_differs_from_the_recipe_in_its_settings_alone(written):
     assert recipes["undrawn"].model_dump() == same | {"generator": None}
 
 
-def test_every_network_is_described_by_every_recipe_and_rows_of_others_stay_out(written):
+def test_every_row_is_described_by_every_recipe_and_recipes_that_were_not_chosen_stay_out(written):
     written("few\texemplars.keep\t5\tfew?", "slow\tgenerator.steps\t50\tslow?", only=["slow"])
     found = [(one.name, one.model, one.layer, one.recipe, len(one.units)) for one in layers(expanded())]
     assert found == [
-        ("net-dnd", "net", "layer4", "dnd", 32),
-        ("net-slow", "net", "layer4", "slow", 32),
+        ("net-dnd", "net", "layer4", "dnd", 8),
+        ("net-slow", "net", "layer4", "slow", 8),
         ("other-dnd", "other", "fc", "dnd", 5),
         ("other-slow", "other", "fc", "slow", 5),
     ]
@@ -76,7 +80,7 @@ def test_every_network_is_described_by_every_recipe_and_rows_of_others_stay_out(
         ("dnd\texemplars.reach\t1\twhy?", "variant 'dnd' has the name of another recipe"),
         ("shuffled\texemplars.reach\t1\twhy?", "variant 'shuffled' has the name of another recipe or baseline"),
         ("good\texemplars.keep\t3\t", "variant 'good' changes exemplars.keep twice"),
-        ("a\texemplars.keep\t10\twhy?", "variant 'a' has the settings of 'dnd'"),
+        ("a\texemplars.keep\t16\twhy?", "variant 'a' has the settings of 'dnd'"),
         ("a\texemplars.keep\t5\twhy?", "variant 'a' has the settings of 'good'"),
         ("a\texemplars.keep\t5", "expected 4 columns"),
     ],
@@ -88,11 +92,11 @@ def test_a_bad_row_is_one_line_that_names_it(written, row, message):
 
 
 def test_the_bad_row_of_several_is_told_and_so_are_all_of_them(written):
-    rows = ["a\texemplars.keep\t5\twhy?", "a\tscores.auc\tmuch\t", "a\tscores.rank\t1\t", "b\tscores.shrink\t0\twhy?"]
+    rows = ["a\texemplars.keep\t5\twhy?", "a\tscores.drawn\tmuch\t", "a\tscores.join\t1\t", "b\tscores.shrink\t0\twhy?"]
     with pytest.raises(ConfigError) as error:
         written(*rows)
     first, second = str(error.value).splitlines()
-    assert first.startswith("ablations.tsv line 3: scores.auc: ")
+    assert first.startswith("ablations.tsv line 3: scores.drawn: ")
     assert second.startswith("ablations.tsv line 5: scores.shrink: ")
 
 
@@ -103,6 +107,18 @@ def test_unknown_names_and_missing_files_are_told(written):
         written("a\tconcepts.prompt\tno.yaml\twhy?")
     with pytest.raises(ConfigError, match=r"ablations.tsv: no rows"):
         written()
+
+
+def test_the_sweep_is_that_of_the_recipe_alone(written):
+    Path("config/sweep.tsv").write_text(f"{SWEEP}\nnet\tnet\tlayer4\tphotos\tdnd\t\nb\tnet\tlayer3\tphotos\tdnd\t\n")
+    with pytest.raises(ConfigError, match=r"config/sweep.tsv line 3: .*layer3"):
+        written("a\texemplars.keep\t5\twhy?")
+    values = yaml.safe_load(Path("config/config.yaml").read_text())
+    values["recipes"]["b"] = values["recipes"]["dnd"] | {"pooling": "max"}
+    Path("config/config.yaml").write_text(yaml.safe_dump(values))
+    Path("config/sweep.tsv").write_text(f"{SWEEP}\nnet\tnet\tlayer4\tphotos\tb\t\n")
+    with pytest.raises(ConfigError, match=r"config/sweep.tsv line 2: recipe must be 'dnd'"):
+        written("a\texemplars.keep\t5\twhy?")
 
 
 def leaves(values, prefix=""):
@@ -118,7 +134,7 @@ def test_the_repositorys_own_table_is_good_and_brings_every_defect_back(tmp_path
     monkeypatch.chdir(ROOT)
     names = ablation.write(Path("config/ablation/config.yaml"), Path("config/ablations.tsv"), tmp_path)
     config = load(yaml.safe_load((tmp_path / "config.yaml").read_text()))
-    assert len(layers(config)) == 2 * len(names)
+    assert len(layers(config)) == 4 * len(names)
     settings = {name: list(leaves(recipe.model_dump(mode="json"))) for name, recipe in config.recipes.items()}
     evaluated = yaml.safe_load(Path("config/evaluation/config.yaml").read_text())["recipes"]
     switches = {
@@ -131,7 +147,8 @@ def test_the_repositorys_own_table_is_good_and_brings_every_defect_back(tmp_path
 
 def test_the_recipe_that_variants_change_is_that_of_the_evaluation():
     read = [yaml.safe_load((ROOT / f"config/{one}/config.yaml").read_text()) for one in ("ablation", "evaluation")]
-    assert read[0]["recipes"]["dnd"] == read[1]["recipes"]["dnd"]
+    ours, evaluated = (Recipe.model_validate(values["recipes"]["dnd"]) for values in read)
+    assert ours == evaluated
 
 
 COLUMNS = ["model", "layer", "unit", "kind", "method", "recipe", "metric", "value"]
@@ -151,7 +168,18 @@ def evaluated(**right):
     return frame.assign(unit=frame["unit"] + 100 * (frame["kind"] == "polysemantic"))
 
 
-NO_CHANGES = {name: [("scores.rank", "0.0", "1.0")] for name in "abc"}
+NO_CHANGES = {name: [("scores.drawn", "0.15", "0.0")] for name in "abc"}
+
+
+def hidden(**r):
+    """Rows of 16 hidden units in each of two networks, with the mean true r of each recipe."""
+    return [
+        (model, layer, unit, None, method, recipe, "true_r", value + (unit % 2 - 0.5) / 5)
+        for recipe, value in r.items()
+        for method in (recipe, "shuffled")
+        for model, layer in (("one", "layer3"), ("two", "layer4"))
+        for unit in range(16)
+    ]
 
 
 def measured(units, names="abc"):
@@ -186,21 +214,38 @@ def test_the_tables_hold_what_was_measured():
     random = [
         (m, "concepts", 200, "random", r, r, "abstained", v) for m in ("one", "two") for r, v in (("dnd", 1), ("a", 0))
     ]
-    units = pd.concat([units, pd.DataFrame(random, columns=COLUMNS)])
+    units = pd.concat([units, pd.DataFrame([*random, *hidden(dnd=0.5, a=0.1)], columns=COLUMNS)])
     found = measured(units, "ab")
     lines = ablation_docs.effects_table(found, units).splitlines()
-    assert lines[2].startswith("| `dnd` | - | 0.600 | - | - | 0.50 | - |")
-    assert lines[3].startswith("| `b` | `scores.rank`: 0.0 → 1.0 | 1.000 | +0.400 [")
+    assert lines[2].startswith("| `dnd` | - | 0.600 | - | - | 0.50 | - | 0.500 | - |")
+    assert lines[3].startswith("| `b` | `scores.drawn`: 0.15 → 0.0 | 1.000 | +0.400 [")
     assert "| helps; two concepts: hurts | 0.00 | -0.500 [" in lines[3]
-    assert "| hurts; nothing to name: hurts | 0.50 | +0.000 [+0.000, +0.000] |" in lines[4]
+    assert (
+        "| hurts; nothing to name: hurts; hidden: hurts | 0.50 | +0.000 [+0.000, +0.000] | 0.100 | -0.400 [" in lines[4]
+    )
     costs = {"dnd": Cost(units=10, questions=50, pictures=300), "a": Cost(10, 20, 150), "b": Cost(10, 50, 0)}
     lines = ablation_docs.others_table(found, units, {"dnd": 0.04, "a": 0.1}, costs).splitlines()
-    assert lines[0] == ("| variant | abstains, random | calibration error | questions | images (share of `dnd`) |")
-    assert lines[2] == "| `dnd` | 1.00 | 0.040 | 5.0 | 30.0 (1.00) |"
-    assert lines[3] == "| `b` | - | - | 5.0 | 0.0 (0.00) |"
-    assert lines[4] == "| `a` | 0.00 | 0.100 | 2.0 | 15.0 (0.50) |"
+    assert lines[0] == (
+        "| variant | abstains, random | calibration error | questions | images (share of `dnd`) "
+        "| true r, hidden units, difference |"
+    )
+    assert lines[2] == "| `dnd` | 1.00 | 0.040 | 5.0 | 30.0 (1.00) | - |"
+    assert lines[3] == "| `b` | - | - | 5.0 | 0.0 (0.00) | - |"
+    assert lines[4].startswith("| `a` | 0.00 | 0.100 | 2.0 | 15.0 (0.50) | -0.400 [")
     lines = ablation_docs.others_table(found, units, {}, costs).splitlines()
     assert "calibration" not in lines[0]
+
+
+def test_hidden_units_are_compared_by_true_r_and_planted_ones_are_not_among_them():
+    rows = hidden(dnd=0.5, a=0.7, b=0.5)
+    planted = [("one", "concepts", unit, "single", r, r, "true_r", 1.0) for r in ("dnd", "a") for unit in range(16)]
+    units = evaluated(dnd=(0.6, 0.5), a=(0.6, 0.5), b=(0.6, 0.5))
+    found = measured(pd.concat([units, pd.DataFrame([*rows, *planted], columns=COLUMNS)]), "ab")
+    a, b = sorted(found, key=lambda effect: effect.name)
+    assert (a.hidden.units, b.hidden.units) == (32, 32)
+    assert (a.hidden.difference, b.hidden.difference) == (pytest.approx(0.2), pytest.approx(0))
+    assert (a.verdicts, b.verdicts) == ("no difference measured; hidden: helps", "no difference measured")
+    assert "true r of hidden units: `a` (+0.20)" in ablation_docs.summary(found)
 
 
 def test_the_summary_names_what_helps_and_what_hurts():
@@ -225,7 +270,7 @@ def test_settings_that_differ_are_told_with_both_values():
 
 
 def test_the_document_is_written_from_the_tables_of_a_run(written, tmp_path):
-    written("a\texemplars.keep\t5\tare five enough?", "b\tscores.auc\t0\tdoes contrast count?", only=["a"])
+    written("a\texemplars.keep\t5\tare five enough?", "b\tscores.drawn\t0\tdo pictures count?", only=["a"])
     rows = [
         {"name": f"{model}-{recipe}", "layer": layer, "unit": unit, "kind": kind, "method": recipe}
         | {"metric": "known_answer_exact", "value": float(unit % 4 < right), "low": None, "high": None}
@@ -237,9 +282,9 @@ def test_the_document_is_written_from_the_tables_of_a_run(written, tmp_path):
     assert ablation_docs.main(["results/demo/config.yaml", "ablations.tsv", "docs"]) == 0
     text = Path("docs/ablation.md").read_text()
     assert "- hurts: `a` (-0.50)" in text
-    assert "| `a` | `exemplars.keep`: 10 → 5 | 0.250 | -0.500 [" in text
+    assert "| `a` | `exemplars.keep`: 16 → 5 | 0.250 | -0.500 [" in text
     assert "over the 32 units with one concept" in " ".join(text.split())
-    assert "| `a` | are five enough? | hurts; two concepts: hurts |" in text
+    assert "| `a` | are five enough? | hurts; two concepts: hurts | - |" in text
     assert "Not measured in this run: `b`." in text
     assert Path("docs/ablation/differences.png").read_bytes().startswith(b"\x89PNG")
 

@@ -41,9 +41,9 @@
         ${layer.model}</bdi>${layer.base && html` · run in <bdi>${layer.base}</bdi>`}</p>
       <dl class="facts"><div><dt>labelled</dt><dd><b>${dnd.whole(labelled.length)}</b> of ${dnd.whole(layer.count)}</dd>
         </div>
-        <div><dt>mean <${dnd.Term} name="confidence">confidence<//></dt><dd><b>
-          ${dnd.fixed(mean(labelled.map((row) => layer.confidence[row]).filter((one) => !Number.isNaN(one))))}</b></dd>
-            </div>
+        ${["explains", "confidence"].map((name) => layer.known[name] && html`<div key=${name}><dt>mean
+          ${" "}<${dnd.Term} name=${name}>${name}<//></dt><dd><b>${dnd.fixed(
+            mean(labelled.map((row) => layer[name][row]).filter((value) => !Number.isNaN(value))))}</b></dd></div>`)}
         ${known.length > 0 && html`<div><dt>right</dt><dd><b>${dnd.whole(right)}
           </b> of ${dnd.whole(known.length)} with a known answer</dd></div>`}</dl></section>`;
   }
@@ -60,8 +60,7 @@
     ) => html`<div role="cell" class="c-side"><a href=${layer.base
       ? `${dnd.address("index.html", layer.base)}${dnd.href.unit(layer.key, layer.unit[row])}`
         : dnd.href.unit(layer.key, layer.unit[row])} tabindex="-1"><${dnd.Label} layer=${layer} row=${row} /></a>
-      <span class="under">${layer.label[row] >= 0
-        && html`<${dnd.Confidence} value=${layer.confidence[row]} />`} <${dnd.Verdict}
+      <span class="under"><${dnd.Explains} layer=${layer} row=${row} /> <${dnd.Verdict}
           correct=${checks?.correct?.[row]} /></span></div>`;
     const item = (at, focusable) => {
       const { a: one, b: two, state } = rows[at];

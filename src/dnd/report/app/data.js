@@ -8,6 +8,7 @@ window.dnd = {};
 (() => {
   const { useLayoutEffect, useState } = htmPreact;
   const MOST = 120; // blocks of evidence to keep
+  const MEASURES = ["explains", "explains_low", "explains_high", "confidence", "score", "bimodality"]; // null without
 
   const takers = new WeakMap(); // script element -> what takes its value
   const early = new Map(); // values of scripts that index.html itself names
@@ -57,7 +58,7 @@ window.dnd = {};
 
   const numbers = (values) => Float64Array.from(values, (one) => one ?? NaN);
 
-  /** The index of a layer with typed columns, and what is derived from it once. */
+  /** The index of a layer with typed columns, and what is derived from it once; `known` tells which say anything. */
   class Layer {
     constructor(index, base) {
       Object.assign(this, index);
@@ -71,9 +72,12 @@ window.dnd = {};
       this.kind = Int16Array.from(index.kind);
       this.facets = Uint8Array.from(index.facets);
       this.polysemantic = Uint8Array.from(index.polysemantic);
-      this.confidence = numbers(index.confidence);
-      this.score = numbers(index.score);
+      for (const name of MEASURES) this[name] = numbers(index[name] ?? index.unit.map(() => null));
       this.importance = index.importance && numbers(index.importance);
+      this.known = { unit: true, label: true };
+      for (const name of [...MEASURES, "importance"]) {
+        this.known[name] = Boolean(this[name]?.some((value) => !Number.isNaN(value)));
+      }
       this.orders = new Map();
     }
 
@@ -91,6 +95,11 @@ window.dnd = {};
 
     labelOf(row) {
       return this.label[row] < 0 ? null : this.labels[this.label[row]];
+    }
+
+    /** The best candidate of a row of which nothing is said; null where it has none, or has a label. */
+    unsaidOf(row) {
+      return this.unsaid?.[row] ?? null;
     }
 
     reasonOf(row) {

@@ -95,10 +95,9 @@
     ["mad", "MAD", 0, null],
     ["rank_score", "rank score", 0, null, true],
     ["image_similarity", "similarity", 0, 1],
-    ["fit", "fit", -1, 1],
-    ["gap", "gap", -1, 1],
-    ["hard", "hard", 0, 1],
-    ["agreement", "agreement", 0, 1],
+    ["correlation", "correlation", 0, 1],
+    ["precision", "precision", 0, 1],
+    ["drawn", "drawn", 0, 1],
     ["votes", "votes", 0, null],
   ];
 
@@ -120,8 +119,8 @@
   }
 
   function Drawn({ layer, row, block, candidate }) {
-    if (!candidate.drawn.length) return null;
-    const drawn = [...candidate.drawn].sort((a, b) => (b[1] ?? -Infinity) - (a[1] ?? -Infinity));
+    if (!candidate.pictures.length) return null;
+    const drawn = [...candidate.pictures].sort((a, b) => (b[1] ?? -Infinity) - (a[1] ?? -Infinity));
     return html`<ol class="drawn" aria-label=${`Pictures generated for “${candidate.concept}”, most activating first`}>
       ${drawn.map(
       ([cell, activation], at) => html`<li key=${at}>
@@ -135,9 +134,9 @@
     const all = unit.candidates,
       scores = all.map((one) => one.score).filter((one) => one !== null);
     const high = Math.max(...scores,
-      Math.min(...scores) + 1e-9); // scores may be log odds: then the worst is near the left end
+      Math.min(...scores) + 1e-9); // scores are logarithms: the worst is near the left end
     const low = Math.min(0, Math.min(...scores) - 0.1 * (high - Math.min(...scores)));
-    const drawn = all.some((one) => one.drawn.length);
+    const drawn = all.some((one) => one.pictures.length);
     return html`<section class="candidates-part"><div class="part-head"><h2><${dnd.Term} name="candidate concept">
       Candidates<//> <span class="tally">${all.length || "none"}</span></h2></div>
       ${
@@ -153,8 +152,10 @@
           ${one.chosen && html`<span class="tag strong">
             ${one.concept === layer.labelOf(row) ? "the label" : "in the label"}</span>`}
           <span class="soft source"><${dnd.Term} name="source">from<//> <bdi>${one.source}</bdi></span>
-          <span class="score"><${dnd.Bar} value=${one.score} low=${low} from=${low} high=${high} /><span class="number">
-            <span class="unseen">score </span>${dnd.fixed(one.score)}</span></span></div>
+          ${at === 0 && layer.unsaidOf(row) !== null && html`<span class="tag">not said</span>`}
+          ${one.score !== null && html`<span class="score"><${dnd.Bar} value=${one.score} low=${low} from=${low}
+            high=${high} /><span class="number"><span class="unseen">score </span>${dnd.fixed(one.score)}</span>
+              </span>`}</div>
         <${Components} candidate=${one} all=${all} />
         <${Drawn} ...${{ layer, row, block, candidate: one }} /></li>`,
       )}</ol></section>`;

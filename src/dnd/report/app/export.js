@@ -20,7 +20,9 @@
       ...text,
       { name: "unit", type: "INT32", data: picked((row) => layer.unit[row]) },
       { name: "label", type: "STRING", data: picked((row) => layer.labelOf(row)) },
-      { name: "confidence", type: "DOUBLE", data: number(layer.confidence) },
+      { name: "unsaid", type: "STRING", data: picked((row) => layer.unsaidOf(row)) },
+      ...["explains", "explains_low", "explains_high", "bimodality", "confidence"].map((name) =>
+        ({ name, type: "DOUBLE", data: number(layer[name]) })),
       { name: "abstained", type: "STRING", data: picked((row) => layer.reasonOf(row)) },
       { name: "score", type: "DOUBLE", data: number(layer.score) },
       { name: "importance", type: "DOUBLE", data: number(layer.importance) },

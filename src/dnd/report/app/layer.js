@@ -16,12 +16,15 @@
         cell=${(row % perSheet) * columns + n} />`)}</span>`;
   };
 
-  /** The label of a row, or why there is none. */
-  dnd.Label = ({ layer, row }) => {
-    const label = layer.labelOf(row);
-    return label === null
-      ? html`<span class="silent">${dnd.reason(layer.reasonOf(row) ?? "no_concept")}</span>`
-      : html`<span class="label"><bdi>${label}</bdi></span>`;
+  /** The label of a row, or why there is none, after the best candidate where there is one; `brief` without “not said”. */
+  dnd.Label = ({ layer, row, brief }) => {
+    const label = layer.labelOf(row),
+      unsaid = layer.unsaidOf(row),
+      reason = dnd.reason(layer.reasonOf(row) ?? "no_concept");
+    if (label !== null) return html`<span class="label"><bdi>${label}</bdi></span>`;
+    if (unsaid === null) return html`<span class="silent">${reason}</span>`;
+    return html`<span class="silent unsaid"><bdi>${unsaid}</bdi> <span class="because" title=${reason}>
+      ${brief ? "" : "· not said: "}${reason}</span></span>`;
   };
 
   const found = (bits) =>
@@ -32,10 +35,10 @@
     return html`<div role="listitem" key=${row}><a class=${`card ${silent ? "abstained" : ""}`} data-at=${at}
       tabindex=${focusable ? 0 : -1} href=${dnd.href.unit(layer.key, layer.unit[row])}>
       <${dnd.Thumbs} layer=${layer} row=${row} />
-      <span class="title"><${dnd.Label} layer=${layer} row=${row} /></span>
+      <span class="title"><${dnd.Label} layer=${layer} row=${row} brief /></span>
       <span class="meta"><span class="number"><span class="unseen">unit </span>${layer.unit[row]}</span>
-        ${silent ? html`<span class="faint">nothing said</span>`
-          : html`<${dnd.Confidence} value=${layer.confidence[row]} />`}
+        ${silent && html`<span class="faint">${layer.unsaidOf(row) === null ? "nothing said" : "not said"}</span>`}
+        <${dnd.Explains} layer=${layer} row=${row} />
         ${layer.polysemantic[row] ? html`<span class="tag" title="responds to several things">poly</span>` : null}
         ${found(bits)}<${dnd.Verdict} correct=${correct} /></span></a></div>`;
   }
@@ -48,26 +51,22 @@
   };
   const table = () => ({ columns: 1, height: 44, style: { "--side": "34px" } });
 
-  const COLUMNS = [
-    ["unit", "unit"],
-    ["label", "label"],
-    ["confidence", "confidence"],
-    ["score", "score"],
-    ["importance", "importance"],
-  ];
+  const COLUMNS = ["unit", "label", "explains", "confidence", "score", "importance"];
 
   function Head({ layer, options, change }) {
     const sort = options.sort || "unit";
     return html`<div role="rowgroup" class="head"><div role="row" class="row">
-      ${COLUMNS.filter(([name]) => name !== "importance" || layer.importance).map(
-        ([name, words]) => html`<div role="columnheader" key=${name} class=${`c-${name}`}
+      ${COLUMNS.filter((name) => layer.known[name]).map(
+        (name) => html`<div role="columnheader" key=${name} class=${`c-${name}`}
         aria-sort=${sort === name ? (options.desc ? "descending" : "ascending") : "none"}>
         <button type="button" onClick=${() => change({ sort: name, desc: sort === name ? (options.desc ? "" : 1)
           : name === "unit" || name === "label" ? "" : 1 })}>
-          ${words} <span aria-hidden="true">${sort === name ? (options.desc ? "↓" : "↑") : ""}</span></button></div>`,
+          ${name} <span aria-hidden="true">${sort === name ? (options.desc ? "↓" : "↑") : ""}</span></button></div>`,
       )}
       <div role="columnheader" class="c-thumbs">exemplars</div></div></div>`;
   }
+
+  const none = html`<span class="faint">–</span>`;
 
   function Row({ layer, row, at, focusable, bits, correct }) {
     return html`<div role="row" class="row" key=${row} aria-rowindex=${at + 2}>
@@ -75,10 +74,14 @@
       <div role="cell" class="c-label"><a data-at=${at} tabindex=${focusable ? 0 : -1}
         href=${dnd.href.unit(layer.key, layer.unit[row])}><${dnd.Label} layer=${layer} row=${row} />
           </a> ${found(bits)} <${dnd.Verdict} correct=${correct} /></div>
-      <div role="cell" class="c-confidence">${layer.label[row] < 0 ? html`<span class="faint">–</span>`
-        : html`<${dnd.Confidence} value=${layer.confidence[row]} />`}</div>
-      <div role="cell" class="c-score number">${dnd.fixed(layer.score[row])}</div>
-      ${layer.importance && html`<div role="cell" class="c-importance number">${dnd.fixed(layer.importance[row], 3)}
+      ${layer.known.explains && html`<div role="cell" class="c-explains">${Number.isNaN(layer.explains[row]) ? none
+        : html`<${dnd.Explains} layer=${layer} row=${row} /><span class="range number">${dnd.interval(layer, row)}
+          </span>`}</div>`}
+      ${layer.known.confidence && html`<div role="cell" class="c-confidence">${layer.label[row] < 0
+        || Number.isNaN(layer.confidence[row]) ? none
+          : html`<${dnd.Measure} name="confidence" value=${layer.confidence[row]} />`}</div>`}
+      ${layer.known.score && html`<div role="cell" class="c-score number">${dnd.fixed(layer.score[row])}</div>`}
+      ${layer.known.importance && html`<div role="cell" class="c-importance number">${dnd.fixed(layer.importance[row], 3)}
         </div>`}
       <div role="cell" class="c-thumbs"><${dnd.Thumbs} layer=${layer} row=${row} /></div></div>`;
   }
@@ -93,7 +96,9 @@
   function Toolbar({ layer, options, change, rows, correct, field, busy, load }) {
     const [open, setOpen] = useState(false);
     const set = FILTERS.slice(1).filter((name) => options[name]).length;
-    const sorts = Object.entries(dnd.SORTS).filter(([name]) => name !== "importance" || layer.importance);
+    const sorts = dnd.SORTS.filter((name) => layer.known[name]).map((name) => [name, name]);
+    const measure = dnd.measure(layer),
+      least = measure === "explains" ? "Explains" : "Confidence"; // a label holds an output, so it names that
     const view = options.view === "table" ? "table" : "grid";
     return html`<div class="toolbar" role="search" aria-label="Units of this layer"><div class="inner">
       <div class="line">
@@ -117,10 +122,13 @@
         <${Choice} label="Show" value=${options.why} change=${(why) => change({ why })}
           options=${[["", "all units"], ["labelled", "labelled"], ["abstained", "abstained"],
             ...layer.reasons.map((code) => [code, dnd.reason(code)])]} />
-        <label class=${`choice range ${options.min ? "set" : ""}`}><span>Confidence ≥ <output>
-          ${dnd.fixed(Number(options.min) || 0)}</output></span>
-          <input type="range" min="0" max="1" step="0.05" value=${options.min || 0}
-            onInput=${(event) => change({ min: Number(event.target.value) || "" })} /></label>
+        ${measure && html`<label class=${`choice range ${options.min ? "set" : ""}`}
+          title=${measure === "explains" ? "Units whose best candidate explains so much, whether it is said or not"
+            : "Labels that are so sure"}><span>
+          ${least} at least <output>
+            ${dnd.fixed(Number(options.min) || 0)}</output></span>
+          <input type="range" min="0" max="1" step="0.05" value=${options.min || 0} aria-label=${`${least} at least`}
+            onInput=${(event) => change({ min: Number(event.target.value) || "" })} /></label>`}
         ${layer.kinds.length > 0 && html`<${Choice} label="Category" value=${options.kind}
           change=${(kind) => change({ kind })} options=${[["", "all"], ...layer.kinds.map((one) => [one, one])]} />`}
         ${

@@ -64,9 +64,17 @@
         </details>`}</section>`;
   }
 
+  /** How many labels are in each tenth from 0 to 1; nothing where that is not known of any. */
+  function Tenths({ name, counts, children }) {
+    if (!counts.some(Boolean)) return null;
+    return html`<section class="block"><h4>${children}</h4>
+      <div role="img" aria-label=${`Labels by ${name}, from 0 to 1 in tenths: ${counts.join(", ")}`}>
+        <${dnd.Columns} counts=${counts} /><div class="ends" aria-hidden="true"><span>0</span><span>.5</span><span>1
+          </span></div></div></section>`;
+  }
+
   function Card({ summary, others }) {
-    const key = keyOf(summary),
-      most = Math.max(...summary.confidence, 0);
+    const key = keyOf(summary);
     return html`<article class="layer-card">
       <header>
         <h3><a href=${dnd.href.layer(key)}><bdi>${summary.name}</bdi> <span class="faint">/</span> <bdi>${summary.layer}
@@ -84,13 +92,9 @@
           html`<li key=${label}><a class="chip" href=${dnd.href.layer(key, { q: `=${label}` })}><bdi>${label}</bdi>
             ${size > 1 && html` <span>${dnd.whole(size)}</span>`}</a></li>`)}</ul></section>`
       }
-      ${
-        most > 0 &&
-        html`<section class="block"><h4><${dnd.Term} name="confidence">Confidence<//> of its labels</h4>
-        <div role="img" aria-label=${`Labels by confidence, from 0 to 1 in tenths: ${summary.confidence.join(", ")}`}>
-          <${dnd.Columns} counts=${summary.confidence} /><div class="ends" aria-hidden="true"><span>0</span><span>.5
-            </span><span>1</span></div></div></section>`
-      }
+      <${Tenths} name="what they explain" counts=${summary.explains}>What its labels <${dnd.Term} name="explains">explain<//><//>
+      <${Tenths} name="confidence" counts=${summary.confidence}><${dnd.Term} name="confidence">Confidence<//>
+        ${" of its labels"}<//>
       <${Figures} figures=${summary.figures} />
       <footer><a class="button primary" href=${dnd.href.layer(key)}>Browse ${dnd.count(summary.units, "unit")}</a>
         ${others.map((other) => html`<a class="button" key=${keyOf(other)}

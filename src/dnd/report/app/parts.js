@@ -9,8 +9,8 @@
     constant: "responds alike to everything",
     nonfinite: "never has a finite activation",
     no_concept: "no usable answer",
-    low_confidence: "evidence too weak",
-    unclear: "answers by degrees that no candidate explains",
+    chance: "labels of other units explain it as well",
+    little: "its label explains too little",
   };
   dnd.reason = (code) => REASONS[code] ?? code.replaceAll("_", " ");
 
@@ -112,10 +112,24 @@
     style=${{ ...style, backgroundImage: `url("${sheet}")`, "--n": columns, "--c": cell % columns,
       "--r": Math.floor(cell / columns) }} />`;
 
-  /** Confidence as a bar and a number. */
-  dnd.Confidence = ({ value, wide }) => html`<span class=${`confidence ${wide ? "wide" : ""}`}>
-    <${dnd.Bar} value=${value} /><span class="number"><span class="unseen">confidence </span>${dnd.sure(value)}</span>
-      </span>`;
+  /** A value from 0 to 1 as a bar and a number; nothing where it is not known. */
+  dnd.Measure = ({ name, value, title }) =>
+    Number.isNaN(value) ? null : html`<span class="measure" title=${title}>
+      <${dnd.Bar} value=${value} /><span class="number"><span class="unseen">${name} </span>${dnd.sure(value)}</span>
+        </span>`;
+
+  /** How much the label of a row explains, or the candidate that is not said; else how sure the label is. */
+  dnd.Explains = ({ layer, row }) => {
+    if (!Number.isNaN(layer.explains[row])) {
+      return html`<${dnd.Measure} name="explains" value=${layer.explains[row]}
+        title=${`explains ${dnd.sure(layer.explains[row])}, 95 % interval ${dnd.interval(layer, row)}`} />`;
+    }
+    return layer.label[row] < 0 ? null : html`<${dnd.Measure} name="confidence" value=${layer.confidence[row]} />`;
+  };
+
+  /** The 95 % interval of what the label of a row explains. */
+  dnd.interval = (layer, row) => `${hundredths(layer.explains_low[row])}–${hundredths(layer.explains_high[row])}`;
+  const hundredths = (value) => (Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−"); // + 0: never −0.00
 
   /** Whether the label is right, where that is known. */
   dnd.Verdict = ({ correct, words }) => {

@@ -199,7 +199,10 @@
     return Float64Array.from(layer.label, (label) => (label < 0 ? NaN : places[label]));
   }
 
-  dnd.SORTS = { unit: "unit", confidence: "confidence", score: "score", importance: "importance", label: "label" };
+  dnd.SORTS = ["unit", "explains", "confidence", "score", "bimodality", "importance", "label"];
+
+  /** What the slider of a layer asks for: what labels explain, said or not, else how sure they are; or null. */
+  dnd.measure = ({ known }) => (known.explains ? "explains" : known.confidence ? "confidence" : null);
 
   /**
    * Rows of a layer that the options of a route ask for.
@@ -207,9 +210,9 @@
    * @param {number[]|undefined} correct 1, 0 or -1 a row
    */
   dnd.select = (layer, options, marks, correct) => {
-    const possible = Object.hasOwn(dnd.SORTS, options.sort) && (options.sort !== "importance" || layer.importance);
-    const sort = possible ? options.sort : "unit";
-    const least = Number(options.min) || 0,
+    const sort = dnd.SORTS.includes(options.sort) && layer.known[options.sort] ? options.sort : "unit";
+    const measure = dnd.measure(layer),
+      least = (measure && Number(options.min)) || 0,
       kind = options.kind ? layer.kinds.indexOf(options.kind) : null;
     const why = options.why || "",
       reason = layer.reasons.indexOf(why);
@@ -222,7 +225,7 @@
           : why === "abstained"
             ? layer.label[row] < 0
             : layer.abstained[row] === reason && reason >= 0)) &&
-      (!least || (layer.label[row] >= 0 && layer.confidence[row] >= least)) &&
+      (!least || (layer[measure][row] >= least && (measure === "explains" || layer.label[row] >= 0))) &&
       (kind === null || layer.kind[row] === kind) &&
       (!options.poly || layer.polysemantic[row]) &&
       (verdict === undefined || !correct || correct[row] === verdict);
@@ -269,7 +272,7 @@
       if (label >= 0 && likeness[label] > 0 && other !== row) found.push({ row: other, likeness: likeness[label] });
     });
     return found
-      .sort((a, b) => b.likeness - a.likeness || layer.confidence[b.row] - layer.confidence[a.row])
+      .sort((a, b) => b.likeness - a.likeness || (layer.explains[b.row] || 0) - (layer.explains[a.row] || 0))
       .slice(0, most);
   };
 })();

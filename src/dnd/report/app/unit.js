@@ -39,7 +39,8 @@
     const label = layer.labelOf(row),
       code = layer.reasonOf(row),
       kind = layer.kindOf(row),
-      truth = layer.truth?.[row];
+      truth = layer.truth?.[row],
+      unsaid = layer.unsaidOf(row);
     const also = (unit?.labels ?? []).filter((one) => one !== label);
     return html`<header class="unit-head">
       <p class="place"><a href=${listOf(layer)}><bdi>${layer.name}</bdi> / <bdi>${layer.layer}</bdi>
@@ -48,14 +49,23 @@
         label === null
           ? html`<${dnd.Title} kind="silent">Nothing is said of this unit<//>
           <p class="lead"><${dnd.Term} name="abstained">Abstained<//>
-            : ${unit?.reason ?? `${dnd.reason(code ?? "no_concept")}.`}</p>`
+            : ${unit?.reason ?? `${dnd.reason(code ?? "no_concept")}.`}</p>
+          ${unsaid !== null && html`<p class="unsaid"><span class="soft">Its best candidate, not said:</span> <bdi>
+            ${unsaid}</bdi></p>`}`
           : html`<${dnd.Title} kind=${label.length > LONG ? "long" : undefined}><bdi>${label}</bdi><//>`
       }
       <dl class="facts">
-        ${label !== null && html`<div><dt><${dnd.Term} name="confidence">confidence<//></dt><dd>
+        ${!Number.isNaN(layer.explains[row]) && html`<div class="explains"><dt>
+          <${dnd.Term} name="explains">explains<//></dt><dd><${dnd.Bar} value=${layer.explains[row]} /> <b>
+            ${dnd.sure(layer.explains[row])}</b> <span class="range number" title="95 % interval">
+              ${dnd.interval(layer, row)}</span></dd></div>`}
+        ${label !== null && !Number.isNaN(layer.confidence[row]) && html`<div><dt>
+          <${dnd.Term} name="confidence">confidence<//></dt><dd>
           <${dnd.Bar} value=${layer.confidence[row]} /> <b>${dnd.sure(layer.confidence[row])}</b></dd></div>`}
         ${!Number.isNaN(layer.score[row]) && html`<div><dt><${dnd.Term} name="score">score<//></dt><dd>
           ${dnd.fixed(layer.score[row])}</dd></div>`}
+        ${!Number.isNaN(layer.bimodality[row]) && html`<div><dt><${dnd.Term} name="bimodality">bimodality<//></dt><dd>
+          ${dnd.fixed(layer.bimodality[row])}</dd></div>`}
         ${layer.importance && !Number.isNaN(layer.importance[row])
           && html`<div><dt><${dnd.Term} name="importance">importance<//></dt><dd>${dnd.fixed(layer.importance[row], 3)}
             </dd></div>`}
@@ -109,7 +119,7 @@
           ${dnd.methodName(other.method)}</bdi></span>
           ${place < 0 ? html`<span class="faint">did not describe this unit</span>`
             : html`<a href=${dnd.href.unit(other.key, unit)}><${dnd.Label} layer=${other} row=${place} /></a>
-              ${other.label[place] >= 0 && html` <${dnd.Confidence} value=${other.confidence[place]} />`}`}
+ <${dnd.Explains} layer=${other} row=${place} />`}
           <a class="soft" href=${dnd.href.compare({ a: layer.key, b: other.key })}>compare all</a></li>`;
       })}</ul></section>`;
   }
@@ -158,7 +168,7 @@
             unit &&
             html`<section><h2><${dnd.Term} name="activation">Activations<//></h2>
             <${dnd.Activations} histogram=${unit.histogram} exemplars=${unit.exemplars.map((one) => one.activation)}
-              drawn=${chosen?.drawn.map((one) => one[1]) ?? []} name=${chosen?.concept} /></section>`
+              drawn=${chosen?.pictures.map((one) => one[1]) ?? []} name=${chosen?.concept} /></section>`
           }
           ${
             measured.length > 0 &&

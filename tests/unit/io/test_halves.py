@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from dnd.probe import halves
+from dnd.io import halves
 
 NAMES = [f"{number:06d}.png" for number in range(4000)]
 

@@ -40,6 +40,8 @@ SCHEMAS = {
     "concepts/*/*/*/*-answers.parquet": schemas.ANSWERS,
     "images/*/*/*/*/*.parquet": schemas.IMAGES,
     "*/*/scores/*.parquet": schemas.SCORES,
+    "*/*/scales.parquet": schemas.SCALES,
+    "*/*/explains.parquet": schemas.EXPLAINS,
     "*/*/descriptions.parquet": schemas.DESCRIPTIONS,
     "evaluation.parquet": schemas.EVALUATION,
 }

@@ -55,7 +55,9 @@ class Workspace:
         recipe = self.values["recipes"]["dnd"]
         settings = settings_of(Recipe(**recipe | {"scores": recipe.get("scores", {}) | {"verdict": None}}))
         fitted = {"weights": dict.fromkeys(FEATURES, 0.5), "intercept": 1.0, "settings": settings, "fitted_on": {}}
-        (self.folder / "verdict.json").write_text(json.dumps(fitted))
+        path, text = self.folder / "verdict.json", json.dumps(fitted)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
     def command(self, *arguments):
         return [

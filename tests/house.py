@@ -26,8 +26,8 @@ LEVELS = (
     ("api",),
 )
 """Rooms from the ground up. A module uses its own room and lower levels."""
-NEIGHBOURS = {("probe", "shapeworld"), ("target", "probe")}
-"""Rooms on one level of which the first may use the second: a probe may be of renders, exemplars are of its half."""
+NEIGHBOURS = {("probe", "shapeworld")}
+"""Rooms on one level of which the first may use the second: a probe may be of renders."""
 FACE = ("", "api")
 """The package itself imports its face for notebooks when it is asked for: the one arrow that runs up."""
 

@@ -75,7 +75,7 @@ def planted_of(models: Path, network: str) -> list[Unit]:
     """Return a network's planted units that are described, random ones included, and its classes."""
     layers = known_answers.load(models / network / UNITS)
     found = [
-        Unit(network, answer.unit, answer.kind, answer.words)
+        Unit(network, answer.unit, answer.kind, answer.words or ())
         for name in ("concepts", "fc")
         for answer in layers[name].values()
     ]

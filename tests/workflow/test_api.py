@@ -20,6 +20,7 @@ WANTED = units(UNITS)[:6]
 def described(reference, monkeypatch_module):
     """The planted units of the reference run, described from a notebook that has a module and a configuration."""
     monkeypatch_module.setenv(*reference.environment_of_server)
+    monkeypatch_module.chdir(reference.folder)
     settings = TargetSettings(**reference.values["models"]["conceptnet"])
     return dnd.describe(
         load(settings).model,
@@ -64,6 +65,7 @@ def test_show_is_a_picture_of_exemplars_and_drawn_candidates(described):
 
 def test_images_in_memory_and_settings_of_a_network(reference, monkeypatch, tmp_path):
     monkeypatch.setenv(*reference.environment_of_server)
+    monkeypatch.chdir(reference.folder)
     paths = sorted((reference.results / "probe/shapes/source").glob("*.png"))[:40]
     found = dnd.describe(
         TargetSettings(**reference.values["models"]["conceptnet"]),
@@ -88,7 +90,8 @@ def test_images_in_memory_and_settings_of_a_network(reference, monkeypatch, tmp_
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").glob("*/*/*")} == before
 
 
-def test_mistakes_are_told(reference, tmp_path):
+def test_mistakes_are_told(reference, tmp_path, monkeypatch):
+    monkeypatch.chdir(reference.folder)
     network = load(TargetSettings(**reference.values["models"]["conceptnet"])).model
     with pytest.raises(ValueError, match="preprocess: say how images become inputs"):
         dnd.describe(network, "fc", tmp_path, recipe=reference.folder / "config.yaml")

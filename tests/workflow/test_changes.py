@@ -22,7 +22,9 @@ ROWS = {  # name -> slug, units, probe
 STAGES = {
     "exemplars": "cut attention crops for {}, layer {}, units {}",
     "captions": "caption the exemplars of {}, layer {}, units {}",
+    "scales": "fit the embedder's scale: {}, layer {}",
     "scores": "score the candidates of {}, layer {}, units {}",
+    "explains": "measure what the labels explain: {}, layer {}",
     "descriptions": "describe {}, layer {}",
     "pages": "write the pages of {}, layer {}",
 }
@@ -148,7 +150,7 @@ def test_new_row_for_a_known_layer(workspace):
 def test_new_recipe(workspace):
     """It keeps more images, has another pass of the network therefore, and leaves the others' alone."""
     recipe = workspace.values["recipes"]["dnd"]
-    workspace.values["recipes"]["wide"] = recipe | {"exemplars": {"pool": 300}}
+    workspace.values["recipes"]["wide"] = recipe | {"exemplars": {"pool": 500}}
     workspace.sweep.append(["again", "conceptnet", "fc", "shapes", "wide", "0-1"])
     new = {text.format("again", "fc", "000000-000001") for text in STAGES.values()}
     assert jobs(workspace) == passes("shapes", "fc") | new | shared(bundle="002-000", recipe="wide") | RUN
@@ -168,23 +170,23 @@ def test_caption_model(workspace):
 def test_prompt(workspace):
     prompt = shutil.copy(ROOT / "config/prompts/concept.yaml", workspace.folder / "concept.yaml")
     workspace.values["recipes"]["dnd"]["concepts"] = {"prompt": str(prompt)}
-    assert jobs(workspace) == after("scores", *ROWS) | BUNDLES | RUN
+    assert jobs(workspace) == after("scales", *ROWS) | BUNDLES | RUN
 
 
 def test_generator_settings(workspace):
     workspace.values["recipes"]["dnd"]["generator"] |= {"steps": 5}
-    assert jobs(workspace) == after("scores", *ROWS) | DRAWING | RUN
+    assert jobs(workspace) == after("scales", *ROWS) | DRAWING | RUN
 
 
 def test_scoring_parameter(workspace):
-    workspace.values["recipes"]["dnd"]["scores"] = {"votes": 0.5}
+    workspace.values["recipes"]["dnd"]["scores"] |= {"drawn": 0.5}
     assert jobs(workspace) == after("scores", *ROWS) | RUN
 
 
 def test_units_of_one_row(workspace):
     workspace.sweep[2][5] = "0-4"
     new = {text.format("classes", "fc", "000000-000004") for text in STAGES.values()}
-    assert jobs(workspace) == new | shared() | after("scores", "planted") | RUN  # the two share a bundle
+    assert jobs(workspace) == new | shared() | after("scales", "planted") | RUN  # the two share a bundle
 
 
 def test_compute_settings_run_nothing_again(workspace):
@@ -230,8 +232,8 @@ def test_images_of_a_probe(workspace, change):
     ("module", "again"),
     [
         ("candidates/captions.py", after("captions", *ROWS) | BUNDLES | RUN),
-        ("backends/embedder.py", after("scores", *ROWS) | BUNDLES | RUN),  # which also parts captions for `rest`
-        ("selection/images.py", after("scores", *ROWS) | DRAWING | RUN),
+        ("backends/embedder.py", after("scales", *ROWS) | BUNDLES | RUN),  # which also parts captions for `rest`
+        ("selection/images.py", after("scales", *ROWS) | DRAWING | RUN),
         ("evaluation/agreement.py", RUN),
         ("report/units.py", after("pages", *ROWS) | {"write the page"}),
         ("report/app/index.html", {"write the page"}),
@@ -253,7 +255,9 @@ def test_code_of_a_module(clone, module, again):
     ("script", "again"),
     [
         ("captions.py", after("captions", *ROWS) | BUNDLES | RUN),
+        ("scales.py", after("scales", *ROWS) | RUN),
         ("scores.py", after("scores", *ROWS) | RUN),
+        ("explains.py", after("explains", *ROWS) | RUN),
         ("report.py", {"write the page"}),
     ],
 )

@@ -20,7 +20,7 @@ from workspace import KEY, ROOT, Workspace
 
 from dnd.backends.server import run_server
 from dnd.config import load
-from dnd.io import schemas, tables
+from dnd.io import halves, schemas, tables
 from dnd.report import data_files
 from dnd.run import provenance
 
@@ -40,6 +40,8 @@ SCHEMAS = {
     "concepts/*/*/*/*-answers.parquet": schemas.ANSWERS,
     "images/*/*/*/*/*.parquet": schemas.IMAGES,
     "*/*/scores/*.parquet": schemas.SCORES,
+    "*/*/scales.parquet": schemas.SCALES,
+    "*/*/explains.parquet": schemas.EXPLAINS,
     "*/*/descriptions.parquet": schemas.DESCRIPTIONS,
     "evaluation.parquet": schemas.EVALUATION,
 }
@@ -66,15 +68,20 @@ def test_every_table_has_its_schema(reference, pattern):
 def test_every_requested_unit_is_described(reference):
     rows = tables.read(reference.results / "planted/concepts/descriptions.parquet", schemas.DESCRIPTIONS).to_pylist()
     assert [row["unit"] for row in rows] == [0, 6, 8, 14, 20, 60, 82, 83, 84, 85, 86, 87, 90]
-    assert {row["unit"]: row["abstained"] for row in rows if row["abstained"]} == {
-        **dict.fromkeys(range(82, 87), "dead"),
-        **dict.fromkeys((87, 90), "constant"),
-    }
-    for row in rows:
+    alive, idle = rows[:6], rows[6:]
+    assert [row["abstained"] for row in idle] == ["dead"] * 5 + ["constant"] * 2
+    assert all(row["exemplars"] == row["captions"] == row["candidates"] == [] for row in idle)
+    assert {row["explains"] for row in idle} == {row["confidence"] for row in idle} == {None}
+    for row in alive:
+        assert row["abstained"] in (None, "chance", "little")
         assert (row["label"] is None) == (row["abstained"] is not None)
-        assert len(row["captions"]) == len(row["exemplars"]) == (0 if row["abstained"] else 10)
+        assert len(row["captions"]) == len(row["exemplars"]) == 16
+        assert all(halves.chooses(exemplar["image_id"]) for exemplar in row["exemplars"])
+        assert row["explains_low"] <= row["explains"] <= row["explains_high"]
         assert 0 <= row["confidence"] <= 1
-        assert row["labels"] == [one["concept"] for one in row["candidates"][:3]]
+    said = [row for row in alive if row["label"] is not None]
+    assert len(said) >= 4  # with so few images of the probe, one or two may be no better than chance
+    assert {row["label"] for row in said} == {row["candidates"][0]["concept"] for row in said}
 
 
 def test_each_concept_is_drawn_once(reference):
@@ -92,7 +99,9 @@ def test_site_shows_every_row_and_asks_nothing_of_any_network(reference):
         ("classes", 4),
     ]
     index = data_files.read(site / "layers/planted/concepts/index.js")
-    assert index["abstained"].count(-1) == 6 and sum(index["thumbs"]["count"]) == 4 * 6
+    path = reference.results / "planted/concepts/descriptions.parquet"
+    said = [row["label"] for row in tables.read(path, schemas.DESCRIPTIONS).to_pylist() if row["label"]]
+    assert index["abstained"].count(-1) == len(said) and sum(index["thumbs"]["count"]) == 4 * 6
     assert dict(index["settings"])["generator.steps"] == "4"
     captioner = str(ROOT / "resources/shapeworld/captioner")
     assert any(name == "captions" and value.startswith(captioner) for name, value in index["origin"])

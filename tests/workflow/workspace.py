@@ -1,10 +1,14 @@
 """Runs of the real workflow on a small part of the embedded world, each in a folder of its own."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import yaml
+
+from dnd.config.recipes import Recipe
+from dnd.selection.verdict import FEATURES, settings_of
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = ROOT / ".venv/bin/snakemake"
@@ -30,6 +34,7 @@ class Workspace:
         recipe["generator"] |= {"steps": 4, "images": 5}
         values["llm"]["python"] = str(ROOT / ".venv-vllm/bin/python")
         self.values = _absolute(values)
+        recipe["scores"] = self.values["recipes"]["dnd"]["scores"] = {"verdict": "verdict.json"}
         if endpoint:
             self.values["llm"] |= {"base_url": endpoint.base_url, "api_key_env": KEY}
         self.sweep = [
@@ -43,6 +48,16 @@ class Workspace:
         (self.folder / "sweep.tsv").write_text("".join("\t".join(row) + "\n" for row in self.sweep))
         (self.folder / "layers.tsv").write_bytes((ROOT / "config/layers.tsv").read_bytes())
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.values))
+        self.write_verdict()
+
+    def write_verdict(self):
+        """Write a file of weights that holds for the recipe, were it fitted."""
+        recipe = self.values["recipes"]["dnd"]
+        settings = settings_of(Recipe(**recipe | {"scores": recipe.get("scores", {}) | {"verdict": None}}))
+        fitted = {"weights": dict.fromkeys(FEATURES, 0.5), "intercept": 1.0, "settings": settings, "fitted_on": {}}
+        path, text = self.folder / "verdict.json", json.dumps(fitted)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
     def command(self, *arguments):
         return [

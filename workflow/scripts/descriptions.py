@@ -19,9 +19,9 @@ scores = tables.read(given.scores, schemas.SCORES)
 layer = (params.facts, units(params.units), given.topk, scores)
 if given.get("exemplars"):
     shown = given.exemplars, given.captions
-    described = descriptions.of_files(*layer, *shown, given.get("explains"), params.least, given.get("verdict"))
+    described = descriptions.of_files(*layer, *shown, given.get("explains", []), params.least, given.get("verdict", []))
 else:
-    described = descriptions.of_rival(*layer, params.shown, given.get("explains"))
+    described = descriptions.of_rival(*layer, params.shown, given.get("explains", []))
 tables.write(snakemake.output.parquet, described, schemas.DESCRIPTIONS)
 descriptions.write_csv(snakemake.output.csv, described)
 tables.write(snakemake.output.facets, facets.run(described, scores), schemas.FACETS)

@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 NEUTRAL = (
     *("config/*.py", "io/documents.py", "io/files.py", "io/rows.py", "io/schemas.py", "io/store.py", "io/tables.py"),
-    *("io/version.py", "run/job.py", "run/lock.py"),
+    *("io/text.py", "io/version.py", "run/job.py", "run/lock.py"),
 )
 """Modules whose own code makes no result: settings reach a stage as parameters, files and tables keep what they hold.
 A new key, column or log format for one stage must not run all of them again."""

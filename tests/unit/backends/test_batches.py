@@ -241,7 +241,7 @@ def test_scores(probe, tmp_path):
                 [probe],
             ),
             pooling="mean",
-            weights=ScoreSettings(),
+            weights=ScoreSettings(combination="image-products"),
         )
 
     expected = run(target)

@@ -20,7 +20,9 @@ CAPTIONS = ["red star", "blue ring", "red box", "blue disc", "red ring"]
 
 
 def settings(**values):
-    return ConceptSettings(**{"prompt": PROMPTS / "concept.yaml", **values})
+    """Settings that ask about all captions together only, unless told."""
+    plain = {"clusters": 1, "cluster_by": "meaning", "words": 0, "split": False}
+    return ConceptSettings(**{"prompt": PROMPTS / "concept.yaml", **plain, **values})
 
 
 def embed(texts):

@@ -23,7 +23,7 @@ def good(tmp_path, monkeypatch):
 def test_good_values_load_with_their_defaults(good):
     loaded = load.load(good, FILE)
     recipe = loaded.recipes["dnd"]
-    assert (recipe.pooling, recipe.exemplars.keep, recipe.generator.steps) == ("mean", 10, 20)
+    assert (recipe.pooling, recipe.exemplars.keep, recipe.generator.steps) == ("mean", 16, 20)
     assert loaded.probes["photos"].path == Path("images")
 
 

@@ -7,15 +7,16 @@ from dnd.config.recipes import Recipe
 
 
 def test_what_compares_needs_an_embedder():
-    recipe = {"captions": {"model": "m"}, "concepts": {"clusters": 2}}
+    recipe = {"captions": {"model": "m"}, "concepts": {"clusters": 2, "cluster_by": "meaning"}}
     with pytest.raises(ValidationError, match=r"`concepts\.clusters` needs an `embedder`"):
         Recipe.model_validate(recipe)
     Recipe.model_validate(recipe | {"embedder": {"model": "m"}})
+    Recipe.model_validate(recipe | {"concepts": {"clusters": 2}})  # by words
 
 
 RECIPE = {
     "captions": {"model": "org/captioner", "base_url": "http://127.0.0.1:1", "concurrency": 3},
-    "generator": {"model": "drawer", "steps": 12, "images": 10},
+    "generator": {"model": "drawer", "steps": 12, "images": 5},
     "embedder": {"model": "embedder"},
 }
 
@@ -32,6 +33,14 @@ def test_settings_are_told_where_they_differ_from_the_defaults_and_may_change_re
 def test_where_nothing_is_drawn_nothing_can_be_weighed():
     with pytest.raises(ValidationError, match=r"`scores\.verdict` needs a `generator`"):
         Recipe(captions={"model": "m"}, scores={"verdict": "v.json"})
+
+
+def test_pictures_tell_the_embedder_s_scale_unless_it_is_given():
+    assert Recipe.model_validate(RECIPE).fits_scales
+    given = RECIPE | {"embedder": {"model": "embedder", "scale": 20, "bias": -8}}
+    assert not Recipe.model_validate(given).fits_scales
+    assert not Recipe.model_validate(RECIPE | {"scores": {"combination": "mean"}}).fits_scales
+    assert not Recipe.model_validate(RECIPE | {"generator": None}).fits_scales
 
 
 def test_a_recipe_knows_which_of_its_parts_are_the_truth():

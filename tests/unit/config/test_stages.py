@@ -14,14 +14,23 @@ def test_images_have_a_prompt_of_their_own_unless_another_is_named():
     assert ConceptSettings(show_images=True, prompt="mine.yaml").prompt == Path("mine.yaml")
 
 
+def test_images_have_neither_groups_nor_words_unless_these_are_asked_for():
+    shown = ConceptSettings(show_images=True)
+    assert (shown.clusters, shown.words) == (1, 0)
+    assert (ConceptSettings().clusters, ConceptSettings().words) == (3, 3)
+    for key in ("clusters", "words"):
+        with pytest.raises(ValidationError, match=f"`{key}` needs captions, which `show_images` does without"):
+            ConceptSettings(show_images=True, **{key: 3})
+
+
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ({"join": 2}, "`join` needs a `verdict`"),
-        ({"verdict": "v.json", "combination": "mean"}, "`verdict` has its own combination"),
-        ({"scale": 1.0}, "`scale` and `bias` belong together"),
+        ({"join": 4}, "join\n.*less than or equal to 3"),
+        ({"verdict": "v.json", "combination": "mean"}, "`verdict` needs `combination: evidence`"),
+        ({"least_explains": 1.5}, "least_explains\n.*less than or equal to 1"),
     ],
 )
-def test_settings_that_do_not_go_together(scores, message):
+def test_scores_that_cannot_be(scores, message):
     with pytest.raises(ValidationError, match=message):
         ScoreSettings(**scores)

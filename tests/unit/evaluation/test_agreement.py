@@ -137,7 +137,7 @@ SURE = [
     described(0, "red objects", confidence=0.9),  # right
     described(1, "red objects", confidence=0.85),  # wrong
     described(2, None, "low_confidence", confidence=0.3),  # a concept that is not named
-    described(4, None, "dead", confidence=0.0),
+    described(4, None, "dead", confidence=0.0),  # nothing to name
     described(5, "stars", confidence=0.4),  # nothing to name
     described(6, "stars", confidence=1.0),  # no known answer
 ]
@@ -145,11 +145,23 @@ SURE = [
 
 def test_calibration_error_is_over_every_unit_with_a_known_answer():
     rows = evaluation.layer_rows("planted", SURE, ANSWERS)
-    found = evaluation.calibration_rows("planted", SURE, ANSWERS, rows)
-    # bins (.8, .9], (.2, .3], [0, .1], (.3, .4] of 2, 1, 1 and 1 of 5 units
-    assert [row.value for row in found] == [pytest.approx((2 * abs(0.5 - 0.875) + 0.3 + 0 + 0.4) / 5, abs=1e-6)]
+    found = evaluation.calibration_rows("planted", SURE, rows)
+    # bins (.8, .9] and (.2, .3] of 2 and 1 of 3 units that have something to name
+    assert [row.value for row in found] == [pytest.approx((2 * abs(0.5 - 0.875) + 0.3) / 3, abs=1e-6)]
     assert (found[0].unit, found[0].kind, found[0].method, found[0].metric) == (None, None, "dnd", ECE)
     assert 0 <= found[0].low <= found[0].value <= found[0].high <= 1
+
+
+def test_a_label_that_none_betters_is_right_whatever_was_planted():
+    """Its share of the best attainable decides where it is known: nine tenths are enough."""
+    rows = evaluation.layer_rows("planted", SURE[:3], ANSWERS)
+    shares = [
+        Figure("planted", "concepts", unit, None, "dnd", "true_share_pair", share)
+        for unit, share in ((0, 0.85), (1, 0.95), (5, 0.95))
+    ]
+    assert evaluation.rightness(rows, "dnd") == {0: True, 1: False, 2: False}
+    assert evaluation.rightness([*shares, *rows], "dnd") == {0: False, 1: True, 2: False, 5: True}
+    assert evaluation.rightness([*shares, *rows], "another") == {}
 
 
 def test_an_abstained_unit_with_a_concept_is_wrong():
@@ -252,7 +264,7 @@ def test_run_holds_confidence_against_exactness_where_it_is_a_probability(files)
     rows = tables.rows_of(evaluation.run(paths, answers, probable=["concepts", "layer4"]), Figure)
     found = [row for row in rows if row.metric == ECE]
     assert [row.name for row in found] == ["concepts"]  # nothing is known of the other layer
-    assert found[0].value == pytest.approx(abs(2 / 6 - 0.5))  # all are .5 sure, two of six are exact
+    assert found[0].value == pytest.approx(0)  # all are .5 sure, two of the four that have a concept are exact
 
 
 def test_answers_by_text_are_right_by_their_names_and_make_a_share():
@@ -264,7 +276,7 @@ def test_answers_by_text_are_right_by_their_names_and_make_a_share():
     share = next(row for row in figures if (row.metric, row.kind, row.method, row.unit) == (RIGHT, None, "dnd", None))
     assert (share.value, share.low, share.high) == pytest.approx((1 / 3, *wilson(1, 3)))
     assert value(figures, EXACT, kind="class") is None
-    (error,) = evaluation.calibration_rows("row", rows, answers, figures)
+    (error,) = evaluation.calibration_rows("row", rows, figures)
     assert error.value == pytest.approx(abs(0.5 - 1 / 3))
 
 

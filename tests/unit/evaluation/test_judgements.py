@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.special import expit
 
 from dnd.config.evaluation import EvaluationSettings
+from dnd.config.scenes import Stream
 from dnd.evaluation import judgements
 from dnd.evaluation.baselines import RANDOM
 from dnd.evaluation.judged_images import HeldOut
@@ -65,7 +66,7 @@ def test_a_label_is_worth_its_share_of_the_best_that_labels_attain():
     names = [f"unseen/{stream[index]}.png" for index in np.ndindex(world.SHAPE)]
     red, star = (world.word_extension(word).ravel().astype(np.float32) for word in ("red", "star"))
     seen = HeldOut(np.stack([red, red, 0.6 * red + 0.4 * star], axis=1), unit_vectors(540, 2), names)
-    measures = judgements.of_truth(seen, [0, 2], {"unseen/": 6})
+    measures = judgements.of_truth(seen, [0, 2], {"unseen/": Stream(seed=6)})
     assert [measures[name].value("red objects", 0) for name in measures] == pytest.approx([1, 1, 1])
     part, either = 0.6 / np.hypot(0.6, 0.4), measures["true_r"].value("red objects or stars", 2)
     assert measures["true_r"].value("red objects", 2) == pytest.approx(part)
@@ -182,7 +183,7 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
         ),
         target=sources.load(config.models["m"]),
         shards=[tmp_path / "held.parquet"],
-        streams={"": 6},
+        streams={"": Stream(seed=6)},
     ).to_pandas()
     means = found[found["method"].isin(["right", "wrong", "silent"])].groupby(["metric", "method"])["value"].mean()
     for metric, nothing in {"simulation_r": 0.0, "cosy_auc": 0.5, "cosy_mad": 0.0, "exemplar_contrast": 0.5}.items():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from dnd.config.scenes import Stream
 from dnd.evaluation import truth
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import either, parse, phrase
@@ -24,7 +25,7 @@ def of_units(*units, places=EVERY):
 
 
 def test_scenes_of_renders_are_told_by_their_names():
-    names, streams = ["probe/000007.png", "other/000003.png"], {"probe/": 6, "other/": 2}
+    names, streams = ["probe/000007.png", "other/000003.png"], {"probe/": Stream(seed=6), "other/": Stream(seed=2)}
     scenes = [draw(6, 7)[0], draw(2, 3)[0]]
     assert [np.unravel_index(place, world.SHAPE) for place in truth.places(names, streams)] == [
         scene.index for scene in scenes

@@ -9,9 +9,9 @@ def test_rows_of_every_kind_of_column_come_back(tmp_path):
         rows.Exemplar(0, 1, "b.png", None, 0.5),
     ]
     listed = [row._asdict() for row in (rows.ListedExemplar("a.png", None, 1.5),)]
-    candidate = rows.ListedCandidate("star", 1.0, None, None, None, 0.25, "captions")._asdict()
+    candidate = rows.ListedCandidate("star", 1.0, None, None, None, 0.25, 0.5, 0.75, None, "captions")._asdict()
     description = rows.Description(
-        *("net", "layer", "photos", "dnd", 3, "star", ["star"], None, None, 1.0),
+        *("net", "layer", "photos", "dnd", 3, "star", ["star"], None, None, 0.5, 0.25, 0.75, None, 1.0),
         *([candidate], listed, [None, "a star"]),
     )
     figure = rows.Figure("mine", "layer", None, "all", "dnd", "auc", 0.1)

@@ -6,7 +6,8 @@ from dnd.io import schemas
 
 
 def test_descriptions_hold_what_readers_outside_rely_on():
-    names = "model layer probe recipe unit label labels confidence abstained score candidates exemplars captions"
+    names = "model layer probe recipe unit label labels confidence abstained explains explains_low explains_high"
+    names += " bimodality score candidates exemplars captions"
     assert schemas.DESCRIPTIONS.names == names.split()
     assert schemas.DESCRIPTIONS.field("unit").type == pa.int32()
     assert schemas.DESCRIPTIONS.field("confidence").type == pa.float32()
@@ -17,6 +18,9 @@ def test_descriptions_hold_what_readers_outside_rely_on():
         "mad",
         "rank_score",
         "image_similarity",
+        "correlation",
+        "precision",
+        "drawn",
         "source",
     ]
     assert schemas.EXEMPLAR.field("box").type == pa.list_(pa.int32(), 4)

@@ -43,7 +43,8 @@ def layer(tmp_path_factory):
 def recipe(folder, concepts=tuple(MEANINGS), **settings):
     (folder / "concepts.txt").write_text("\n".join(concepts))
     values = {"method": "linear-explanations", "concepts": folder / "concepts.txt", "embedder": {"model": "none"}}
-    return LinearExplanationsRecipe(**{**values, "scale": 20, "bias": -16, **settings})
+    values["embedder"] |= {"scale": 20, "bias": -16}
+    return LinearExplanationsRecipe(**{**values, **settings})
 
 
 def run(layer, units, concepts=tuple(MEANINGS), **settings):
@@ -179,11 +180,3 @@ def test_a_unit_that_no_concept_predicts_has_no_explanation():
     fit = Half(np.array([[0.0], [1.0], [0.0], [1.0]]), np.array([1.0, 0.0, 1.0, 0.0]))
     assert linear_explanations.search(fit, fit, 3, 0.02) == Explanation([], [], 0.0)
     assert linear_explanations.rows(0, Explanation([], [], 0.0), ["red"]) == []
-
-
-def test_halves_share_no_image_and_are_the_same_in_any_order():
-    names = [f"{i}.png" for i in range(101)]
-    first, second = linear_explanations.halves(names)
-    assert (len(first), len(second)) == (50, 51) and sorted([*first, *second]) == list(range(101))
-    again, _ = linear_explanations.halves(names[::-1])
-    assert {names[i] for i in first} == {names[::-1][i] for i in again}

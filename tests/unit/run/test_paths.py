@@ -29,7 +29,7 @@ def test_files_of_layers_passes_probes_and_bundles(plan):
     paths = Paths(plan)
     layer = plan.layer("hidden", "layer4")
     assert paths.of_layer("descriptions", layer) == "results/mine/hidden/layer4/descriptions.parquet"
-    assert paths.topk(layer) == "results/mine/activations/conceptnet/shapes/max-positive-800-1600/layer4.parquet"
+    assert paths.topk(layer) == "results/mine/activations/conceptnet/shapes/max-positive-800-10000/layer4.parquet"
     assert paths.of_probe("probe", "shapes") == [
         f"results/mine/probe/shapes/images-0000{shard}.parquet" for shard in (0, 1)
     ]

@@ -102,7 +102,7 @@ def test_what_is_written(recorded):
     described = (recorded.parent / "planted/fc/descriptions.parquet").read_bytes()
     assert found["results"] == {"planted/fc/descriptions.parquet": hashlib.sha256(described).hexdigest()}
     assert found["config"]["recipes"]["dnd"]["generator"]["guidance"] == 2.0
-    assert found["config"]["recipes"]["dnd"]["generator"]["images"] == 10  # what is left to its default is told as well
+    assert found["config"]["recipes"]["dnd"]["generator"]["images"] == 5  # what is left to its default is told as well
 
 
 def test_no_secret_is_written(tmp_path, monkeypatch):

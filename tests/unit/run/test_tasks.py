@@ -47,6 +47,6 @@ def test_the_results_are_tables_of_their_own_jobs(plan):
     assert {file for files in results.values() for file in files} <= set(outputs)
     assert set(results) == {
         *("probe", "activations", "topk", "exemplars", "captions", "concepts", "images", "scores"),
-        *("descriptions", "evaluation"),
+        *("scales", "explains", "descriptions", "evaluation"),
     }
     assert all(file.endswith(".parquet") for files in results.values() for file in files)

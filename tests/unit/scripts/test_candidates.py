@@ -78,7 +78,7 @@ def test_answers_alone_become_descriptions(jobs, tmp_path):
             (
                 "descriptions",
                 {"topk": "topk", "exemplars": "exemplars", "captions": "captions", "scores": "scores.parquet"},
-                {"facts": FACTS, "units": "0-1", "shown": None},
+                {"facts": FACTS, "units": "0-1", "shown": None, "least": 0.1},
             ),
         ],
         concepts=concepts,

@@ -108,7 +108,7 @@ def test_an_image_that_is_no_render_is_named():
 def test_a_known_answer_is_the_only_candidate_with_all_votes():
     units = [UnitCaptions("n", "s", unit, ["a blue ring on sand", "a red star"]) for unit in range(3)]
     labels = ["red striped stars or blue plain rings", None, "stars"]
-    settings = ConceptSettings(known_answers=True, max_words=None)
+    settings = ConceptSettings(known_answers=True, max_words=None, split=False)
     found, answers = oracles.candidates(units, labels, partial(concepts.propose, settings=settings))
     assert found.schema.names == schemas.CONCEPTS.names
     assert [(row["unit"], row["concept"], row["votes"]) for row in found.to_pylist()] == [
@@ -116,6 +116,9 @@ def test_a_known_answer_is_the_only_candidate_with_all_votes():
         (2, "stars", 5),
     ]
     assert {row["problem"] for row in answers.to_pylist() if row["unit"] == 1} == {"nothing to name"}
+    parted = ConceptSettings(known_answers=True, max_words=None, split=True)
+    found, _ = oracles.candidates(units, labels, partial(concepts.propose, settings=parted))
+    assert found["concept"].to_pylist() == ["red striped stars", "blue plain rings", "stars"]
 
 
 def test_no_unit_is_a_table_without_rows():

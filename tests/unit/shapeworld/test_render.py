@@ -107,11 +107,3 @@ def test_unknown_values_are_errors():
 
 def test_the_scene_of_a_render_is_known_without_drawing_it():
     assert [render.scene_of(6, number) for number in range(20)] == [render.draw(6, number)[0] for number in range(20)]
-
-
-def test_a_render_is_told_by_its_name():
-    streams = {"a/": 5, "": 6}
-    assert render.numbered("a/000012.png", streams) == (5, 12)
-    assert render.numbered("000003.png", streams) == (6, 3)
-    with pytest.raises(ValueError, match=r"image 'photo\.png' is no render"):
-        render.numbered("photo.png", streams)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dnd.config.scenes import SceneSettings
+from dnd.config.scenes import SceneSettings, Stream
 from dnd.shapeworld.render import draw
-from dnd.shapeworld.scenes import scene_of
+from dnd.shapeworld.scenes import numbered, scene_of
 from dnd.shapeworld.world import ATTRIBUTES, sample_scene
 
 IMAGES = 3000
@@ -93,3 +93,12 @@ def test_a_render_shows_its_scene_and_keeps_its_place():
             assert np.array_equal(image, plain_image) and np.array_equal(mask, plain_mask)
         else:
             assert not np.array_equal(mask, plain_mask)
+
+
+def test_a_render_is_told_by_its_name():
+    rare = SceneSettings(together=["colour", "shape"])
+    streams = {"a/": Stream(seed=5, scenes=rare), "": Stream(seed=6)}
+    assert numbered("a/000012.png", streams) == (5, 12, rare)
+    assert numbered("000003.png", streams) == (6, 3, None)
+    with pytest.raises(ValueError, match=r"image 'photo\.png' is no render"):
+        numbered("photo.png", streams)

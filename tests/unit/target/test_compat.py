@@ -283,7 +283,7 @@ def test_shrunk_images_and_squares_reach_network_and_embedder(corner, tmp_path, 
             [corner],
         ),
         pooling="max",
-        weights=ScoreSettings(**(switches if on else {})),
+        weights=ScoreSettings(**(switches if on else {"combination": "mean"})),
         square=20 if on else None,
     ).to_pylist()
     dot, spot = (row["activations"][0] for row in found)

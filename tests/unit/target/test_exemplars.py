@@ -8,6 +8,7 @@ from handmade import Channels, TinyTarget, plain, png, write_probe
 from PIL import Image
 
 from dnd.config.stages import ExemplarSettings
+from dnd.io import halves, schemas, tables
 from dnd.target import exemplars
 from dnd.target.network import Target
 
@@ -90,3 +91,31 @@ def test_views_without_a_finite_activation_are_left_out(probe):
 
 def test_units_without_images_get_no_rows(probe):
     assert exemplars.run(TinyTarget(), "colour", {}, [probe], pooling="mean", settings=SETTINGS).num_rows == 0
+
+
+def written_topk(folder, names):
+    """TOPK of a unit that each image excites a little less than the one before."""
+    row = dict.fromkeys(schemas.TOPK.names) | {"unit": 0, "image_ids": names}
+    row |= {"activations": [1 - place / 100 for place in range(len(names))]}
+    tables.write(folder / "topk.parquet", tables.table([row], schemas.TOPK), schemas.TOPK)
+    return folder / "topk.parquet"
+
+
+@pytest.mark.parametrize("halved", [True, False])
+def test_exemplars_are_of_the_half_that_chooses_unless_told(tmp_path, halved):
+    names = [f"{number:02d}.png" for number in range(12)]
+    shards = [write_probe(tmp_path / "images.parquet", {name: png(np.full((64, 64, 3), 200)) for name in names})]
+    topk = written_topk(tmp_path, names)
+    settings = ExemplarSettings(halved=halved)
+    found = exemplars.of_units(TinyTarget(), "colour", topk, [0], shards, pooling="mean", settings=settings)
+    chosen = [name for name in names if halves.chooses(name)]
+    assert 0 < len(chosen) < len(names)
+    assert sorted(found["image_id"].to_pylist()) == (chosen if halved else names)
+
+
+def test_a_unit_whose_best_images_are_all_of_the_other_half_has_these(tmp_path):
+    names = [name for name in (f"{number:02d}.png" for number in range(12)) if not halves.chooses(name)]
+    shards = [write_probe(tmp_path / "images.parquet", {name: png(np.full((64, 64, 3), 200)) for name in names})]
+    topk = written_topk(tmp_path, names)
+    found = exemplars.of_units(TinyTarget(), "colour", topk, [0], shards, pooling="mean", settings=SETTINGS)
+    assert sorted(found["image_id"].to_pylist()) == names

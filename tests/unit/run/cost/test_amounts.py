@@ -21,11 +21,11 @@ def test_items_are_those_of_the_configuration_and_the_assumptions(plan, assume):
         "probe": (4, 100),
         "activations": (4, 100),
         "topk": (1, 20),
-        "exemplars": (2, 10 * 10 * 0.5),
-        "captions": (2, 50 * 0.8),
+        "exemplars": (2, 10 * 16 * 0.5),
+        "captions": (2, 80 * 0.8),
         "concepts": (1, 10 * (3 + 2) * 0.5),
-        "images": (2, 10 * 2 * 0.25 * 10 * 20),  # ten images of each concept, twenty steps of each
-        "scores": (2, 10 * 2 * 10),
+        "images": (2, 10 * 2 * 0.25 * 5 * 20),  # five images of each concept, twenty steps of each
+        "scores": (2, 10 * 2 * 5 + 2 * 100),  # either job looks at the probe, too
         "descriptions": (1, 10),
         "report_layer": (1, 10),
     }
@@ -33,7 +33,7 @@ def test_items_are_those_of_the_configuration_and_the_assumptions(plan, assume):
 
 def test_tokens_are_those_of_the_prompt_the_captions_and_the_answers(plan, assume):
     (task,) = [task for task in tasks.tasks(plan) if task.rule == "concepts"]
-    assert Amounts(plan, assume).tokens(task) == (25 * (400 / 4 + 10 * 10), 25 * 3)
+    assert Amounts(plan, assume).tokens(task) == (25 * (400 / 4 + 16 * 10), 25 * 3)
 
 
 @pytest.mark.parametrize(

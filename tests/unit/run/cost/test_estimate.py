@@ -24,15 +24,15 @@ def test_time_is_that_of_jobs_and_items_and_hours_are_of_gpus_or_cores(plan, ass
     found, whole = stages_of(
         plan, assume, captions=on_gpu, topk=Rate(device="EPYC", threads=4, job=900, item=0, size=1)
     )
-    assert found["captions"].seconds == 2 * 100 + 40 * 2
-    assert found["captions"].bytes == 400
-    assert found["topk"].bytes == 20 * (200 + 50)  # activations that it keeps
-    assert whole.gpu_hours == pytest.approx(280 / 3600)
+    assert found["captions"].seconds == 2 * 100 + 64 * 2
+    assert found["captions"].bytes == 640
+    assert found["topk"].bytes == 20 * (400 + 50)  # activations that it keeps
+    assert whole.gpu_hours == pytest.approx(328 / 3600)
     assert whole.core_hours == pytest.approx(1.0)
     assert whole.devices == ["EPYC", "H100"]
     assert "scores" in whole.unknown and "topk" not in whole.unknown
     told = estimate.text(whole, "rates.yaml")
-    assert re.search(r"^captions +2 +40 +views +0\.078 +400 B$", told, re.MULTILINE)
+    assert re.search(r"^captions +2 +64 +views +0\.091 +640 B$", told, re.MULTILINE)
     assert "of EPYC and H100" in told and "no rates, not counted: shapeworld_images" in told
 
 

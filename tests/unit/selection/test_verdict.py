@@ -71,7 +71,7 @@ def test_a_file_holds_for_recipes_like_the_one_it_was_fitted_on():
         ({"pooling": "max"}, "pooling 'max' instead of 'mean'"),
         ({"controls": 50}, "controls 50 instead of 10000"),
         ({"embedder": {"model": "f"}}, "embedder.model 'f' instead of 'e'"),
-        ({"scores": {"joining": 0.5, "borrow": 0}}, "joining 0.5 instead of 0.06, borrow 0 instead of 5"),
+        ({"scores": {"join": 3, "borrow": 0}}, "join 3 instead of 2, borrow 0 instead of 5"),
         (
             {"embedder": {"model": "e", "scale": 2, "bias": -1}},
             "embedder.scale 2.0 instead of None, embedder.bias -1.0 instead of None",

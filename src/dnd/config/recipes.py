@@ -105,8 +105,9 @@ class Recipe(Method):
 
     @property
     def kept(self) -> int:
-        """How many of a unit's most activating images are kept."""
-        return max(self.exemplars.images, self.exemplars.pool)
+        """How many of a unit's most activating images are kept: of about half of them exemplars may be."""
+        wanted = max(self.exemplars.images, self.exemplars.pool)
+        return 2 * wanted if self.exemplars.halved else wanted
 
     def problems(self) -> Iterator[str]:
         if self.generator is not None and self.embedder is None:

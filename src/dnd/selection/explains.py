@@ -21,7 +21,7 @@ from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
 from dnd.config.backends import EmbedderSettings
 from dnd.io import halves, schemas, tables
-from dnd.io.rows import Controls, Explained, Scales
+from dnd.io.rows import Explained, Scales
 from dnd.io.store import Store, key
 from dnd.probe import pack
 from dnd.selection import evidence, ranking
@@ -143,16 +143,17 @@ class JudgingImages(NamedTuple):
 
 def judging_images(embedder: Embedder, topk: str | Path, shards: Sequence[Path], units: Iterable[int]) -> JudgingImages:
     """Read the activations of units on the control images that chose nothing, and embed these."""
-    kept = sorted(tables.rows(topk, schemas.TOPK, Controls, pc.field("unit").isin(sorted(units))))
-    names = pack.controls(shards, max((len(unit.controls) for unit in kept), default=0))
+    kept = tables.read(topk, schemas.TOPK, ["unit", "controls"], pc.field("unit").isin(sorted(units))).sort_by("unit")
+    values = kept["controls"].combine_chunks().flatten().to_numpy().reshape(len(kept), -1)  # no Python lists of these
+    names = pack.controls(shards, values.shape[1])
     judges = ~halves.choosing(names)
     judging = [name for name, judge in zip(names, judges, strict=True) if judge]
     vectors = embeddings.of_places(embedder, ((name, None) for name in judging), shards)
-    activations = np.array([unit.controls for unit in kept], np.float64).reshape(len(kept), len(names))[:, judges].T
+    activations = values[:, judges].T.astype(np.float64)
     good = np.isfinite(activations)
     activations = np.where(good, activations, np.where(good, activations, np.inf).min(0, initial=np.inf))
     embedded = np.array([vectors[name, None] for name in judging], np.float32)
-    return JudgingImages(embedded, [unit.unit for unit in kept], activations)
+    return JudgingImages(embedded, kept["unit"].to_pylist(), activations)
 
 
 def of_layer(

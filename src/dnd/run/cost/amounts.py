@@ -22,10 +22,16 @@ NOUNS = {
     ),
     **dict.fromkeys(("images", "label_images"), "drawing steps"),
     **dict.fromkeys(("concepts", "line"), "questions"),
-    **dict.fromkeys(("scores", "clip_dissect", "linear_explanations", "audit", "importance"), "pictures seen"),
+    **dict.fromkeys(
+        ("scores", "scales", "explains", "clip_dissect", "linear_explanations", "audit", "importance"), "pictures seen"
+    ),
     **{"exemplars": "exemplars", "captions": "views", "judgements": "labels", "foreign": "labels"},
 }
 """Rule -> what the items are that its jobs' time grows with; of other rules each job is alike."""
+
+
+SCALED = 128
+"""Concepts whose pictures an embedder's scale is fitted to: ``dnd.selection.scales.MOST``, which brings torch."""
 
 
 class Amounts:
@@ -71,7 +77,7 @@ class Amounts:
             case "label_images":
                 assert evaluation.generator is not None
                 return task.units * evaluation.generator.images * evaluation.generator.steps
-            case "clip_dissect" | "linear_explanations":
+            case "clip_dissect" | "linear_explanations" | "explains":
                 return self.images(task.probe)
         if NOUNS.get(task.rule) == "images":
             return self.images(task.probe) * task.part
@@ -92,10 +98,14 @@ class Amounts:
             case "images":
                 assert recipe.generator is not None
                 return self.drawn(task) * recipe.generator.steps
+            case "scales":
+                assert recipe.generator is not None
+                return min(self.drawn(task), SCALED * recipe.generator.images)
             case "scores":
                 if recipe.generator is None:
                     return 0
-                seen = task.units * self.assume.candidates * recipe.generator.images
+                borrowed = recipe.scores.borrow if recipe.scores.reads_probe else 0
+                seen = task.units * (self.assume.candidates + borrowed) * recipe.generator.images
                 return seen + (self.images(task.probe) if recipe.scores.reads_probe else 0)
         return task.units
 

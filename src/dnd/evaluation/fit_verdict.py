@@ -39,8 +39,6 @@ class Case(NamedTuple):
 def fit(cases: Sequence[Case], settings: Mapping[str, JsonValue], fitted_on: Mapping[str, JsonValue]) -> Verdict:
     """Return the verdict that cases lead to: a logistic regression on standardised features.
 
-    Every kind of unit counts as much as any other, however many units it has.
-
     Parameters
     ----------
     settings : of the recipe, as :func:`dnd.selection.verdict.settings_of` returns them.
@@ -51,7 +49,6 @@ def fit(cases: Sequence[Case], settings: Mapping[str, JsonValue], fitted_on: Map
         No case is right, or all are.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.utils.class_weight import compute_sample_weight
 
     right = np.array([case.right for case in cases])
     if len(set(right.tolist())) < 2:
@@ -59,8 +56,7 @@ def fit(cases: Sequence[Case], settings: Mapping[str, JsonValue], fitted_on: Map
     values = np.array([case.features for case in cases], np.float64)
     spread = values.std(0)
     spread[spread == 0] = 1.0
-    counted = compute_sample_weight("balanced", [case.kind for case in cases])
-    fitted = LogisticRegression(max_iter=1000).fit((values - values.mean(0)) / spread, right, counted)
+    fitted = LogisticRegression(max_iter=1000).fit((values - values.mean(0)) / spread, right)
     weights = fitted.coef_[0] / spread
     return Verdict(
         weights=dict(zip(FEATURES, weights.round(4).tolist(), strict=True)),

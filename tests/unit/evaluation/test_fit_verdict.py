@@ -54,11 +54,10 @@ def test_the_confidence_is_that_of_scikit_learn():
     assert found == pytest.approx(expected.predict_proba(values)[:, 1], abs=2e-3)
 
 
-def test_how_many_units_of_a_kind_there_are_does_not_decide_how_likely_they_are():
-    """Units of both kinds look alike, so that their shares decide: a half, whatever the numbers."""
-    for count in (5, 80):
-        alike = [case("a", "single", True) for _ in range(20)] + [case("a", "random", False) for _ in range(count)]
-        assert fit(alike, {}, {}).confidence([0.0] * len(FEATURES)) == pytest.approx(0.5, abs=1e-3)
+def test_units_that_look_alike_are_as_sure_as_their_share_is_right():
+    cases = [case("first", "single", True)] * 30 + [case("first", "random", False)] * 10
+    verdict = fit(cases, {}, {})
+    assert verdict.confidence(cases[0].features) == pytest.approx(0.75, abs=0.001)
 
 
 def test_no_network_has_a_part_in_the_fit_that_judges_it():

@@ -58,14 +58,14 @@ def test_bundles_join_layers_of_one_model_probe_and_recipe_up_to_the_limit():
     }
 
 
-SHARED = Pass("m", "p", "mean", "positive", 400, 10_000)
+SHARED = Pass("m", "p", "mean", "positive", 800, 10_000)
 
 
 def test_one_pass_serves_the_layers_whose_recipes_keep_the_same():
     found = plan([layer("a", 1), layer("b", 1), layer("c", 1, "s")])
     assert found.pass_of(found.layers[0]) == SHARED
     assert found.hooked(SHARED, 0) == {"a": "layer.a", "b": "layer.b"}
-    assert found.hooked(Pass("m", "p", "mean", "positive", 400, 999), 0) == {"c": "layer.c"}
+    assert found.hooked(Pass("m", "p", "mean", "positive", 800, 999), 0) == {"c": "layer.c"}
 
 
 def test_what_is_added_later_shares_no_job_with_what_was_there():

@@ -25,7 +25,9 @@ def test_items_are_those_of_the_configuration_and_the_assumptions(plan, assume):
         "captions": (2, 80 * 0.8),
         "concepts": (1, 10 * (3 + 2) * 0.5),
         "images": (2, 10 * 2 * 0.25 * 5 * 20),  # five images of each concept, twenty steps of each
-        "scores": (2, 10 * 2 * 5 + 2 * 100),  # either job looks at the probe, too
+        "scores": (2, 10 * (2 + 5) * 5 + 2 * 100),  # five borrowed concepts of each; either job looks at the probe, too
+        "scales": (1, 10 * 2 * 0.25 * 5),  # all concepts, of which there are few
+        "explains": (1, 100),
         "descriptions": (1, 10),
         "report_layer": (1, 10),
     }

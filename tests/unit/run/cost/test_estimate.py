@@ -26,7 +26,7 @@ def test_time_is_that_of_jobs_and_items_and_hours_are_of_gpus_or_cores(plan, ass
     )
     assert found["captions"].seconds == 2 * 100 + 64 * 2
     assert found["captions"].bytes == 640
-    assert found["topk"].bytes == 20 * (400 + 50)  # activations that it keeps
+    assert found["topk"].bytes == 20 * (800 + 50)  # activations that it keeps
     assert whole.gpu_hours == pytest.approx(328 / 3600)
     assert whole.core_hours == pytest.approx(1.0)
     assert whole.devices == ["EPYC", "H100"]

@@ -60,11 +60,16 @@ class Verdict(Settings):
 
 
 def settings_of(recipe: Recipe) -> dict[str, JsonValue]:
-    """Return the settings of a recipe that a fitted file holds for."""
+    """Return the settings of a recipe that a fitted file holds for.
+
+    Of the embedder's name the last two parts count, so that a folder is the same wherever it lies.
+    """
     embedder, weights = recipe.embedder, recipe.scores
-    keys = ("model", "revision", "scale", "bias")
     return {
-        **{f"embedder.{key}": getattr(embedder, key, None) for key in keys},
+        "embedder": "/".join(Path(embedder.model).parts[-2:]) if embedder else None,
+        "revision": embedder.revision if embedder else None,
+        "scale": embedder.scale if embedder else None,
+        "bias": embedder.bias if embedder else None,
         "pooling": recipe.pooling,
         "controls": recipe.controls,
         "precision": weights.precision,

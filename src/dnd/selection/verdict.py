@@ -81,8 +81,13 @@ def settings_of(recipe: Recipe) -> dict[str, JsonValue]:
 
 
 def differences(fitted: Verdict, recipe: Recipe) -> str | None:
-    """Return in words how a recipe differs from those that a file was fitted with; None where it does not."""
+    """Return in words how a recipe differs from those that a file was fitted with; None where it does not.
+
+    A revision that either leaves open is no difference.
+    """
     known, now = fitted.settings, settings_of(recipe)
+    if known.get("revision") is None or now["revision"] is None:
+        known = {**known, "revision": now["revision"]}
     unlike = [f"{key} {now[key]!r} instead of {known.get(key)!r}" for key in now if known.get(key) != now[key]]
     return ", ".join(unlike) or None
 

@@ -70,17 +70,24 @@ def test_a_file_holds_for_recipes_like_the_one_it_was_fitted_on():
     [
         ({"pooling": "max"}, "pooling 'max' instead of 'mean'"),
         ({"controls": 50}, "controls 50 instead of 10000"),
-        ({"embedder": {"model": "f"}}, "embedder.model 'f' instead of 'e'"),
+        ({"embedder": {"model": "f"}}, "embedder 'f' instead of 'e'"),
         ({"scores": {"join": 3, "borrow": 0}}, "join 3 instead of 2, borrow 0 instead of 5"),
         (
             {"embedder": {"model": "e", "scale": 2, "bias": -1}},
-            "embedder.scale 2.0 instead of None, embedder.bias -1.0 instead of None",
+            "scale 2.0 instead of None, bias -1.0 instead of None",
         ),
     ],
 )
 def test_the_settings_that_differ_are_named(parts, words):
     fitted = judge(settings=verdict.settings_of(recipe()))
     assert verdict.differences(fitted, recipe(**parts)) == words
+
+
+def test_a_file_holds_wherever_the_embedder_lies_and_for_a_revision_that_is_pinned_later():
+    fitted = judge(settings=verdict.settings_of(recipe(embedder={"model": "models/clip"})))
+    pinned = {"model": "/elsewhere/models/clip", "revision": "0" * 40}
+    assert verdict.differences(fitted, recipe(embedder=pinned)) is None
+    assert verdict.differences(fitted, recipe(embedder={"model": "models/other"})) is not None
 
 
 def test_a_file_says_what_was_fitted(tmp_path):

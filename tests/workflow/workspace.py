@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from dnd.config.recipes import Recipe
 from dnd.selection.verdict import FEATURES, settings_of
@@ -53,7 +54,10 @@ class Workspace:
     def write_verdict(self):
         """Write a file of weights that holds for the recipe, were it fitted."""
         recipe = self.values["recipes"]["dnd"]
-        settings = settings_of(Recipe(**recipe | {"scores": recipe.get("scores", {}) | {"verdict": None}}))
+        try:
+            settings = settings_of(Recipe(**recipe | {"scores": recipe.get("scores", {}) | {"verdict": None}}))
+        except ValidationError:  # a mistake that the run has to tell
+            return
         fitted = {"weights": dict.fromkeys(FEATURES, 0.5), "intercept": 1.0, "settings": settings, "fitted_on": {}}
         path, text = self.folder / "verdict.json", json.dumps(fitted)
         if not path.exists() or path.read_text() != text:

@@ -31,7 +31,7 @@ from dnd.candidates import captions
 from dnd.config.recipes import Recipe
 from dnd.config.targets import PreprocessSettings, TargetSettings
 from dnd.io import pictures, schemas, tables
-from dnd.io.rows import Concept
+from dnd.io.rows import Concept, Scales
 from dnd.io.store import Store
 from dnd.probe import pack
 from dnd.selection import images, scores
@@ -159,6 +159,7 @@ class FullSize(World):
                 pooling=recipe.pooling_of_views,
                 weights=recipe.scores,
                 texts=texts,
+                scales=Scales(30.0, -8.0),  # which they are changes no time
             )
 
     @contextmanager

@@ -31,6 +31,7 @@ from dnd.io import schemas, tables
 from dnd.io.rows import Concept
 from dnd.io.store import Store
 from dnd.probe import pack
+from dnd.selection import drawn as drawn_concepts
 from dnd.selection import images, scores
 from dnd.target import activations, exemplars
 
@@ -80,7 +81,7 @@ class Driver:
             tables.write(path, drawn, schemas.IMAGES)
             target, embedder = world.target(), TransformersEmbedder(recipe.embedder)
             embedder.size.items = recipe.generator.images
-            scores.BATCH, batch = 1, scores.BATCH
+            drawn_concepts.BATCH, batch = 1, drawn_concepts.BATCH
             try:
                 return scores.run(
                     target,
@@ -90,10 +91,10 @@ class Driver:
                         found, [path], shown.select(["unit", "rank", "image_id", "box"]), world.topk, world.probe
                     ),
                     pooling=recipe.pooling_of_views,
-                    weights=ScoreSettings(),
+                    weights=ScoreSettings(combination="topk-compare"),  # as released
                 )
             finally:
-                scores.BATCH = batch
+                drawn_concepts.BATCH = batch
 
     def candidates(self, unit: int, shown: pa.Table, lines: pa.Table) -> list[Concept]:
         """Return the candidates of a unit, whose EXEMPLARS and CAPTIONS are given."""

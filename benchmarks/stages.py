@@ -24,6 +24,7 @@ from dnd.backends.embedder import Embedder, TransformersEmbedder, TransformersTe
 from dnd.backends.loading import precision
 from dnd.candidates import captions
 from dnd.io import pictures
+from dnd.io.rows import Scales
 from dnd.io.store import Store
 from dnd.probe import pack
 from dnd.selection import images, scores
@@ -31,6 +32,8 @@ from dnd.target import activations, exemplars
 from dnd.target.network import Target
 
 BATCH = 32
+SCALES = Scales(36.2, -17.5)
+"""Of the embedded embedder, by logistic regression on renders of stream 1."""
 UNITS = range(16)
 """Whose exemplars are looked at, captioned and scored."""
 VIEWS, CONCEPTS = 512, 4
@@ -159,6 +162,7 @@ def score_case(world: World) -> Case:
             pooling=recipe.pooling_of_views,
             weights=recipe.scores,
             texts=texts if recipe.scores.reads_probe else None,
+            scales=SCALES,
         )
 
     seen = _Images(embedder.embed)

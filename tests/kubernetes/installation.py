@@ -95,7 +95,7 @@ def reduced():
     values["probes"]["shapes"] |= {"images": 160, "shards": 1}
     values["shards"] |= {"images": 1}
     recipe = values["recipes"]["dnd"]
-    recipe |= {"controls": 32}
+    recipe |= {"controls": 32, "scores": {}}  # a fitted file holds for other settings
     recipe["generator"] |= {"steps": 4, "images": 5}
     rows = [
         ["name", "model", "layers", "probe", "recipe", "units"],

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from installation import THREADS, profile
 
-GPU = {"activations", "exemplars", "captions", "concepts", "images", "scores"}
+GPU = {"activations", "exemplars", "captions", "concepts", "images", "scores", "scales", "explains"}
 ON_THE_HEAD = {"all", "total", "inventory", "prefetch"}
 
 

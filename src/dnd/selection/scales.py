@@ -41,7 +41,8 @@ def fit(cosines: Values, shown: npt.NDArray[np.intp]) -> Scales:
     right = np.arange(cosines.shape[1]) == shown[:, None]
     values = cosines.astype(np.float64).reshape(-1, 1)
     fitted = LogisticRegression(C=1e6, max_iter=1000).fit(values, right.ravel())
-    scale, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    # rounded, since vectors of other machines and numbers of threads differ in their last digits
+    scale, bias = round(float(fitted.coef_[0, 0]), 2), round(float(fitted.intercept_[0]), 2)
     return Scales(scale, bias, len(cosines), cosines.shape[1], float(roc_auc_score(right.ravel(), values[:, 0])))
 
 

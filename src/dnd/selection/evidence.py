@@ -35,6 +35,14 @@ Shown = npt.NDArray[np.float64]
 """How likely images show concepts, [images] or [images, concepts]."""
 
 
+def cosines(images: Values, texts: Values) -> npt.NDArray[np.float64]:
+    """Return the cosines [images, texts] of unit vectors [images, d] and [texts, d].
+
+    In double precision: sums in single precision depend on the number of threads, and so would labels' last digits.
+    """
+    return images.astype(np.float64) @ texts.astype(np.float64).T
+
+
 def calibrated(cosines: Values, scale: float, bias: float) -> Shown:
     """Return the probability that images show a concept, of cosines with its text (Oikarinen & Weng, ICML 2024)."""
     return expit(scale * np.asarray(cosines, np.float64) + bias)

@@ -112,7 +112,7 @@ def of_units(
     if not named or not len(layer.vectors):
         return tables.table([], schemas.EXPLAINS)
     places = {concept: place for place, concept in enumerate(named)}
-    shown = evidence.calibrated(layer.vectors @ texts.embed_texts(named).T, scales.scale, scales.bias)
+    shown = evidence.calibrated(evidence.cosines(layer.vectors, texts.embed_texts(named)), scales.scale, scales.bias)
     distinct = sorted(set(labels.values()))
     said = np.stack([shown[:, [places[part] for part in parts_of(label)]].max(1) for label in distinct], 1)
     rivals = shown[:, [places[concept] for concept in others]]

@@ -103,7 +103,9 @@ def borrowed(
     best: dict[int, list[tuple[float, str]]] = {unit: [] for unit in candidates}
     for start in range(0, len(concepts), AT_ONCE):
         part = concepts[start : start + AT_ONCE]
-        shown = evidence.calibrated(vectors @ np.stack([texts[name] for name in part]).T, scales.scale, scales.bias)
+        shown = evidence.calibrated(
+            evidence.cosines(vectors, np.stack([texts[name] for name in part])), scales.scale, scales.bias
+        )
         for unit, fits in zip(candidates, evidence.correlations(activations, shown), strict=True):
             pairs = zip((-fits).round(TIE).tolist(), part, strict=True)
             other = [(fit, name) for fit, name in pairs if name not in candidates[unit]]
@@ -158,10 +160,10 @@ def judged(
     scores : of the candidates, as their generated images tell them.
     texts : concept -> unit vector [d].
     """
-    words = np.stack([texts[score.concept] for score in scores]).T
+    words = np.stack([texts[score.concept] for score in scores])
 
     def shown(vectors: Values) -> Shown:
-        return evidence.calibrated(vectors @ words, scales.scale, scales.bias)
+        return evidence.calibrated(evidence.cosines(vectors, words), scales.scale, scales.bias)
 
     images, exemplars = shown(probe.vectors), shown(probe.exemplars)
     drawn = shown(np.concatenate([candidate.vectors for candidate in candidates]))

@@ -19,7 +19,7 @@ from dnd.config.backends import EmbedderSettings
 from dnd.io import schemas, tables
 from dnd.io.rows import Scales
 from dnd.io.store import Store, key
-from dnd.selection import drawn
+from dnd.selection import drawn, evidence
 
 MOST = 128
 """Concepts whose pictures are looked at: those of the smallest hashes."""
@@ -27,7 +27,7 @@ MOST = 128
 Values = npt.NDArray[np.float32]
 
 
-def fit(cosines: Values, shown: npt.NDArray[np.intp]) -> Scales:
+def fit(cosines: npt.NDArray[np.floating], shown: npt.NDArray[np.intp]) -> Scales:
     """Return the scale and the bias by which a picture shows the text that it was drawn from, and no other.
 
     Parameters
@@ -63,7 +63,7 @@ def of_pictures(concepts: Sequence[str], images: Sequence[Path], embedder: Embed
         return tables.table([], schemas.SCALES)
     vectors = list(embedder.embed_groups([pictured[concept] for concept in named]))
     shown = np.repeat(np.arange(len(named)), [len(part) for part in vectors])
-    scales = fit(np.concatenate(vectors) @ texts.embed_texts(named).T, shown)
+    scales = fit(evidence.cosines(np.concatenate(vectors), texts.embed_texts(named)), shown)
     return tables.table([scales] if scales.scale > 0 else [], schemas.SCALES)
 
 

@@ -31,9 +31,14 @@ TOLERANCE = 1e-3
 Values = npt.NDArray[np.float32]
 
 
-def load(settings: EmbedderSettings, store: Store) -> Embedder:
-    """Return the embedder that settings ask for; the store keeps vectors as the model gives them, without noise."""
-    stored = StoredEmbedder(settings, store)
+def load(settings: EmbedderSettings, store: str | Path) -> Embedder:
+    """Return the embedder that settings ask for, which finds again what it has embedded before.
+
+    Parameters
+    ----------
+    store : folder of the item stores; vectors are kept as the model gives them, without noise.
+    """
+    stored = StoredEmbedder(settings, Store(Path(store, "vectors")))
     return NoisyEmbedder(stored, settings.noise) if settings.noise else stored
 
 

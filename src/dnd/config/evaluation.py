@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from dnd.config.backends import PRECISION, CaptionSettings, EmbedderSettings, GeneratorSettings, LlmSettings
-from dnd.config.sections import File, Name, Number, Precision, Settings
+from dnd.config.sections import File, Name, Precision, Settings
 
 
 class SentenceSettings(Settings):
@@ -66,13 +66,11 @@ class EvaluationSettings(Settings):
         None, description="probe of images that no recipe sees, whose activations the labels are to predict"
     )
     embedder: EmbedderSettings | None = Field(
-        None, description="model of images and texts, best another than that of the recipes"
+        None,
+        description="model of images and texts, best another than that of the recipes; without a `scale` it is taken "
+        "for SigLIP so400m: 58 and -7.54",
     )
     pooling: Literal["mean", "max", "cls"] = Field("mean", description="activation map to one number, for all methods")
-    scale: Number = Field(
-        58.0, description="a label holds for an image with the probability sigmoid(scale x cosine + bias)"
-    )
-    bias: Number = Field(-7.54, description="see `scale`; the defaults suit SigLIP so400m")
     generator: GeneratorSettings | None = Field(
         None, description="draws the labels anew; another than the one that chose them"
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +13,10 @@ from tqdm import tqdm
 
 from dnd.backends.batches import BatchSize, prepared
 from dnd.config.evaluation import EvaluationSettings
-from dnd.io import pictures, schemas, tables
+from dnd.io import pictures, tables
 from dnd.io.store import key
 from dnd.io.streams import ahead, chunks
+from dnd.selection import drawn
 from dnd.shapeworld import world
 from dnd.shapeworld.grammar import parse
 from dnd.shapeworld.render import render
@@ -40,15 +39,6 @@ UnitVectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[Image.Image]], UnitVectors]
 LabelPictures = tuple[str, list[Image.Image]]
 """A label and its pictures."""
-
-
-class Drawn(NamedTuple):
-    """What is read of a row of IMAGES."""
-
-    concept: str
-    sample: int
-    image: bytes
-    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -95,18 +85,7 @@ def label_pictures(
     """Return each label with its pictures: renders, or those of IMAGES files; None where labels are not drawn."""
     if settings.renderer is not None:
         return renders(labels, settings.images)
-    return drawn(files, labels) if settings.generator is not None else None
-
-
-def drawn(files: Sequence[Path], labels: Iterable[str]) -> Iterable[LabelPictures]:
-    """Yield each label with its usable pictures, of IMAGES files."""
-    encoded: dict[str, list[tuple[int, bytes]]] = {label: [] for label in labels}
-    for group in tables.row_groups(files, schemas.IMAGES, tables.fields_of(Drawn), ("concept", set(encoded))):
-        for row in tables.rows_of(group, Drawn):
-            if row.problem is None:
-                encoded[row.concept].append((row.sample, row.image))
-    for label, samples in encoded.items():
-        yield label, [Image.open(io.BytesIO(image)).convert("RGB") for _, image in sorted(samples)]
+    return drawn.usable(files, labels) if settings.generator is not None else None
 
 
 def renders(labels: Iterable[str], count: int) -> Iterable[LabelPictures]:

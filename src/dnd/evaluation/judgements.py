@@ -25,15 +25,16 @@ from dnd.config.scenes import Stream
 from dnd.evaluation import judged_images, truth
 from dnd.evaluation.baselines import baseline_labels
 from dnd.evaluation.judged_images import Activations, Embed, HeldOut, UnitVectors
-from dnd.evaluation.metrics import contrast, semantics, simulation, stability, text
+from dnd.evaluation.metrics import contrast, semantics, stability, text
 from dnd.evaluation.sentences import SentenceEncoder
 from dnd.io import schemas, tables
-from dnd.io.rows import Figure
-from dnd.io.store import Store
-from dnd.selection import cosy, evidence
+from dnd.io.rows import Figure, Scales
+from dnd.selection import cosy, evidence, scales
 from dnd.target.network import Target
 
 LOOK_ALIKES = 50
+SIGLIP = Scales(58.0, -7.54)
+"""Of an embedder that says no others: those of SigLIP so400m."""
 OF_UNIT = "exemplars"
 """What stands as the method of metrics that depend on the unit and on no label."""
 TRUE_R, RANKED = "true_r", "true_r_ranked"
@@ -104,12 +105,15 @@ def of_simulation(
 ) -> dict[str, Measure]:
     """Return the correlation of each label's probability and each unit's activation over the held-out images.
 
+    Images must be held out: none the label was found or chosen with. Source: simulation by Oikarinen & Weng, "Linear
+    Explanations for Individual Neurons", ICML 2024, section 4.
+
     Parameters
     ----------
     vectors : of the labels' texts.
     """
-    probabilities = evidence.calibrated(images.vectors @ vectors.T, scale, bias)
-    return {"simulation_r": matrix(labels, simulation.correlation(images.activations, probabilities).T, 0.0)}
+    probabilities = evidence.shown(images.vectors, vectors, scale, bias)
+    return {"simulation_r": matrix(labels, evidence.correlations(images.activations, probabilities).T, 0.0)}
 
 
 def of_pictures(images: HeldOut, responses: Mapping[str, Activations]) -> dict[str, Measure]:
@@ -207,7 +211,7 @@ def load_encoders(settings: EvaluationSettings, store: str | Path) -> Encoders:
     """Load the models of the settings; vectors of images are kept in the store's folder."""
     encoders = Encoders()
     if settings.embedder is not None:
-        embed = embeddings.load(settings.embedder, Store(Path(store, "vectors"))).embed
+        embed = embeddings.load(settings.embedder, store).embed
         encoders = encoders._replace(embed=embed, texts=TransformersTextEmbedder(settings.embedder).embed_texts)
     if settings.sentences is not None:
         encoder = SentenceEncoder(settings.sentences)
@@ -308,7 +312,8 @@ def run(
         images = judged_images.held_out(target, layer, encoders.embed, shards, settings.pooling)
         units = [unit for unit in units if images.live[unit]]
         vectors = encoders.texts(labels)
-        measures |= of_simulation(labels, images, vectors, settings.scale, settings.bias)
+        known = scales.read(settings.embedder, []) or SIGLIP
+        measures |= of_simulation(labels, images, vectors, known.scale, known.bias)
         measures |= of_contrast(labels, images, vectors)
         measures |= of_truth(images, units, streams) if streams else {}
         if (pictures := judged_images.label_pictures(labels, settings, files)) is not None:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from dnd.backends import embeddings
 from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedder
 from dnd.config.rivals import ConceptListRecipe
-from dnd.io.store import Store
 from dnd.rivals import concept_sets
 
 CONCEPTS_AT_ONCE = 1024
@@ -22,8 +21,7 @@ Vectors = npt.NDArray[np.floating]
 
 def embedders(recipe: ConceptListRecipe, store: str | Path) -> tuple[Embedder, TextEmbedder]:
     """Return what embeds images, which looks into the store first, and words."""
-    stored = embeddings.load(recipe.embedder, Store(f"{store}/vectors"))
-    return stored, TransformersTextEmbedder(recipe.embedder)
+    return embeddings.load(recipe.embedder, store), TransformersTextEmbedder(recipe.embedder)
 
 
 def concepts(recipe: ConceptListRecipe, texts: TextEmbedder) -> tuple[list[str], Vectors]:

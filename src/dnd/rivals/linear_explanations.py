@@ -73,7 +73,7 @@ def shown(recipe: LinearExplanationsRecipe, vectors: Vectors, words: Vectors) ->
     """Return how likely images [images, d] show concepts [concepts, d]: [images, concepts]."""
     scale, bias = recipe.embedder.scale, recipe.embedder.bias
     assert scale is not None and bias is not None
-    return evidence.calibrated(vectors @ words.T, scale, bias)
+    return evidence.shown(vectors, words, scale, bias)
 
 
 def correlations(

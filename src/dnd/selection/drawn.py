@@ -49,8 +49,8 @@ class _Image(NamedTuple):
     problem: str | None
 
 
-def decoded(files: Sequence[Path], concepts: Collection[str], shrink: int | None = None) -> Iterator[_Pictures]:
-    """Yield each of some concepts with its images, by sample, of IMAGES files; those that cannot be used are None.
+def _decoded(files: Sequence[Path], concepts: Collection[str], shrink: int | None = None) -> Iterator[_Pictures]:
+    """Each of some concepts with its images, by sample, of IMAGES files; those that cannot be used are None.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def decoded(files: Sequence[Path], concepts: Collection[str], shrink: int | None
     groups = tables.row_groups(files, schemas.IMAGES, _Image._fields, ("concept", set(concepts)))
     looked = prepared(opened, (row for group in groups for row in tables.rows_of(group, _Image)), BATCH)
     for concept, images in groupby(looked, lambda pair: pair[0].concept):
-        yield _Pictures(concept, [(row.sample, image) for row, image in images])
+        yield _Pictures(concept, sorted(((row.sample, image) for row, image in images), key=lambda pair: pair[0]))
 
 
 class _Pictures(NamedTuple):
@@ -78,9 +78,9 @@ class _Pictures(NamedTuple):
         return [image for _, image in self.samples if image is not None]
 
 
-def usable(files: Sequence[Path], concepts: Collection[str]) -> dict[str, list[Image.Image]]:
-    """Return concept -> its usable images, of IMAGES files."""
-    return {pictured.concept: pictured.usable for pictured in decoded(files, concepts)}
+def usable(files: Sequence[Path], concepts: Collection[str]) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Yield each of some concepts with its usable images, of IMAGES files, so that not all are in memory at once."""
+    return ((pictured.concept, pictured.usable) for pictured in _decoded(files, concepts))
 
 
 def look(
@@ -107,7 +107,7 @@ def look(
     absent, size = set(users), BatchSize(BATCH, "scores")
     samples: dict[str, list[tuple[int, Values, Values]]] = {}
     with tqdm(desc="scores", unit="image", mininterval=5) as bar:
-        for chunk in ahead(chunks(decoded(files, users, shrink), CONCEPTS)):
+        for chunk in ahead(chunks(_decoded(files, users, shrink), CONCEPTS)):
             absent -= {pictured.concept for pictured in chunk}
             pixels = [pictured.usable for pictured in chunk if pictured.usable]
             if pixels:

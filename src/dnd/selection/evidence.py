@@ -20,6 +20,7 @@ from scipy.special import expit
 from scipy.stats import kurtosis, skew
 
 from dnd.config.stages import ScoreSettings
+from dnd.selection.verdict import LEAST
 
 MOST = 8
 """Candidates of which alternatives are formed at most: those that correlate best alone."""
@@ -27,25 +28,22 @@ OR = " or "
 """What a label joins concepts by."""
 APART = 0.5
 """Largest overlap of concepts that say different things."""
-LEAST = 0.02
-"""Smallest correlation and precision that are told apart: the score has their logarithms."""
-
 Values = npt.NDArray[np.floating]
 Shown = npt.NDArray[np.float64]
 """How likely images show concepts, [images] or [images, concepts]."""
 
 
-def cosines(images: Values, texts: Values) -> npt.NDArray[np.float64]:
-    """Return the cosines [images, texts] of unit vectors [images, d] and [texts, d].
+def shown(images: Values, texts: Values, scale: float, bias: float) -> Shown:
+    """Return how likely images show concepts: float64 [images, concepts], sigmoid(scale x cosine + bias).
 
-    In double precision: sums in single precision depend on the number of threads, and so would labels' last digits.
+    Cosines are in double precision: sums in single precision depend on the number of threads, and so would labels.
+    Source: Oikarinen & Weng, ICML 2024.
+
+    Parameters
+    ----------
+    images, texts : unit vectors [images, d] and [concepts, d].
     """
-    return images.astype(np.float64) @ texts.astype(np.float64).T
-
-
-def calibrated(cosines: Values, scale: float, bias: float) -> Shown:
-    """Return the probability that images show a concept, of cosines with its text (Oikarinen & Weng, ICML 2024)."""
-    return expit(scale * np.asarray(cosines, np.float64) + bias)
+    return expit(scale * (images.astype(np.float64) @ texts.astype(np.float64).T) + bias)
 
 
 def scaled(activations: Values, exemplars: Values) -> npt.NDArray[np.float64]:
@@ -123,7 +121,7 @@ def score(
     """Return the score of candidates [n]; the best of a unit is its label.
 
     score = log correlation + ``precision`` x log precision + ``drawn`` x correlation over drawn pictures
-    - ``joining`` x (parts - 1). The weights were fitted on networks whose units are known (docs/ablation.md).
+    - ``joining`` x (parts - 1). The defaults were chosen on networks whose units are known: config/evaluation/tuning.md.
 
     Parameters
     ----------

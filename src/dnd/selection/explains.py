@@ -22,7 +22,7 @@ from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedd
 from dnd.config.backends import EmbedderSettings
 from dnd.io import halves, schemas, tables
 from dnd.io.rows import Explained, Scales
-from dnd.io.store import Store, key
+from dnd.io.store import key
 from dnd.probe import pack
 from dnd.selection import evidence, ranking
 from dnd.selection import scales as embedder_scales
@@ -112,7 +112,7 @@ def of_units(
     if not named or not len(layer.vectors):
         return tables.table([], schemas.EXPLAINS)
     places = {concept: place for place, concept in enumerate(named)}
-    shown = evidence.calibrated(evidence.cosines(layer.vectors, texts.embed_texts(named)), scales.scale, scales.bias)
+    shown = evidence.shown(layer.vectors, texts.embed_texts(named), scales.scale, scales.bias)
     distinct = sorted(set(labels.values()))
     said = np.stack([shown[:, [places[part] for part in parts_of(label)]].max(1) for label in distinct], 1)
     rivals = shown[:, [places[concept] for concept in others]]
@@ -177,7 +177,7 @@ def of_layer(
     known = embedder_scales.read(settings, scales)
     if not best or known is None:
         return tables.table([], schemas.EXPLAINS)
-    embedder = embeddings.load(settings, Store(Path(store, "vectors")))
+    embedder = embeddings.load(settings, store)
     layer = judging_images(embedder, topk, shards, best)
     concepts = (part for concept in scores["concept"].to_pylist() for part in parts_of(concept))
     return of_units(best, concepts, layer, TransformersTextEmbedder(settings), known)

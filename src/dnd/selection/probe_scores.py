@@ -66,10 +66,11 @@ def read(embedder: Embedder, topk: Path, shards: Sequence[Path], shown: Mapping[
     """
     units = tables.rows(topk, schemas.TOPK, _Activations, pc.field("unit").isin(sorted(shown)))
     names = pack.controls(shards, max((len(unit.controls) for unit in units), default=0))
-    controls = [name for name in names if halves.chooses(name)]
+    chooses = halves.choosing(names)
+    controls = [name for name, chosen in zip(names, chooses, strict=True) if chosen]
     activations: dict[int, dict[str, float]] = {}
     for unit in units:
-        known = {name: value for name, value in zip(names, unit.controls, strict=True) if halves.chooses(name)}
+        known = dict(zip(controls, np.array(unit.controls)[chooses].tolist(), strict=True))
         best = dict(zip(unit.image_ids, unit.activations, strict=True))
         known |= {name: best[name] for name in shown[unit.unit] if name in best}
         activations[unit.unit] = {name: value for name, value in known.items() if np.isfinite(value)}
@@ -103,9 +104,8 @@ def borrowed(
     best: dict[int, list[tuple[float, str]]] = {unit: [] for unit in candidates}
     for start in range(0, len(concepts), AT_ONCE):
         part = concepts[start : start + AT_ONCE]
-        shown = evidence.calibrated(
-            evidence.cosines(vectors, np.stack([texts[name] for name in part])), scales.scale, scales.bias
-        )
+        words = np.stack([texts[name] for name in part])
+        shown = evidence.shown(vectors, words, scales.scale, scales.bias)
         for unit, fits in zip(candidates, evidence.correlations(activations, shown), strict=True):
             pairs = zip((-fits).round(TIE).tolist(), part, strict=True)
             other = [(fit, name) for fit, name in pairs if name not in candidates[unit]]
@@ -163,7 +163,7 @@ def judged(
     words = np.stack([texts[score.concept] for score in scores])
 
     def shown(vectors: Values) -> Shown:
-        return evidence.calibrated(evidence.cosines(vectors, words), scales.scale, scales.bias)
+        return evidence.shown(vectors, words, scales.scale, scales.bias)
 
     images, exemplars = shown(probe.vectors), shown(probe.exemplars)
     drawn = shown(np.concatenate([candidate.vectors for candidate in candidates]))

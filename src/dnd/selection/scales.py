@@ -18,16 +18,14 @@ from dnd.backends.embedder import Embedder, TextEmbedder, TransformersTextEmbedd
 from dnd.config.backends import EmbedderSettings
 from dnd.io import schemas, tables
 from dnd.io.rows import Scales
-from dnd.io.store import Store, key
-from dnd.selection import drawn, evidence
+from dnd.io.store import key
+from dnd.selection import drawn
 
 MOST = 128
 """Concepts whose pictures are looked at: those of the smallest hashes."""
 
-Values = npt.NDArray[np.float32]
 
-
-def fit(cosines: npt.NDArray[np.floating], shown: npt.NDArray[np.intp]) -> Scales:
+def fit(cosines: npt.NDArray[np.float64], shown: npt.NDArray[np.intp]) -> Scales:
     """Return the scale and the bias by which a picture shows the text that it was drawn from, and no other.
 
     Parameters
@@ -39,7 +37,7 @@ def fit(cosines: npt.NDArray[np.floating], shown: npt.NDArray[np.intp]) -> Scale
     from sklearn.metrics import roc_auc_score
 
     right = np.arange(cosines.shape[1]) == shown[:, None]
-    values = cosines.astype(np.float64).reshape(-1, 1)
+    values = cosines.reshape(-1, 1)
     fitted = LogisticRegression(C=1e6, max_iter=1000).fit(values, right.ravel())
     # rounded, since vectors of other machines and numbers of threads differ in their last digits
     scale, bias = round(float(fitted.coef_[0, 0]), 2), round(float(fitted.intercept_[0]), 2)
@@ -57,13 +55,14 @@ def of_pictures(concepts: Sequence[str], images: Sequence[Path], embedder: Embed
     images : files of IMAGES that hold the concepts.
     """
     few = sorted(sorted(set(concepts), key=lambda concept: key("scales", concept))[:MOST])
-    pictured = drawn.usable(images, few)
-    named = [concept for concept in few if pictured.get(concept)]
+    pictured = {concept: pixels for concept, pixels in drawn.usable(images, few) if pixels}
+    named = sorted(pictured)
     if len(named) < 2:
         return tables.table([], schemas.SCALES)
     vectors = list(embedder.embed_groups([pictured[concept] for concept in named]))
     shown = np.repeat(np.arange(len(named)), [len(part) for part in vectors])
-    scales = fit(evidence.cosines(np.concatenate(vectors), texts.embed_texts(named)), shown)
+    pixels, words = (values.astype(np.float64) for values in (np.concatenate(vectors), texts.embed_texts(named)))
+    scales = fit(pixels @ words.T, shown)
     return tables.table([scales] if scales.scale > 0 else [], schemas.SCALES)
 
 
@@ -76,7 +75,7 @@ def of_recipe(
     ----------
     store : folder of the item stores.
     """
-    embedder = embeddings.load(settings, Store(Path(store, "vectors")))
+    embedder = embeddings.load(settings, store)
     return of_pictures(concepts, images, embedder, TransformersTextEmbedder(settings))
 
 

@@ -19,7 +19,6 @@ from dnd.config.recipes import Recipe
 from dnd.config.stages import ScoreSettings
 from dnd.io import pictures, schemas, tables
 from dnd.io.rows import Concept, Controls, Scales, Score
-from dnd.io.store import Store
 from dnd.selection import activation_rate, drawn, probe_scores
 from dnd.selection import scales as embedder_scales
 from dnd.selection.components import DrawnCandidate, image_similarity, rank_scores, ranks
@@ -84,7 +83,7 @@ def of_units(target: Target, layer: str, recipe: Recipe, shard: DrawnShard, stor
     return run(
         target,
         layer,
-        embeddings.load(recipe.embedder, Store(Path(store, "vectors"))),
+        embeddings.load(recipe.embedder, store),
         shard,
         pooling=recipe.pooling_of_views,
         weights=recipe.scores,

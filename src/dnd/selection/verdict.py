@@ -21,7 +21,7 @@ FEATURES = ("explains", "precision", "drawn", "margin", "joined")
 """Of a unit's best candidate. ``explains`` and ``precision`` count by their logarithms; ``margin`` is by how much its
 score is better than the next one's, ``joined`` the concepts that it joins beyond the first."""
 LEAST = 0.02
-"""Smallest ``explains`` and ``precision`` that are told apart."""
+"""Smallest correlation and precision that are told apart, here and in the score: both have their logarithms."""
 WIDEST = 1.0
 """Largest margin that is told apart, and that of a lone candidate."""
 

@@ -9,7 +9,6 @@ from PIL import Image
 from dnd.backends import embeddings, noise
 from dnd.backends.embedder import Embedder, TransformersTextEmbedder
 from dnd.config.backends import EmbedderSettings
-from dnd.io.store import Store
 from dnd.shapeworld.render import draw
 
 MODEL = str(Path(__file__).parents[3] / "resources/shapeworld/embedder")
@@ -52,10 +51,10 @@ def test_an_image_has_the_same_noise_alone_and_among_others():
 
 def test_the_store_keeps_vectors_without_noise(tmp_path):
     plain, noisy = (EmbedderSettings(model=MODEL, noise=size) for size in (0, SIZE))
-    store, images = Store(tmp_path), pictures(4)
-    worse = embeddings.load(noisy, store).embed(images)
+    images = pictures(4)
+    worse = embeddings.load(noisy, tmp_path).embed(images)
     files = sorted(tmp_path.rglob("*"))
-    better = embeddings.load(plain, store).embed(images)
+    better = embeddings.load(plain, tmp_path).embed(images)
     assert sorted(tmp_path.rglob("*")) == files
     assert np.linalg.norm(better, axis=1) == pytest.approx(1, abs=1e-3)
     moved = worse - better

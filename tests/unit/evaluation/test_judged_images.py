@@ -10,8 +10,6 @@ from torch import nn
 from dnd.config.evaluation import EvaluationSettings
 from dnd.evaluation import judged_images
 from dnd.evaluation.judged_images import HeldOut
-from dnd.io import schemas, tables
-from dnd.io.rows import Picture
 from dnd.target.network import Target
 
 SIDE = 4
@@ -40,16 +38,6 @@ def test_held_out_images_are_seen_by_network_and_embedder_in_their_order(tmp_pat
 def test_of_equally_exciting_images_the_first_are_the_exemplars():
     seen = HeldOut(np.zeros((12, 1), np.float32), np.zeros((12, 1), np.float32))
     assert seen.best(0).tolist() == list(range(judged_images.EXEMPLARS))
-
-
-def test_usable_pictures_of_a_label_are_read_by_sample(tmp_path):
-    shades = {1: 10, 0: 20}
-    rows = [Picture("a", sample, 0, "", png(of_colour(shade)), None) for sample, shade in shades.items()]
-    rows += [Picture("a", 2, 0, "", png(of_colour(30)), "unsafe"), Picture("other", 0, 0, "", png(of_colour(40)), None)]
-    tables.write(tmp_path / "i.parquet", tables.table(rows, schemas.IMAGES), schemas.IMAGES)
-    found = dict(judged_images.drawn([tmp_path / "i.parquet"], ["a", "not drawn"]))
-    assert [np.asarray(image)[0, 0, 0] for image in found["a"]] == [20, 10]
-    assert found["not drawn"] == []
 
 
 def test_each_label_gets_what_its_own_pictures_excite():

@@ -22,6 +22,9 @@ from dnd.shapeworld.render import draw, scene_of
 RNG = np.random.default_rng(0)
 
 
+SCALES = {"scale": 20.0, "bias": -8.0}
+
+
 def unit_vectors(*shape):
     found = RNG.standard_normal(shape).astype(np.float32)
     return found / np.linalg.norm(found, axis=-1, keepdims=True)
@@ -177,7 +180,9 @@ def test_a_whole_layer_of_the_embedded_network_ranks_true_labels_above_false_one
             *(Described(name, name, labels, None, labels) for name, labels in (("right", right), ("wrong", wrong))),
             Described("silent", "silent", silent, None, right),
         ],
-        settings=EvaluationSettings(pooling="max", scale=20.0, bias=-8.0, renderer="shapeworld", images=8),
+        settings=EvaluationSettings(
+            pooling="max", embedder=embedder.model_copy(update=SCALES), renderer="shapeworld", images=8
+        ),
         encoders=Encoders(
             embed=TransformersEmbedder(embedder).embed, texts=TransformersTextEmbedder(embedder).embed_texts
         ),

@@ -61,10 +61,16 @@ def test_a_concept_s_pictures_excite_the_units_that_ask_for_them(write):
 
 def test_pictures_with_a_problem_are_looked_at_by_nobody(write):
     assert look([write(PICTURES)])["snow"].activations[1].tolist() == [1]
-    assert {name: len(images) for name, images in drawn.usable([write(PICTURES)], USERS).items()} == {
+    assert {name: len(images) for name, images in drawn.usable([write(PICTURES)], USERS)} == {
         "red things": 2,
         "snow": 1,
     }
+
+
+def test_usable_pictures_are_those_of_the_concept_by_sample(write):
+    rows = [picture("red things", 1, (10, 0, 0)), picture("red things", 0, (20, 0, 0)), picture("snow", 0, (30, 0, 0))]
+    ((concept, images),) = drawn.usable([write(rows)], ["red things", "not drawn"])
+    assert concept == "red things" and [np.asarray(image)[0, 0, 0] for image in images] == [20, 10]
 
 
 def test_the_order_of_rows_and_files_does_not_matter(write):
@@ -89,9 +95,9 @@ def test_a_concept_that_nobody_drew_is_an_error(write):
 
 def test_pictures_are_shrunk_as_the_release_does(write):
     large = [picture("red things", 0, (255, 0, 0), side=20)]
-    ((_, image),) = next(iter(drawn.decoded([write(large)], USERS, shrink=4))).samples
+    ((_, image),) = next(iter(drawn._decoded([write(large)], USERS, shrink=4))).samples
     assert image.size == (4, 4)
-    ((_, image),) = next(iter(drawn.decoded([write(large)], USERS))).samples
+    ((_, image),) = next(iter(drawn._decoded([write(large)], USERS))).samples
     assert image.size == (20, 20)
 
 

@@ -26,7 +26,8 @@ def test_a_unit_that_is_negative_everywhere_is_scaled_by_its_range():
 
 
 def test_a_calibrated_cosine_is_a_probability():
-    assert evidence.calibrated(shown(0.5, 0.6), 10, -5) == pytest.approx([0.5, 1 / (1 + np.exp(-1))])
+    images, texts = np.array([[0.5], [0.6]], np.float32), np.array([[1]], np.float32)
+    assert evidence.shown(images, texts, 10, -5)[:, 0] == pytest.approx([0.5, 1 / (1 + np.exp(-1))])
 
 
 def test_correlations_are_pearson_s_r_of_every_unit_with_every_concept():

@@ -18,9 +18,9 @@ from sklearn import metrics as sk
 
 from dnd.evaluation import truth
 from dnd.evaluation.agreement import ENOUGH
-from dnd.evaluation.metrics import contrast, simulation
+from dnd.evaluation.metrics import contrast
 from dnd.evaluation.metrics.registry import METRICS
-from dnd.selection import cosy
+from dnd.selection import cosy, evidence
 from dnd.shapeworld import world
 
 EPSILON = 0.001
@@ -90,7 +90,7 @@ OURS = {
     "cosy_auc": Measure(lambda unit, label: cosy.auc(unit[label].astype(float), unit.astype(float))),
     "cosy_mad": Measure(lambda unit, label: cosy.mad(unit[label].astype(float), unit.astype(float)), None, None),
     "simulation_r": Measure(
-        lambda unit, label: simulation.correlation(unit[:, None].astype(float), label[:, None].astype(float))[0, 0],
+        lambda unit, label: evidence.correlations(unit[:, None].astype(float), label[:, None].astype(float))[0, 0],
         -1.0,
     ),
     "exemplar_contrast": Measure(contrast_of),

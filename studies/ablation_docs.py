@@ -31,7 +31,8 @@ from studies import ablation
 from studies import costs as evaluation_costs
 from studies.ablation import BASE
 from studies.costs import Cost
-from studies.evaluation_docs import NONE, PLANTED, markdown
+from studies.methods_tables import NONE, markdown
+from studies.results import PLANTED
 
 NAME = "ablation"
 BOTH, ECE = agreement.BOTH, agreement.ECE

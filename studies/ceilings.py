@@ -9,7 +9,8 @@ import pandas as pd
 
 from dnd.config.load import Config
 from dnd.evaluation import agreement
-from studies.evaluation_docs import NONE, Results, cell, expand, markdown
+from studies.methods_tables import NONE, cell, markdown
+from studies.results import Results, expand
 
 OURS = "dnd"
 PARTS = {

@@ -12,7 +12,8 @@ from dnd.evaluation.metrics.reliability import Reliability, reliability
 from dnd.io import schemas, tables
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
-from studies.evaluation_docs import Results, cell, markdown
+from studies.methods_tables import cell, markdown
+from studies.results import Results
 
 DRAWN = ("dnd",)
 """Recipes with a reliability diagram."""

@@ -24,7 +24,7 @@ from dnd.io import schemas, tables
 from dnd.run.contents import load
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
-from studies.evaluation_docs import NONE, markdown
+from studies.methods_tables import NONE, markdown
 
 NAME = "dials"
 WRONG, TRUE_R = "wrong_and_said", "true_r"

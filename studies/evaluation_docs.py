@@ -6,14 +6,9 @@
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,17 +18,18 @@ from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.config.load import Config, config_file
 from dnd.config.sweep import sweep_rows
 from dnd.evaluation import agreement as evaluation
+from dnd.evaluation import reliability_plot
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics import registry
 from dnd.io import schemas, tables
 from dnd.run.contents import load
 from dnd.run.paths import Paths
 from dnd.run.tasks import plan_of
+from studies import ceilings, confidence, costs, hidden_docs, plots
+from studies.methods_tables import Against, against_table, markdown, plain_table, relinked, table_of, winner
+from studies.results import PLANTED, Results, expand, read
 
 NAME = "evaluation"
-PLANTED = "concepts"
-"""The layer of planted units."""
-NONE = "-"
 KINDS = ("concept", *CONCEPT_KINDS, "polysemantic")
 ABOUT = {
     "dnd": ("Describe-and-Dissect, this workflow's default", "images, generated images"),
@@ -59,111 +55,6 @@ ABOUT = {
 """Recipe -> what it is, and what it is given beside the network."""
 
 
-@dataclass(frozen=True)
-class Results:
-    """The tables of an evaluation run.
-
-    Attributes
-    ----------
-    config : of the run.
-    units : EVALUATION rows of units with ``model`` and ``half`` (whether its probe is a part).
-    oracles : the same of recipes in which the truth stands in for a model, which are no methods.
-    """
-
-    config: Config
-    units: pd.DataFrame
-    comparisons: pd.DataFrame
-    oracles: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-    @cached_property
-    def networks(self) -> list[str]:
-        """Names of the networks, each once: models with a basis have no planted units."""
-        return sorted(self.units.loc[self.units["layer"] == PLANTED, "model"].unique())
-
-    def values(self, layer: str, metric: str, kinds: Sequence[str] | None) -> pd.DataFrame:
-        """Return the mean of a metric per method (rows) and network (columns) over units of some kinds; None: all."""
-        own = self.units[(self.units["layer"] == layer) & (self.units["metric"] == metric)]
-        if not metric.startswith("stability"):  # which is of rows that saw a part of a probe
-            own = own[~own["half"]]
-        if kinds is not None:
-            own = own[own["kind"].isin(kinds)]
-        # baselines are those of our own method
-        own = own[~own["method"].isin(BASELINES) | (own["recipe"] == "dnd")]
-        return own.pivot_table(index="method", columns="model", values="value", aggfunc="mean")
-
-
-def read(config: Config) -> Results:
-    """Read the tables of a finished run.
-
-    Raises
-    ------
-    FileNotFoundError
-        It is not finished.
-    """
-    paths = Paths(plan_of(config))
-    rows = {row.name: row for row in sweep_rows(config)}
-    found = tables.read(paths.file("evaluation"), schemas.EVALUATION).to_pandas()
-    found = found[found["unit"].notna()]
-    found = found.assign(
-        model=found["name"].map(lambda name: rows[name].model),
-        recipe=found["name"].map(lambda name: rows[name].recipe),
-        half=found["name"].map(lambda name: config.probes[rows[name].probe].part is not None),
-    )
-    known = found["recipe"].map(lambda name: bool(config.recipes[name].oracles))
-    comparisons = tables.read(paths.file("comparisons"), schemas.COMPARISONS).to_pandas()
-    return Results(config, found[~known], comparisons, found[known & (found["method"] == found["recipe"])])
-
-
-def expand(kind: str) -> tuple[str, ...]:
-    """Return the kinds of units that a kind joins."""
-    return CONCEPT_KINDS if kind == "concept" else (kind,)
-
-
-def cell(table: pd.DataFrame, method: str) -> str:
-    """Return the median of a method's values over networks (columns), with their range."""
-    found = table.loc[[method]].to_numpy(float).ravel() if method in table.index else np.empty(0)
-    found = found[~np.isnan(found)]
-    if not len(found):
-        return NONE
-    if len(found) == 1:
-        return f"{found[0]:.2f}"
-    return f"{np.median(found):.2f} [{found.min():.2f}, {found.max():.2f}]"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def ordered(methods: Sequence[str], key: Callable[[str], float]) -> list[str]:
-    """Return methods best first, the baselines last."""
-    own = sorted((one for one in methods if one not in BASELINES), key=lambda one: (-key(one), one))
-    return own + [one for one in BASELINES if one in methods]
-
-
-def table_of(columns: dict[str, pd.DataFrame], leading: str, largest: bool = True) -> str:
-    """Return a table of methods by columns, each column's best method in bold, in the order of the leading column."""
-    medians = {name: values.median(axis=1) for name, values in columns.items()}
-    methods = ordered(
-        list(dict.fromkeys(method for values in columns.values() for method in values.index)),
-        lambda method: medians[leading].get(method, -np.inf),
-    )
-    best = {}
-    for name, median in medians.items():
-        own = median[[method for method in median.index if method not in BASELINES]].dropna()
-        best[name] = set(own[np.isclose(own, own.max() if largest else own.min())].index) if len(own) else set()
-    rows = []
-    for method in methods:
-        texts = [cell(values, method) for values in columns.values()]
-        marked = [
-            f"**{text}**" if method in best[name] and text != NONE else text
-            for name, text in zip(columns, texts, strict=True)
-        ]
-        rows.append([f"`{method}`" if method not in BASELINES else f"*{method}*", *marked])
-    return markdown(["method", *columns], rows)
-
-
 def known_answer_tables(results: Results, layer: str) -> dict[str, str]:
     """Return the tables of exact labels, of agreement and of abstention."""
     exact = {kind: results.values(layer, evaluation.EXACT, expand(kind)) for kind in KINDS}
@@ -182,40 +73,6 @@ def known_answer_tables(results: Results, layer: str) -> dict[str, str]:
         "agreement_table": table_of(agreement, "F1, concept"),
         "abstained_table": plain_table(abstained),
     }
-
-
-def plain_table(columns: dict[str, pd.DataFrame]) -> str:
-    """Return a table without a best, by method."""
-    methods = sorted({method for values in columns.values() for method in values.index})
-    rows = [[f"`{one}`", *(cell(values, one) for values in columns.values())] for one in methods]
-    return markdown(["method", *columns], rows)
-
-
-class Against(NamedTuple):
-    """A method's differences to another one, and how sure they are."""
-
-    other: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    units: int
-
-
-def against_table(method: str, tests: Sequence[Against]) -> str:
-    """Return a method against every other."""
-    rows = [
-        [
-            f"`{test.other}`",
-            f"{test.difference:+.2f}",
-            f"{test.low:+.2f} to {test.high:+.2f}",
-            f"{test.p:.2g}" if test.p >= 1e-4 else "< 0.0001",
-            "a draw" if test.p >= 0.05 else f"`{method if test.difference > 0 else test.other}`",
-            str(test.units),
-        ]
-        for test in sorted(tests, key=lambda test: test.difference)
-    ]
-    return markdown([f"`{method}` against", "difference", "95 %", "p, corrected", "better", "units"], rows)
 
 
 def pairs_table(results: Results, layer: str, method: str = "dnd") -> str:
@@ -307,32 +164,8 @@ def summary(results: Results, layer: str, classes: str | None) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def winner(what: str, values: pd.Series) -> str:
-    """One line: who is best at something, and where our method stands."""
-    values = values.dropna().sort_values(ascending=False)
-    if not len(values):
-        return f"{what}: nobody was measured"
-    best = [f"`{one}`" for one in values.index[np.isclose(values, values.iloc[0])]]
-    line = f"{what}: {' and '.join(best)} with {values.iloc[0]:.2f}"
-    if "dnd" in values.index and "`dnd`" not in best:
-        place = int((values > values["dnd"]).sum()) + 1
-        line += f"; **`dnd` is not the best**, with {values['dnd']:.2f} it is number {place} of {len(values)}"
-    return line
-
-
-def relinked(text: str, old: Path, new: Path) -> str:
-    """Return Markdown of a file in the folder ``old`` with its relative links as a file in ``new`` must have them."""
-
-    def moved(link: re.Match[str]) -> str:
-        return "](" + Path(os.path.relpath(old / link[1], new)).as_posix()
-
-    return re.sub(r"\]\((?![a-z]+:|[#/])([^)#\s]+)", moved, text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the document."""
-    from studies import ceilings, confidence, costs, hidden_docs, plots
-
     parser = argparse.ArgumentParser(prog="python -m studies.evaluation_docs", description=__doc__)
     parser.add_argument("config", type=Path, help="configuration of the finished run")
     parser.add_argument("docs", type=Path, help="folder of the document")
@@ -346,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plots.agreement(results, layer, folder / "agreement.png")
     plots.metrics(results, layer, OTHERS, folder / "metrics.png")
     sure = confidence.units(results, (layer, classes))
-    plots.reliability(confidence.diagrams(sure), folder / "reliability.png")
+    reliability_plot.draw(confidence.diagrams(sure), folder / "reliability.png")
     trusted = [
         [title(row["metric"]), f"{row['units']:.2f}", f"{row['methods']:.2f}"]
         for row in trust(results, layer).to_dict("records")

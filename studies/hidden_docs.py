@@ -9,7 +9,8 @@ from dnd.evaluation import agreement
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.judgements import RANKED, TRUE_R
 from dnd.evaluation.metrics.statistics import bootstrap, compare, holm
-from studies.evaluation_docs import NONE, PLANTED, Against, Results, against_table, markdown, ordered, winner
+from studies.methods_tables import NONE, Against, against_table, markdown, ordered, winner
+from studies.results import PLANTED, Results
 
 OURS = "dnd"
 SORTS = {"random": "random directions", "latents": "latents"}

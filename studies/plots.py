@@ -18,14 +18,12 @@ from dnd.config.known_answers import CONCEPT_KINDS
 from dnd.evaluation import agreement as evaluation
 from dnd.evaluation.baselines import BASELINES
 from dnd.evaluation.metrics import registry
-from dnd.evaluation.metrics.reliability import BINS, Reliability
-from dnd.evaluation.metrics.statistics import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from studies.ablation_docs import Effect
-    from studies.evaluation_docs import Results
+    from studies.results import Results
 
 OURS, OTHERS, FLOOR = "#1b6ca8", "#8fb3cc", "#c9c9c9"
 WORSE = "#b5482a"
@@ -85,36 +83,6 @@ def metrics(results: Results, layer: str, names: Sequence[str], path: Path) -> N
     figure, axes = pyplot.subplots(1, len(found), figsize=(3.6 * len(found), 4.2), squeeze=False)
     for axis, (name, values) in zip(axes[0], found.items(), strict=True):
         _bars(axis, values, registry.marked(name))
-    figure.tight_layout()
-    _saved(figure, path)
-
-
-def reliability(diagrams: Mapping[str, Reliability], path: Path) -> None:
-    """Draw by method the share of right labels at each confidence, with 95 % intervals, above the number of units."""
-    figure, axes = pyplot.subplots(
-        2,
-        len(diagrams),
-        figsize=(4.4 * len(diagrams), 5.2),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-        height_ratios=(3, 1),
-    )
-    for (above, below), (method, found) in zip(axes.T, diagrams.items(), strict=True):
-        filled = np.flatnonzero(found.counts)
-        above.plot([0, 1], [0, 1], color=FLOOR, linewidth=1)
-        for place in filled:
-            count = int(found.counts[place])
-            interval = wilson(round(found.right[place] * count), count)
-            above.plot([found.confidence[place]] * 2, interval, color=OTHERS, linewidth=2)
-        above.plot(found.confidence[filled], found.right[filled], "o", color=OURS, markersize=5)
-        above.set_title(f"{method}: calibration error {found.error:.3f}", fontsize=10)
-        below.bar((np.arange(BINS) + 0.5) / BINS, found.counts, width=0.9 / BINS, color=OTHERS)
-        below.set_xlabel("confidence")
-        for axis in (above, below):
-            axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].set_ylabel("share of exact labels")
-    axes[1][0].set_ylabel("units")
     figure.tight_layout()
     _saved(figure, path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -19,6 +20,7 @@ from pydantic import JsonValue
 from dnd.config.load import Config, ConfigError, config_file
 from dnd.config.recipes import Recipe
 from dnd.config.sweep import Layer
+from dnd.config.targets import TargetSettings
 from dnd.evaluation.agreement import rightness
 from dnd.evaluation.fit_verdict import Case, fit, held_out, report
 from dnd.evaluation.metrics.reliability import reliability
@@ -68,10 +70,7 @@ def read(config: Config, rows: str = "*") -> tuple[list[Case], dict[str, JsonVal
         The rows have recipes of different settings.
     """
     first: dict[tuple[str, ...], str] = {}  # two models may be one network, with other units
-    network = {
-        name: first.setdefault((model.source, model.factory, repr(model.arguments), repr(model.weights)), name)
-        for name, model in config.models.items()
-    }
+    network = {name: first.setdefault(_weights_of(model), name) for name, model in config.models.items()}
     plan, known = plan_of(config), known_units(config)
     cases: list[Case] = []
     settings: dict[str, JsonValue] = {}
@@ -83,6 +82,13 @@ def read(config: Config, rows: str = "*") -> tuple[list[Case], dict[str, JsonVal
                 raise ValueError("the rows have recipes of different settings: choose some by `--rows`")
             settings = settings_of(recipe)
     return cases, settings
+
+
+def _weights_of(model: TargetSettings) -> tuple[str, ...]:
+    """What tells networks apart: the files and folders of their weights, or else how they are made."""
+    named = (model.weights, *model.arguments.values())
+    files = tuple(str(value) for value in named if isinstance(value, str | Path) and os.path.exists(value))
+    return files or (model.source, model.factory, repr(model.arguments), repr(model.weights))
 
 
 def _of_layer(layer: Layer, path: str, network: str, known: dict[tuple[str, str, int], tuple[str, bool]]) -> list[Case]:
@@ -126,6 +132,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with replaced(chosen.verdict) as partial:
         partial.write_text(json.dumps(judge.model_dump(), indent=1) + "\n")
     confidences, plot = held_out(cases), chosen.verdict.with_suffix(".png")
-    draw(reliability(confidences, [case.right for case in cases]), plot)
+    draw({f"{len(cases)} units": reliability(confidences, [case.right for case in cases])}, plot)
     print(f"{report(cases, confidences)}\nwrote {chosen.verdict}, and how reliable it is to {plot}")
     return 0

@@ -121,7 +121,7 @@ def score(
     """Return the score of candidates [n]; the best of a unit is its label.
 
     score = log correlation + ``precision`` x log precision + ``drawn`` x correlation over drawn pictures
-    - ``joining`` x (parts - 1). The defaults were chosen on networks whose units are known: config/evaluation/tuning.md.
+    - ``joining`` x (parts - 1). The defaults were chosen on networks whose units are known (tuning.md).
 
     Parameters
     ----------

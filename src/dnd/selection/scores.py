@@ -112,8 +112,16 @@ def run(
     square : side of the square that exemplars are stretched to.
     texts, scales : the embedder's text side and its scales, where ``weights.reads_probe``.
     """
+
+    def units_of(concepts: Sequence[Concept]) -> list[_Unit]:
+        users: dict[str, list[int]] = {}
+        for concept in concepts:
+            users.setdefault(concept.concept, []).append(concept.unit)
+        pictured = drawn.look(target, layer, embedder, shard.images, users, pooling=pooling, shrink=weights.shrink)
+        return _units(concepts, shard.topk, pictured, _exemplars(embedder, shard, square))
+
     if not weights.reads_probe:
-        units = _units(target, layer, embedder, shard, pooling, weights, square)
+        units = units_of(shard.concepts)
         if weights.combination == "activation-rate":
             units = [unit for unit in (_verified(unit, weights) for unit in units) if unit.candidates]
         return tables.table([score for unit in units for score in _scores(unit, weights)], schemas.SCORES)
@@ -126,9 +134,8 @@ def run(
     probe = probe_scores.read(embedder, shard.topk, shard.probe, shown)
     vocabulary = sorted({*shard.vocabulary, *(concept.concept for concept in shard.concepts)})
     wording = dict(zip(vocabulary, texts.embed_texts(vocabulary), strict=True))
-    shard = replace(shard, concepts=_with_borrowed(shard.concepts, probe, wording, weights.borrow, scales))
     rows = []
-    for scored in _units(target, layer, embedder, shard, pooling, weights, square):
+    for scored in units_of(_with_borrowed(shard.concepts, probe, wording, weights.borrow, scales)):
         seen = probe_scores.of_unit(scored.unit, probe, shown[scored.unit], scored.exemplars)
         rows += probe_scores.judged(scored.candidates, _scores(scored, weights), wording, seen, weights, scales)
     return tables.table(rows, schemas.SCORES)
@@ -178,24 +185,12 @@ class _Unit:
 
 
 def _units(
-    target: Target,
-    layer: str,
-    embedder: Embedder,
-    shard: DrawnShard,
-    pooling: str,
-    weights: ScoreSettings,
-    square: int | None,
+    concepts: Sequence[Concept], topk: Path, pictured: Mapping[str, DrawnConcept], exemplars: Mapping[int, Values]
 ) -> list[_Unit]:
     """The units that can be scored, sorted."""
-    named = _by_unit(shard.concepts)
-    users: dict[str, list[int]] = {}
-    for concept in shard.concepts:
-        users.setdefault(concept.concept, []).append(concept.unit)
-    shrink = weights.shrink
-    pictured = drawn.look(target, layer, embedder, shard.images, users, pooling=pooling, shrink=shrink)
-    exemplars = _exemplars(embedder, shard, square)
+    named = _by_unit(concepts)
     units = []
-    for row in tables.rows(shard.topk, schemas.TOPK, Controls, pc.field("unit").isin(sorted(named))):
+    for row in tables.rows(topk, schemas.TOPK, Controls, pc.field("unit").isin(sorted(named))):
         controls = np.array(row.controls, np.float32)
         controls = controls[np.isfinite(controls)]
         candidates = _candidates(named[row.unit], pictured, controls) if len(controls) else []

@@ -9,9 +9,9 @@ from dnd.evaluation.reliability_plot import draw
 def test_the_plot_shows_what_it_is_given_and_is_the_same_again(tmp_path):
     known = reliability([0.15, 0.95, 0.95], [0, 1, 1])
     for name in ("first.png", "again.png"):
-        draw(known, tmp_path / name)
+        draw({"3 units": known}, tmp_path / name)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "again.png").read_bytes()
-    draw(reliability([0.15, 0.95, 0.95], [1, 0, 1]), tmp_path / "other.png")
+    draw({"3 units": reliability([0.15, 0.95, 0.95], [1, 0, 1])}, tmp_path / "other.png")
     assert (tmp_path / "other.png").read_bytes() != (tmp_path / "first.png").read_bytes()
     with Image.open(tmp_path / "first.png") as image:
         assert image.format == "PNG"

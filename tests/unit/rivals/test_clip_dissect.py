@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import rivals
+from painted import MEANINGS, Painted
 from scipy.special import softmax
 
-from dnd.backends.embedder import Embedder
 from dnd.config.rivals import ClipDissectRecipe
 from dnd.rivals import clip_dissect as dissect
 from dnd.rivals.inputs import CANDIDATES
@@ -147,21 +147,6 @@ def run(layer, concepts, units, **settings):
     file.write_text("\n".join(concepts))
     recipe = {"method": "clip-dissect", "concepts": file, "embedder": {"model": "none"}, "top": 10, **settings}
     return dissect.run(ClipDissectRecipe(**recipe), Painted(), Painted(), units=units, **layer)
-
-
-MEANINGS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "grey": (1, 1, 1)}
-
-
-class Painted(Embedder):
-    """Embeds images by their mean colour, and names of colours by what they mean: red, green, blue."""
-
-    def embed(self, images):
-        vectors = np.array([np.asarray(one, np.float64).mean((0, 1)) for one in images]) + 1e-3
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-    def embed_texts(self, texts):
-        vectors = np.array([MEANINGS[text.removeprefix("a ")] for text in texts], np.float64)
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,17 @@
 import numpy as np
 import pytest
 import rivals
+from painted import MEANINGS, Painted
 from scipy.optimize import nnls
 from scipy.special import expit
 from scipy.stats import pearsonr
 
-from dnd.backends.embedder import Embedder
 from dnd.config.rivals import LinearExplanationsRecipe
 from dnd.rivals import embedded, linear_explanations
 from dnd.rivals.inputs import CANDIDATES
 from dnd.rivals.linear_explanations import Explanation, Half
 
 IMAGES = 400
-MEANINGS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "grey": (1, 1, 1)}
-
-
-class Painted(Embedder):
-    """Embeds images by their mean colour, and names of colours by what they mean: red, green, blue."""
-
-    def embed(self, images):
-        vectors = np.array([np.asarray(image, np.float64).mean((0, 1)) for image in images]) + 1e-3
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-    def embed_texts(self, texts):
-        vectors = np.array([MEANINGS[text.removeprefix("a ")] for text in texts], np.float64)
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

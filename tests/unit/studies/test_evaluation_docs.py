@@ -1,14 +1,13 @@
 """docs/evaluation.md: figures come from the tables, and a rival that wins is called the winner."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from dnd.evaluation import reliability_plot
 from studies import ceilings, confidence, plots
 from studies import evaluation_docs as docs
-from studies.evaluation_docs import Results
+from studies.results import Results
 
 COLUMNS = ["model", "layer", "unit", "kind", "method", "recipe", "metric", "value", "half"]
 
@@ -180,23 +179,5 @@ def test_a_diagram_joins_networks_and_layers(tmp_path):
     assert list(found) == ["dnd"]
     assert found["dnd"].counts.tolist() == [0] * 8 + [20, 10]
     assert found["dnd"].right[8:] == pytest.approx([0.85, 1.0])
-    plots.reliability(found, tmp_path / "reliability.png")
+    reliability_plot.draw(found, tmp_path / "reliability.png")
     assert np.ptp(plots.pyplot.imread(tmp_path / "reliability.png")) > 0
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "text", "right"),
-    [
-        ("config/evaluation", "docs", "see [it](../../docs/ablation.md), which", "see [it](ablation.md), which"),
-        ("config/trial", "docs", "[keys](../README.md#results)", "[keys](../config/README.md#results)"),
-        ("/a/config", "/a/docs/pages", "![plot](plots/x.png)", "![plot](../../config/plots/x.png)"),
-        (
-            "config",
-            "docs",
-            "[a](https://example.org/x.md) [b](#there) [1]",
-            "[a](https://example.org/x.md) [b](#there) [1]",
-        ),
-    ],
-)
-def test_links_of_a_text_that_is_taken_in_lead_where_they_did(old, new, text, right):
-    assert docs.relinked(text, Path(old), Path(new)) == right

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from studies import hidden_docs as docs
-from studies.evaluation_docs import Results
+from studies.results import Results
 
 COLUMNS = ["model", "layer", "unit", "kind", "method", "recipe", "metric", "value", "half"]
 

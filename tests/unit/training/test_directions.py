@@ -37,5 +37,5 @@ def test_there_are_as_many_as_the_calibration_lists(model):
 
 def test_the_evaluation_s_networks_have_no_part_in_the_fit():
     fitted = json.loads((ROOT / "config/verdict.json").read_text())["fitted_on"]
-    assert fitted["networks"] == ["superposed-1", "superposed-2", "tuning-1", "tuning-2"]
+    assert fitted["networks"] == ["tuning-1", "tuning-2"]
     assert "target-test" not in (FITTED / "config.yaml").read_text()

@@ -105,8 +105,7 @@ def of_simulation(
 ) -> dict[str, Measure]:
     """Return the correlation of each label's probability and each unit's activation over the held-out images.
 
-    Images must be held out: none the label was found or chosen with. Source: simulation by Oikarinen & Weng, "Linear
-    Explanations for Individual Neurons", ICML 2024, section 4.
+    None of these images chose the label. Source: simulation by Oikarinen & Weng, ICML 2024, section 4.
 
     Parameters
     ----------
